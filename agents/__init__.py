@@ -1,0 +1,1 @@
+"""One file per agent: subscribe, call `ml` and `sinks`, acknowledge."""

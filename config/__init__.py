@@ -1,0 +1,1 @@
+"""Settings and logging: what every other room may import, and imports nothing of ours."""

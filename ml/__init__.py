@@ -1,0 +1,1 @@
+"""Models, gallery and decisions: arrays in, arrays out. Knows no Kafka, no S3, no SQL."""

@@ -1,0 +1,1 @@
+"""The Faust app, topics, event envelope, acknowledgement, retry and dead letters."""

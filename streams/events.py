@@ -1,0 +1,141 @@
+"""The events of the pipeline, as types.
+
+`ImageEvent` is what a frame or an upload says about itself, `DetectedFaces` what the detect agent
+hands to the identify agent, `FaceMatch` what the world reads from ``faces.matches``.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+import msgspec
+
+#: Namespace of every identifier that Fecapass derives. Outside programs may derive them too:
+#: ``face_id = UUIDv5(NAMESPACE, f"{ce_source}|{ce_id}|{model}|{index}")``.
+#: The constant is UUIDv5 of the DNS namespace and the name "fecapass".
+NAMESPACE = UUID("442503fb-e9c3-5faf-8b73-e0c0f5a4ab9a")
+
+
+class EventKind(StrEnum):
+    """What is asked of an image. The values are the ``ce_type`` attributes of the contract."""
+
+    FRAME = "fecapass.frame.captured"
+    ENROL = "fecapass.photo.enrol"
+    SEARCH = "fecapass.photo.search"
+
+
+class ImageEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A frame or an upload: who sent it, when, and what is asked of it.
+
+    Attributes:
+        kind: frame, enrolment or search.
+        source: ``ce_source``; with ``id`` it names the event once and for all.
+        id: ``ce_id``.
+        key: the Kafka key as text: the camera's id, or the upload's.
+        captured_at: when the picture was taken, with time zone.
+        subject: ``ce_subject``; of an enrolment, the id of the user.
+    """
+
+    kind: EventKind
+    source: str
+    id: str
+    key: str
+    captured_at: datetime
+    subject: str | None = None
+
+    @property
+    def uuid(self) -> UUID:
+        """One identifier for source and id together, as the ledger keeps it."""
+        return uuid5(NAMESPACE, f"{self.source}|{self.id}")
+
+    def face_id(self, model: str, index: int) -> UUID:
+        """Identifier of the index-th face (from 0) that ``model`` found in this event."""
+        return uuid5(NAMESPACE, f"{self.source}|{self.id}|{model}|{index}")
+
+
+class DetectedFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One face in one image. Coordinates are pixels of the upright image.
+
+    Attributes:
+        box: x, y of the upper left corner, width, height.
+        landmarks: right eye, left eye, nose tip, right and left corner of the mouth (the
+            subject's own right and left), as x0, y0, ... y4.
+        score: the detector's confidence, 0 to 1.
+        quality: fitness for recognition, 0 to 1 (`ml.quality`).
+        embedding: float32, little endian, length 1.
+        crop: JPEG of the face with some surroundings.
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks: tuple[float, float, float, float, float, float, float, float, float, float]
+    score: float
+    quality: float
+    embedding: bytes
+    crop: bytes
+
+
+class DetectedFaces(msgspec.Struct, frozen=True, kw_only=True):
+    """All faces of one event, in the detector's order: best score first.
+
+    Attributes:
+        event: the event that the image came with.
+        model: id of the embedder; embeddings of different models never meet.
+        width: width of the upright image in pixels.
+        height: height of the upright image in pixels.
+        faces: what was found; may be empty.
+    """
+
+    event: ImageEvent
+    model: str
+    width: int
+    height: int
+    faces: tuple[DetectedFace, ...]
+
+
+class MatchType(StrEnum):
+    """The ``ce_type`` attributes of ``faces.matches``."""
+
+    MATCHED = "fecapass.face.matched"
+    UNKNOWN = "fecapass.face.unknown"
+
+
+class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of ``faces.matches``: a face, and who it is.
+
+    Attributes:
+        face_id: identifier of the face, also the message's ``ce_id``.
+        event_id: ``ce_id`` of the frame or upload.
+        camera_id: Kafka key of the frame or upload.
+        captured_at: when the picture was taken.
+        box: x, y, width, height in pixels of the upright image.
+        score: the detector's confidence, 0 to 1.
+        quality: fitness for recognition, 0 to 1.
+        user_id: who it is; None when unknown.
+        similarity: cosine of the best candidate; None when the gallery is empty.
+        runner_up_similarity: cosine of the best candidate but one; None when there is none.
+        model: id of the embedder.
+        crop_key: S3 key of the crop; None for a search probe, which is not stored.
+    """
+
+    face_id: UUID
+    event_id: str
+    camera_id: str
+    captured_at: datetime
+    box: tuple[float, float, float, float]
+    score: float
+    quality: float
+    user_id: UUID | None
+    similarity: float | None
+    runner_up_similarity: float | None
+    model: str
+    crop_key: str | None
+
+    @property
+    def type(self) -> MatchType:
+        """Matched when there is a user, unknown otherwise."""
+        return MatchType.UNKNOWN if self.user_id is None else MatchType.MATCHED
+
+
+def utc_now() -> datetime:
+    """The present moment with its time zone, as all events carry it."""
+    return datetime.now(UTC)
