@@ -7,9 +7,10 @@ once (``concurrency=1``), and messages are acknowledged by the window, in order.
 """
 
 from collections.abc import Iterable
+from typing import Any, cast
 
 import faust
-from faust.types import TP
+from faust.types import TP, StreamT
 
 from config.settings import KafkaSettings, WorkerSettings
 from streams.delivery import Delivery, Partition
@@ -58,8 +59,8 @@ def attach(app: faust.App, topic: str, window: Window) -> None:
         window: processes and acknowledges.
     """
 
-    async def feed(stream: faust.Stream[bytes]) -> None:
-        async for event in stream.noack().events():
+    async def feed(stream: StreamT[Any]) -> None:
+        async for event in cast("faust.Stream[bytes]", stream).noack().events():
             message = event.message
             await window.admit(
                 Delivery(

@@ -8,6 +8,7 @@ concurrently), is done here once, for all agents.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+from config import metrics
 from streams.acknowledgement import InOrderAcknowledger
 from streams.delivery import Delivery, Partition
 
@@ -102,6 +103,9 @@ class Window:
             await self._process(batch)
         finally:
             self._slots.release()
+        topic = batch[0].partition.topic
+        metrics.EVENTS.labels(topic=topic).inc(len(batch))
+        metrics.BATCH_FILL.labels(topic=topic).observe(len(batch))
         for delivery in batch:
             self._acknowledger.done(delivery)
         self._note_idle()

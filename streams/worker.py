@@ -150,8 +150,9 @@ class Worker:
     async def _on_assigned(self, *_args: Any, **_kwargs: Any) -> None:
         self._joined = True
 
-    async def _on_revoked(self, _app: faust.App, revoked: set[TP], **_kwargs: Any) -> None:
+    async def _on_revoked(self, *args: Any, **_kwargs: Any) -> None:
         """Finish what is in flight before another worker gets these partitions."""
+        revoked: set[TP] = args[1]
         await self._finish(min(self._settings.stop_timeout, self._settings.revoke_timeout))
         gone = partitions_of(revoked)
         for window in self._windows.values():
