@@ -64,6 +64,7 @@ class DetectedFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         quality: fitness for recognition, 0 to 1 (`ml.quality`).
         embedding: float32, little endian, length 1.
         crop: JPEG of the face with some surroundings.
+        measures: what the quality is made of, by name; filled for uploads, whose callers are told.
     """
 
     box: tuple[float, float, float, float]
@@ -72,6 +73,15 @@ class DetectedFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     quality: float
     embedding: bytes
     crop: bytes
+    measures: dict[str, float] = {}
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an upload cannot be used: a stable code for programs and a sentence for people."""
+
+    code: str
+    message: str
+    measures: dict[str, float] = {}
 
 
 class DetectedFaces(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +93,7 @@ class DetectedFaces(msgspec.Struct, frozen=True, kw_only=True):
         width: width of the upright image in pixels.
         height: height of the upright image in pixels.
         faces: what was found; may be empty.
+        refusal: set instead of faces when an upload's image could not be read at all.
     """
 
     event: ImageEvent
@@ -90,6 +101,7 @@ class DetectedFaces(msgspec.Struct, frozen=True, kw_only=True):
     width: int
     height: int
     faces: tuple[DetectedFace, ...]
+    refusal: Refusal | None = None
 
 
 class MatchType(StrEnum):

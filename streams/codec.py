@@ -1,0 +1,46 @@
+"""The value of ``faces.detected``: MessagePack of `streams.events.DetectedFaces`.
+
+Internal to Fecapass: both ends are of one release or of neighbouring ones, so fields are only
+ever added, with defaults.
+"""
+
+import msgspec
+
+from streams.events import DetectedFaces, FaceMatch
+from streams.failures import Reject
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(DetectedFaces)
+_json_encoder = msgspec.json.Encoder()
+_json_decoder = msgspec.json.Decoder(FaceMatch)
+
+
+def pack(faces: DetectedFaces) -> bytes:
+    """Encode for ``faces.detected``."""
+    return _encoder.encode(faces)
+
+
+def unpack(value: bytes) -> DetectedFaces:
+    """Decode what `pack` made.
+
+    Raises:
+        Reject: ``bad_encoding``; the bytes are something else.
+    """
+    try:
+        return _decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, OverflowError) as error:
+        raise Reject("bad_encoding", f"not a message of faces.detected: {error}") from error
+
+
+def match_to_json(match: FaceMatch) -> bytes:
+    """Encode for ``faces.matches``."""
+    return _json_encoder.encode(match)
+
+
+def match_from_json(value: bytes) -> FaceMatch:
+    """Decode a message of ``faces.matches``.
+
+    Raises:
+        msgspec.DecodeError: it is not one.
+    """
+    return _json_decoder.decode(value)

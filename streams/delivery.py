@@ -1,0 +1,40 @@
+"""One Kafka message on its way through a worker."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Partition(NamedTuple):
+    """A partition of a topic."""
+
+    topic: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delivery:
+    """One message as the broker delivered it, with the means to acknowledge it.
+
+    Attributes:
+        partition: where it came from.
+        offset: its place there.
+        key: as sent; None when the producer gave none.
+        value: as sent.
+        headers: as sent, in order, repetitions included.
+        timestamp: Kafka's timestamp, seconds since the epoch.
+        acknowledge: lets the broker's offset move past this message.
+    """
+
+    partition: Partition
+    offset: int
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    timestamp: float
+    acknowledge: Callable[[], object] = field(repr=False)
+
+    @property
+    def address(self) -> str:
+        """``topic/partition/offset``, unique for the life of the topic."""
+        return f"{self.partition.topic}/{self.partition.number}/{self.offset}"

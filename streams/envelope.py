@@ -1,0 +1,217 @@
+"""CloudEvents 1.0 on Kafka, binary content mode: attributes in headers, data in the value.
+
+Source: CloudEvents 1.0.2, "Kafka Protocol Binding", section 3.2; the ``dataref`` attribute is the
+"Claim Check" extension. A message without ``ce_specversion`` is a bare one: it gets its id,
+source and time from where it lies in Kafka.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from streams.delivery import Delivery
+from streams.events import EventKind, FaceMatch, ImageEvent
+from streams.failures import Reject
+from streams.topics import Topics
+
+SPEC_VERSION = "1.0"
+MATCH_SOURCE = "fecapass/identify"
+DETECTED_TYPE = "fecapass.faces.detected"
+
+#: Longest identifier (key, id, source, subject) that is taken, in bytes of UTF-8.
+MAX_IDENTIFIER_BYTES = 512
+
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNKNOWN_CAMERA = "unknown"
+
+Headers = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message of ``camera.frames`` or ``photo.uploads``, read.
+
+    Attributes:
+        event: who sent the image, when, and what is asked of it.
+        dataref: where the image lies when the value is empty (``s3://bucket/key``).
+    """
+
+    event: ImageEvent
+    dataref: str | None
+
+
+def decode(delivery: Delivery, topics: Topics) -> Envelope:
+    """Read the envelope of a frame or an upload.
+
+    Raises:
+        Reject: ``bad_header``, ``bad_key``, ``missing_attribute``, ``unsupported_specversion``,
+            ``unsupported_mode``, ``unknown_type``, ``bad_time`` or ``empty``.
+    """
+    headers = _attributes(delivery)
+    is_upload = delivery.partition.topic == topics.uploads
+    default_kind = EventKind.SEARCH if is_upload else EventKind.FRAME
+    key = _key(delivery)
+    if "ce_specversion" in headers:
+        event = _cloud_event(headers, key, delivery, default_kind)
+    else:
+        event = ImageEvent(
+            kind=default_kind,
+            source=delivery.partition.topic,
+            id=delivery.address,
+            key=key or (delivery.address if is_upload else _UNKNOWN_CAMERA),
+            captured_at=_kafka_time(delivery),
+        )
+    dataref = headers.get("ce_dataref")
+    if not delivery.value and not dataref:
+        raise Reject("empty", "the value is empty and there is no ce_dataref header")
+    return Envelope(event, dataref if not delivery.value else None)
+
+
+def encode_headers(
+    event: ImageEvent, content_type: str | None, dataref: str | None = None
+) -> Headers:
+    """Headers with which a producer publishes an image.
+
+    Args:
+        event: what the image is.
+        content_type: media type of the value, for example ``image/jpeg``; None with a claim check.
+        dataref: where the image lies (``s3://bucket/key``) when the value is left empty.
+    """
+    attributes = {
+        "ce_specversion": SPEC_VERSION,
+        "ce_id": event.id,
+        "ce_source": event.source,
+        "ce_type": event.kind.value,
+        "ce_time": event.captured_at.isoformat(),
+        "ce_subject": event.subject,
+        "ce_dataref": dataref,
+        "content-type": content_type,
+    }
+    return _headers(attributes)
+
+
+def detected_headers(event: ImageEvent) -> Headers:
+    """Headers of ``faces.detected``: the identity of the event that the faces were found in."""
+    return _headers(
+        {
+            "ce_specversion": SPEC_VERSION,
+            "ce_id": event.id,
+            "ce_source": event.source,
+            "ce_type": DETECTED_TYPE,
+            "ce_time": event.captured_at.isoformat(),
+            "content-type": "application/vnd.msgpack",
+        }
+    )
+
+
+def match_headers(match: FaceMatch) -> Headers:
+    """Headers of ``faces.matches``; the face's id is the event's, so consumers can deduplicate."""
+    return _headers(
+        {
+            "ce_specversion": SPEC_VERSION,
+            "ce_id": str(match.face_id),
+            "ce_source": MATCH_SOURCE,
+            "ce_type": match.type.value,
+            "ce_time": match.captured_at.isoformat(),
+            "ce_subject": str(match.user_id) if match.user_id else None,
+            "content-type": "application/json",
+        }
+    )
+
+
+def _headers(attributes: Mapping[str, str | None]) -> Headers:
+    return [(name, value.encode()) for name, value in attributes.items() if value is not None]
+
+
+def _attributes(delivery: Delivery) -> dict[str, str]:
+    """The headers that concern us as text; of repeated ones the last counts."""
+    attributes = {}
+    for name, value in delivery.headers:
+        lowered = name.lower()
+        if lowered.startswith("ce_") or lowered == "content-type":
+            try:
+                attributes[lowered] = (value or b"").decode()
+            except UnicodeDecodeError:
+                raise Reject("bad_header", f"header {lowered!r:.80} is not UTF-8") from None
+    return attributes
+
+
+def _key(delivery: Delivery) -> str | None:
+    if not delivery.key:
+        return None
+    try:
+        return _identifier(delivery.key.decode(), "the key", "bad_key")
+    except UnicodeDecodeError:
+        raise Reject("bad_key", "the key is not UTF-8") from None
+
+
+def _identifier(text: str, name: str, reason: str = "bad_header") -> str:
+    """Text that may serve as an identifier: of bounded length, free of control characters."""
+    if len(text.encode(errors="surrogatepass")) > MAX_IDENTIFIER_BYTES:
+        raise Reject(reason, f"{name} is longer than {MAX_IDENTIFIER_BYTES} bytes")
+    if _CONTROL_CHARACTERS.search(text):
+        raise Reject(reason, f"{name} holds control characters")
+    return text
+
+
+def _cloud_event(
+    headers: Mapping[str, str], key: str | None, delivery: Delivery, default_kind: EventKind
+) -> ImageEvent:
+    version = headers["ce_specversion"]
+    if not version.startswith("1."):
+        raise Reject("unsupported_specversion", f"ce_specversion {version!r:.80}, wanted 1.0")
+    if headers.get("content-type", "").lower().startswith("application/cloudevents"):
+        raise Reject("unsupported_mode", "structured content mode; wanted binary mode")
+    identifier = _required(headers, "ce_id")
+    source = _required(headers, "ce_source")
+    subject = headers.get("ce_subject")
+    return ImageEvent(
+        kind=_kind(_required(headers, "ce_type"), default_kind),
+        source=source,
+        id=identifier,
+        key=key or (source if default_kind is EventKind.FRAME else identifier),
+        captured_at=_time(headers.get("ce_time")) or _kafka_time(delivery),
+        subject=_identifier(subject, "ce_subject") if subject else None,
+    )
+
+
+def _required(headers: Mapping[str, str], name: str) -> str:
+    value = headers.get(name)
+    if not value:
+        raise Reject("missing_attribute", f"header {name} is missing or empty")
+    return _identifier(value, name)
+
+
+def _kind(text: str, default_kind: EventKind) -> EventKind:
+    """The type, if it is one that belongs on this topic."""
+    allowed = (
+        {EventKind.FRAME}
+        if default_kind is EventKind.FRAME
+        else {EventKind.ENROL, EventKind.SEARCH}
+    )
+    for kind in allowed:
+        if text == kind:
+            return kind
+    raise Reject("unknown_type", f"ce_type {text!r:.80} does not belong on this topic")
+
+
+def _time(text: str | None) -> datetime | None:
+    """An RFC 3339 time.
+
+    Raises:
+        Reject: it is not one, or has no offset from UTC.
+    """
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Reject("bad_time", f"ce_time {text!r:.80} is not an RFC 3339 time with an offset")
+
+
+def _kafka_time(delivery: Delivery) -> datetime:
+    return datetime.fromtimestamp(max(delivery.timestamp, 0.0), UTC)

@@ -1,0 +1,26 @@
+"""The three ways in which processing fails, each with one treatment.
+
+`Retry`: the world is at fault and will recover; try again for as long as it takes.
+`Reject`: this event is at fault; it goes to the dead letters at once.
+`Fatal`: the deployment is at fault; the worker stops and says so.
+"""
+
+
+class Retry(Exception):
+    """A store or the broker is away; the same work may succeed later."""
+
+
+class Reject(Exception):
+    """The event cannot be processed, now or ever.
+
+    Attributes:
+        reason: stable code in snake case; the ``dlq_reason`` header.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Fatal(Exception):
+    """The worker is misconfigured; the message says what to change."""
