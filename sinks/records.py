@@ -71,7 +71,9 @@ SELECT event_uuid, model FROM fresh
 
 MARK_ANNOUNCED = """
 UPDATE events SET announced_at = now()
-WHERE event_uuid = ANY($1::uuid[]) AND model = $2 AND announced_at IS NULL
+FROM unnest($1::uuid[], $2::text[]) AS announced (event_uuid, model)
+WHERE events.event_uuid = announced.event_uuid AND events.model = announced.model
+  AND announced_at IS NULL
 """
 
 EVENT = f"SELECT {_LEDGER_COLUMNS} FROM events WHERE event_uuid = $1 AND model = $2"  # noqa: S608
@@ -169,13 +171,15 @@ class Records(PostgresSink):
                     break
         return {EventKey(record["event_uuid"], record["model"]) for record in records}
 
-    async def mark_announced(self, event_uuids: Iterable[UUID], model: str) -> None:
+    async def mark_announced(self, keys: Iterable[tuple[UUID, str]]) -> None:
         """Note that the broker has acknowledged all messages about these events."""
-        uuids = sorted(set(event_uuids))
-        if not uuids:
+        told = sorted(set(keys))
+        if not told:
             return
         async with self._connection("mark events announced") as connection:
-            await connection.execute(MARK_ANNOUNCED, uuids, model)
+            await connection.execute(
+                MARK_ANNOUNCED, [uuid for uuid, _ in told], [model for _, model in told]
+            )
 
     async def event(self, event_uuid: UUID, model: str) -> LedgerRow | None:
         """The ledger's row of one event; None when it is not settled (or was pruned)."""
@@ -286,9 +290,7 @@ def _ledger_row(record: asyncpg.Record) -> LedgerRow:
     fields = dict(record)
     answer = fields.pop("answer")
     outcome = Outcome(fields.pop("outcome"))
-    return LedgerRow(
-        **fields, outcome=outcome, answer=None if answer is None else answer.encode()
-    )
+    return LedgerRow(**fields, outcome=outcome, answer=None if answer is None else answer.encode())
 
 
 def _face_row(record: asyncpg.Record) -> FaceRow:

@@ -72,9 +72,7 @@ class Event(MainBase):
         Index("events_processed_at", "processed_at"),
         Index("events_key_captured_at", "key", "captured_at"),
         # Whoever sends what a crash left unsent looks here; nearly always empty.
-        Index(
-            "events_unannounced", "processed_at", postgresql_where=text("announced_at IS NULL")
-        ),
+        Index("events_unannounced", "processed_at", postgresql_where=text("announced_at IS NULL")),
     )
 
     event_uuid: Mapped[UUID] = mapped_column(primary_key=True)

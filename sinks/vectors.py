@@ -222,7 +222,9 @@ class Vectors(PostgresSink):
                         revision=revision,
                         total=total,
                         user_ids=[record["user_id"] for record in records],
-                        embeddings=decode_vectors([record["data"] for record in records], dimension),
+                        embeddings=decode_vectors(
+                            [record["data"] for record in records], dimension
+                        ),
                     )
                 if len(records) < chunk:
                     return
