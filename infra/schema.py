@@ -8,6 +8,7 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, MetaData, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -88,6 +89,7 @@ async def migrate(which: Which, settings: DatabaseSettings, report: Report) -> N
     Raises:
         StoreUnavailable: the server is not there.
     """
+    store = f"{which} database {settings.safe_url}"
     steps: list[str] = []
 
     def upgrade(connection: Connection) -> None:
@@ -106,9 +108,11 @@ async def migrate(which: Which, settings: DatabaseSettings, report: Report) -> N
         connect_args={"timeout": settings.connect_timeout},
     )
     try:
-        with typed_failures(f"{which} database {settings.safe_url}", "migrate"):
+        with typed_failures(store, "migrate"):
             async with engine.begin() as connection:
                 await connection.run_sync(upgrade)
+    except DBAPIError as error:
+        raise StoreUnavailable(store, "migrate", str(error.orig)) from error
     finally:
         await engine.dispose()
     for step in steps:

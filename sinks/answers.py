@@ -40,8 +40,8 @@ class AnswerWaiter:
         """Take the settings; nothing is connected yet."""
         self._store = f"Redis {settings.safe_url}"
         self._timeout = settings.timeout
-        self._reader = create_client(settings)
-        self._listener = create_client(settings, patient=True)
+        self._reader: Any = create_client(settings)
+        self._listener: Any = create_client(settings, patient=True)
         self._waiting: dict[str, list[asyncio.Future[bytes]]] = {}
         self._subscribed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None

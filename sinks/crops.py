@@ -73,13 +73,17 @@ def _folder(camera: str) -> str:
     after ``==``, which no escaped name contains.
     """
     raw = camera.encode(errors="surrogatepass")
-    escaped = _UNSAFE_BYTE.sub(lambda byte: b"=%02X" % byte[0], raw).decode("ascii")
+    escaped = _UNSAFE_BYTE.sub(_escape, raw).decode("ascii")
     if escaped.startswith("."):
         escaped = "=2E" + escaped[1:]
     if escaped and len(escaped) <= _MAX_CAMERA_CHARS:
         return escaped
     kept = re.sub(r"=.?$", "", escaped[:_KEPT_OF_LONG_CAMERA])
     return f"{kept}=={sha256(raw).hexdigest()[:32]}"
+
+
+def _escape(byte: re.Match[bytes]) -> bytes:
+    return f"={byte[0][0]:02X}".encode()
 
 
 class Crops:

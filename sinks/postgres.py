@@ -1,7 +1,7 @@
 """What both Postgres sinks share: the pool, and the driver's exceptions as typed failures."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias
@@ -65,7 +65,6 @@ class PostgresSink:
         self.store = f"{store} database {settings.safe_url}"
         self._settings = settings
         self._pool: Pool | None = None
-        self._prepare: Callable[[RawConnection], Awaitable[None]] | None = None
 
     async def connect(self) -> None:
         """Open the pool; does nothing when it is open.
@@ -117,6 +116,9 @@ class PostgresSink:
         """
         async with self._connection("ping") as connection:
             await connection.execute("SELECT 1")
+
+    async def _prepare(self, connection: "RawConnection") -> None:
+        """Set a new connection up; sinks that need something override this."""
 
     @asynccontextmanager
     async def _connection(self, operation: str) -> "AsyncIterator[Connection]":

@@ -30,6 +30,7 @@ def create_client(settings: RedisSettings, *, patient: bool = False) -> redis.as
         password=settings.password.get_secret_value() if settings.password else None,
         socket_connect_timeout=settings.timeout,
         socket_timeout=None if patient else settings.timeout,
+        socket_keepalive=True,
         # One more try, for a connection that the server has closed meanwhile.
         retry=Retry(NoBackoff(), 1),
         retry_on_error=[RedisConnectionError],

@@ -162,7 +162,7 @@ class GalleryTemplate(VectorBase):
     """The fused template of one person under one model.
 
     Without an embedding the person is out of the gallery, and the row is there so that those who
-    follow it learn of that. With ``erased_at`` it is a tombstone: nobody can enrol the person again.
+    follow it learn of that. With ``erased_at`` it is a tombstone: there is no enrolling again.
     """
 
     __tablename__ = "gallery"

@@ -52,7 +52,6 @@ class Vectors(PostgresSink):
     def __init__(self, settings: DatabaseSettings) -> None:
         """Take the settings of the vector database; `connect` opens it."""
         super().__init__(settings, "vector")
-        self._prepare = self._use_numpy
 
     async def ensure_model(self, model: str, dimension: int) -> bool:
         """Make room for a model's embeddings unless there is; tell whether it was made.
@@ -273,7 +272,7 @@ class Vectors(PostgresSink):
             self.store, operation, f"model {model} is not set up; run fecapass init-db"
         )
 
-    async def _use_numpy(self, connection: "RawConnection") -> None:
+    async def _prepare(self, connection: "RawConnection") -> None:
         """Speak pgvector's binary format on this connection."""
         await require_pgvector(connection, self.store)
         await connection.set_type_codec(

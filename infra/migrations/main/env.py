@@ -8,7 +8,7 @@ from typing import Any
 from alembic import context
 
 
-def note(*, step: Any, **_: Any) -> None:
+def note(ctx: object, step: Any, heads: object, run_args: object) -> None:  # noqa: ARG001 - given by name
     """Tell `infra.schema` which migration was applied."""
     context.config.attributes["steps"].append(f"{step.up_revision_id} ({step.up_revision.doc})")
 
