@@ -102,6 +102,7 @@ class KafkaSettings(Group):
     session_timeout: PositiveSeconds = 30.0
     request_timeout: PositiveSeconds = 40.0
     commit_interval: PositiveSeconds = 1.0
+    fetch_max_wait: PositiveSeconds = 0.5
 
 
 class S3Settings(Group):
