@@ -113,6 +113,9 @@ class S3Settings(Group):
     bucket: str = "fecapass"
     access_key_id: str
     secret_access_key: SecretStr
+    claim_check_buckets: tuple[str, ...] = Field(
+        default=(), description="read by claim check besides the own bucket; a JSON list"
+    )
     max_connections: Count = 64
     connect_timeout: PositiveSeconds = 5.0
     read_timeout: PositiveSeconds = 20.0
@@ -127,6 +130,7 @@ class RedisSettings(Group):
     password: SecretStr | None = None
     timeout: PositiveSeconds = 2.0
     recent_seconds: PositiveSeconds = 60.0
+    recent_faces_kept: Count = 32
     recent_matches_kept: Count = 1000
     answer_seconds: PositiveSeconds = 3600.0
 
