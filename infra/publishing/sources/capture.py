@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# FFmpeg inside OpenCV reads this when it is first used; -8 is AV_LOG_QUIET.
-_FFMPEG_LOG_VARIABLE = "OPENCV_FFMPEG_LOGLEVEL"
-_AV_LOG_QUIET = "-8"
+# Read once, when FFmpeg inside OpenCV is first used by anyone; hence at import. -8: AV_LOG_QUIET.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 def quiet_capture(source: str | int, parameters: Sequence[int] = ()) -> cv2.VideoCapture:
@@ -19,7 +18,6 @@ def quiet_capture(source: str | int, parameters: Sequence[int] = ()) -> cv2.Vide
         source: path or URL, read by FFmpeg, or the index of a webcam.
         parameters: pairs of OpenCV's ``CAP_PROP_*`` and their values.
     """
-    os.environ.setdefault(_FFMPEG_LOG_VARIABLE, _AV_LOG_QUIET)
     previous = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
