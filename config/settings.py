@@ -189,6 +189,8 @@ class WorkerSettings(Group):
     retry_maximum: PositiveSeconds = 15.0
     unexpected_attempts: Count = 3
     stop_timeout: PositiveSeconds = 20.0
+    revoke_timeout: PositiveSeconds = 10.0
+    stall_timeout: PositiveSeconds = 120.0
     health_host: str = "127.0.0.1"
     health_port: Annotated[int, Field(ge=0, le=65535, description="0: a free one")] = 0
     instance_id: str | None = None

@@ -1,0 +1,96 @@
+"""Every metric of every process, with its help text. Base units, low cardinality.
+
+``docs/metrics.md`` is held to this file by a test.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_STAGE_BUCKETS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+_LATENCY_BUCKETS = (
+    0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0,
+)  # fmt: skip
+_FILL_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
+
+EVENTS = Counter(
+    "fecapass_events_consumed_total", "Messages that were brought to their outcome.", ["topic"]
+)
+DROPPED = Counter(
+    "fecapass_events_dropped_total",
+    "Messages that changed nothing: duplicates of what is already settled, and frames too old.",
+    ["topic", "reason"],
+)
+FACES = Counter("fecapass_faces_detected_total", "Faces found by the detector.", ["topic"])
+STAGE_SECONDS = Histogram(
+    "fecapass_stage_duration_seconds",
+    "Time that a batch spends in a stage of its way.",
+    ["stage"],
+    buckets=_STAGE_BUCKETS,
+)
+BATCH_FILL = Histogram(
+    "fecapass_batch_fill_messages", "Messages in a batch.", ["topic"], buckets=_FILL_BUCKETS
+)
+LATENCY_SECONDS = Histogram(
+    "fecapass_end_to_end_latency_seconds",
+    "From ce_time to the match event that the broker has acknowledged.",
+    buckets=_LATENCY_BUCKETS,
+)
+MATCHES = Counter(
+    "fecapass_matches_total",
+    "Faces identified, by outcome: matched, below_threshold, ambiguous, empty_gallery.",
+    ["outcome"],
+)
+UPLOADS = Counter(
+    "fecapass_uploads_total", "Uploads answered, by outcome: enrolled, refused, searched.",
+    ["outcome"],
+)  # fmt: skip
+RETRIES = Counter(
+    "fecapass_retries_total", "Attempts that failed and were repeated.", ["topic"]
+)  # fmt: skip
+DEAD_LETTERS = Counter(
+    "fecapass_dead_letters_total", "Messages sent to the dead letters.", ["topic", "reason"]
+)
+CONSUMER_LAG = Gauge(
+    "fecapass_consumer_lag_messages",
+    "Messages in the broker that this worker has yet to acknowledge.",
+    ["topic", "partition"],
+)
+IN_FLIGHT = Gauge(
+    "fecapass_in_flight_messages", "Messages taken in and not yet acknowledged.", ["topic"]
+)
+MODEL_INFO = Gauge(
+    "fecapass_model_info",
+    "The models in use and where they run; always 1.",
+    ["detector", "embedder", "execution_provider"],
+)
+GALLERY_TEMPLATES = Gauge(
+    "fecapass_gallery_templates", "People in this worker's copy of the gallery.", ["model"]
+)
+GALLERY_AGE_SECONDS = Gauge(
+    "fecapass_gallery_age_seconds",
+    "Since this worker last knew its copy of the gallery to be current.",
+    ["model"],
+)
+IDENTIFIED = Counter(
+    "fecapass_identifications_total",
+    "Faces identified, by what answered: the gallery, or the recents cache that spares it.",
+    ["answered_by"],
+)
+CACHE_ERRORS = Counter(
+    "fecapass_cache_errors_total", "Calls to the Redis cache that failed and were done without."
+)
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Observe the time that the body takes as a stage of this name."""
+    began = perf_counter()
+    try:
+        yield
+    finally:
+        STAGE_SECONDS.labels(stage=name).observe(perf_counter() - began)

@@ -1,0 +1,74 @@
+"""Acknowledge in order what was finished out of order.
+
+Faust commits past an unfinished message when a later one of the same partition is acknowledged
+first (faust issue 606). While several batches of a worker overlap, that happens all the time; so
+nothing reaches Faust before everything ahead of it on its partition is finished.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from time import monotonic
+
+from streams.delivery import Delivery, Partition
+
+
+class InOrderAcknowledger:
+    """Holds back the acknowledgement of each message until those before it are done.
+
+    Not thread-safe: it belongs to one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._pending: dict[Partition, OrderedDict[int, Delivery]] = {}
+        self._done: set[Delivery] = set()
+        self._last: dict[Partition, tuple[int, float]] = {}
+
+    def __len__(self) -> int:
+        """Messages that are tracked and not yet acknowledged."""
+        return sum(len(pending) for pending in self._pending.values())
+
+    def position(self, partition: Partition) -> int | None:
+        """The offset after the last acknowledged message; None before the first."""
+        return self._last[partition][0] if partition in self._last else None
+
+    def moved_at(self, partition: Partition) -> float | None:
+        """When (monotonic clock) a message was last acknowledged; None before the first."""
+        return self._last[partition][1] if partition in self._last else None
+
+    def track(self, delivery: Delivery) -> None:
+        """Take note of a message, in the order of delivery, before work on it begins.
+
+        An offset that does not lie past the last one means that the partition was handed back
+        and is read again: what was tracked before is of the past and will not be acknowledged.
+        """
+        pending = self._pending.setdefault(delivery.partition, OrderedDict())
+        if pending and delivery.offset <= next(reversed(pending)):
+            self.forget([delivery.partition])
+            pending = self._pending.setdefault(delivery.partition, OrderedDict())
+        pending[delivery.offset] = delivery
+
+    def done(self, delivery: Delivery) -> None:
+        """The message's effects are durable; acknowledge it and its followers, if it is the head.
+
+        Of a message that was forgotten in the meantime nothing is heard any more.
+        """
+        pending = self._pending.get(delivery.partition)
+        if pending is None or pending.get(delivery.offset) is not delivery:
+            return
+        self._done.add(delivery)
+        while pending:
+            head = next(iter(pending.values()))
+            if head not in self._done:
+                return
+            self._done.discard(head)
+            del pending[head.offset]
+            head.acknowledge()
+            self._last[head.partition] = (head.offset + 1, monotonic())
+        del self._pending[delivery.partition]
+
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        """Drop what is tracked of partitions that this worker has lost."""
+        for partition in partitions:
+            self._last.pop(partition, None)
+            for delivery in self._pending.pop(partition, {}).values():
+                self._done.discard(delivery)

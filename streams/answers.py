@@ -1,0 +1,88 @@
+"""The answer to an upload: what a caller who enrols or searches by photo gets back."""
+
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+Status = Literal["enrolled", "refused", "searched"]
+
+
+class RankedCandidate(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody enrolled who resembles the probe; similarity is the cosine."""
+
+    user_id: UUID
+    similarity: float
+
+
+class SearchedFace(msgspec.Struct, frozen=True, kw_only=True):
+    """One face of a searched photo, and who it may be.
+
+    Attributes:
+        face_id: identifier of the face; a probe is not stored under it.
+        box: x, y, width, height in pixels of the upright image.
+        score: the detector's confidence, 0 to 1.
+        quality: fitness for recognition, 0 to 1.
+        decision: ``matched``, ``below_threshold``, ``ambiguous`` or ``empty_gallery``.
+        user_id: who it is; None unless matched.
+        candidates: best first.
+    """
+
+    face_id: UUID
+    box: tuple[float, float, float, float]
+    score: float
+    quality: float
+    decision: str
+    user_id: UUID | None
+    candidates: tuple[RankedCandidate, ...]
+
+
+class UploadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of an upload.
+
+    Attributes:
+        upload_id: Kafka key of the upload.
+        status: what happened.
+        model: id of the embedder.
+        code: of a refusal, a stable code: ``no_face``, ``several_faces``, ``poor_quality``,
+            ``unknown_user``, or the reason for which the image could not be read.
+        message: of a refusal, a sentence for people.
+        measures: of a refusal, the values that led to it.
+        user_id: of an enrolment, the person.
+        face_id: of an enrolment, the stored face.
+        photos: of an enrolment, how many photos the person's template now holds.
+        threshold: of a search, the similarity from which on a candidate may match.
+        margin: of a search, how far the best must lie before the next.
+        faces: of a search, every face in the photo.
+    """
+
+    upload_id: str
+    status: Status
+    model: str
+    code: str | None = None
+    message: str | None = None
+    measures: dict[str, float] = {}
+    user_id: UUID | None = None
+    face_id: UUID | None = None
+    photos: int | None = None
+    threshold: float | None = None
+    margin: float | None = None
+    faces: tuple[SearchedFace, ...] = ()
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(UploadAnswer)
+
+
+def encode_answer(answer: UploadAnswer) -> bytes:
+    """As JSON."""
+    return _encoder.encode(answer)
+
+
+def decode_answer(value: bytes) -> UploadAnswer:
+    """From JSON.
+
+    Raises:
+        msgspec.DecodeError: it is something else.
+    """
+    return _decoder.decode(value)

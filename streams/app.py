@@ -1,0 +1,83 @@
+"""The Faust app: how it is configured, and how a window becomes one of its agents.
+
+Faust does what it is good at: group membership, assignment, fetching with flow control, and
+committing offsets. What its plain agents get wrong (acknowledging what was not done) is kept from
+them: the body of every agent only hands messages to a `streams.window.Window`, never raises, runs
+once (``concurrency=1``), and messages are acknowledged by the window, in order.
+"""
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import faust
+from faust.types import TP, StreamT
+
+from config.settings import KafkaSettings, WorkerSettings
+from streams.delivery import Delivery, Partition
+from streams.window import Window
+
+_FRAMING_BYTES = 64 * 1024
+
+
+def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faust.App:
+    """A Faust app for workers of one role; the role names the consumer group.
+
+    Args:
+        role: ``detect`` or ``identify``.
+        kafka: where the broker is.
+        workers: buffers and timeouts.
+    """
+    servers = kafka.bootstrap_servers.split(",")
+    return faust.App(
+        f"{kafka.topic_prefix}fecapass-{role}",
+        broker=[f"kafka://{server.strip()}" for server in servers],
+        store="memory://",
+        web_enabled=False,
+        topic_disable_leader=True,
+        # The window drains itself, with a bound; Faust's own waiting has none.
+        stream_wait_empty=False,
+        stream_buffer_maxsize=workers.buffer_messages,
+        broker_max_poll_records=workers.buffer_messages,
+        broker_commit_interval=kafka.commit_interval,
+        broker_session_timeout=kafka.session_timeout,
+        broker_request_timeout=kafka.request_timeout,
+        broker_heartbeat_interval=kafka.session_timeout / 10,
+        consumer_max_fetch_size=kafka.max_message_bytes + _FRAMING_BYTES,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=workers.instance_id,
+        key_serializer="raw",
+        value_serializer="raw",
+    )
+
+
+def attach(app: faust.App, topic: str, window: Window) -> None:
+    """Feed a topic's messages into a window.
+
+    Args:
+        app: the app to subscribe with.
+        topic: what to consume.
+        window: processes and acknowledges.
+    """
+
+    async def feed(stream: StreamT[Any]) -> None:
+        async for event in cast("faust.Stream[bytes]", stream).noack().events():
+            message = event.message
+            await window.admit(
+                Delivery(
+                    partition=Partition(message.topic, message.partition),
+                    offset=message.offset,
+                    key=message.key,
+                    value=message.value or b"",
+                    headers=tuple(message.headers or ()),
+                    timestamp=message.timestamp or 0.0,
+                    acknowledge=event.ack,
+                )
+            )
+
+    channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw")
+    app.agent(channel, name=f"feed-{topic}", concurrency=1)(feed)
+
+
+def partitions_of(tps: Iterable[TP]) -> set[Partition]:
+    """Faust's topic-partitions as ours."""
+    return {Partition(tp.topic, tp.partition) for tp in tps}

@@ -1,0 +1,69 @@
+"""Dead letters: the original message, byte for byte, with the reason beside it.
+
+The headers are those of the contract: ``dlq_reason dlq_error dlq_topic dlq_partition dlq_offset
+dlq_attempts dlq_time``.
+"""
+
+import logging
+
+from config import metrics
+from streams.delivery import Delivery
+from streams.events import utc_now
+from streams.failures import Reject
+from streams.publisher import Publisher
+from streams.topics import Topics
+
+logger = logging.getLogger(__name__)
+
+HEADER_PREFIX = "dlq_"
+_LONGEST_ERROR = 1000
+
+
+class DeadLetters:
+    """Sends refused messages to ``<topic>.dlq``."""
+
+    def __init__(self, publisher: Publisher, topics: Topics) -> None:
+        """Send through ``publisher``, to the topics that ``topics`` names."""
+        self._publisher = publisher
+        self._topics = topics
+
+    async def send(self, delivery: Delivery, reject: Reject, attempts: int) -> None:
+        """Keep a message; returns when the broker has acknowledged it.
+
+        Raises:
+            Retry: the broker did not take it.
+        """
+        topic = delivery.partition.topic
+        await self._publisher.send(
+            self._topics.dead_letter(topic),
+            key=delivery.key,
+            value=delivery.value,
+            headers=[*_original_headers(delivery), *_reason_headers(delivery, reject, attempts)],
+        )
+        metrics.DEAD_LETTERS.labels(topic=topic, reason=reject.reason).inc()
+        logger.warning("%s is a dead letter: %s: %s", delivery.address, reject.reason, reject)
+
+
+def _original_headers(delivery: Delivery) -> list[tuple[str, bytes]]:
+    """The headers as sent, less those of an earlier burial."""
+    return [
+        (name, value)
+        for name, value in delivery.headers
+        if not name.lower().startswith(HEADER_PREFIX)
+    ]
+
+
+def _reason_headers(delivery: Delivery, reject: Reject, attempts: int) -> list[tuple[str, bytes]]:
+    fields = {
+        "reason": reject.reason,
+        "error": str(reject)[:_LONGEST_ERROR],
+        "topic": delivery.partition.topic,
+        "partition": str(delivery.partition.number),
+        "offset": str(delivery.offset),
+        "attempts": str(attempts),
+        "time": utc_now().isoformat(),
+    }
+    return [
+        (HEADER_PREFIX + name, text.encode(errors="backslashreplace"))
+        for name, text in fields.items()
+    ]

@@ -1,0 +1,78 @@
+"""What a worker tells about itself over HTTP: ``/health`` and ``/metrics``."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that a worker watches.
+
+    Attributes:
+        name: what is watched.
+        ok: whether it is as it should be.
+        detail: one line for the operator.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class HealthServer:
+    """Serves ``/health`` (503 when a check fails) and ``/metrics`` (Prometheus' text format)."""
+
+    def __init__(
+        self, host: str, port: int, role: str, checks: Callable[[], Sequence[Check]]
+    ) -> None:
+        """Prepare; `start` binds the port.
+
+        Args:
+            host: address to listen on.
+            port: port to listen on; 0 takes a free one.
+            role: told in the answer.
+            checks: evaluated for every request.
+        """
+        self._host = host
+        self._port = port
+        self._role = role
+        self._checks = checks
+        app = web.Application()
+        app.add_routes([web.get("/health", self._health), web.get("/metrics", _metrics)])
+        self._runner = web.AppRunner(app, access_log=None)
+
+    async def start(self) -> str:
+        """Listen, and return the URL.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self._port)
+        await site.start()
+        host, port, *_ = self._runner.addresses[0]
+        return f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        checks = self._checks()
+        healthy = all(check.ok for check in checks)
+        body = {
+            "status": "ok" if healthy else "unhealthy",
+            "role": self._role,
+            "checks": {
+                check.name: {"status": "ok" if check.ok else "failed", "detail": check.detail}
+                for check in checks
+            },
+        }
+        return web.json_response(body, status=200 if healthy else 503)
+
+
+async def _metrics(_request: web.Request) -> web.Response:
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,208 @@
+"""The life of a worker process: start, follow, drain, stop."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from config import metrics
+from config.settings import WorkerSettings
+from streams.app import attach, partitions_of
+from streams.delivery import Partition
+from streams.failures import Fatal
+from streams.health import Check, HealthServer
+from streams.window import Window
+
+logger = logging.getLogger(__name__)
+
+_WATCH_SECONDS = 1.0
+
+
+class Worker:
+    """Runs a Faust app whose topics are fed into windows, until it is told to stop."""
+
+    def __init__(
+        self,
+        app: faust.App,
+        windows: Mapping[str, Window],
+        settings: WorkerSettings,
+        role: str,
+        checks: Callable[[], Sequence[Check]] = tuple,
+    ) -> None:
+        """Attach the windows to the app.
+
+        Args:
+            app: made by `streams.app.create_app`.
+            windows: a window for each topic.
+            settings: timeouts, and where to serve health and metrics.
+            role: ``detect`` or ``identify``.
+            checks: what else decides on the worker's health.
+        """
+        self._app = app
+        self._windows = dict(windows)
+        self._settings = settings
+        self._role = role
+        self._checks = checks
+        self._stop = asyncio.Event()
+        self._fatal: Fatal | None = None
+        self._joined = False
+        self._watched: dict[Partition, float] = {}
+        for topic, window in self._windows.items():
+            attach(app, topic, window)
+        app.on_partitions_assigned.connect(self._on_assigned)
+        app.on_partitions_revoked.connect(self._on_revoked)
+
+    def stop(self) -> None:
+        """Ask the worker to drain and end."""
+        self._stop.set()
+
+    def fail(self, fatal: Fatal) -> None:
+        """Ask the worker to end because it cannot do its work; `run` raises the failure."""
+        self._fatal = self._fatal or fatal
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Work until `stop`, SIGTERM or SIGINT; then finish what is in flight, within a bound.
+
+        Raises:
+            Fatal: the worker cannot go on; the message says why.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        health = HealthServer(
+            self._settings.health_host,
+            self._settings.health_port,
+            self._role,
+            self._all_checks,
+        )
+        try:
+            url = await health.start()
+        except OSError as error:
+            raise Fatal(
+                f"cannot serve health on port {self._settings.health_port}: {error.strerror}; "
+                "set FECAPASS_WORKERS__HEALTH_PORT (0 takes a free port)"
+            ) from error
+        logger.info("%s worker serves %s/health and %s/metrics", self._role, url, url)
+        try:
+            await self._follow()
+        finally:
+            await health.stop()
+        if self._fatal is not None:
+            raise self._fatal
+
+    async def _follow(self) -> None:
+        """Run the app and its windows until one of them, or a signal, ends the work."""
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(window.run()) for window in self._windows.values()
+        ]
+        tasks.append(asyncio.create_task(self._watch()))
+        tasks.append(asyncio.create_task(self._stop.wait()))
+        try:
+            await self._app.start()
+            crashed = asyncio.create_task(self._app.wait_until_stopped())
+            tasks.append(crashed)
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            self._note_why(ended)
+            await self._drain()
+        finally:
+            await self._app.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        logger.info("%s worker has stopped", self._role)
+
+    def _note_why(self, ended: set[asyncio.Task[Any]]) -> None:
+        for task in ended:
+            error = task.exception()
+            if error is not None:
+                logger.error("the worker's own machinery failed", exc_info=error)
+                self.fail(Fatal(f"the worker's own machinery failed: {error!r}"))
+        if not self._stop.is_set():
+            reason = getattr(self._app, "crash_reason", None)
+            self.fail(Fatal(f"the Kafka client stopped: {reason!r}"))
+
+    async def _drain(self) -> None:
+        """Take nothing new, finish what is in flight, commit."""
+        consumer = self._app.consumer
+        consumer.stop_flow()
+        self._app.flow_control.suspend()
+        self._app.flow_control.clear()
+        await self._finish(self._settings.stop_timeout)
+
+    async def _finish(self, seconds: float) -> None:
+        drained = await asyncio.gather(
+            *(window.drain(seconds) for window in self._windows.values())
+        )
+        if not all(drained):
+            logger.warning(
+                "%d message(s) were not finished within %.0f s and will be delivered again",
+                sum(window.in_flight for window in self._windows.values()),
+                seconds,
+            )
+        await self._app.consumer.commit()
+
+    async def _on_assigned(self, *_args: Any, **_kwargs: Any) -> None:
+        self._joined = True
+
+    async def _on_revoked(self, *args: Any, **_kwargs: Any) -> None:
+        """Finish what is in flight before another worker gets these partitions."""
+        revoked: set[TP] = args[1]
+        await self._finish(min(self._settings.stop_timeout, self._settings.revoke_timeout))
+        gone = partitions_of(revoked)
+        for window in self._windows.values():
+            window.forget(gone)
+        for partition in gone & self._watched.keys():
+            del self._watched[partition]
+            metrics.CONSUMER_LAG.remove(partition.topic, str(partition.number))
+
+    async def _watch(self) -> None:
+        """Keep the lag up to date, and end a worker that stands still though there is work.
+
+        Faust consumers have been seen to stop fetching after a rebalance (faust issues 175, 523,
+        532, 629); a restart mends that.
+        """
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            for topic, window in self._windows.items():
+                metrics.IN_FLIGHT.labels(topic=topic).set(window.in_flight)
+            stalled = [tp for tp in self._app.consumer.assignment() if await self._stalled(tp)]
+            if stalled and not self._app.rebalancing:
+                self.fail(
+                    Fatal(
+                        f"no progress on {len(stalled)} partition(s) for "
+                        f"{self._settings.stall_timeout:.0f} s though messages wait"
+                    )
+                )
+
+    async def _stalled(self, tp: TP) -> bool:
+        """Whether messages wait on a partition and none was taken in for too long."""
+        highwater = self._app.consumer.highwater(tp)
+        partition = Partition(tp.topic, tp.partition)
+        window = self._windows.get(tp.topic)
+        if highwater is None or window is None:
+            return False
+        position = window.position(partition)
+        if position is None:
+            position = await self._app.consumer.position(tp)
+        lag = max(0, highwater - (position or 0))
+        metrics.CONSUMER_LAG.labels(topic=tp.topic, partition=str(tp.partition)).set(lag)
+        now = monotonic()
+        moved = window.moved_at(partition)
+        if lag == 0 or window.in_flight:
+            self._watched[partition] = now
+        last = max(self._watched.setdefault(partition, now), moved or 0.0)
+        return now - last > self._settings.stall_timeout
+
+    def _all_checks(self) -> Sequence[Check]:
+        detail = (
+            f"{len(self._app.consumer.assignment())} partition(s)"
+            if self._joined
+            else "joining the consumer group"
+        )
+        return [Check("kafka", self._joined, detail), *self._checks()]

@@ -1,0 +1,156 @@
+from datetime import UTC, datetime
+from uuid import UUID, uuid5
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.envelope import MAX_IDENTIFIER_BYTES, decode, encode_headers
+from streams.events import NAMESPACE, EventKind, ImageEvent
+from streams.failures import Reject
+from streams.topics import Topics
+from tests.unit.streams.deliveries import delivery
+
+TOPICS = Topics()
+
+identifiers = st.text(
+    st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40
+).filter(lambda text: not any(0x7F <= ord(character) <= 0x9F for character in text))
+moments = st.datetimes(timezones=st.just(UTC), min_value=datetime(1970, 1, 2))  # noqa: DTZ001
+
+
+def test_a_bare_frame_takes_its_identity_from_kafka():
+    envelope = decode(delivery(7, number=3, key=b"door-1"), TOPICS)
+    event = envelope.event
+    assert (event.kind, event.key) == (EventKind.FRAME, "door-1")
+    assert (event.source, event.id) == ("camera.frames", "camera.frames/3/7")
+    assert event.captured_at == datetime.fromtimestamp(1_700_000_000, UTC)
+
+
+def test_a_bare_upload_is_a_search():
+    event = decode(delivery(topic="photo.uploads", key=None), TOPICS).event
+    assert event.kind is EventKind.SEARCH
+    assert event.key == event.id
+
+
+def test_a_frame_without_any_key_has_an_unknown_camera():
+    assert decode(delivery(key=None), TOPICS).event.key == "unknown"
+
+
+@given(
+    kind=st.sampled_from(EventKind),
+    source=identifiers,
+    identifier=identifiers,
+    key=identifiers,
+    moment=moments,
+    subject=st.none() | identifiers,
+)
+def test_what_is_encoded_is_decoded(kind, source, identifier, key, moment, subject):
+    event = ImageEvent(
+        kind=kind, source=source, id=identifier, key=key, captured_at=moment, subject=subject
+    )
+    topic = TOPICS.frames if kind is EventKind.FRAME else TOPICS.uploads
+    headers = tuple(encode_headers(event, "image/jpeg"))
+    assert decode(delivery(topic=topic, key=key.encode(), headers=headers), TOPICS).event == event
+
+
+def test_header_names_are_those_of_the_kafka_binding():
+    event = ImageEvent(
+        kind=EventKind.ENROL,
+        source="camera/door",
+        id="1",
+        key="door",
+        captured_at=datetime(2026, 1, 1, tzinfo=UTC),
+        subject="somebody",
+    )
+    assert encode_headers(event, None, "s3://bucket/key") == [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"1"),
+        ("ce_source", b"camera/door"),
+        ("ce_type", b"fecapass.photo.enrol"),
+        ("ce_time", b"2026-01-01T00:00:00+00:00"),
+        ("ce_subject", b"somebody"),
+        ("ce_dataref", b"s3://bucket/key"),
+    ]
+
+
+def test_a_claim_check_names_where_the_image_lies():
+    headers = (*GOOD.items(), ("ce_dataref", b"s3://bucket/frames/1.jpg"))
+    assert (
+        decode(delivery(value=b"", headers=headers), TOPICS).dataref == "s3://bucket/frames/1.jpg"
+    )
+    assert decode(delivery(value=b"inline", headers=headers), TOPICS).dataref is None
+
+
+GOOD = {
+    "ce_specversion": b"1.0",
+    "ce_id": b"1",
+    "ce_source": b"camera/door",
+    "ce_type": b"fecapass.frame.captured",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"ce_id": b""}, "missing_attribute"),
+        ({"ce_source": None}, "missing_attribute"),
+        ({"ce_type": None}, "missing_attribute"),
+        ({"ce_specversion": b"0.3"}, "unsupported_specversion"),
+        ({"ce_type": b"fecapass.photo.enrol"}, "unknown_type"),
+        ({"ce_type": b"com.example.other"}, "unknown_type"),
+        ({"ce_time": b"yesterday"}, "bad_time"),
+        ({"ce_time": b"2026-01-01T00:00:00"}, "bad_time"),
+        ({"ce_time": b"0001-01-01T00:00:00+14:00"}, "bad_time"),
+        ({"ce_id": b"\xff"}, "bad_header"),
+        ({"ce_id": b"a\x00b"}, "bad_header"),
+        ({"ce_id": b"x" * (MAX_IDENTIFIER_BYTES + 1)}, "bad_header"),
+        ({"content-type": b"application/cloudevents+json"}, "unsupported_mode"),
+    ],
+)
+def test_a_bad_envelope_is_refused_with_its_reason(change, reason):
+    headers = {name: value for name, value in (GOOD | change).items() if value is not None}
+    with pytest.raises(Reject) as refusal:
+        decode(delivery(headers=tuple(headers.items())), TOPICS)
+    assert refusal.value.reason == reason
+
+
+@pytest.mark.parametrize("key", [b"\xff\xfe", b"a\nb", b"k" * 10_000])
+def test_a_key_that_is_no_name_is_refused(key):
+    with pytest.raises(Reject) as refusal:
+        decode(delivery(key=key), TOPICS)
+    assert refusal.value.reason == "bad_key"
+
+
+def test_an_empty_value_without_a_claim_check_is_refused():
+    with pytest.raises(Reject) as refusal:
+        decode(delivery(value=b""), TOPICS)
+    assert refusal.value.reason == "empty"
+
+
+@given(
+    key=st.none() | st.binary(max_size=600),
+    headers=st.lists(
+        st.tuples(st.sampled_from([*GOOD, "ce_time", "ce_subject", "x"]), st.binary(max_size=60)),
+        max_size=8,
+    ),
+    topic=st.sampled_from(["camera.frames", "photo.uploads"]),
+)
+def test_no_bytes_do_more_harm_than_a_refusal(key, headers, topic):
+    message = delivery(key=key, headers=tuple(headers), topic=topic)
+    try:
+        event = decode(message, TOPICS).event
+    except Reject as refusal:
+        assert refusal.reason
+    else:
+        assert event.id
+        assert event.key
+        assert "\x00" not in event.id + event.key + event.source + (event.subject or "")
+
+
+def test_identifiers_can_be_derived_by_outside_programs():
+    event = ImageEvent(
+        kind=EventKind.FRAME, source="s", id="i", key="k", captured_at=datetime.now(UTC)
+    )
+    assert event.face_id("sface", 2) == uuid5(NAMESPACE, "s|i|sface|2")
+    assert UUID("442503fb-e9c3-5faf-8b73-e0c0f5a4ab9a") == NAMESPACE
