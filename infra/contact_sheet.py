@@ -28,7 +28,7 @@ _MARGIN = 36
 _GAP = 14
 _ROW_HEIGHT = 270
 _CARD_HEIGHT = 112
-_CARDS_PER_ROW = 4
+_MIN_CARDS_PER_ROW, _CARDS_PER_ROW = 3, 4
 _MIN_ASPECT, _MAX_ASPECT = 0.5, 3.0
 
 _TITLE = Lettering(40, bold=True)
@@ -208,7 +208,7 @@ def _draw_header(canvas: Picture, sheet: ContactSheet) -> None:
 def _draw_card(
     canvas: Picture, sheet: ContactSheet, index: int, top: int, colours: dict[str, Colour]
 ) -> None:
-    columns = min(_CARDS_PER_ROW, len(sheet.people))
+    columns = min(_CARDS_PER_ROW, max(_MIN_CARDS_PER_ROW, len(sheet.people)))
     row, column = divmod(index, columns)
     width = (SHEET_WIDTH - 2 * _MARGIN - _GAP * (columns - 1)) // columns
     person = sheet.people[index]

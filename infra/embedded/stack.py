@@ -191,6 +191,8 @@ class EmbeddedStack:
             "KAFKA": {
                 "BOOTSTRAP_SERVERS": f"{LOOPBACK}:{ports['kafka']}",
                 "REPLICATION_FACTOR": str(KafkaSettings.model_fields["replication_factor"].default),
+                # The embedded broker keeps every message in memory for as long as it runs.
+                "CLAIM_CHECK": "true",
             },
         }
         return {

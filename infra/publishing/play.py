@@ -62,7 +62,7 @@ class Player:
         camera: str,
         *,
         limit: int | None = None,
-        on_frame: Callable[[ImageEvent], None] | None = None,
+        on_frame: Callable[[ImageEvent, bytes], None] | None = None,
     ) -> PlayResult:
         """Play one source to its end, to the limit or until stopped.
 
@@ -72,7 +72,7 @@ class Player:
             source: closed on return.
             camera: the camera's id, which becomes the key.
             limit: end after so many frames.
-            on_frame: called with each event that was handed to the publisher.
+            on_frame: called with each event and image that was handed to the publisher.
 
         Raises:
             BadCameraError: see `check_camera`.
@@ -93,10 +93,11 @@ class Player:
                     key=camera,
                     captured_at=frame.captured_at,
                 )
-                await self._publisher.publish(event, await self._encoded(frame))
+                data = await self._encoded(frame)
+                await self._publisher.publish(event, data)
                 sent += 1
                 if on_frame is not None:
-                    on_frame(event)
+                    on_frame(event, data)
                 if sent == limit:
                     break
         return PlayResult(

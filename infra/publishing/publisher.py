@@ -12,9 +12,11 @@ from config.settings import KafkaSettings
 from infra.publishing.encoding import extension, media_type
 from streams.envelope import encode_headers
 from streams.events import EventKind, ImageEvent
+from streams.failures import Reject, Retry
 from streams.topics import Topics
 
-#: Stores an image for a claim check: takes key and bytes, returns the ``s3://`` address.
+#: Stores an image for a claim check: takes key and bytes, returns the ``s3://`` address; raises
+#: `streams.failures.Retry` or `Reject`.
 StoreImage = Callable[[str, bytes], Awaitable[str]]
 
 #: What a message takes besides its value: key, headers and Kafka's framing, in bytes. The
@@ -197,7 +199,7 @@ class FramePublisher:
             failure = error
         except KafkaError as error:
             failure = PublishError(f"the broker did not take an image: {_line(error)}")
-        except Exception as error:  # noqa: BLE001 - the store's own failures, told to the caller
+        except (Retry, Reject) as error:
             failure = PublishError(f"an image could not be stored: {_line(error)}")
         finally:
             self._bytes_in_flight -= size
