@@ -5,6 +5,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -30,20 +31,32 @@ def shared() -> Path:
     return path
 
 
+@contextmanager
+def reachable_directory() -> Iterator[Path]:
+    """A directory for a stack. Pytest's own are private, and Postgres may be another user."""
+    path = Path(tempfile.mkdtemp(prefix="fecapass-test-"))
+    path.chmod(0o711)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """An empty data directory, for a test that runs a stack of its own."""
+    with reachable_directory() as path:
+        yield path
+
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[EmbeddedStack]:
     """Running servers, once a session, with the means to stop, kill and restart each."""
     chosen = os.environ.get(STACK_VARIABLE, "embedded")
     if chosen != "embedded":
         pytest.fail(f"{STACK_VARIABLE}={chosen}: only 'embedded' is known")
-    # Not pytest's own temporary directory: that is private, and Postgres may be another user.
-    data_dir = Path(tempfile.mkdtemp(prefix="fecapass-test-"))
-    data_dir.chmod(0o711)
-    try:
-        with EmbeddedStack(data_dir) as running:
-            yield running
-    finally:
-        shutil.rmtree(data_dir)
+    with reachable_directory() as path, EmbeddedStack(path) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -69,15 +69,8 @@ class SeaweedFs(Server):
             "".join(f'[{section}]\nkey = "{key}"\n' for section in sections),
         )
         # `mini` remembers its options and would mix the ports of the last run with these.
-        remove_quietly(
-            self._data / "mini.options",
-            self.directory / "filer.sock",
-            self.directory / "s3.sock",
-            *(
-                Path(f"/tmp/seaweedfs-{role}-grpc-{port + GRPC_OFFSET}.sock")  # noqa: S108 - its own fixed place
-                for role, port in self._roles()
-            ),
-        )
+        remove_quietly(self._data / "mini.options")
+        self._remove_sockets()
 
     def command(self) -> Command:
         """How to start it: loopback only, telemetry off, nothing but the S3 gateway."""
@@ -121,6 +114,21 @@ class SeaweedFs(Server):
         finally:
             client.close()
         self._check_volumes()
+
+    def kill(self) -> None:
+        """End it by SIGKILL, and clear away what it cannot clear away itself then."""
+        super().kill()
+        self._remove_sockets()
+
+    def _remove_sockets(self) -> None:
+        remove_quietly(
+            self.directory / "filer.sock",
+            self.directory / "s3.sock",
+            *(
+                Path(f"/tmp/seaweedfs-{role}-grpc-{port + GRPC_OFFSET}.sock")  # noqa: S108 - its own fixed place
+                for role, port in self._roles()
+            ),
+        )
 
     def _check_volumes(self) -> None:
         """The gateway lists buckets before there is anywhere to put an object."""

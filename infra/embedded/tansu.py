@@ -22,7 +22,7 @@ class Tansu(Server):
     """
 
     name: ClassVar[str] = "kafka"
-    title: ClassVar[str] = "the Tansu broker"
+    title: ClassVar[str] = "Tansu broker"
 
     def prepare(self) -> None:
         """It needs only a directory to run in."""

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from infra.embedded import programs
 from infra.embedded.files import write_private
@@ -42,7 +44,11 @@ class Valkey(Server):
     def check(self) -> None:
         """Ask for PING with the password."""
         client = redis.Redis(
-            host=LOOPBACK, port=self.port, password=self._password, socket_timeout=2.0
+            host=LOOPBACK,
+            port=self.port,
+            password=self._password,
+            socket_timeout=2.0,
+            retry=Retry(NoBackoff(), 0),  # the lifecycle asks again by itself
         )
         try:
             client.ping()

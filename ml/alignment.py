@@ -1,0 +1,106 @@
+"""Bring a face into the position the embedders were trained on, and cut it out for people."""
+
+import cv2
+import numpy as np
+
+from ml.arrays import FloatArray, Image
+
+#: Side of an aligned face in pixels.
+ALIGNED_SIZE = 112
+
+# Where the five landmarks lie in an aligned face. Source: ArcFace (Deng et al., CVPR 2019),
+# ``arcface_dst`` of InsightFace's ``utils/face_align.py``.
+_TEMPLATE = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ],
+    np.float64,
+)
+
+#: Least variance of landmarks, in square pixels, that still tells a position.
+_MIN_VARIANCE = 1e-6
+
+
+def align(image: Image, landmarks: FloatArray) -> Image:
+    """Turn, scale and shift a face onto the ArcFace template.
+
+    Args:
+        image: uint8 (H, W, 3).
+        landmarks: (5, 2) pixels, in the order of `ml.detections.Detections`.
+
+    Returns:
+        uint8 (112, 112, 3); black where the image ends.
+    """
+    matrix = similarity_transform(landmarks, _TEMPLATE)
+    aligned = cv2.warpAffine(image, matrix, (ALIGNED_SIZE, ALIGNED_SIZE), flags=cv2.INTER_LINEAR)
+    return np.asarray(aligned, np.uint8)
+
+
+def similarity_transform(
+    source: np.typing.ArrayLike, target: np.typing.ArrayLike
+) -> np.typing.NDArray[np.float64]:
+    """The rotation, scale and shift that takes source to target with least squared error.
+
+    In the plane the solution of Umeyama ("Least-squares estimation of transformation parameters
+    between two point patterns", IEEE PAMI 13, 1991) is one complex division: with both patterns
+    centred and read as complex numbers s and t, scale and rotation are sum(conj(s) t) / sum(|s|^2).
+
+    Args:
+        source: (N, 2) points.
+        target: (N, 2) points.
+
+    Returns:
+        float64 (2, 3) matrix. Where all source points fall together, it is the shift alone.
+    """
+    s = np.asarray(source, np.float64) @ (1, 1j)
+    t = np.asarray(target, np.float64) @ (1, 1j)
+    centred = s - s.mean()
+    power = np.vdot(centred, centred).real
+    turn = np.vdot(centred, t) / power if power > _MIN_VARIANCE else 1 + 0j
+    shift = t.mean() - turn * s.mean()
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def face_crop(image: Image, box: FloatArray, margin: float = 0.4, max_size: int = 256) -> Image:
+    """Cut a face with some surroundings out of the image, for people to look at.
+
+    Args:
+        image: uint8 (H, W, 3).
+        box: x, y, width, height in pixels.
+        margin: surroundings on each side, as a share of the box's longer side.
+        max_size: a larger cut is scaled down to this side.
+
+    Returns:
+        uint8 (S, S, 3), S at most ``max_size``; where the image ends, its edge is repeated.
+    """
+    x, y, width, height = (float(value) for value in box)
+    side = max(1, round(max(width, height) * (1 + 2 * margin)))
+    left, top = round(x + (width - side) / 2), round(y + (height - side) / 2)
+    rows, columns = image.shape[:2]
+    inner = image[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
+    if inner.size == 0:
+        raise ValueError("the box lies outside the image")
+    if side > max_size:
+        # Scale before padding, so that no padded copy of a large picture is made.
+        ratio = max_size / side
+        size = (max(1, round(inner.shape[1] * ratio)), max(1, round(inner.shape[0] * ratio)))
+        inner = np.asarray(cv2.resize(inner, size, interpolation=cv2.INTER_AREA), np.uint8)
+    else:
+        ratio = 1.0
+    final = min(side, max_size)
+    before_y = min(round(max(-top, 0) * ratio), final - inner.shape[0])
+    before_x = min(round(max(-left, 0) * ratio), final - inner.shape[1])
+    del rows, columns
+    padded = cv2.copyMakeBorder(
+        inner,
+        before_y,
+        final - inner.shape[0] - before_y,
+        before_x,
+        final - inner.shape[1] - before_x,
+        cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(padded, np.uint8)

@@ -1,0 +1,8 @@
+"""Names for the arrays that go through this room."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: (H, W, 3), BGR, upright.
+Image = NDArray[np.uint8]
+FloatArray = NDArray[np.float32]

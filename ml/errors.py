@@ -1,0 +1,27 @@
+"""What can go wrong in this room, as types."""
+
+from typing import Literal
+
+RejectionReason = Literal[
+    "empty", "too_many_bytes", "unsupported_format", "too_many_pixels", "corrupt", "degenerate"
+]
+
+
+class ModelError(Exception):
+    """A model file is missing, altered, or not of the kind that was asked for."""
+
+
+class ProviderUnavailable(ModelError):  # noqa: N818 - names the state, as in "service unavailable"
+    """The execution provider that was asked for is not in use."""
+
+
+class ImageRejected(Exception):  # noqa: N818 - a verdict on the input, not a fault of ours
+    """The bytes are no image that this pipeline processes; another attempt will not help.
+
+    Attributes:
+        reason: stable code, fit for a dead letter's header or an HTTP answer.
+    """
+
+    def __init__(self, reason: RejectionReason, message: str) -> None:
+        super().__init__(message)
+        self.reason: RejectionReason = reason
