@@ -107,7 +107,8 @@ class KafkaSettings(Group):
     frames_retention_hours: Annotated[float, Field(gt=0)] = 1.0
     uploads_retention_hours: Annotated[float, Field(gt=0)] = 168.0
     dead_letter_retention_hours: Annotated[float, Field(gt=0)] = 168.0
-    max_message_bytes: Count = 8 * 1024 * 1024
+    max_message_bytes: Annotated[int, Field(ge=64 * 1024)] = 8 * 1024 * 1024
+    claim_check: bool = False
     session_timeout: PositiveSeconds = 30.0
     request_timeout: PositiveSeconds = 40.0
     commit_interval: PositiveSeconds = 1.0
