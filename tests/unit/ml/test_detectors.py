@@ -77,25 +77,37 @@ def test_yunet_finds_what_opencv_finds(yunet, groups, portraits):
             assert np.abs(found.landmarks[nearest] - points).max() < 0.06 * box[2:].max()
 
 
-def labelled_boxes(shared):
-    faces = {}
-    with (shared / "data/groups/dlib_faces_boxes.csv").open() as file:
-        for row in csv.DictReader(file):
-            box = [float(row[name]) for name in ("left", "top", "width", "height")]
-            faces.setdefault(row["file"], []).append(np.array(box))
-    return faces
+def labels(shared, name):
+    """Numbers of the labels by file, as the collection's table has them."""
+    found = {}
+    with (shared / "data/groups" / name).open() as file:
+        for row in csv.reader(line for line in file if not line.startswith("file")):
+            found.setdefault(row[0].removeprefix("img/"), []).append(np.array(row[1:], float))
+    return found
 
 
-def test_yunet_finds_the_labelled_faces(yunet, shared):
-    labels = labelled_boxes(shared)
-    found_of = missed = 0
-    for name, boxes in labels.items():
+def test_yunet_finds_the_labelled_boxes(yunet, shared):
+    overlaps = []
+    for name, boxes in labels(shared, "dlib_faces_boxes.csv").items():
         (found,) = yunet.detect([read(shared / "data/groups/dlib" / name)])
-        for box in boxes:
-            found_of += 1
-            missed += max((overlap(box, other) for other in found.boxes), default=0) < 0.35
-    assert found_of > 30
-    assert missed / found_of < 0.1
+        overlaps += [max(overlap(box, other) for other in found.boxes) for box in boxes]
+    assert len(overlaps) > 30
+    # The labels are square, the detector's boxes are not.
+    assert np.mean(np.array(overlaps) > 0.4) > 0.9
+
+
+def test_yunet_finds_the_labelled_noses(yunet, shared):
+    distances = []
+    for name, noses in labels(shared, "compreface_noses.csv").items():
+        path = shared / "data/groups/compreface" / name
+        if not path.exists():
+            continue
+        (found,) = yunet.detect([read(path)])
+        for nose in noses:
+            away = np.linalg.norm(found.landmarks[:, 2] - nose, axis=1) / found.boxes[:, 2]
+            distances.append(away.min(initial=9))
+    assert len(distances) > 30
+    assert np.mean(np.array(distances) < 0.3) > 0.9
 
 
 def test_scrfd_finds_the_faces_of_yunet(scrfd, yunet, groups):
@@ -105,7 +117,7 @@ def test_scrfd_finds_the_faces_of_yunet(scrfd, yunet, groups):
         same_faces(found.boxes, expected.boxes, 0.7)
         for box, points in zip(expected.boxes, expected.landmarks, strict=True):
             nearest = np.argmax([overlap(box, other) for other in found.boxes])
-            assert np.abs(found.landmarks[nearest] - points).max() < 0.12 * box[2:].max()
+            assert np.abs(found.landmarks[nearest] - points).max() < 0.2 * box[2:].max()
 
 
 def test_landmarks_come_in_the_stated_order(yunet, scrfd, shared):

@@ -18,7 +18,7 @@ def prepare_in(cache):
 
 def test_prepared_once_and_found_again(tmp_path, monkeypatch):
     path = prepare_builtin(YUNET, tmp_path)
-    monkeypatch.setattr(registry, "_locate", lambda model: pytest.fail("prepared again"))
+    monkeypatch.setattr(registry, "_locate", lambda _: pytest.fail("prepared again"))
     assert prepare_builtin(YUNET, tmp_path) == path
     assert [entry for entry in path.parent.iterdir() if entry != path] == []
 
@@ -55,7 +55,7 @@ def test_an_altered_source_is_refused(tmp_path, monkeypatch):
     altered.chmod(0o644)
     with altered.open("ab") as file:
         file.write(b"\0")
-    monkeypatch.setattr(registry, "_locate", lambda model: altered)
+    monkeypatch.setattr(registry, "_locate", lambda _: altered)
     with pytest.raises(ModelError, match="SHA-256"):
         prepare_builtin(YUNET, tmp_path / "cache")
 

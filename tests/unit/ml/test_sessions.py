@@ -42,9 +42,7 @@ def test_a_provider_that_fails_to_start_is_refused(yunet_file, provider, monkeyp
     monkeypatch.setattr(
         onnxruntime,
         "InferenceSession",
-        lambda path, sess_options, providers: real(
-            path, sess_options=sess_options, providers=["CPUExecutionProvider"]
-        ),
+        lambda path, **options: real(path, **(options | {"providers": ["CPUExecutionProvider"]})),
     )
     with pytest.raises(ProviderUnavailable, match="the session runs on CPUExecutionProvider"):
         create_session(yunet_file, provider, threads=1)
