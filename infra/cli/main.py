@@ -12,7 +12,9 @@ import sys
 import typer
 
 from config.settings import ConfigurationError
+from infra.cli.demo import demo
 from infra.cli.errors import CommandFailed
+from infra.cli.publish import publish
 from infra.cli.up import up
 
 app = typer.Typer(
@@ -30,6 +32,8 @@ app = typer.Typer(
     # Tracebacks are for bugs, and must not print the values of local variables: secrets.
     pretty_exceptions_enable=False,
 )
+app.command()(demo)
+app.command()(publish)
 app.command()(up)
 
 

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from config.settings import DetectSettings
 from infra.publishing.publisher import StoreImage
+from sinks.crops import Crops
 
 
 @asynccontextmanager
@@ -13,5 +14,5 @@ async def image_store(settings: DetectSettings) -> AsyncIterator[StoreImage | No
     if settings.s3 is None:
         yield None
         return
-    async with open_crop_store(settings.s3) as crops:
+    async with Crops(settings.s3) as crops:
         yield crops.store_source
