@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENV_PREFIX = "FECAPASS_"
@@ -23,6 +23,15 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveSeconds = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _for_each_channel(value: object) -> object:
+    """One number stands for all three channels."""
+    return [value] * 3 if isinstance(value, int | float) else value
+
+
+#: Red, green, blue on the scale 0 to 255: ``[123.7,116.3,103.5]``, or one number for all.
+PerChannel = Annotated[tuple[float, float, float], BeforeValidator(_for_each_channel)]
 
 
 class ConfigurationError(Exception):
@@ -153,6 +162,7 @@ class ModelSettings(Group):
 
     ``detector`` and ``embedder`` name a built-in model (``yunet``, ``sface``) or, with the
     matching ``*_file``, an adapter for InsightFace-format ONNX files (``scrfd``, ``arcface``).
+    An ``arcface`` file is given (x - embedder_mean) / embedder_deviation of RGB values x.
     """
 
     detector: Literal["yunet", "scrfd"] = "yunet"
@@ -161,8 +171,8 @@ class ModelSettings(Group):
     embedder: Literal["sface", "arcface"] = "sface"
     embedder_file: Path | None = None
     embedder_sha256: str | None = None
-    embedder_mean: float = 127.5
-    embedder_scale: float = 127.5
+    embedder_mean: PerChannel = (127.5, 127.5, 127.5)
+    embedder_deviation: PerChannel = (127.5, 127.5, 127.5)
     cache_dir: Path = Path("~/.cache/fecapass")
     execution_provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
     threads: Annotated[int, Field(ge=0, description="0: one per core")] = 0

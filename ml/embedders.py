@@ -63,7 +63,7 @@ class ArcFaceEmbedder:
         if session.input_shape[1:] != (3, ALIGNED_SIZE, ALIGNED_SIZE) or len(shapes) != 1:
             raise ModelError(
                 f"not an ArcFace-format embedder: the input is {session.input_shape}, with "
-                f"{len(shapes)} outputs; (N, 3, {ALIGNED_SIZE}, {ALIGNED_SIZE}) and one are expected"
+                f"{len(shapes)} outputs; (N, 3, {ALIGNED_SIZE}, {ALIGNED_SIZE}) and one are due"
             )
         dimension = shapes[0][-1] if len(shapes[0]) == 2 else None  # noqa: PLR2004 - (N, D)
         if dimension is None:
