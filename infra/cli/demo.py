@@ -8,8 +8,7 @@ import typer
 from infra.cli.errors import CommandFailed
 
 if TYPE_CHECKING:
-    from config.settings import Settings
-    from infra.demo.material import DemoPerson, Material
+    from infra.demo.material import Material
 
 
 def demo(
@@ -42,6 +41,7 @@ def demo(
 
     from rich.console import Console
 
+    from infra.demo.enrol import enrol
     from infra.demo.errors import DemoError
     from infra.demo.run import DemoOptions, run_demo
 
@@ -49,7 +49,7 @@ def demo(
         with tempfile.TemporaryDirectory(prefix="fecapass-demo-") as photos_dir:
             material = _material(Path(photos_dir), photos, video or [], frames)
             options = DemoOptions(data_dir, material, keep_running)
-            asyncio.run(run_demo(options, _enrol, Console()))
+            asyncio.run(run_demo(options, enrol, Console()))
     except DemoError as error:
         raise CommandFailed(str(error)) from error
 
@@ -64,15 +64,4 @@ def _material(photos_dir: Path, photos: Path | None, videos: list[Path], frames:
     return Material(
         people=own_people(photos) if photos else samples.people,
         cameras=own_cameras(videos, frames) if videos else samples.cameras,
-    )
-
-
-async def _enrol(settings: "Settings", person: "DemoPerson") -> str:
-    """Enrol one person as `fecapass enrol` does."""
-    from infra.enrolment import enrol_photos
-
-    return str(
-        await enrol_photos(
-            settings, email=person.email, full_name=person.name, photos=person.photos
-        )
     )

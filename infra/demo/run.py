@@ -26,6 +26,7 @@ from infra.publishing.sources import SourceError, open_source
 from infra.publishing.storage import image_store
 from infra.signals import stop_event
 from streams.events import ImageEvent
+from streams.failures import Reject, Retry
 
 #: Enrols one person; returns one line that says what came of it, raises `DemoError`.
 Enrol = Callable[[Settings, DemoPerson], Awaitable[str]]
@@ -35,6 +36,16 @@ INIT_SECONDS = 120.0
 STALL_SECONDS = 90.0
 
 _POLL_SECONDS = 0.3
+
+_FAILURES = (
+    StackError,
+    SourceError,
+    PublishError,
+    Retry,
+    Reject,
+    OSError,
+    asyncpg.PostgresError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +107,7 @@ async def _run(options: DemoOptions, enrol: Enrol, console: Console, stop: async
                 except asyncio.CancelledError:
                     # Ctrl-C is how a demonstration that was kept running ends.
                     return
-    except (StackError, SourceError, PublishError, OSError, asyncpg.PostgresError) as error:
+    except _FAILURES as error:
         raise DemoError(str(error)) from error
 
 
