@@ -13,6 +13,7 @@ import typer
 
 from config.settings import ConfigurationError
 from infra.cli.errors import CommandFailed
+from infra.cli.init_db import init_db
 from infra.cli.up import up
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(up)
+app.command("init-db")(init_db)
 
 
 @app.callback()
