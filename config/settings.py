@@ -107,10 +107,12 @@ class KafkaSettings(Group):
     frames_retention_hours: Annotated[float, Field(gt=0)] = 1.0
     uploads_retention_hours: Annotated[float, Field(gt=0)] = 168.0
     dead_letter_retention_hours: Annotated[float, Field(gt=0)] = 168.0
-    max_message_bytes: Count = 8 * 1024 * 1024
+    max_message_bytes: Annotated[int, Field(ge=64 * 1024)] = 8 * 1024 * 1024
+    claim_check: bool = False
     session_timeout: PositiveSeconds = 30.0
     request_timeout: PositiveSeconds = 40.0
     commit_interval: PositiveSeconds = 1.0
+    fetch_max_wait: PositiveSeconds = 0.5
 
 
 class S3Settings(Group):
@@ -121,6 +123,9 @@ class S3Settings(Group):
     bucket: str = "fecapass"
     access_key_id: str
     secret_access_key: SecretStr
+    claim_check_buckets: tuple[str, ...] = Field(
+        default=(), description="read by claim check besides the own bucket; a JSON list"
+    )
     max_connections: Count = 64
     connect_timeout: PositiveSeconds = 5.0
     read_timeout: PositiveSeconds = 20.0
@@ -135,6 +140,7 @@ class RedisSettings(Group):
     password: SecretStr | None = None
     timeout: PositiveSeconds = 2.0
     recent_seconds: PositiveSeconds = 60.0
+    recent_faces_kept: Count = 32
     recent_matches_kept: Count = 1000
     answer_seconds: PositiveSeconds = 3600.0
 

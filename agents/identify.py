@@ -1,0 +1,328 @@
+"""The identify agent: from faces to people, and into every store.
+
+1. what is settled already is not done again (first result wins, whole)
+2. who is it?  the camera's recents, else an exact search of the gallery
+3. crops       -> S3
+4. embeddings  -> pgvector
+5. metadata    -> Postgres, the commit point: a face exists when its row does
+6. recents     -> Redis, which may be away
+7. event       -> faces.matches
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from itertools import groupby
+from uuid import UUID
+
+import numpy as np
+
+from agents import findings
+from agents.enrolment import EnrolmentPolicy, refusal_of
+from agents.findings import Finding
+from agents.galleries import Galleries
+from agents.recognition import Probe, Recognition, recognise
+from agents.stores import Stores
+from config import metrics
+from ml.decision import MatchPolicy
+from sinks.errors import StoreUnavailable
+from sinks.rows import EnrolStatus, EventKey, LedgerRow, Outcome, RecentFace
+from streams.codec import match_to_json, unpack
+from streams.delivery import Delivery
+from streams.envelope import match_headers
+from streams.events import DetectedFaces, EventKind, FaceMatch, Refusal, utc_now
+from streams.failures import Reject
+from streams.publisher import Outgoing, Publisher
+from streams.topics import Topics
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What counts: as a match, by model, and as a photo fit for enrolment."""
+
+    match: Callable[[str], MatchPolicy]
+    enrolment: EnrolmentPolicy
+
+
+class Identify:
+    """Handles batches of ``faces.detected``; see `streams.settling.Handler`."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a stage, named once, where the worker is built
+        self,
+        stores: Stores,
+        galleries: Galleries,
+        publisher: Publisher,
+        topics: Topics,
+        *,
+        policies: Policies,
+        executor: Executor,
+    ) -> None:
+        """Put the stage together.
+
+        Args:
+            stores: the four sinks.
+            galleries: this worker's copy of the templates.
+            publisher: sends the matches.
+            topics: names of the topics.
+            policies: the rules of decision.
+            executor: where searches run.
+        """
+        self._stores = stores
+        self._galleries = galleries
+        self._publisher = publisher
+        self._topics = topics
+        self._policies = policies
+        self._executor = executor
+
+    async def __call__(self, batch: Sequence[Delivery]) -> Mapping[Delivery, Reject]:
+        """Bring every event of the batch into the stores and onto ``faces.matches``."""
+        refused: dict[Delivery, Reject] = {}
+        found: dict[EventKey, DetectedFaces] = {}
+        for delivery in batch:
+            try:
+                faces = unpack(delivery.value)
+            except Reject as reject:
+                refused[delivery] = reject
+            else:
+                found.setdefault(EventKey(faces.event.uuid, faces.model), faces)
+        self._count_dropped(len(batch) - len(refused) - len(found))
+        fresh = await self._unsettled(found)
+        results = await self._decide(fresh)
+        await self._store(results)
+        return refused
+
+    async def _unsettled(self, found: Mapping[EventKey, DetectedFaces]) -> list[DetectedFaces]:
+        """Those that the ledger does not know; of the others, what is missing is told again."""
+        with metrics.stage("ledger"):
+            settled = await self._stores.records.settled(list(found))
+        for row in settled.values():
+            if not row.announced:
+                await self._tell_again(row)
+            if row.answer is not None:
+                await self._answer([(row.key, row.answer)])
+        self._count_dropped(len(settled))
+        return [faces for key, faces in found.items() if key not in settled]
+
+    async def _tell_again(self, row: LedgerRow) -> None:
+        """A worker ended between the commit and the announcement; finish its work."""
+        if row.outcome is Outcome.SEARCHED:
+            matches = findings.matches_of_search(row)
+        elif row.outcome is Outcome.FACES:
+            stored = await self._stores.records.faces_of(row.event_uuid, row.model)
+            matches = [face.match for face in stored]
+        else:
+            matches = []
+        await self._announce(matches, [EventKey(row.event_uuid, row.model)])
+
+    async def _decide(self, found: Sequence[DetectedFaces]) -> list[Finding]:
+        """Say of every event what it comes to."""
+        uploads = [faces for faces in found if faces.event.kind is EventKind.ENROL]
+        others = [
+            faces
+            for faces in found
+            if faces.event.kind is not EventKind.ENROL and faces.refusal is None
+        ]
+        unreadable = [
+            findings.refused(faces, faces.refusal)
+            for faces in found
+            if faces.event.kind is EventKind.SEARCH and faces.refusal is not None
+        ]
+        return [
+            *unreadable,
+            *await self._enrol(uploads),
+            *await self._recognise(others),
+        ]
+
+    async def _recognise(self, found: Sequence[DetectedFaces]) -> list[Finding]:
+        """Frames and searches: who is it?"""
+        recents = await self._recents_of(
+            faces.event.key for faces in found if faces.event.kind is EventKind.FRAME
+        )
+        answers: list[Finding] = []
+        by_model = sorted(found, key=lambda faces: faces.model)
+        for model, group in groupby(by_model, key=lambda faces: faces.model):
+            answers += await self._recognise_with(model, list(group), recents)
+        return answers
+
+    async def _recognise_with(
+        self,
+        model: str,
+        found: Sequence[DetectedFaces],
+        recents: Mapping[str, Sequence[RecentFace]],
+    ) -> list[Finding]:
+        policy = self._policies.match(model)
+        probes = [
+            Probe(
+                np.frombuffer(face.embedding, "<f4"),
+                recents.get(faces.event.key, ()) if faces.event.kind is EventKind.FRAME else (),
+            )
+            for faces in found
+            for face in faces.faces
+        ]
+        recognitions: list[Recognition] = []
+        if probes:
+            gallery = await self._galleries.get(model, probes[0].embedding.size)
+            recognitions = await recognise(probes, gallery, policy, self._executor)
+        remaining = iter(recognitions)
+        answers = []
+        for faces in found:
+            own = [next(remaining) for _ in faces.faces]
+            if faces.event.kind is EventKind.SEARCH:
+                answers.append(findings.searched(faces, own, policy))
+            else:
+                answers.append(findings.seen(faces, own))
+        return answers
+
+    async def _enrol(self, found: Sequence[DetectedFaces]) -> list[Finding]:
+        """Photos to be enrolled: those that are fit become templates, the others are refused."""
+        users = await self._users_of(found)
+        answers = []
+        for faces in found:
+            refusal = faces.refusal or refusal_of(faces.faces, self._policies.enrolment)
+            user_id = users.get(faces.event.subject or "")
+            if refusal is None and user_id is None:
+                refusal = _unknown_user(faces.event.subject)
+            if refusal is not None or user_id is None:
+                answers.append(findings.refused(faces, refusal or _unknown_user(None)))
+            else:
+                answers.append(await self._enrol_one(faces, user_id))
+        return answers
+
+    async def _enrol_one(self, faces: DetectedFaces, user_id: UUID) -> Finding:
+        event, (face,) = faces.event, faces.faces
+        embedding = np.frombuffer(face.embedding, "<f4")
+        await self._galleries.get(faces.model, embedding.size)
+        enrolment = await self._stores.vectors.enrol(
+            face_id=event.face_id(faces.model, 0),
+            user_id=user_id,
+            model=faces.model,
+            embedding=embedding,
+            captured_at=event.captured_at,
+        )
+        if enrolment.status is EnrolStatus.ERASED:
+            return findings.refused(faces, _unknown_user(event.subject))
+        await self._galleries.refresh(faces.model)
+        return findings.enrolled(faces, user_id, enrolment.photos)
+
+    async def _users_of(self, found: Sequence[DetectedFaces]) -> dict[str, UUID]:
+        """The subjects that are ids of existing users."""
+        wanted: dict[str, UUID] = {}
+        for faces in found:
+            try:
+                wanted[faces.event.subject or ""] = UUID(faces.event.subject or "")
+            except ValueError:
+                continue  # no id at all: refused as an unknown user
+        if not wanted:
+            return {}
+        existing = await self._stores.records.users_exist(list(wanted.values()))
+        return {subject: user_id for subject, user_id in wanted.items() if user_id in existing}
+
+    async def _store(self, results: Sequence[Finding]) -> None:
+        """Into the stores, the commit point last; then tell."""
+        if not results:
+            return
+        with metrics.stage("crops"):
+            await self._stores.crops.put_many([crop for one in results for crop in one.crops])
+        with metrics.stage("vectors"):
+            for model, group in groupby(
+                sorted(results, key=lambda one: one.result.model),
+                key=lambda one: one.result.model,
+            ):
+                sightings = [sighting for one in group for sighting in one.sightings]
+                await self._stores.vectors.add_sightings(model, sightings)
+        with metrics.stage("records"):
+            written = await self._stores.records.commit([one.result for one in results])
+        ours = [one for one in results if one.result.key in written]
+        self._count_dropped(len(results) - len(ours))
+        await self._remember(ours)
+        await self._announce(
+            [match for one in ours for match in one.matches], [one.result.key for one in ours]
+        )
+        await self._answer(
+            [
+                (one.result.event.key, one.result.answer)
+                for one in ours
+                if one.result.answer is not None
+            ]
+        )
+        self._observe(ours)
+
+    async def _announce(self, matches: Sequence[FaceMatch], events: Sequence[EventKey]) -> None:
+        """Tell the world, and note in the ledger that it was told."""
+        with metrics.stage("send_matches"):
+            await self._publisher.send_all(
+                [
+                    Outgoing(
+                        self._topics.matches,
+                        match.camera_id.encode(),
+                        match_to_json(match),
+                        match_headers(match),
+                    )
+                    for match in matches
+                ]
+            )
+        with metrics.stage("mark_announced"):
+            await self._stores.records.mark_announced(events)
+
+    async def _remember(self, results: Sequence[Finding]) -> None:
+        recents: dict[str, list[RecentFace]] = {}
+        for one in results:
+            recents.setdefault(one.result.event.key, []).extend(one.recents)
+        seen = [
+            match
+            for one in results
+            for match in one.matches
+            if one.result.event.kind is EventKind.FRAME
+        ]
+        with metrics.stage("recents"):
+            try:
+                await asyncio.gather(
+                    self._stores.recents.remember(recents),
+                    self._stores.recents.remember_matches(seen),
+                )
+            except StoreUnavailable as error:
+                _cache_is_away(error)
+
+    async def _recents_of(self, cameras: Iterable[str]) -> Mapping[str, Sequence[RecentFace]]:
+        wanted = sorted(set(cameras))
+        if not wanted:
+            return {}
+        try:
+            return await self._stores.recents.recall(wanted)
+        except StoreUnavailable as error:
+            _cache_is_away(error)
+            return {}
+
+    async def _answer(self, answers: Sequence[tuple[str, bytes]]) -> None:
+        """Tell the callers; should Redis be away, they find the answer in the ledger."""
+        for upload_id, answer in answers:
+            try:
+                await self._stores.recents.answer(upload_id, answer)
+            except StoreUnavailable as error:
+                _cache_is_away(error)
+
+    def _count_dropped(self, duplicates: int) -> None:
+        metrics.DROPPED.labels(topic=self._topics.detected, reason="duplicate").inc(duplicates)
+
+    def _observe(self, results: Sequence[Finding]) -> None:
+        now = utc_now()
+        for one in results:
+            event = one.result.event
+            if event.kind is EventKind.FRAME:
+                seconds = max(0.0, (now - event.captured_at).total_seconds())
+                metrics.LATENCY_SECONDS.observe(seconds)
+            else:
+                metrics.UPLOADS.labels(outcome=one.result.outcome.value).inc()
+
+
+def _unknown_user(subject: str | None) -> Refusal:
+    return Refusal(code="unknown_user", message=f"there is no user with the id {subject!r}")
+
+
+def _cache_is_away(error: StoreUnavailable) -> None:
+    metrics.CACHE_ERRORS.inc()
+    logger.warning("done without the cache: %s", error)

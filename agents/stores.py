@@ -1,0 +1,44 @@
+"""The four sinks of the identify agent, opened and closed together."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from config.settings import Settings
+from sinks.crops import Crops
+from sinks.recents import Recents
+from sinks.records import Records
+from sinks.vectors import Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where the effects of an event go.
+
+    Attributes:
+        crops: S3.
+        vectors: pgvector.
+        records: Postgres.
+        recents: Redis.
+    """
+
+    crops: Crops
+    vectors: Vectors
+    records: Records
+    recents: Recents
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
+    """Connect to all four.
+
+    Raises:
+        StoreUnavailable: one of them is away.
+    """
+    async with AsyncExitStack() as stack:
+        yield Stores(
+            crops=await stack.enter_async_context(Crops(settings.s3)),
+            vectors=await stack.enter_async_context(Vectors(settings.vector_db)),
+            records=await stack.enter_async_context(Records(settings.main_db)),
+            recents=await stack.enter_async_context(Recents(settings.redis)),
+        )

@@ -1,0 +1,65 @@
+"""The console script ``fecapass``.
+
+To add a command: write it as a function in ``infra/cli/<name>.py``, import it here and register
+it below with ``app.command()``; a group of commands is a `typer.Typer`, added with
+``app.add_typer()``.
+
+Exit codes: 0 done, 1 failed (one clear line on standard error), 2 wrong usage, 130 interrupted.
+"""
+
+import sys
+
+import typer
+
+from config.settings import ConfigurationError
+from infra.cli import worker
+from infra.cli.demo import demo
+from infra.cli.enrol import enrol
+from infra.cli.errors import CommandFailed
+from infra.cli.init_db import init_db
+from infra.cli.publish import publish
+from infra.cli.recent import recent
+from infra.cli.search import search
+from infra.cli.up import up
+
+app = typer.Typer(
+    name="fecapass",
+    help="""Event-driven face recognition: frames in through Kafka, people out.
+
+    Settings come from FECAPASS_* variables, from `.env` in the working directory, and from
+    `.fecapass/stack.env` while `fecapass up` runs there; `.env.example` lists them all.
+
+    Exit codes: 0 done, 1 failed (the reason is one line on standard error), 2 wrong usage.
+    """,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    # Tracebacks are for bugs, and must not print the values of local variables: secrets.
+    pretty_exceptions_enable=False,
+)
+app.command()(demo)
+app.command()(up)
+app.command()(init_db)
+app.add_typer(worker.app, name="worker")
+app.command()(enrol)
+app.command()(publish)
+app.command()(search)
+app.command()(recent)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `app` a group of commands however few there are."""
+
+
+def main() -> None:
+    """Run the command line; expected failures become one line and exit code 1."""
+    try:
+        app()
+    except (CommandFailed, ConfigurationError) as error:
+        sys.stderr.write(f"fecapass: {error}\n")
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""``fecapass up``: the embedded servers in the foreground."""
+
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from infra.cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from infra.embedded.stack import EmbeddedStack
+
+LOOK_SECONDS = 0.5
+
+
+def up(
+    data_dir: Annotated[
+        Path,
+        typer.Option(help="Where the servers keep their data; made when it is not there."),
+    ] = Path(".fecapass"),
+) -> None:
+    """Run real servers for a first try: Postgres with pgvector, Valkey, S3 and a Kafka broker.
+
+    They come out of installed pip packages, listen on 127.0.0.1 only, and run until Ctrl-C.
+    Ports and passwords are made on the first start and kept; the stores find their data again on
+    the next one. The broker keeps nothing and drops nothing while it runs: it is for a demo and
+    for tests, not for production.
+
+    While the servers run, `stack.env` in the data directory holds the settings that lead to them,
+    readable by you alone. Programs started in the same working directory read
+    `.fecapass/stack.env` by themselves; elsewhere, name the file in FECAPASS_ENV_FILE.
+
+    If the process is killed, the servers are ended all the same, at the latest by the next start.
+    """
+    from rich.console import Console
+
+    from infra.embedded.errors import StackError
+    from infra.embedded.stack import EmbeddedStack
+
+    console = Console()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    stack = EmbeddedStack(data_dir)
+    try:
+        with console.status(f"Starting the servers in {stack.data_dir}"):
+            stack.start()
+        _describe(stack, console)
+        _watch(stack)
+    except StackError as error:
+        raise CommandFailed(str(error)) from error
+    except KeyboardInterrupt:
+        console.print("Stopping the servers (Ctrl-C again to kill them)")
+    finally:
+        stack.stop()
+    console.print("Stopped; the data of the stores stays in", str(stack.data_dir))
+
+
+def _watch(stack: "EmbeddedStack") -> NoReturn:
+    """Wait for an interrupt; a server that ends by itself is a failure."""
+    while True:
+        for server in stack.ended():
+            raise CommandFailed(f"{server.title} has ended by itself; its log is {server.log}")
+        time.sleep(LOOK_SECONDS)
+
+
+def _describe(stack: "EmbeddedStack", console: "Console") -> None:
+    """Say where everything is; passwords are in the file that is named, not on the screen."""
+    from rich.table import Table
+
+    for leftover in stack.leftovers:
+        console.print(f"Ended {leftover.name} (process {leftover.pid}), left by a killed run")
+    table = Table("server", "address", "log")
+    for server in stack.servers.values():
+        table.add_row(server.title, server.address, str(server.log))
+    console.print(table)
+    console.print("Settings with passwords (while this runs):", str(stack.env_file))
+    console.print("Press Ctrl-C to stop.")
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

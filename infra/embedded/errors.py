@@ -1,0 +1,5 @@
+"""The one expected failure of the embedded stack."""
+
+
+class StackError(Exception):
+    """The stack cannot start or go on; the message is one clear line, a log's tail may follow."""

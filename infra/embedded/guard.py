@@ -1,0 +1,61 @@
+"""Ends the servers when the process that started them is killed.
+
+SIGKILL leaves no time to clean up, and the kernel's parent-death signal follows the thread that
+started a child, not the process: a server restarted from a worker thread would die with that
+thread. So one small process per stack watches its starter through a pidfd. When the starter is
+gone it takes the lock on the data directory (if somebody else was faster, that one cleans up) and
+ends what the starter wrote down, by the same code that the next start would use.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from infra.embedded.files import DataDirectoryLock
+from infra.embedded.processes import end_leftovers
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+class Guard:
+    """The guard process of this process; it outlives Ctrl-C."""
+
+    def __init__(self, data_dir: Path, records: Path) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", "infra.embedded.guard", data_dir, records, str(os.getpid())],
+            cwd=_ROOT,  # where the package is found, installed or not
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def dismiss(self) -> None:
+        """End the guard: there is nothing left to guard."""
+        self._process.kill()
+        self._process.wait()
+
+
+def main(data_dir: Path, records: Path, starter: int) -> None:
+    """Wait for the starter to end, then clean up after it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        descriptor = os.pidfd_open(starter)
+    except ProcessLookupError:
+        pass
+    else:
+        # Opened too late, the descriptor may be of another process with the same number.
+        if os.getppid() == starter:
+            select.select([descriptor], [], [])
+    lock = DataDirectoryLock(data_dir)
+    if lock.try_acquire():
+        end_leftovers(records)
+        (data_dir / "stack.env").unlink(missing_ok=True)
+        lock.release()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,124 @@
+"""Other processes, seen through /proc: alive or not, ours or not, and how to end them.
+
+Standard library only, since the guard process imports it.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Record:
+    """A server process that a stack started.
+
+    Attributes:
+        name: which server.
+        pid: its process id.
+        marker: a path inside the data directory that stands in its command line; a process
+            without it merely inherited the number.
+    """
+
+    name: str
+    pid: int
+    marker: str
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that only waits to be reaped does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def is_ours(record: Record) -> bool:
+    """Whether the process still is the server that was recorded."""
+    try:
+        command = Path(f"/proc/{record.pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return os.fsencode(record.marker) in command and is_alive(record.pid)
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of the direct children."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
+                if int(stat.rpartition(")")[2].split()[1]) == pid:
+                    found.append(int(entry.name))
+    return found
+
+
+def working_in(directory: Path) -> list[int]:
+    """Process ids of those whose working directory this is, as far as one may look."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if (entry / "cwd").readlink() == directory:
+                    found.append(int(entry.name))
+    return found
+
+
+def wait_gone(pids: Iterable[int], seconds: float) -> list[int]:
+    """Wait until the processes have ended; those that have not are returned."""
+    deadline = time.monotonic() + seconds
+    left = [pid for pid in pids if is_alive(pid)]
+    while left and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        left = [pid for pid in left if is_alive(pid)]
+    return left
+
+
+def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to each process that is still there."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def load_records(path: Path) -> list[Record]:
+    """The processes that the last run wrote down; none when there was no run."""
+    try:
+        return [Record(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    except FileNotFoundError:
+        return []
+
+
+def dump_records(records: Iterable[Record]) -> str:
+    """The text that `load_records` reads."""
+    return json.dumps([asdict(record) for record in records], indent=1)
+
+
+def end_leftovers(path: Path, grace: float = 8.0) -> list[Record]:
+    """End the servers that a killed run left behind.
+
+    Args:
+        path: the file with the run's records.
+        grace: seconds to stop cleanly in, before they are killed.
+
+    Returns:
+        Those that were found running.
+    """
+    found = [record for record in load_records(path) if is_ours(record)]
+    everyone = [pid for record in found for pid in (record.pid, *children(record.pid))]
+    # Postgres reads SIGTERM as "wait for every client"; SIGINT ends the sessions and shuts down.
+    signal_all((record.pid for record in found if record.name == "postgres"), signal.SIGINT)
+    signal_all((record.pid for record in found if record.name != "postgres"), signal.SIGTERM)
+    left = wait_gone(everyone, grace)
+    signal_all(left, signal.SIGKILL)
+    wait_gone(left, grace)
+    path.unlink(missing_ok=True)
+    return found

@@ -1,0 +1,202 @@
+"""The lifecycle that every embedded server has."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from infra.embedded.account import Account
+from infra.embedded.errors import StackError
+from infra.embedded.files import tail
+from infra.embedded.processes import Record, children, signal_all, wait_gone
+from infra.embedded.state import LOOPBACK
+
+POLL_SECONDS = 0.05
+
+
+class NotReadyError(Exception):
+    """The server does not answer yet; the message says what it lacks."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """How a server is started.
+
+    Attributes:
+        arguments: the argument list; one of them holds the server's `Server.marker`.
+        executable: the program, where the first argument is not its path.
+        account: the account to run as, None for the present one.
+        environment: variables beside the few that every server gets.
+    """
+
+    arguments: Sequence[str]
+    executable: str | None = None
+    account: Account | None = None
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+class Server(ABC):
+    """A server process: prepare its directory, start it, wait until it answers, stop it.
+
+    A stopped or killed server can be started again; what it stored is found again, unless its
+    class says that it keeps nothing.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    start_seconds: ClassVar[float] = 60.0
+    stop_seconds: ClassVar[float] = 15.0
+
+    def __init__(self, directory: Path, log: Path, port: int) -> None:
+        self.directory = directory
+        self.log = log
+        self.port = port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make what the server needs before it starts; harmless when it is there already."""
+
+    @abstractmethod
+    def command(self) -> Command:
+        """How to start it."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Ask it something that only a working server answers.
+
+        Raises:
+            NotReadyError: it did not answer.
+        """
+
+    @property
+    def address(self) -> str:
+        """Where clients find it, ``host:port``."""
+        return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def marker(self) -> str:
+        """The path in the command line by which the process is recognised."""
+        return str(self.directory)
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def record(self) -> Record | None:
+        """The running process as it is written down, None when there is none."""
+        if self._process is None or self._process.poll() is not None:
+            return None
+        return Record(self.name, self._process.pid, self.marker)
+
+    def start(self) -> None:
+        """Prepare and start the process; `wait_ready` tells when it answers.
+
+        Raises:
+            StackError: it could not be started.
+        """
+        if self.running:
+            return
+        try:
+            self.prepare()
+            command = self.command()
+            if self.log.exists():
+                self.log.replace(self.log.with_suffix(".log.1"))
+            with self.log.open("wb") as log:
+                self._process = self._spawn(command, log.fileno())
+        except OSError as error:
+            raise StackError(f"cannot start {self.title}: {error}") from error
+
+    def wait_ready(self) -> None:
+        """Wait until the server answers.
+
+        Raises:
+            StackError: it ended, or it did not answer in time; the log's tail is in the message.
+        """
+        deadline = time.monotonic() + self.start_seconds
+        while True:
+            try:
+                self.check()
+            except NotReadyError as error:
+                lack = str(error)
+            else:
+                return
+            if not self.running:
+                code = self._process.returncode if self._process else None
+                raise self._failure(f"ended at start with exit code {code}")
+            if time.monotonic() > deadline:
+                raise self._failure(f"did not answer in {self.start_seconds:.0f} s: {lack}")
+            time.sleep(POLL_SECONDS)
+
+    def stop(self) -> None:
+        """Stop it gracefully; kill it when it takes too long. Harmless when it is not running."""
+        if self._process is None:
+            return
+        helpers = children(self._process.pid) if self.running else []
+        if self.running:
+            self._process.send_signal(self.stop_signal)
+        try:
+            self._process.wait(self.stop_seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._end_helpers(helpers)
+
+    def kill(self) -> None:
+        """End it by SIGKILL, as a crash would, and wait until all its processes are gone."""
+        if self._process is None:
+            return
+        helpers = children(self._process.pid)
+        self._process.kill()
+        self._process.wait()
+        self._end_helpers(helpers)
+
+    def _end_helpers(self, helpers: list[int]) -> None:
+        """Helpers end by themselves with their parent; until then they keep its files open."""
+        left = wait_gone(helpers, self.stop_seconds)
+        signal_all(left, signal.SIGKILL)
+        wait_gone(left, self.stop_seconds)
+
+    def _spawn(self, command: Command, log: int) -> subprocess.Popen[bytes]:
+        account = command.account
+        return subprocess.Popen(  # noqa: S603 - programs of installed packages, no shell
+            command.arguments,
+            executable=command.executable,
+            cwd=self.directory,
+            # Nothing of the caller's environment: each server would read its own variables there.
+            env={
+                "PATH": os.defpath,
+                "HOME": str(self.directory),
+                "LANG": "C.UTF-8",
+                "TZ": "UTC",
+                **dict(command.environment),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for the stack, which stops its servers in order
+            umask=0o077,
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
+        )
+
+    def _failure(self, what: str) -> StackError:
+        last = tail(self.log)
+        return StackError(f"{self.title} {what}; log {self.log}" + (f":\n{last}" if last else ""))
+
+
+def remove_quietly(*paths: Path) -> None:
+    """Remove files that a killed run may have left, where they are there and ours."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()
