@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 def search(
-    photo: Annotated[
-        Path, typer.Argument(help="JPEG, PNG or WebP.", exists=True, dir_okay=False)
-    ],
+    photo: Annotated[Path, typer.Argument(help="JPEG, PNG or WebP.", exists=True, dir_okay=False)],
     *,
     limit: Annotated[int, typer.Option(min=1, max=10, help="Candidates to show a face.")] = 3,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -52,9 +50,7 @@ def search(
     show_listing(rows, columns, as_json=json, empty="no face was found")
 
 
-async def _search(
-    settings: "Settings", photo: Path
-) -> "tuple[PhotoAnswer, dict[UUID, UserRow]]":
+async def _search(settings: "Settings", photo: Path) -> "tuple[PhotoAnswer, dict[UUID, UserRow]]":
     from infra.cli.failures import expected_failures
     from infra.uploads import open_client
 

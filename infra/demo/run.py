@@ -21,12 +21,13 @@ from infra.demo.workers import CommandProcess, Worker
 from infra.embedded.errors import StackError
 from infra.embedded.stack import EmbeddedStack, settings_from
 from infra.publishing.play import Player
-from infra.publishing.publisher import FramePublisher, PublishError
+from infra.publishing.publisher import FramePublisher
 from infra.publishing.sources import SourceError, open_source
 from infra.publishing.storage import image_store
 from infra.signals import stop_event
 from streams.events import ImageEvent
 from streams.failures import Reject, Retry
+from streams.images import PublishError
 
 #: Enrols one person; returns one line that says what came of it, raises `DemoError`.
 Enrol = Callable[[Settings, DemoPerson], Awaitable[str]]
