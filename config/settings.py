@@ -217,6 +217,21 @@ class ApiSettings(Group):
     host: str = "127.0.0.1"
     port: Port = 8000
     answer_timeout: PositiveSeconds = 10.0
+    publish_timeout: PositiveSeconds = 5.0
+    auth: bool = Field(
+        default=True, description="ask for API keys; off only where nobody else can connect"
+    )
+    requests_per_minute: Count = Field(default=600, description="for each API key")
+    max_photos: Count = Field(default=10, description="in one enrolment")
+    max_photo_bytes: Count = 16 * 1024 * 1024
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="origins whose pages may call the API; a JSON list"
+    )
+    stream_clients: Count = 100
+    stream_buffer: Count = Field(default=256, description="matches kept for a slow listener")
+    stream_heartbeat: PositiveSeconds = 15.0
+    check_timeout: PositiveSeconds = Field(default=2.0, description="for each server in /health")
+    stop_timeout: PositiveSeconds = 15.0
 
 
 def _group() -> Any:

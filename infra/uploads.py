@@ -1,5 +1,6 @@
 """Enrol and search as a client of the pipeline: publish a photo, await its answer."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ class Client:
             PublishError: the broker did not take it.
             StoreUnavailable: the main database is away.
         """
-        (answer,) = await self._ask([(search_event(), photo.read_bytes())])
+        (answer,) = await self._ask([(search_event(), await asyncio.to_thread(photo.read_bytes))])
         return PhotoAnswer(photo, None, answer)
 
     async def _ask(self, uploads: Sequence[tuple[ImageEvent, bytes]]) -> list[UploadAnswer | None]:

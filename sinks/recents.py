@@ -4,7 +4,7 @@ Everything here may be lost at any time. Every failure is `StoreUnavailable`; ca
 after a miss.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Final, Self
@@ -35,6 +35,10 @@ def _faces_key(camera: str) -> str:
 
 def _matches_key(camera: str | None) -> str:
     return _ALL_MATCHES if camera is None else f"{_ALL_MATCHES}:{camera}"
+
+
+def _expected_key(upload_id: str) -> str:
+    return f"{PREFIX}expected:{upload_id}"
 
 
 class Recents:
@@ -155,20 +159,45 @@ class Recents:
     async def forget_user(self, user_id: UUID) -> int:
         """Take a person out of everything kept here, also as the runner-up of another's face.
 
+        Answers to uploads that name the person go whole.
+
         Returns:
             How many entries went.
         """
-        gone = 0
         with typed_failures(self.store, "forget a person"):
-            async for key in self._client.scan_iter(match=_faces_key("*"), count=1000):
-                for value in await self._client.lrange(key, 0, -1):
-                    face = _decode_face(value)
-                    if user_id in {face.user_id, face.runner_up_user_id}:
-                        gone += await self._client.lrem(key, 0, value)
-            async for key in self._client.scan_iter(match=f"{_ALL_MATCHES}*", count=1000):
-                for value in await self._client.zrange(key, 0, -1):
-                    if _decode_match(value).user_id == user_id:
-                        gone += await self._client.zrem(key, value)
+            return await self._forget(
+                str(user_id),
+                lambda face: user_id in {face.user_id, face.runner_up_user_id},
+                lambda match: match.user_id == user_id,
+            )
+
+    async def forget_face(self, face_id: UUID) -> int:
+        """Take a face out of everything kept here; returns how many entries went."""
+        with typed_failures(self.store, "forget a face"):
+            return await self._forget(
+                str(face_id),
+                lambda face: face.face_id == face_id,
+                lambda match: match.face_id == face_id,
+            )
+
+    async def _forget(
+        self,
+        identifier: str,
+        is_face: Callable[[RecentFace], bool],
+        is_match: Callable[[FaceMatch], bool],
+    ) -> int:
+        gone = 0
+        async for key in self._client.scan_iter(match=_faces_key("*"), count=1000):
+            for value in await self._client.lrange(key, 0, -1):
+                if is_face(_decode_face(value)):
+                    gone += await self._client.lrem(key, 0, value)
+        async for key in self._client.scan_iter(match=f"{_ALL_MATCHES}*", count=1000):
+            for value in await self._client.zrange(key, 0, -1):
+                if is_match(_decode_match(value)):
+                    gone += await self._client.zrem(key, value)
+        async for key in self._client.scan_iter(match=answer_key("*"), count=1000):
+            if identifier.encode() in (await self._client.get(key) or b""):
+                gone += await self._client.delete(key)
         return gone
 
     async def answer(self, upload_id: str, payload: bytes) -> None:
@@ -179,6 +208,16 @@ class Recents:
                 pipeline.set(answer_key(upload_id), payload, px=max(1, lifetime))
                 pipeline.publish(CHANNEL, upload_id)
                 await pipeline.execute()
+
+    async def expect_answer(self, upload_id: str, seconds: float) -> None:
+        """Note that an upload is on its way, so that it is told apart from one never made."""
+        with typed_failures(self.store, "expect an answer"):
+            await self._client.set(_expected_key(upload_id), b"", px=max(1, int(seconds * 1000)))
+
+    async def expects_answer(self, upload_id: str) -> bool:
+        """Whether an upload was noted as being on its way."""
+        with typed_failures(self.store, "look for an upload"):
+            return bool(await self._client.exists(_expected_key(upload_id)))
 
     async def wait_for_answer(self, upload_id: str, timeout: float) -> bytes | None:  # noqa: ASYNC109 - see AnswerWaiter.wait
         """Wait for the answer to an upload; any number of callers may wait at once.
