@@ -2,13 +2,14 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from uuid import UUID
 
 import typer
 
 from infra.cli.errors import CommandFailed
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from config.settings import Settings
     from infra.tables import Row
     from infra.uploads import PhotoAnswer
