@@ -59,9 +59,7 @@ def seen(found: DetectedFaces, recognitions: Sequence[Recognition]) -> Finding:
         )
         recents.append(_recent(match, face, recognition))
     return Finding(
-        result=_result(
-            found, Outcome.FACES if rows else Outcome.NO_FACE, faces=tuple(rows)
-        ),
+        result=_result(found, Outcome.FACES if rows else Outcome.NO_FACE, faces=tuple(rows)),
         crops=crops,
         sightings=sightings,
         matches=[row.match for row in rows],
@@ -86,9 +84,7 @@ def searched(
                 for candidate in recognition.candidates
             ),
         )
-        for index, (face, recognition) in enumerate(
-            zip(found.faces, recognitions, strict=True)
-        )
+        for index, (face, recognition) in enumerate(zip(found.faces, recognitions, strict=True))
     ]
     answer = UploadAnswer(
         upload_id=found.event.key,
@@ -209,9 +205,7 @@ def _match(
 
 def _recent(match: FaceMatch, face: DetectedFace, recognition: Recognition) -> RecentFace:
     others = [
-        candidate
-        for candidate in recognition.candidates[:2]
-        if candidate.user_id != match.user_id
+        candidate for candidate in recognition.candidates[:2] if candidate.user_id != match.user_id
     ]
     return RecentFace(
         face_id=match.face_id,

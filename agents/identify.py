@@ -100,9 +100,7 @@ class Identify:
         await self._store(results)
         return refused
 
-    async def _unsettled(
-        self, found: Mapping[EventKey, DetectedFaces]
-    ) -> list[DetectedFaces]:
+    async def _unsettled(self, found: Mapping[EventKey, DetectedFaces]) -> list[DetectedFaces]:
         """Those that the ledger does not know; of the others, what is missing is told again."""
         with metrics.stage("ledger"):
             settled = await self._stores.records.settled(list(found))
@@ -165,9 +163,7 @@ class Identify:
         probes = [
             Probe(
                 np.frombuffer(face.embedding, "<f4"),
-                recents.get(faces.event.key, ())
-                if faces.event.kind is EventKind.FRAME
-                else (),
+                recents.get(faces.event.key, ()) if faces.event.kind is EventKind.FRAME else (),
             )
             for faces in found
             for face in faces.faces

@@ -55,18 +55,12 @@ async def recognise(
     """
     remembered = [recall(probe, gallery, policy) for probe in probes]
     open_probes = [
-        probe.embedding
-        for probe, known in zip(probes, remembered, strict=True)
-        if known is None
+        probe.embedding for probe, known in zip(probes, remembered, strict=True) if known is None
     ]
     found = iter(
-        await asyncio.get_running_loop().run_in_executor(
-            executor, _search, gallery, open_probes
-        )
+        await asyncio.get_running_loop().run_in_executor(executor, _search, gallery, open_probes)
     )
-    answers = [
-        known or _decided(next(found), policy, "gallery") for known in remembered
-    ]
+    answers = [known or _decided(next(found), policy, "gallery") for known in remembered]
     for answer in answers:
         metrics.IDENTIFIED.labels(answered_by=answer.answered_by).inc()
         metrics.MATCHES.labels(outcome=answer.decision.reason).inc()
@@ -122,5 +116,3 @@ def _decided(
     answered_by: Literal["recents", "gallery"],
 ) -> Recognition:
     return Recognition(decide(candidates, policy), candidates, answered_by)
-
-
