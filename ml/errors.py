@@ -11,11 +11,11 @@ class ModelError(Exception):
     """A model file is missing, altered, or not of the kind that was asked for."""
 
 
-class ProviderUnavailable(ModelError):  # noqa: N818 - names the state, as in "service unavailable"
+class ProviderUnavailable(ModelError):
     """The execution provider that was asked for is not in use."""
 
 
-class ImageRejected(Exception):  # noqa: N818 - a verdict on the input, not a fault of ours
+class ImageRejected(Exception):
     """The bytes are no image that this pipeline processes; another attempt will not help.
 
     Attributes:

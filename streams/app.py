@@ -14,6 +14,7 @@ from faust.types import TP, StreamT
 
 from config.settings import KafkaSettings, WorkerSettings
 from streams.delivery import Delivery, Partition
+from streams.transport import use_fetch_wait
 from streams.window import Window
 
 _FRAMING_BYTES = 64 * 1024
@@ -28,7 +29,7 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
         workers: buffers and timeouts.
     """
     servers = kafka.bootstrap_servers.split(",")
-    return faust.App(
+    app = faust.App(
         f"{kafka.topic_prefix}fecapass-{role}",
         broker=[f"kafka://{server.strip()}" for server in servers],
         store="memory://",
@@ -48,6 +49,8 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
         key_serializer="raw",
         value_serializer="raw",
     )
+    use_fetch_wait(app, kafka.fetch_max_wait)
+    return app
 
 
 def attach(app: faust.App, topic: str, window: Window) -> None:

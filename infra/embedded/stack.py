@@ -191,6 +191,12 @@ class EmbeddedStack:
             "KAFKA": {
                 "BOOTSTRAP_SERVERS": f"{LOOPBACK}:{ports['kafka']}",
                 "REPLICATION_FACTOR": str(KafkaSettings.model_fields["replication_factor"].default),
+                # This broker lets a joining member wait half its session, and an empty fetch
+                # half its longest wait: both are latency.
+                "SESSION_TIMEOUT": "6",
+                "FETCH_MAX_WAIT": "0.03",
+                # The embedded broker keeps every message in memory for as long as it runs.
+                "CLAIM_CHECK": "true",
             },
         }
         return {

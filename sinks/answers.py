@@ -1,0 +1,143 @@
+"""Answers to uploads, on their way from an identify worker to whoever waits for them.
+
+The answer is a key with a lifetime; a message on one channel says that it is there. Any number of
+callers wait over a single connection, without polling. No wake-up is lost: a caller looks for the
+key after the subscription is known to stand, and after every reconnection all keys that are
+waited for are looked up again.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Any, Final
+
+from redis.exceptions import RedisError
+
+from config.settings import RedisSettings
+from sinks.errors import StoreUnavailable
+from sinks.redis import PREFIX, create_client, typed_failures
+
+logger = logging.getLogger(__name__)
+
+CHANNEL: Final = f"{PREFIX}answers"
+
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 2.0
+
+
+def answer_key(upload_id: str) -> str:
+    """Key under which the answer lies."""
+    return f"{PREFIX}answer:{upload_id}"
+
+
+class AnswerWaiter:
+    """Waits for answers. Start it with `start`, end it with `close`.
+
+    One connection listens, another (of the client's pool) reads.
+    """
+
+    def __init__(self, settings: RedisSettings) -> None:
+        """Take the settings; nothing is connected yet."""
+        self._store = f"Redis {settings.safe_url}"
+        self._timeout = settings.timeout
+        self._reader: Any = create_client(settings)
+        self._listener: Any = create_client(settings, patient=True)
+        self._waiting: dict[str, list[asyncio.Future[bytes]]] = {}
+        self._subscribed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to listen; harmless when it does already."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._listen(), name="answers")
+
+    async def close(self) -> None:
+        """Stop listening; whoever still waits is told that the store is away."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        for futures in self._waiting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(self._away("the waiter was closed"))
+        await self._listener.aclose()
+        await self._reader.aclose()
+
+    async def wait(self, upload_id: str, timeout: float) -> bytes | None:  # noqa: ASYNC109 - see below
+        """Wait for the answer to an upload.
+
+        The time limit is part of the question: at its end the key is looked up once more, so that
+        an answer whose message was lost in an outage is still found.
+
+        Args:
+            upload_id: Kafka key of the upload.
+            timeout: at most so many seconds.
+
+        Returns:
+            The answer; None when it is not there in time.
+
+        Raises:
+            StoreUnavailable: Redis is away at the end of the time.
+        """
+        self.start()
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(upload_id, []).append(future)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._subscribed.wait()
+                with contextlib.suppress(RedisError, OSError):  # the listener looks again
+                    await self._look_up([upload_id])
+                return await future
+        except TimeoutError:
+            with typed_failures(self._store, "wait for an answer"):
+                found: bytes | None = await self._reader.get(answer_key(upload_id))
+            return found
+        finally:
+            self._forget(upload_id, future)
+
+    def _forget(self, upload_id: str, future: asyncio.Future[bytes]) -> None:
+        futures = self._waiting[upload_id]
+        futures.remove(future)
+        if not futures:
+            del self._waiting[upload_id]
+
+    async def _listen(self) -> None:
+        """Keep the subscription standing for as long as this process lives."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                async with self._listener.pubsub() as subscription:
+                    await subscription.subscribe(CHANNEL)
+                    async for message in subscription.listen():
+                        pause = _FIRST_PAUSE
+                        await self._heard(message)
+            except (RedisError, OSError) as error:
+                logger.warning("no answers from %s: %s; trying again", self._store, error)
+            self._subscribed.clear()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _heard(self, message: dict[str, Any]) -> None:
+        if message["type"] == "subscribe":
+            await self._look_up(list(self._waiting))
+            self._subscribed.set()
+        elif message["type"] == "message":
+            await self._look_up([message["data"].decode(errors="surrogateescape")])
+
+    async def _look_up(self, upload_ids: list[str]) -> None:
+        """Read the answers to those of these uploads that somebody waits for."""
+        wanted = [upload_id for upload_id in upload_ids if upload_id in self._waiting]
+        if not wanted:
+            return
+        answers = await self._reader.mget([answer_key(upload_id) for upload_id in wanted])
+        for upload_id, answer in zip(wanted, answers, strict=True):
+            if answer is None:
+                continue
+            for future in self._waiting.get(upload_id, ()):
+                if not future.done():
+                    future.set_result(answer)
+
+    def _away(self, detail: str) -> StoreUnavailable:
+        return StoreUnavailable(self._store, "wait for an answer", detail)

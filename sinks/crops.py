@@ -1,0 +1,353 @@
+"""The object store: crops of faces, and images that came by claim check."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from hashlib import sha256
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError, ClientError
+
+from config.settings import S3Settings
+from sinks.errors import StoreRejected, StoreUnavailable
+
+#: Longest camera part of a key; a key may have 1024 bytes in all.
+_MAX_CAMERA_CHARS = 120
+_KEPT_OF_LONG_CAMERA = 60
+
+#: A new server may answer before it can store: how long `Crops.ensure_bucket` insists, in seconds.
+_BUCKET_PATIENCE = 10.0
+_BUCKET_PAUSE = 0.2
+
+#: S3 deletes at most so many objects in one request.
+_DELETE_BATCH = 1000
+
+_NOT_FOUND = frozenset({"NoSuchKey", "NotFound", "404"})
+_BUCKET_IS_THERE = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
+
+#: Refusals that are not this object's fault: credentials, clocks, load, a bucket not yet made.
+_PASSING = frozenset(
+    {
+        "401", "403", "408", "429",
+        "AccessDenied", "ExpiredToken", "Forbidden", "InvalidAccessKeyId", "InvalidToken",
+        "NoSuchBucket", "OperationAborted", "RequestTimeTooSkewed", "RequestTimeout",
+        "SignatureDoesNotMatch", "SlowDown", "Throttling", "TooManyRequests",
+    }
+)  # fmt: skip
+
+_FIRST_SERVER_ERROR = 500
+_UNSAFE_BYTE = re.compile(rb"[^A-Za-z0-9_.\-]")
+_DATAREF = re.compile(r"s3://([a-z0-9][a-z0-9.\-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
+_MAX_KEY_BYTES = 1024
+
+
+def crop_key(camera: str, captured_at: datetime, face_id: UUID) -> str:
+    """S3 key of a crop: ``crops/{camera or upload}/{yyyy}/{mm}/{dd}/{face_id}.jpg``, day in UTC.
+
+    Whatever a camera calls itself, it stays inside its own folder; two cameras never share one.
+
+    Args:
+        camera: Kafka key of the frame or upload.
+        captured_at: when the picture was taken, with time zone.
+        face_id: the face.
+    """
+    try:
+        day = captured_at.astimezone(UTC)
+    except OverflowError:  # the first or last day that there is, in another time zone
+        day = captured_at
+    return f"crops/{_folder(camera)}/{day.year:04d}/{day.month:02d}/{day.day:02d}/{face_id}.jpg"
+
+
+def _folder(camera: str) -> str:
+    """A camera's id as one path segment that cannot be ``.`` or ``..``, and is never empty.
+
+    Letters, digits, ``_``, ``-`` and inner dots stay. Other bytes become ``=XX`` (not ``%XX``,
+    which a proxy on the way may decode); too long a name is cut and a hash of the whole added
+    after ``==``, which no escaped name contains.
+    """
+    raw = camera.encode(errors="surrogatepass")
+    escaped = _UNSAFE_BYTE.sub(_escape, raw).decode("ascii")
+    if escaped.startswith("."):
+        escaped = "=2E" + escaped[1:]
+    if escaped and len(escaped) <= _MAX_CAMERA_CHARS:
+        return escaped
+    kept = re.sub(r"=.?$", "", escaped[:_KEPT_OF_LONG_CAMERA])
+    return f"{kept}=={sha256(raw).hexdigest()[:32]}"
+
+
+def _escape(byte: re.Match[bytes]) -> bytes:
+    return f"={byte[0][0]:02X}".encode()
+
+
+class Crops:
+    """Reads and writes one bucket, over one pool of connections.
+
+    Use it as an async context manager, or call `connect` and `close`. All methods raise the
+    errors of `sinks.errors`.
+    """
+
+    def __init__(self, settings: S3Settings) -> None:
+        """Take the settings; nothing is connected yet."""
+        self.bucket = settings.bucket
+        self.store = f"S3 {settings.endpoint_url or settings.region}/{settings.bucket}"
+        self._settings = settings
+        self._readable = frozenset({settings.bucket, *settings.claim_check_buckets})
+        self._places = asyncio.Semaphore(settings.max_connections)
+        self._exit = AsyncExitStack()
+        self._opened: Any = None
+
+    async def connect(self) -> None:
+        """Make the client; the store itself is first asked by the first call."""
+        if self._opened is not None:
+            return
+        settings = self._settings
+        self._opened = await self._exit.enter_async_context(
+            get_session().create_client(
+                "s3",
+                region_name=settings.region,
+                endpoint_url=settings.endpoint_url,
+                aws_access_key_id=settings.access_key_id,
+                aws_secret_access_key=settings.secret_access_key.get_secret_value(),
+                config=AioConfig(
+                    connect_timeout=settings.connect_timeout,
+                    read_timeout=settings.read_timeout,
+                    max_pool_connections=settings.max_connections,
+                    # The callers retry for as long as it takes; here only a dropped connection.
+                    retries={"mode": "standard", "total_max_attempts": 2},
+                    s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
+                    # Other makers' servers need not know AWS's newer checksums.
+                    request_checksum_calculation="when_required",
+                    response_checksum_validation="when_required",
+                ),
+            )
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        self._opened = None
+        await self._exit.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def ping(self) -> None:
+        """Ask for the bucket.
+
+        Raises:
+            StoreUnavailable: the store does not answer, or has no such bucket.
+        """
+        async with self._client("ping") as client:
+            try:
+                await client.head_bucket(Bucket=self.bucket)
+            except ClientError as error:
+                raise StoreUnavailable(self.store, "ping", _code(error)) from error
+
+    async def ensure_bucket(self) -> bool:
+        """Make the bucket unless it is there; insists for some seconds while a server starts.
+
+        Returns:
+            Whether it was made.
+        """
+        deadline = monotonic() + _BUCKET_PATIENCE
+        while True:
+            try:
+                return await self._make_bucket()
+            except StoreUnavailable:
+                if monotonic() > deadline:
+                    raise
+            await asyncio.sleep(_BUCKET_PAUSE)
+
+    async def put(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:
+        """Store an object; the same key again overwrites it."""
+        async with self._client("put an object") as client:
+            await client.put_object(
+                Bucket=self.bucket, Key=key, Body=data, ContentType=content_type
+            )
+
+    async def put_many(self, items: Iterable[tuple[str, bytes]]) -> None:
+        """Store JPEGs by key, at most as many at once as there are connections.
+
+        Raises:
+            StoreUnavailable: at least one could not be stored; others may have been.
+        """
+        await _all_of(self.put(key, data) for key, data in items)
+
+    async def get(self, key: str) -> bytes:
+        """Read an object.
+
+        Raises:
+            StoreRejected: ``not_found``: there is none.
+        """
+        return await self._read("get an object", self.bucket, key, max_bytes=None)
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is an object with this key."""
+        async with self._client("look for an object") as client:
+            try:
+                await client.head_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if _code(error) in _NOT_FOUND:
+                    return False
+                raise
+        return True
+
+    async def delete_many(self, keys: Iterable[str]) -> None:
+        """Delete objects; those that are not there are no error."""
+        pending = list(keys)
+        for start in range(0, len(pending), _DELETE_BATCH):
+            batch = [{"Key": key} for key in pending[start : start + _DELETE_BATCH]]
+            async with self._client("delete objects") as client:
+                answer = await client.delete_objects(
+                    Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True}
+                )
+            if failed := answer.get("Errors"):
+                raise StoreUnavailable(
+                    self.store,
+                    "delete objects",
+                    f"{len(failed)} of {len(batch)} were not deleted: {failed[0].get('Code')}",
+                )
+
+    async def fetch(self, dataref: str, max_bytes: int) -> bytes:
+        """Read the image that a claim check names.
+
+        Args:
+            dataref: ``s3://bucket/key``, as the ``ce_dataref`` attribute has it.
+            max_bytes: larger ones are refused before they are read.
+
+        Raises:
+            StoreRejected: ``bad_dataref``, ``forbidden_bucket``, ``not_found`` or ``too_large``.
+        """
+        operation = "fetch a claim check"
+        named = _DATAREF.fullmatch(dataref)
+        if named is None or len(named[2].encode(errors="replace")) > _MAX_KEY_BYTES:
+            raise StoreRejected(
+                self.store, operation, "it is not s3://bucket/key", reason="bad_dataref"
+            )
+        bucket, key = named[1], named[2]
+        if bucket not in self._readable:
+            raise StoreRejected(
+                self.store,
+                operation,
+                f"bucket {bucket} may not be read; FECAPASS_S3__CLAIM_CHECK_BUCKETS names others",
+                reason="forbidden_bucket",
+            )
+        return await self._read(operation, bucket, key, max_bytes)
+
+    async def store_source(self, key: str, data: bytes) -> str:
+        """Store an image that is too large for a message.
+
+        Args:
+            key: under ``frames/`` or ``uploads/``.
+            data: the image.
+
+        Returns:
+            Its address, for ``ce_dataref``.
+        """
+        await self.put(key, data, "application/octet-stream")
+        return f"s3://{self.bucket}/{key}"
+
+    async def url(self, key: str, expires: int) -> str:
+        """A presigned address of an object, for browsers.
+
+        Args:
+            key: the object.
+            expires: for so many seconds.
+        """
+        async with self._client("sign an address") as client:
+            address: str = await client.generate_presigned_url(
+                "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=expires
+            )
+        return address
+
+    async def _make_bucket(self) -> bool:
+        async with self._client("make the bucket") as client:
+            try:
+                await client.head_bucket(Bucket=self.bucket)
+            except ClientError as error:
+                if _code(error) not in _NOT_FOUND | {"NoSuchBucket"}:
+                    raise
+            else:
+                return False
+            # Amazon's first region must not be named; every other must be.
+            region = self._settings.region
+            place = {} if region == "us-east-1" else {"LocationConstraint": region}
+            arguments = {"CreateBucketConfiguration": place} if place else {}
+            try:
+                await client.create_bucket(Bucket=self.bucket, **arguments)
+            except ClientError as error:
+                if _code(error) in _BUCKET_IS_THERE:
+                    return False
+                raise
+        return True
+
+    async def _read(self, operation: str, bucket: str, key: str, max_bytes: int | None) -> bytes:
+        async with self._client(operation) as client:
+            try:
+                answer = await client.get_object(Bucket=bucket, Key=key)
+            except ClientError as error:
+                if _code(error) in _NOT_FOUND:
+                    raise StoreRejected(
+                        self.store, operation, "there is no such object", reason="not_found"
+                    ) from error
+                raise
+            async with answer["Body"] as body:
+                length = int(answer["ContentLength"])
+                if max_bytes is not None and length > max_bytes:
+                    body.close()  # without reading the rest
+                    raise StoreRejected(
+                        self.store,
+                        operation,
+                        f"{length} bytes, at most {max_bytes} are allowed",
+                        reason="too_large",
+                    )
+                data: bytes = await body.read()
+        return data
+
+    @asynccontextmanager
+    async def _client(self, operation: str) -> AsyncIterator[Any]:
+        """The client, when one of its connections is free; its failures are typed."""
+        if self._opened is None:
+            raise StoreUnavailable(self.store, operation, "not connected")
+        async with self._places:
+            try:
+                yield self._opened
+            except ClientError as error:
+                raise self._typed(operation, error) from error
+            except (BotoCoreError, OSError, TimeoutError) as error:
+                detail = f"{type(error).__name__}: {error}"
+                raise StoreUnavailable(self.store, operation, detail) from error
+
+    def _typed(self, operation: str, error: ClientError) -> StoreUnavailable | StoreRejected:
+        code = _code(error)
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _PASSING or status >= _FIRST_SERVER_ERROR or status == 0:
+            return StoreUnavailable(self.store, operation, f"{code} (HTTP {status})")
+        return StoreRejected(self.store, operation, f"{code} (HTTP {status})")
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))
+
+
+async def _all_of(calls: Iterable[Awaitable[None]]) -> None:
+    """Run all to their end, then raise the first failure: none is left running behind it."""
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome

@@ -1,0 +1,44 @@
+"""What a store can answer instead of success: two typed failures, and nothing else.
+
+Whoever calls a sink needs one decision: try again, or give the event up. So every driver's
+exceptions are folded into two. What is the *event's* fault is `StoreRejected`; everything else,
+also a wrong password or a missing table, is `StoreUnavailable`: giving up good events because a
+server is set up wrongly would lose them, waiting does not.
+"""
+
+from streams.failures import Reject, Retry
+
+
+class StoreUnavailable(Retry):
+    """The store is away, overloaded or set up wrongly; the same call may succeed later.
+
+    Attributes:
+        store: which one, with its address and without its secrets.
+        operation: what was asked of it.
+        detail: what it said.
+    """
+
+    def __init__(self, store: str, operation: str, detail: str) -> None:
+        super().__init__(f"{store}: {operation}: {detail}")
+        self.store = store
+        self.operation = operation
+        self.detail = detail
+
+
+class StoreRejected(Reject):
+    """The store refuses this very data; the same call can never succeed.
+
+    Attributes:
+        store: which one, with its address and without its secrets.
+        operation: what was asked of it.
+        detail: what it said.
+        reason: stable code for dead letters, ``store_rejected`` unless a sink knows better.
+    """
+
+    def __init__(
+        self, store: str, operation: str, detail: str, *, reason: str = "store_rejected"
+    ) -> None:
+        super().__init__(reason, f"{store}: {operation}: {detail}")
+        self.store = store
+        self.operation = operation
+        self.detail = detail

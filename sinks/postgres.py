@@ -1,0 +1,130 @@
+"""What both Postgres sinks share: the pool, and the driver's exceptions as typed failures."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+import asyncpg
+
+from config.settings import DatabaseSettings
+from sinks.errors import StoreRejected, StoreUnavailable
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    Connection: TypeAlias = PoolConnectionProxy[asyncpg.Record]
+    RawConnection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+
+#: Classes of SQLSTATE that say "this data": data exception, integrity constraint, program limit.
+#: All others (connection, resources, deadlock, read-only, shutdown, but also authentication and a
+#: missing table) are the server's or the deployment's, and pass.
+_FAULT_OF_THE_DATA = frozenset({"22", "23", "54"})
+
+
+@contextmanager
+def typed_failures(store: str, operation: str) -> Iterator[None]:
+    """Turn what asyncpg raises into `StoreUnavailable` and `StoreRejected`.
+
+    Rows never get into the message: Postgres puts them into the error's detail, which is left out.
+    """
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        state = error.sqlstate or ""
+        # The driver's own errors have no message, and their text holds the value.
+        said = getattr(error, "message", None) or "a value does not fit its column"
+        reason = f"{said} (SQLSTATE {state})"
+        if state[:2] in _FAULT_OF_THE_DATA:
+            raise StoreRejected(store, operation, reason) from error
+        raise StoreUnavailable(store, operation, reason) from error
+    except (UnicodeError, OverflowError) as error:
+        reason = f"a value does not fit its column ({type(error).__name__})"
+        raise StoreRejected(store, operation, reason) from None
+    except TimeoutError as error:
+        raise StoreUnavailable(store, operation, "no answer in time") from error
+    except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise StoreUnavailable(store, operation, str(error) or type(error).__name__) from error
+
+
+class PostgresSink:
+    """A pool of connections to one database, with a life of its own.
+
+    Use it as an async context manager, or call `connect` and `close`.
+    """
+
+    def __init__(self, settings: DatabaseSettings, store: str) -> None:
+        """Take the settings; nothing is connected yet.
+
+        Args:
+            settings: where the database is.
+            store: what error messages call it.
+        """
+        self.store = f"{store} database {settings.safe_url}"
+        self._settings = settings
+        self._pool: Pool | None = None
+
+    async def connect(self) -> None:
+        """Open the pool; does nothing when it is open.
+
+        Raises:
+            StoreUnavailable: the server is not there, or not set up.
+        """
+        if self._pool is not None:
+            return
+        settings = self._settings
+        with typed_failures(self.store, "connect"):
+            self._pool = await asyncpg.create_pool(
+                settings.dsn,
+                min_size=min(settings.pool_min, settings.pool_max),
+                max_size=settings.pool_max,
+                timeout=settings.connect_timeout,
+                command_timeout=settings.command_timeout,
+                init=self._prepare,
+                server_settings={"application_name": "fecapass", "timezone": "UTC"},
+            )
+
+    async def close(self) -> None:
+        """Close the pool; waits for calls under way, at most as long as one may take."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            await asyncio.wait_for(pool.close(), self._settings.command_timeout)
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            pool.terminate()  # the server went away first; there is nothing left to wait for
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def ping(self) -> None:
+        """One round trip to the server.
+
+        Raises:
+            StoreUnavailable: there was no answer.
+        """
+        async with self._connection("ping") as connection:
+            await connection.execute("SELECT 1")
+
+    async def _prepare(self, connection: "RawConnection") -> None:
+        """Set a new connection up; sinks that need something override this."""
+
+    @asynccontextmanager
+    async def _connection(self, operation: str) -> "AsyncIterator[Connection]":
+        """A connection out of the pool, whose failures are typed."""
+        if self._pool is None:
+            raise StoreUnavailable(self.store, operation, "not connected")
+        with typed_failures(self.store, operation):
+            async with self._pool.acquire(timeout=self._settings.connect_timeout) as connection:
+                yield connection

@@ -1,0 +1,195 @@
+"""The Redis cache: what cameras saw a moment ago, the latest matches, answers to uploads.
+
+Everything here may be lost at any time. Every failure is `StoreUnavailable`; callers go on as
+after a miss.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Final, Self
+from uuid import UUID
+
+import msgspec
+
+from config.settings import RedisSettings
+from sinks.answers import CHANNEL, AnswerWaiter, answer_key
+from sinks.redis import PREFIX, create_client, typed_failures
+from sinks.rows import RecentFace
+from streams.events import FaceMatch, utc_now
+
+#: A listing that nobody has added to for so long goes.
+_LISTING_SECONDS = 7 * 24 * 3600
+
+_ALL_MATCHES: Final = f"{PREFIX}matches"
+
+_encode_face = msgspec.msgpack.Encoder().encode
+_decode_face = msgspec.msgpack.Decoder(RecentFace).decode
+_encode_match = msgspec.json.Encoder().encode
+_decode_match = msgspec.json.Decoder(FaceMatch).decode
+
+
+def _faces_key(camera: str) -> str:
+    return f"{PREFIX}recent:{camera}"
+
+
+def _matches_key(camera: str | None) -> str:
+    return _ALL_MATCHES if camera is None else f"{_ALL_MATCHES}:{camera}"
+
+
+class Recents:
+    """Reads and writes the cache. Use it as an async context manager, or `connect` and `close`."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        """Take the settings; nothing is connected yet."""
+        self.store = f"Redis {settings.safe_url}"
+        self._settings = settings
+        self._client: Any = create_client(settings)
+        self._waiter: AnswerWaiter | None = None
+
+    async def connect(self) -> None:
+        """Nothing to do: connections are made when needed, for a cache may come later."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            await waiter.close()
+        await self._client.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def ping(self) -> None:
+        """One round trip to the server."""
+        with typed_failures(self.store, "ping"):
+            await self._client.ping()
+
+    async def recall(self, cameras: Iterable[str]) -> dict[str, list[RecentFace]]:
+        """What these cameras saw in the last seconds (setting), latest written first.
+
+        The person may have been erased since: ask the gallery before believing a recent.
+
+        Args:
+            cameras: their ids.
+
+        Returns:
+            A list for every camera, empty where there is nothing.
+        """
+        asked = list(dict.fromkeys(cameras))
+        if not asked:
+            return {}
+        with typed_failures(self.store, "recall recent faces"):
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for camera in asked:
+                    pipeline.lrange(_faces_key(camera), 0, -1)
+                answers = await pipeline.execute()
+        oldest = utc_now() - timedelta(seconds=self._settings.recent_seconds)
+        return {
+            camera: [face for face in map(_decode_face, values) if face.seen_at >= oldest]
+            for camera, values in zip(asked, answers, strict=True)
+        }
+
+    async def remember(self, faces: Mapping[str, Sequence[RecentFace]]) -> None:
+        """Add what cameras have just seen; each keeps the latest so many (setting).
+
+        Args:
+            faces: by camera id, in the order they were seen.
+        """
+        new = {camera: rows for camera, rows in faces.items() if rows}
+        if not new:
+            return
+        lifetime = int(self._settings.recent_seconds * 1000)
+        with typed_failures(self.store, "remember recent faces"):
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for camera, rows in new.items():
+                    key = _faces_key(camera)
+                    pipeline.lpush(key, *(_encode_face(row) for row in rows))
+                    pipeline.ltrim(key, 0, self._settings.recent_faces_kept - 1)
+                    pipeline.pexpire(key, max(1, lifetime))
+                await pipeline.execute()
+
+    async def remember_matches(self, matches: Sequence[FaceMatch]) -> None:
+        """Add to the listing of latest matches; the same match again is there once."""
+        if not matches:
+            return
+        with typed_failures(self.store, "remember matches"):
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for camera in (None, *dict.fromkeys(match.camera_id for match in matches)):
+                    key = _matches_key(camera)
+                    members = {
+                        _encode_match(match): match.captured_at.timestamp()
+                        for match in matches
+                        if camera in {None, match.camera_id}
+                    }
+                    pipeline.zadd(key, members)
+                    pipeline.zremrangebyrank(key, 0, -self._settings.recent_matches_kept - 1)
+                    pipeline.expire(key, _LISTING_SECONDS)
+                await pipeline.execute()
+
+    async def recent(self, limit: int, camera: str | None = None) -> list[FaceMatch]:
+        """The latest matches by time of capture, newest first.
+
+        Fewer than ``limit`` may mean that the cache is young: `sinks.records.Records.recent_faces`
+        has them all.
+
+        Args:
+            limit: at most so many.
+            camera: only of this camera.
+        """
+        if limit < 1:
+            return []
+        with typed_failures(self.store, "list recent matches"):
+            values = await self._client.zrevrange(_matches_key(camera), 0, limit - 1)
+        return [_decode_match(value) for value in values]
+
+    async def forget_user(self, user_id: UUID) -> int:
+        """Take a person out of everything kept here, also as the runner-up of another's face.
+
+        Returns:
+            How many entries went.
+        """
+        gone = 0
+        with typed_failures(self.store, "forget a person"):
+            async for key in self._client.scan_iter(match=_faces_key("*"), count=1000):
+                for value in await self._client.lrange(key, 0, -1):
+                    face = _decode_face(value)
+                    if user_id in {face.user_id, face.runner_up_user_id}:
+                        gone += await self._client.lrem(key, 0, value)
+            async for key in self._client.scan_iter(match=f"{_ALL_MATCHES}*", count=1000):
+                for value in await self._client.zrange(key, 0, -1):
+                    if _decode_match(value).user_id == user_id:
+                        gone += await self._client.zrem(key, value)
+        return gone
+
+    async def answer(self, upload_id: str, payload: bytes) -> None:
+        """Leave the answer to an upload for as long as the setting says, and wake who waits."""
+        lifetime = int(self._settings.answer_seconds * 1000)
+        with typed_failures(self.store, "answer an upload"):
+            async with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.set(answer_key(upload_id), payload, px=max(1, lifetime))
+                pipeline.publish(CHANNEL, upload_id)
+                await pipeline.execute()
+
+    async def wait_for_answer(self, upload_id: str, timeout: float) -> bytes | None:  # noqa: ASYNC109 - see AnswerWaiter.wait
+        """Wait for the answer to an upload; any number of callers may wait at once.
+
+        Args:
+            upload_id: Kafka key of the upload.
+            timeout: at most so many seconds.
+
+        Returns:
+            The answer; None when it is not there in time.
+        """
+        if self._waiter is None:
+            self._waiter = AnswerWaiter(self._settings)
+        return await self._waiter.wait(upload_id, timeout)

@@ -1,0 +1,48 @@
+"""What all that speaks to Redis shares: the client, the names of keys, the typed failures."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from config.settings import RedisSettings
+from sinks.errors import StoreUnavailable
+
+#: Before every key and channel, so that a server can be shared.
+PREFIX = "fecapass:"
+
+
+def create_client(settings: RedisSettings, *, patient: bool = False) -> redis.asyncio.Redis:
+    """A client with a pool of its own.
+
+    Args:
+        settings: where the server is.
+        patient: reading may take any time, as listening does.
+    """
+    return redis.asyncio.Redis(
+        host=settings.host,
+        port=settings.port,
+        db=settings.db,
+        password=settings.password.get_secret_value() if settings.password else None,
+        socket_connect_timeout=settings.timeout,
+        socket_timeout=None if patient else settings.timeout,
+        socket_keepalive=True,
+        # One more try, for a connection that the server has closed meanwhile.
+        retry=Retry(NoBackoff(), 1),
+        retry_on_error=[RedisConnectionError],
+        health_check_interval=0,
+    )
+
+
+@contextmanager
+def typed_failures(store: str, operation: str) -> Iterator[None]:
+    """Turn whatever the client raises into `StoreUnavailable`: to callers it is a cache miss."""
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        detail = f"{type(error).__name__}: {error}"
+        raise StoreUnavailable(store, operation, detail) from error

@@ -1,0 +1,202 @@
+"""The tables of both databases, once: SQLAlchemy models that migrations and queries share.
+
+The hot paths speak SQL of their own (`sinks.records`, `sinks.vectors`); a test holds these models
+and the migrations under ``infra/migrations`` together.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+TIMESTAMP = DateTime(timezone=True)
+NOW = text("now()")
+
+
+class MainBase(DeclarativeBase):
+    """Tables of the main database."""
+
+
+class VectorBase(DeclarativeBase):
+    """Tables of the vector database."""
+
+
+class User(MainBase):
+    """A person who may be recognised. E-mail addresses are unique without regard to case."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        CheckConstraint("length(email) BETWEEN 3 AND 320", name="users_email_length"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
+    email: Mapped[str] = mapped_column(Text)
+    full_name: Mapped[str | None] = mapped_column(Text)
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    created_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
+    # A trigger keeps it, so that no writer can forget to.
+    updated_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
+
+
+Index("users_email_key", func.lower(User.email), unique=True)
+
+
+class Event(MainBase):
+    """The ledger: one row for every event and model, written with the event's faces.
+
+    Its primary key is what makes the first result win, whole, and processing twice harmless.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (
+        CheckConstraint("kind IN ('frame', 'enrol', 'search')", name="events_kind"),
+        CheckConstraint(
+            "outcome IN ('faces', 'no_face', 'enrolled', 'refused', 'searched')",
+            name="events_outcome",
+        ),
+        Index("events_processed_at", "processed_at"),
+        Index("events_key_captured_at", "key", "captured_at"),
+        # Whoever sends what a crash left unsent looks here; nearly always empty.
+        Index("events_unannounced", "processed_at", postgresql_where=text("announced_at IS NULL")),
+    )
+
+    event_uuid: Mapped[UUID] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(Text, primary_key=True)
+    kind: Mapped[str] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(Text)
+    id: Mapped[str] = mapped_column(Text)
+    key: Mapped[str] = mapped_column(Text)
+    captured_at: Mapped[datetime] = mapped_column(TIMESTAMP)
+    width: Mapped[int] = mapped_column(Integer)
+    height: Mapped[int] = mapped_column(Integer)
+    face_count: Mapped[int] = mapped_column(Integer)
+    outcome: Mapped[str] = mapped_column(Text)
+    answer: Mapped[Any | None] = mapped_column(JSONB)
+    announced_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
+    processed_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
+
+
+class Face(MainBase):
+    """A face exists when its row does: it is written after crop and embedding.
+
+    There is no foreign key to the ledger, which is pruned sooner than the faces. When a user is
+    deleted the face stays, as an unknown's.
+    """
+
+    __tablename__ = "faces"
+    __table_args__ = (
+        CheckConstraint("cardinality(box) = 4", name="faces_box_shape"),
+        CheckConstraint("cardinality(landmarks) = 10", name="faces_landmarks_shape"),
+        Index("faces_event", "event_uuid", "model", "index", unique=True),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    event_uuid: Mapped[UUID]
+    event_id: Mapped[str] = mapped_column(Text)
+    index: Mapped[int] = mapped_column(Integer)
+    camera_id: Mapped[str] = mapped_column(Text)
+    captured_at: Mapped[datetime] = mapped_column(TIMESTAMP)
+    box: Mapped[list[float]] = mapped_column(ARRAY(Double))
+    landmarks: Mapped[list[float]] = mapped_column(ARRAY(Double))
+    score: Mapped[float] = mapped_column(Double)
+    quality: Mapped[float] = mapped_column(Double)
+    model: Mapped[str] = mapped_column(Text)
+    crop_key: Mapped[str | None] = mapped_column(Text)
+    user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.id", name="faces_user_id_fkey", ondelete="SET NULL")
+    )
+    similarity: Mapped[float | None] = mapped_column(Double)
+    runner_up_similarity: Mapped[float | None] = mapped_column(Double)
+    created_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
+
+
+# Newest first, with the id to break ties: what a cursor over a listing walks along.
+Index("faces_time", Face.captured_at.desc(), Face.id.desc())
+Index("faces_camera_time", Face.camera_id, Face.captured_at.desc(), Face.id.desc())
+Index("faces_user_time", Face.user_id, Face.captured_at.desc(), Face.id.desc())
+
+
+class FaceEmbedding(VectorBase):
+    """An embedding: of an enrolled photo (``template``) or of a face seen (``sighting``).
+
+    Partitioned by model, because dimension and meaning are the model's: each partition checks
+    its dimension and has an HNSW index over its sightings (`sinks.partitions`).
+    """
+
+    __tablename__ = "face_embeddings"
+    __table_args__ = (
+        CheckConstraint("kind IN ('template', 'sighting')", name="face_embeddings_kind"),
+        CheckConstraint(
+            "kind = 'sighting' OR user_id IS NOT NULL", name="face_embeddings_template_has_user"
+        ),
+        Index("face_embeddings_user", "user_id", "model"),
+        Index("face_embeddings_captured_at", "captured_at"),
+        {"postgresql_partition_by": "LIST (model)"},
+    )
+
+    face_id: Mapped[UUID] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(Text, primary_key=True)
+    user_id: Mapped[UUID | None]
+    kind: Mapped[str] = mapped_column(Text)
+    embedding: Mapped[Any] = mapped_column(VECTOR())
+    captured_at: Mapped[datetime] = mapped_column(TIMESTAMP)
+    created_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
+
+
+class GalleryTemplate(VectorBase):
+    """The fused template of one person under one model.
+
+    Without an embedding the person is out of the gallery, and the row is there so that those who
+    follow it learn of that. With ``erased_at`` it is a tombstone: there is no enrolling again.
+    """
+
+    __tablename__ = "gallery"
+    __table_args__ = (
+        CheckConstraint(
+            "erased_at IS NULL OR embedding IS NULL", name="gallery_tombstone_is_empty"
+        ),
+        CheckConstraint("(photos = 0) = (embedding IS NULL)", name="gallery_photos"),
+        Index("gallery_revision", "model", "revision", unique=True),
+    )
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(
+        ForeignKey("gallery_heads.model", name="gallery_model_fkey"), primary_key=True
+    )
+    embedding: Mapped[Any | None] = mapped_column(VECTOR())
+    photos: Mapped[int] = mapped_column(Integer)
+    revision: Mapped[int] = mapped_column(BigInteger)
+    erased_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
+    updated_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
+
+
+class GalleryHead(VectorBase):
+    """A model's gallery: its dimension, and the revision of the latest change.
+
+    Every change locks this row until it commits, so revisions are committed in their order and a
+    follower that asks for "later than N" misses none.
+    """
+
+    __tablename__ = "gallery_heads"
+    __table_args__ = (
+        CheckConstraint("dimension BETWEEN 1 AND 4000", name="gallery_heads_dimension"),
+    )
+
+    model: Mapped[str] = mapped_column(Text, primary_key=True)
+    dimension: Mapped[int] = mapped_column(Integer)
+    revision: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
