@@ -129,6 +129,7 @@ class RedisSettings(Group):
     db: Annotated[int, Field(ge=0)] = 0
     password: SecretStr | None = None
     timeout: PositiveSeconds = 2.0
+    max_connections: Count = 32
     recent_seconds: PositiveSeconds = 60.0
     recent_faces_kept: Count = 32
     recent_matches_kept: Count = 1000

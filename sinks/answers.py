@@ -23,6 +23,7 @@ CHANNEL: Final = f"{PREFIX}answers"
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
+_CANCEL_PATIENCE = 0.1
 
 
 def answer_key(upload_id: str) -> str:
@@ -54,10 +55,10 @@ class AnswerWaiter:
     async def close(self) -> None:
         """Stop listening; whoever still waits is told that the store is away."""
         task, self._task = self._task, None
-        if task is not None:
+        # redis-py can swallow a cancellation while it reads: ask until it is heard.
+        while task is not None and not task.done():
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task], timeout=_CANCEL_PATIENCE)
         for futures in self._waiting.values():
             for future in futures:
                 if not future.done():

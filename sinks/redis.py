@@ -23,7 +23,10 @@ def create_client(settings: RedisSettings, *, patient: bool = False) -> redis.as
         settings: where the server is.
         patient: reading may take any time, as listening does.
     """
-    return redis.asyncio.Redis(
+    # Beyond so many calls at once the others wait their turn, as long as a call may take.
+    pool = redis.asyncio.BlockingConnectionPool(
+        max_connections=settings.max_connections,
+        timeout=settings.timeout,
         host=settings.host,
         port=settings.port,
         db=settings.db,
@@ -34,8 +37,8 @@ def create_client(settings: RedisSettings, *, patient: bool = False) -> redis.as
         # One more try, for a connection that the server has closed meanwhile.
         retry=Retry(NoBackoff(), 1),
         retry_on_error=[RedisConnectionError],
-        health_check_interval=0,
     )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 @contextmanager
