@@ -16,6 +16,11 @@ from sinks.errors import StoreUnavailable
 PREFIX = "fecapass:"
 
 
+def encode_name(name: str) -> bytes:
+    """A key's name as bytes, whatever characters a camera's or upload's id has in it."""
+    return name.encode(errors="surrogatepass")
+
+
 def create_client(settings: RedisSettings, *, patient: bool = False) -> redis.asyncio.Redis:
     """A client with a pool of its own.
 
@@ -46,6 +51,6 @@ def typed_failures(store: str, operation: str) -> Iterator[None]:
     """Turn whatever the client raises into `StoreUnavailable`: to callers it is a cache miss."""
     try:
         yield
-    except (RedisError, OSError, TimeoutError) as error:
+    except (RedisError, OSError, UnicodeError) as error:
         detail = f"{type(error).__name__}: {error}"
         raise StoreUnavailable(store, operation, detail) from error

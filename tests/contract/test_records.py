@@ -127,7 +127,7 @@ async def test_a_user_vanishing_during_the_commit_does_not_fail_it(records, prep
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         " AND datname = current_database()"
     ):
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # noqa: ASYNC110 - the condition is the server's
     await transaction.commit()
     assert await commit == {result.key}
     assert (await records.faces_of(result.event.uuid, MODEL))[0].match.user_id is None
