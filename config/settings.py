@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENV_PREFIX = "FECAPASS_"
@@ -23,6 +23,15 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveSeconds = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _for_each_channel(value: object) -> object:
+    """One number stands for all three channels."""
+    return [value] * 3 if isinstance(value, int | float) else value
+
+
+#: Red, green, blue on the scale 0 to 255: ``[123.7,116.3,103.5]``, or one number for all.
+PerChannel = Annotated[tuple[float, float, float], BeforeValidator(_for_each_channel)]
 
 
 class ConfigurationError(Exception):
@@ -98,7 +107,8 @@ class KafkaSettings(Group):
     frames_retention_hours: Annotated[float, Field(gt=0)] = 1.0
     uploads_retention_hours: Annotated[float, Field(gt=0)] = 168.0
     dead_letter_retention_hours: Annotated[float, Field(gt=0)] = 168.0
-    max_message_bytes: Count = 8 * 1024 * 1024
+    max_message_bytes: Annotated[int, Field(ge=64 * 1024)] = 8 * 1024 * 1024
+    claim_check: bool = False
     session_timeout: PositiveSeconds = 30.0
     request_timeout: PositiveSeconds = 40.0
     commit_interval: PositiveSeconds = 1.0
@@ -153,6 +163,7 @@ class ModelSettings(Group):
 
     ``detector`` and ``embedder`` name a built-in model (``yunet``, ``sface``) or, with the
     matching ``*_file``, an adapter for InsightFace-format ONNX files (``scrfd``, ``arcface``).
+    An ``arcface`` file is given (x - embedder_mean) / embedder_deviation of RGB values x.
     """
 
     detector: Literal["yunet", "scrfd"] = "yunet"
@@ -161,8 +172,8 @@ class ModelSettings(Group):
     embedder: Literal["sface", "arcface"] = "sface"
     embedder_file: Path | None = None
     embedder_sha256: str | None = None
-    embedder_mean: float = 127.5
-    embedder_scale: float = 127.5
+    embedder_mean: PerChannel = (127.5, 127.5, 127.5)
+    embedder_deviation: PerChannel = (127.5, 127.5, 127.5)
     cache_dir: Path = Path("~/.cache/fecapass")
     execution_provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
     threads: Annotated[int, Field(ge=0, description="0: one per core")] = 0
@@ -174,7 +185,7 @@ class ModelSettings(Group):
     match_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] | None = None
     match_margin: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
     enrol_min_quality: Fraction = 0.35
-    enrol_min_face_pixels: Count = 48
+    enrol_min_face_pixels: Count = 40
     max_image_bytes: Count = 32 * 1024 * 1024
     max_image_pixels: Count = 50_000_000
 

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ml.arrays import FloatArray, Image
 
@@ -40,9 +41,7 @@ def align(image: Image, landmarks: FloatArray) -> Image:
     return np.asarray(aligned, np.uint8)
 
 
-def similarity_transform(
-    source: np.typing.ArrayLike, target: np.typing.ArrayLike
-) -> np.typing.NDArray[np.float64]:
+def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
     """The rotation, scale and shift that takes source to target with least squared error.
 
     In the plane the solution of Umeyama ("Least-squares estimation of transformation parameters
@@ -80,7 +79,6 @@ def face_crop(image: Image, box: FloatArray, margin: float = 0.4, max_size: int 
     x, y, width, height = (float(value) for value in box)
     side = max(1, round(max(width, height) * (1 + 2 * margin)))
     left, top = round(x + (width - side) / 2), round(y + (height - side) / 2)
-    rows, columns = image.shape[:2]
     inner = image[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
     if inner.size == 0:
         raise ValueError("the box lies outside the image")
@@ -94,7 +92,6 @@ def face_crop(image: Image, box: FloatArray, margin: float = 0.4, max_size: int 
     final = min(side, max_size)
     before_y = min(round(max(-top, 0) * ratio), final - inner.shape[0])
     before_x = min(round(max(-left, 0) * ratio), final - inner.shape[1])
-    del rows, columns
     padded = cv2.copyMakeBorder(
         inner,
         before_y,

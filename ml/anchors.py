@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml.arrays import FloatArray, Image
 from ml.detections import DetectionPolicy, Detections
@@ -32,7 +33,7 @@ class Candidates:
         )
 
 
-def cells(size: tuple[int, int], stride: int, anchors: int, chosen: FloatArray) -> FloatArray:
+def cells(size: tuple[int, int], stride: int, anchors: int, chosen: NDArray[np.intp]) -> FloatArray:
     """Column and row, as float32 (N, 2), of chosen indices into a level's flat output.
 
     Args:
@@ -46,23 +47,24 @@ def cells(size: tuple[int, int], stride: int, anchors: int, chosen: FloatArray) 
     return np.stack([cell % columns, cell // columns], axis=1).astype(np.float32)
 
 
-def run_detector(
+def run_detector(  # noqa: PLR0913 - the steps of one procedure, each given by its model
     session: Session,
+    policy: DetectionPolicy,
     images: Sequence[Image],
     sizes: Sequence[tuple[int, int]],
+    *,
     to_input: Callable[[list[Image]], FloatArray],
     decode: Callable[[list[FloatArray], tuple[int, int]], Candidates],
-    policy: DetectionPolicy,
 ) -> list[Detections]:
     """Letterbox, run, decode and select, batching pictures whose canvases have one size.
 
     Args:
         session: the model.
+        policy: what counts as a face.
         images: uint8 (H, W, 3), BGR.
         sizes: height and width of each picture's canvas.
         to_input: makes the model's input of canvases of one size.
         decode: makes candidates of the outputs for one canvas of the given size.
-        policy: what counts as a face.
     """
     found: dict[int, Detections] = {}
     for group in batches(sizes, session.batch_size(MAX_BATCH)):

@@ -63,7 +63,7 @@ class ArcFaceEmbedder:
         if session.input_shape[1:] != (3, ALIGNED_SIZE, ALIGNED_SIZE) or len(shapes) != 1:
             raise ModelError(
                 f"not an ArcFace-format embedder: the input is {session.input_shape}, with "
-                f"{len(shapes)} outputs; (N, 3, {ALIGNED_SIZE}, {ALIGNED_SIZE}) and one are expected"
+                f"{len(shapes)} outputs; (N, 3, {ALIGNED_SIZE}, {ALIGNED_SIZE}) and one are due"
             )
         dimension = shapes[0][-1] if len(shapes[0]) == 2 else None  # noqa: PLR2004 - (N, D)
         if dimension is None:
@@ -89,7 +89,7 @@ class ArcFaceEmbedder:
         return unit_rows(np.concatenate(runs))
 
     def _run(self, faces: Sequence[NDArray[np.uint8]]) -> FloatArray:
-        batch = to_nchw([face[:, :, ::-1] for face in faces])
+        batch = to_nchw(faces, rgb=True)
         if self._changes:
             batch -= self._mean
             batch /= self._deviation

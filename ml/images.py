@@ -10,6 +10,8 @@ from ml.arrays import Image
 from ml.errors import ImageRejected
 from ml.image_headers import read_header
 
+__all__ = ["Image", "ImageLimits", "decode", "encode_jpeg"]
+
 #: No face that a detector finds fits into fewer pixels; 1xN pictures are artefacts or attacks.
 MIN_SIDE = 8
 

@@ -8,6 +8,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.settings import ModelSettings
+from ml.decision import MatchPolicy
 from ml.errors import ModelError
 
 logger = logging.getLogger(__name__)
@@ -30,21 +32,6 @@ class BuiltinModel:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class MatchDefaults:
-    """Cosine similarities that a model's embeddings are judged by.
-
-    Attributes:
-        threshold: at least this is a match.
-        margin: the best candidate leads the runner-up by at least this.
-        same_face: at least this, within seconds at one camera, is the face just seen.
-    """
-
-    threshold: float
-    margin: float
-    same_face: float
-
-
 #: YuNet (Wu et al., 2023), MIT; the file equals the one in opencv_zoo.
 YUNET = BuiltinModel(
     id="yunet-2023mar",
@@ -61,11 +48,51 @@ SFACE = BuiltinModel(
     sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
 )
 
-# LFW, all pairs: TAR 97.4 % at FAR 1e-4 at cosine 0.415, 94.9 % at 1e-5 at 0.465.
-SFACE_MATCH = MatchDefaults(threshold=0.42, margin=0.05, same_face=0.7)
+# SFace on LFW, all pairs: TAR 97.4 % at FAR 1e-4 at cosine 0.415, 94.9 % at 1e-5 at 0.465. A search
+# compares a stranger with everybody, so the threshold follows the gallery: with templates drawn
+# from LFW's statistics, three photos fused each, strangers were taken for one of 1,000 people in
+# 4.4 % of searches at 0.42, 1.3 % at 0.45, 0.3 % at 0.48; of 10,000, the margin holds it at 5.0,
+# 2.9 and 1.1 %. On the project's labelled portraits 0.42 admitted one stranger of 60 and 0.45
+# none; both found all 34 enrolled people.
+# An unknown model gets strict values, until its user sets what fits.
+_POLICIES = {SFACE.id: MatchPolicy(threshold=0.45, margin=0.05)}
+_STRICT = MatchPolicy(threshold=0.5, margin=0.05)
 
-# No accuracy is known for a file the user brings: these are strict; set what fits the model.
-UNKNOWN_MATCH = MatchDefaults(threshold=0.5, margin=0.05, same_face=0.7)
+#: Least cosine of two pictures of a face that one camera took within seconds: far above what
+#: strangers reach, so that what was decided about the first may be taken over for the second.
+SAME_FACE = 0.7
+
+
+def embedder_id(settings: ModelSettings) -> str:
+    """Id of the embedder that the settings name, without loading it.
+
+    A process that only compares embeddings needs no model file where the settings give its
+    SHA-256.
+
+    Raises:
+        ModelError: neither the file nor its SHA-256 is there.
+    """
+    if settings.embedder == "sface":
+        return SFACE.id
+    if settings.embedder_sha256 is not None:
+        return user_model_id("arcface", settings.embedder_sha256.strip().lower())
+    _, sha256 = check_file(settings.embedder_file, None, "embedder")
+    return user_model_id("arcface", sha256)
+
+
+def user_model_id(kind: str, sha256: str) -> str:
+    """Id of a model that the user brings: other weights are another model."""
+    return f"{kind}-{sha256[:8]}"
+
+
+def match_policy(model_id: str, settings: ModelSettings) -> MatchPolicy:
+    """When a model's similarities are a match: as set, else as is known of the model."""
+    known = _POLICIES.get(model_id, _STRICT)
+    threshold, margin = settings.match_threshold, settings.match_margin
+    return MatchPolicy(
+        known.threshold if threshold is None else threshold,
+        known.margin if margin is None else margin,
+    )
 
 
 def prepare_builtin(model: BuiltinModel, cache_dir: Path) -> Path:

@@ -63,10 +63,12 @@ class Scrfd:
         sizes = [
             (height, width)
             if height is not None and width is not None
-            else canvas_size(*image.shape[:2], self._long_side)
+            else canvas_size(image, self._long_side)
             for image in images
         ]
-        return run_detector(self._session, images, sizes, _to_input, self._decode, self._policy)
+        return run_detector(
+            self._session, self._policy, images, sizes, to_input=_to_input, decode=self._decode
+        )
 
     def _decode(self, outputs: list[FloatArray], size: tuple[int, int]) -> Candidates:
         levels = []
@@ -87,7 +89,7 @@ class Scrfd:
 
 
 def _to_input(canvases: list[Image]) -> FloatArray:
-    batch = to_nchw([canvas[:, :, ::-1] for canvas in canvases])
+    batch = to_nchw(canvases, rgb=True)
     batch -= _MEAN
     batch /= _DEVIATION
     return batch

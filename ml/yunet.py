@@ -44,8 +44,10 @@ class YuNet:
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """Find the faces of each image, with its long side scaled down to the limit."""
-        sizes = [canvas_size(*image.shape[:2], self._long_side) for image in images]
-        return run_detector(self._session, images, sizes, to_nchw, self._decode, self._policy)
+        sizes = [canvas_size(image, self._long_side) for image in images]
+        return run_detector(
+            self._session, self._policy, images, sizes, to_input=to_nchw, decode=self._decode
+        )
 
     def _decode(self, outputs: list[FloatArray], size: tuple[int, int]) -> Candidates:
         levels = []

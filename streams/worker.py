@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -16,11 +17,27 @@ from streams.app import attach, partitions_of
 from streams.delivery import Partition
 from streams.failures import Fatal
 from streams.health import Check, HealthServer
+from streams.settling import DeadLetterOffice, Handler, RetryPolicy, Settlement
 from streams.window import Window
 
 logger = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What is done with the messages of a topic.
+
+    Attributes:
+        handler: works on a batch.
+        batch_size: most messages in a batch.
+        overlap: most batches in work at once.
+    """
+
+    handler: Handler
+    batch_size: int
+    overlap: int
 
 
 class Worker:
@@ -29,29 +46,39 @@ class Worker:
     def __init__(
         self,
         app: faust.App,
-        windows: Mapping[str, Window],
+        stages: Mapping[str, Stage],
+        dead_letters: DeadLetterOffice,
         settings: WorkerSettings,
-        role: str,
         checks: Callable[[], Sequence[Check]] = tuple,
     ) -> None:
-        """Attach the windows to the app.
+        """Attach the stages to the app.
 
         Args:
             app: made by `streams.app.create_app`.
-            windows: a window for each topic.
+            stages: what is to be done with the messages of each topic.
+            dead_letters: keeps what the stages refuse.
             settings: timeouts, and where to serve health and metrics.
-            role: ``detect`` or ``identify``.
             checks: what else decides on the worker's health.
         """
         self._app = app
-        self._windows = dict(windows)
         self._settings = settings
-        self._role = role
         self._checks = checks
         self._stop = asyncio.Event()
         self._fatal: Fatal | None = None
         self._joined = False
         self._watched: dict[Partition, float] = {}
+        retry = RetryPolicy(
+            settings.retry_initial, settings.retry_maximum, settings.unexpected_attempts
+        )
+        self._windows = {
+            topic: Window(
+                Settlement(stage.handler, dead_letters, retry, self.fail),
+                batch_size=stage.batch_size,
+                batch_wait=settings.batch_wait,
+                overlap=stage.overlap,
+            )
+            for topic, stage in stages.items()
+        }
         for topic, window in self._windows.items():
             attach(app, topic, window)
         app.on_partitions_assigned.connect(self._on_assigned)
@@ -78,7 +105,7 @@ class Worker:
         health = HealthServer(
             self._settings.health_host,
             self._settings.health_port,
-            self._role,
+            self._app.conf.id,
             self._all_checks,
         )
         try:
@@ -88,7 +115,7 @@ class Worker:
                 f"cannot serve health on port {self._settings.health_port}: {error.strerror}; "
                 "set FECAPASS_WORKERS__HEALTH_PORT (0 takes a free port)"
             ) from error
-        logger.info("%s worker serves %s/health and %s/metrics", self._role, url, url)
+        logger.info("%s serves %s/health and %s/metrics", self._app.conf.id, url, url)
         try:
             await self._follow()
         finally:
@@ -115,7 +142,7 @@ class Worker:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        logger.info("%s worker has stopped", self._role)
+        logger.info("%s has stopped", self._app.conf.id)
 
     def _note_why(self, ended: set[asyncio.Task[Any]]) -> None:
         for task in ended:

@@ -195,6 +195,8 @@ class EmbeddedStack:
                 # half its longest wait: both are latency.
                 "SESSION_TIMEOUT": "6",
                 "FETCH_MAX_WAIT": "0.03",
+                # The embedded broker keeps every message in memory for as long as it runs.
+                "CLAIM_CHECK": "true",
             },
         }
         return {

@@ -1,0 +1,67 @@
+"""``fecapass demo``: the whole pipeline on one machine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infra.cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from infra.demo.material import Material
+
+
+def demo(
+    *,
+    data_dir: Annotated[
+        Path, typer.Option(help="Where servers keep their data, logs and the contact sheet.")
+    ] = Path(".fecapass"),
+    photos: Annotated[
+        Path | None,
+        typer.Option(help="Enrol your own people: a folder for each, or files named after them."),
+    ] = None,
+    video: Annotated[
+        list[Path] | None,
+        typer.Option(help="Play your own video as a camera; may be given several times."),
+    ] = None,
+    frames: Annotated[
+        int, typer.Option(min=1, max=5000, help="How many frames of each own video to play.")
+    ] = 150,
+    keep_running: Annotated[
+        bool, typer.Option("--keep-running", help="Leave everything up until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Start servers and workers, enrol people, play videos as cameras, and show who was seen.
+
+    Without options it uses sample media out of installed packages. It ends with a table and a
+    contact sheet, and stops everything that it started.
+    """
+    import asyncio
+    import tempfile
+
+    from rich.console import Console
+
+    from infra.demo.enrol import enrol
+    from infra.demo.errors import DemoError
+    from infra.demo.run import DemoOptions, run_demo
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="fecapass-demo-") as photos_dir:
+            material = _material(Path(photos_dir), photos, video or [], frames)
+            options = DemoOptions(data_dir, material, keep_running)
+            asyncio.run(run_demo(options, enrol, Console()))
+    except DemoError as error:
+        raise CommandFailed(str(error)) from error
+
+
+def _material(photos_dir: Path, photos: Path | None, videos: list[Path], frames: int) -> "Material":
+    """The user's people and videos; samples for what is not given."""
+    from infra.demo.material import Material, own_cameras, own_people, sample_material
+
+    if photos and videos:
+        return Material(own_people(photos), own_cameras(videos, frames))
+    samples = sample_material(photos_dir)
+    return Material(
+        people=own_people(photos) if photos else samples.people,
+        cameras=own_cameras(videos, frames) if videos else samples.cameras,
+    )

@@ -1,0 +1,82 @@
+"""``fecapass publish``: a source of frames onto ``camera.frames``."""
+
+from typing import Annotated
+
+import typer
+
+from infra.cli.errors import CommandFailed
+
+
+def publish(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Video file, picture, folder of pictures, rtsp:// or http:// stream, or webcam:N."
+        ),
+    ],
+    *,
+    camera: Annotated[str, typer.Option(help="Id of the camera; becomes the Kafka key.")],
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=1000, help="Frames a second; by default the source's own."),
+    ] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end.")] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Process pictures anew that were published before."),
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="End after so many frames.")] = None,
+    claim_check: Annotated[
+        bool | None,
+        typer.Option(
+            "--claim-check/--inline",
+            help="Send images through S3, or in the messages; "
+            "by default what FECAPASS_KAFKA__CLAIM_CHECK says.",
+        ),
+    ] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(min=16, max=16384, help="Scale wider frames down to so many pixels."),
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, help="JPEG quality of frames; 90 by default."),
+    ] = None,
+) -> None:
+    """Publish the frames of a video, a folder, a stream or a webcam as one camera.
+
+    Picture files are sent byte for byte, and sending the same ones again changes nothing.
+    Videos play at their own rate; of a live source the newest frame wins. Ctrl-C stops.
+    """
+    import asyncio
+
+    from rich.console import Console
+
+    from config.settings import DetectSettings, load_settings
+    from infra.publishing.command import PublishOptions, UsageError
+    from infra.publishing.command import publish as run_publish
+    from infra.publishing.encoding import EncodingError
+    from infra.publishing.identity import BadCameraError
+    from infra.publishing.publisher import PublishError
+    from infra.publishing.sources import SourceError
+
+    options = PublishOptions(
+        location=source,
+        camera=camera,
+        rate=rate,
+        loop=loop,
+        again=again,
+        limit=limit,
+        claim_check=claim_check,
+        width=width,
+        quality=quality,
+    )
+    try:
+        report = asyncio.run(
+            run_publish(load_settings(DetectSettings), options, Console(stderr=True))
+        )
+    except (UsageError, BadCameraError) as error:
+        raise typer.BadParameter(str(error)) from error
+    except (SourceError, EncodingError, PublishError) as error:
+        raise CommandFailed(str(error)) from error
+    typer.echo(report.line(camera))

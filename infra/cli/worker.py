@@ -1,0 +1,77 @@
+"""``fecapass worker``: the two kinds of agent process."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from config.settings import AnySettings
+
+app = typer.Typer(no_args_is_help=True, help="Run an agent; as many as the topics have partitions.")
+
+Port = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65535,
+        help="Port of /health and /metrics; 0 takes a free one. "
+        "Default: FECAPASS_WORKERS__HEALTH_PORT.",
+    ),
+]
+
+
+@app.command()
+def detect(health_port: Port = None) -> None:
+    """Find faces in frames and photos: needs Kafka and the models (and a GPU, if so set).
+
+    Consumes `camera.frames` and `photo.uploads`, produces `faces.detected`. SIGTERM or Ctrl-C
+    finishes what is in work and gives the partitions back.
+    """
+    from agents.workers import run_detect
+    from config.settings import DetectSettings
+
+    settings = _settings(DetectSettings, health_port)
+    _run(run_detect(settings))
+
+
+@app.command()
+def identify(health_port: Port = None) -> None:
+    """Say who the faces are and store them: needs Kafka and all four stores.
+
+    Consumes `faces.detected`, produces `faces.matches`. SIGTERM or Ctrl-C finishes what is in
+    work and gives the partitions back.
+    """
+    from agents.workers import run_identify
+    from config.settings import Settings
+
+    settings = _settings(Settings, health_port)
+    _run(run_identify(settings))
+
+
+def _settings(kind: "type[AnySettings]", health_port: int | None) -> "AnySettings":
+    from config.logging import configure_logging
+    from config.settings import load_settings
+
+    settings = load_settings(kind)
+    if health_port is not None:
+        workers = settings.workers.model_copy(update={"health_port": health_port})
+        settings = settings.model_copy(update={"workers": workers})
+    configure_logging(settings)
+    return settings
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    import uvloop
+
+    from ml.errors import ModelError
+    from streams.failures import Fatal, Reject, Retry
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            runner.run(work)
+        except (Fatal, Retry, Reject, ModelError) as error:
+            raise CommandFailed(str(error)) from error

@@ -1,0 +1,46 @@
+"""Enrol the demonstration's people, as ``fecapass enrol`` does: through ``photo.uploads``."""
+
+from config.settings import Settings
+from infra.demo.errors import DemoError
+from infra.demo.material import DemoPerson
+from infra.uploads import PhotoAnswer, open_client
+
+#: How long an answer may take, in seconds: the first one waits for consumers to join.
+ANSWER_SECONDS = 60.0
+
+
+async def enrol(settings: Settings, person: DemoPerson) -> str:
+    """Enrol one person; returns what came of the photos, in words.
+
+    Raises:
+        DemoError: no photo was accepted, or an answer did not come.
+        PublishError: the broker did not take a photo.
+        StoreUnavailable: a store is away.
+    """
+    patient = settings.api.model_copy(update={"answer_timeout": ANSWER_SECONDS})
+    async with open_client(settings.model_copy(update={"api": patient})) as client:
+        user = await client.records.ensure_user(person.email, person.name)
+        answers = await client.enrol(user, person.photos)
+    return outcome(person, answers)
+
+
+def outcome(person: DemoPerson, answers: list[PhotoAnswer]) -> str:
+    """Say what became of a person's photos.
+
+    Raises:
+        DemoError: no photo was accepted, or an answer did not come.
+    """
+    accepted, refusals = 0, []
+    for photo in answers:
+        if photo.answer is None:
+            raise DemoError(
+                f"no answer to {photo.photo.name} of {person.name} within {ANSWER_SECONDS:g} s"
+            )
+        if photo.answer.status == "enrolled":
+            accepted += 1
+        else:
+            reason = photo.answer.message or photo.answer.code or "no reason given"
+            refusals.append(f"{photo.photo.name} was refused: {reason}")
+    if not accepted:
+        raise DemoError(f"{person.name} could not be enrolled: {'; '.join(refusals)}")
+    return "; ".join([f"{accepted} of {len(answers)} photos", *refusals])

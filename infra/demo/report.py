@@ -1,0 +1,47 @@
+"""What the demonstration shows in the end."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from uuid import UUID
+
+from rich.console import Console
+from rich.table import Table
+
+from infra.contact_sheet import render_png
+from infra.demo.sheet import build_sheet
+from infra.demo.sightings import Sighting, summary
+from infra.demo.workers import Worker
+from infra.embedded.stack import EmbeddedStack
+from infra.tables import SEEN_COLUMNS, table
+
+_SHEET_NAME = "contact-sheet.png"
+
+
+def show_seen(seen: Sequence[Sighting], console: Console) -> None:
+    """The table of who was seen where and when."""
+    if seen:
+        console.print(table(summary(seen), SEEN_COLUMNS, title="Who was seen where"))
+    else:
+        console.print("No face was seen.")
+
+
+def show_addresses(stack: EmbeddedStack, workers: Sequence[Worker], console: Console) -> None:
+    """Where servers and workers answer."""
+    addresses = Table("server", "address", box=None, title="Servers", title_justify="left")
+    for server in stack.servers.values():
+        addresses.add_row(server.title, server.address)
+    for worker in workers:
+        addresses.add_row(f"worker {worker.kind}", f"{worker.address}/metrics")
+    console.print(addresses)
+
+
+def write_sheet(
+    seen: Sequence[Sighting],
+    images: Mapping[UUID, bytes],
+    cameras: Sequence[str],
+    folder: Path,
+) -> Path:
+    """Draw the contact sheet into the folder; returns its path."""
+    path = folder / _SHEET_NAME
+    path.write_bytes(render_png(build_sheet(seen, images, cameras)))
+    return path

@@ -1,0 +1,149 @@
+"""Worker processes of the demonstration: start, watch, stop."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+
+from infra.demo.errors import DemoError
+
+#: How long a worker may take to be healthy: models are prepared on the first start, and joining
+#: a consumer group takes up to 18 seconds.
+READY_SECONDS = 120.0
+
+_POLL_SECONDS = 0.2
+_TAIL_BYTES = 3000
+_TAIL_LINES = 15
+
+
+class CommandProcess:
+    """One ``fecapass`` command in a process of its own, its output in a log file."""
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        """Start it.
+
+        Args:
+            arguments: of ``fecapass``.
+            environment: FECAPASS_* variables beside those of this process.
+            log: file that takes its output; an old one is replaced.
+        """
+        self.title = " ".join(("fecapass", *arguments))
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-m", "infra.cli.main", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment},
+                # A Ctrl-C of the terminal goes to us alone; we stop the workers in order.
+                start_new_session=True,
+            )
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code; None while it runs."""
+        return self._process.poll()
+
+    def tail(self) -> str:
+        """The last lines of the log."""
+        try:
+            text = self.log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-_TAIL_LINES:])
+
+    def check(self) -> None:
+        """Raise if it has ended.
+
+        Raises:
+            DemoError: it has; with the log's last lines.
+        """
+        if self.returncode is not None:
+            raise DemoError(
+                f"{self.title} ended with exit code {self.returncode}; "
+                f"the end of {self.log}:\n{self.tail()}"
+            )
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for a command that ends by itself.
+
+        Raises:
+            DemoError: it failed, or took too long.
+        """
+        try:
+            await asyncio.to_thread(self._process.wait, seconds)
+        except subprocess.TimeoutExpired:
+            raise DemoError(
+                f"{self.title} took longer than {seconds:g} s; see {self.log}"
+            ) from None
+        if self.returncode != 0:
+            self.check()
+
+    async def stop(self, seconds: float) -> None:
+        """End it by SIGTERM, after so many seconds by SIGKILL; harmless when it has ended."""
+        if self.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.to_thread(self._process.wait, seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            await asyncio.to_thread(self._process.wait)
+
+
+class Worker(CommandProcess):
+    """``fecapass worker detect`` or ``identify``, with its health endpoint."""
+
+    def __init__(self, kind: str, environment: Mapping[str, str], logs: Path) -> None:
+        """Start it; see `CommandProcess`."""
+        self.kind = kind
+        self.address = f"http://127.0.0.1:{_free_port()}"
+        super().__init__(
+            ("worker", kind),
+            {
+                **environment,
+                "FECAPASS_WORKERS__HEALTH_HOST": "127.0.0.1",
+                "FECAPASS_WORKERS__HEALTH_PORT": self.address.rpartition(":")[2],
+            },
+            logs / f"worker-{kind}.log",
+        )
+
+    async def ready(self, seconds: float = READY_SECONDS) -> Self:
+        """Wait until ``/health`` answers 200.
+
+        Raises:
+            DemoError: the worker ended, or took too long; with the log's last lines.
+        """
+        deadline = time.monotonic() + seconds
+        timeout = aiohttp.ClientTimeout(total=2)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            while True:
+                self.check()
+                try:
+                    async with session.get(f"{self.address}/health") as response:
+                        if response.status == 200:  # noqa: PLR2004 - HTTP OK
+                            return self
+                except (aiohttp.ClientError, TimeoutError):
+                    pass
+                if time.monotonic() > deadline:
+                    raise DemoError(
+                        f"{self.title} was not healthy within {seconds:g} s; "
+                        f"the end of {self.log}:\n{self.tail()}"
+                    )
+                await asyncio.sleep(_POLL_SECONDS)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

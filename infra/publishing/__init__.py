@@ -1,0 +1,1 @@
+"""Cameras for the pipeline: pictures from files and streams onto ``camera.frames``."""

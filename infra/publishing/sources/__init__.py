@@ -1,0 +1,64 @@
+"""Where frames come from: one small file for each kind of source."""
+
+import re
+from pathlib import Path
+
+from infra.publishing.encoding import SIGNATURE_BYTES, media_type
+from infra.publishing.sources.base import FrameSource, SourceCounts, SourceError, SourceFrame
+from infra.publishing.sources.live import LiveSource
+from infra.publishing.sources.pictures import PictureSource
+from infra.publishing.sources.video import VideoSource
+
+__all__ = [
+    "FrameSource",
+    "LiveSource",
+    "PictureSource",
+    "SourceCounts",
+    "SourceError",
+    "SourceFrame",
+    "VideoSource",
+    "open_source",
+]
+
+_WEBCAM = re.compile(r"webcam:(\d{1,3})")
+_STREAM = re.compile(r"(rtsps?|https?|rtmp|udp|srt)://", re.IGNORECASE)
+
+
+def open_source(
+    location: str,
+    camera: str,
+    *,
+    rate: float | None = None,
+    loop: bool = False,
+    again: bool = False,
+) -> FrameSource:
+    """The source that a location names.
+
+    Args:
+        location: path of a video file, a picture or a folder of pictures; an RTSP or HTTP URL;
+            or ``webcam:N``.
+        camera: the camera's id.
+        rate: frames a second; None leaves it to the source.
+        loop: begin again at the end; live sources have none.
+        again: new ids for pictures that may have been sent before.
+
+    Raises:
+        SourceError: there is nothing at the location.
+    """
+    webcam = _WEBCAM.fullmatch(location)
+    if webcam:
+        return LiveSource(int(webcam[1]), rate=rate)
+    if _STREAM.match(location):
+        return LiveSource(location, rate=rate)
+    path = Path(location).expanduser()
+    if path.is_dir() or _is_picture(path):
+        return PictureSource(path, camera, rate=rate, loop=loop, again=again)
+    return VideoSource(path, rate=rate, loop=loop)
+
+
+def _is_picture(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return media_type(file.read(SIGNATURE_BYTES)) is not None
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror or error}") from error

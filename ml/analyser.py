@@ -1,0 +1,145 @@
+"""From images to faces with embeddings: detect, align, assess, embed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from config.settings import ModelSettings
+from ml.alignment import align, face_crop
+from ml.arrays import FloatArray, Image
+from ml.detections import DetectionPolicy, Detector
+from ml.embedders import UNCHANGED, ArcFaceEmbedder, Embedder, Preprocessing
+from ml.images import encode_jpeg
+from ml.quality import QualityReport, assess
+from ml.registry import SFACE, YUNET, check_file, prepare_builtin, user_model_id
+from ml.scrfd import Scrfd
+from ml.sessions import create_session
+from ml.yunet import YuNet
+
+_CROP_JPEG_QUALITY = 90
+
+# What an ordinary camera sends; running it once allocates the models' memory before the first
+# frame waits for it.
+_WARM_UP_SHAPE = (480, 640, 3)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnalysedFace:
+    """One face of one image.
+
+    Attributes:
+        box: float32 (4,): x, y, width, height in pixels of the image.
+        landmarks: float32 (5, 2), in the order of `ml.detections.Detections`.
+        score: the detector's confidence, 0 to 1.
+        quality: fitness for recognition, with what it was measured from.
+        embedding: float32 (D,) of length 1.
+        crop: JPEG of the face with some surroundings, at most 256 pixels wide and high.
+    """
+
+    box: FloatArray
+    landmarks: FloatArray
+    score: float
+    quality: QualityReport
+    embedding: FloatArray
+    crop: bytes
+
+
+class Analyser:
+    """Detector and embedder as one. Call it from one thread at a time.
+
+    Nearly all its time is spent where the interpreter lock is released: in the models' runtime
+    and in OpenCV.
+    """
+
+    def __init__(self, detector: Detector, embedder: Embedder) -> None:
+        self.detector = detector
+        self.embedder = embedder
+
+    def analyse(self, images: Sequence[Image]) -> list[list[AnalysedFace]]:
+        """Find, align, assess and embed the faces of each image.
+
+        Args:
+            images: uint8 (H, W, 3), BGR, upright; sizes may differ.
+
+        Returns:
+            For each image its faces, the detector's best first.
+        """
+        found = self.detector.detect(images)
+        aligned = [
+            align(image, landmarks)
+            for image, faces in zip(images, found, strict=True)
+            for landmarks in faces.landmarks
+        ]
+        embeddings = self.embedder.embed(aligned)
+        results, start = [], 0
+        for image, faces in zip(images, found, strict=True):
+            part = slice(start, start + len(faces))
+            rows = zip(
+                faces.boxes,
+                faces.landmarks,
+                faces.scores,
+                aligned[part],
+                embeddings[part],
+                strict=True,
+            )
+            results.append(
+                [
+                    AnalysedFace(
+                        box=box,
+                        landmarks=landmarks,
+                        score=float(score),
+                        quality=assess(box, landmarks, face, float(score)),
+                        embedding=embedding,
+                        crop=encode_jpeg(face_crop(image, box), _CROP_JPEG_QUALITY),
+                    )
+                    for box, landmarks, score, face, embedding in rows
+                ]
+            )
+            start = part.stop
+        return results
+
+    def warm_up(self) -> None:
+        """Run both models once."""
+        self.detector.detect([np.zeros(_WARM_UP_SHAPE, np.uint8)])
+        self.embedder.embed([np.zeros((112, 112, 3), np.uint8)])
+
+
+def build_analyser(settings: ModelSettings) -> Analyser:
+    """Load the models that the settings name, and run them once.
+
+    Raises:
+        ModelError: a file is missing, altered or of another kind.
+        ProviderUnavailable: the execution provider that was asked for is not in use.
+    """
+    analyser = Analyser(_build_detector(settings), _build_embedder(settings))
+    analyser.warm_up()
+    return analyser
+
+
+def _build_detector(settings: ModelSettings) -> Detector:
+    policy = DetectionPolicy(
+        threshold=settings.detection_threshold,
+        nms_threshold=settings.nms_threshold,
+        min_face_pixels=settings.min_face_pixels,
+        max_faces=settings.max_faces,
+    )
+    long_side = settings.detection_long_side
+    if settings.detector == "yunet":
+        path = prepare_builtin(YUNET, settings.cache_dir)
+        session = create_session(path, settings.execution_provider, settings.threads)
+        return YuNet(session, policy, long_side)
+    path, sha256 = check_file(settings.detector_file, settings.detector_sha256, "detector")
+    session = create_session(path, settings.execution_provider, settings.threads)
+    return Scrfd(session, policy, long_side, user_model_id("scrfd", sha256))
+
+
+def _build_embedder(settings: ModelSettings) -> Embedder:
+    if settings.embedder == "sface":
+        path = prepare_builtin(SFACE, settings.cache_dir)
+        session = create_session(path, settings.execution_provider, settings.threads)
+        return ArcFaceEmbedder(session, SFACE.id, UNCHANGED)
+    path, sha256 = check_file(settings.embedder_file, settings.embedder_sha256, "embedder")
+    session = create_session(path, settings.execution_provider, settings.threads)
+    preprocessing = Preprocessing(settings.embedder_mean, settings.embedder_deviation)
+    return ArcFaceEmbedder(session, user_model_id("arcface", sha256), preprocessing)

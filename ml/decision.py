@@ -1,0 +1,90 @@
+"""Who is it? Pure functions of similarities."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+import numpy as np
+
+from ml.arrays import FloatArray
+
+Reason = Literal["matched", "below_threshold", "ambiguous", "empty_gallery"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An enrolled person and the cosine of his template and the probe."""
+
+    user_id: UUID
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class MatchPolicy:
+    """When the best candidate is the person.
+
+    Attributes:
+        threshold: the least cosine.
+        margin: the least lead over the runner-up.
+    """
+
+    threshold: float
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Who it is, and why.
+
+    Attributes:
+        user_id: the person; None when unknown.
+        similarity: of the best candidate; None when the gallery is empty.
+        runner_up_similarity: of the best candidate but one; None when there is none.
+        reason: what decided.
+    """
+
+    user_id: UUID | None
+    similarity: float | None
+    runner_up_similarity: float | None
+    reason: Reason
+
+
+def decide(candidates: Iterable[Candidate], policy: MatchPolicy) -> Decision:
+    """Decide who a face is.
+
+    The best candidate is the person if he is similar enough and leads the runner-up by the
+    margin: two people both close to a probe are relatives, or one person enrolled twice, and
+    guessing between them opens the door to the wrong one.
+
+    Args:
+        candidates: the best ones of the gallery, at least two where it has two, in any order.
+        policy: threshold and margin.
+    """
+    best, runner_up = None, None
+    for candidate in candidates:
+        if best is None or candidate.similarity > best.similarity:
+            best, runner_up = candidate, best
+        elif runner_up is None or candidate.similarity > runner_up.similarity:
+            runner_up = candidate
+    if best is None:
+        return Decision(None, None, None, "empty_gallery")
+    second = runner_up.similarity if runner_up else None
+    if best.similarity < policy.threshold:
+        return Decision(None, best.similarity, second, "below_threshold")
+    lead = policy.margin if second is None else best.similarity - second
+    if lead < policy.margin or best.similarity == second:
+        return Decision(None, best.similarity, second, "ambiguous")
+    return Decision(best.user_id, best.similarity, second, "matched")
+
+
+def same_face(probe: FloatArray, seen: FloatArray, threshold: float) -> bool:
+    """Was this face just seen? Then what was decided about it still holds.
+
+    Args:
+        probe: float32 (D,) of length 1.
+        seen: float32 (D,) of length 1, of the same model, from the same camera seconds ago.
+        threshold: the least cosine, stricter than for a match
+            (`ml.registry.SAME_FACE`).
+    """
+    return bool(np.dot(probe, seen) >= threshold)

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from config.settings import ModelSettings
+from ml.analyser import Analyser, build_analyser
+from ml.images import Image, ImageLimits, decode
+
+LIMITS = ImageLimits(max_bytes=32 * 1024 * 1024, max_pixels=50_000_000)
+
+
+def read(path: Path) -> Image:
+    return decode(path.read_bytes(), LIMITS)
+
+
+@pytest.fixture(scope="session")
+def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def analyser(model_cache: Path) -> Analyser:
+    return build_analyser(ModelSettings(cache_dir=model_cache))
+
+
+@pytest.fixture(scope="session")
+def portraits(shared: Path) -> list[Path]:
+    found = sorted((shared / "data/faces").rglob("*.jpg"))
+    assert found
+    return found
+
+
+@pytest.fixture(scope="session")
+def groups(shared: Path) -> list[Path]:
+    found = sorted((shared / "data/groups").rglob("*.jpg"))
+    assert found
+    return found
+
+
+def unit_vectors(count: int, dimension: int, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=(count, dimension))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)

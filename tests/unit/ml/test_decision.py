@@ -1,0 +1,86 @@
+from uuid import UUID
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from ml.decision import Candidate, MatchPolicy, decide, same_face
+from tests.unit.ml.conftest import unit_vectors
+
+cosines = st.floats(-1, 1, width=32)
+policies = st.builds(MatchPolicy, threshold=cosines, margin=st.floats(0, 0.5, width=32))
+galleries = st.lists(cosines, max_size=6).map(
+    lambda values: [Candidate(UUID(int=i), value) for i, value in enumerate(values)]
+)
+
+
+def candidates(*similarities):
+    return [Candidate(UUID(int=i), value) for i, value in enumerate(similarities)]
+
+
+@pytest.mark.parametrize(
+    ("similarities", "reason", "user"),
+    [
+        ((), "empty_gallery", None),
+        ((0.6,), "matched", 0),
+        ((0.6, 0.2), "matched", 0),
+        ((0.2, 0.6), "matched", 1),
+        ((0.4, 0.1), "below_threshold", None),
+        ((0.6, 0.58), "ambiguous", None),
+        ((0.5, 0.25), "matched", 0),
+    ],
+)
+def test_table(similarities, reason, user):
+    decision = decide(candidates(*similarities), MatchPolicy(threshold=0.5, margin=0.05))
+    assert decision.reason == reason
+    assert decision.user_id == (None if user is None else UUID(int=user))
+
+
+def test_a_tie_is_never_a_match():
+    assert decide(candidates(0.9, 0.9), MatchPolicy(0.5, 0.0)).reason == "ambiguous"
+
+
+@given(galleries, policies)
+def test_a_match_has_threshold_and_margin(gallery, policy):
+    decision = decide(gallery, policy)
+    ranked = sorted((c.similarity for c in gallery), reverse=True)
+    assert decision.similarity == (ranked[0] if ranked else None)
+    assert decision.runner_up_similarity == (ranked[1] if len(ranked) > 1 else None)
+    assert (decision.user_id is not None) == (decision.reason == "matched")
+    if decision.user_id is not None:
+        assert gallery[decision.user_id.int].similarity == ranked[0] >= policy.threshold
+        assert len(ranked) == 1 or ranked[0] - ranked[1] >= policy.margin
+
+
+@given(galleries, policies, st.randoms())
+def test_order_does_not_matter(gallery, policy, random):
+    shuffled = random.sample(gallery, len(gallery))
+    assert decide(shuffled, policy) == decide(gallery, policy)
+
+
+@given(galleries, policies, st.floats(0, 1, width=32))
+def test_a_more_similar_best_candidate_stays_matched(gallery, policy, gain):
+    before = decide(gallery, policy)
+    assume(before.user_id is not None)
+    raised = [
+        Candidate(c.user_id, c.similarity + gain) if c.user_id == before.user_id else c
+        for c in gallery
+    ]
+    assert decide(raised, policy).user_id == before.user_id
+
+
+@given(galleries, policies, st.floats(0, 1, width=32))
+def test_a_stricter_policy_never_matches_more(gallery, policy, more):
+    strict = MatchPolicy(policy.threshold + more, policy.margin + more)
+    if decide(gallery, strict).user_id is not None:
+        assert decide(gallery, policy).user_id == decide(gallery, strict).user_id
+
+
+def test_same_face_is_a_cosine_threshold():
+    a, b = unit_vectors(2, 16)
+    cosine = float(a @ b)
+    assert same_face(a, a, 0.99)
+    assert same_face(a, b, cosine - 1e-3)
+    assert not same_face(a, b, cosine + 1e-3)
+    assert isinstance(same_face(a, np.negative(a), 0.5), bool)

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.settings import ConfigurationError, DetectSettings, ModelSettings, load_settings
+from ml import registry
+from ml.alignment import align
+from ml.analyser import build_analyser
+from ml.embedders import UNCHANGED, ArcFaceEmbedder, Preprocessing, fuse
+from ml.errors import ModelError
+from ml.sessions import create_session
+from tests.unit.ml.conftest import read, unit_vectors
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
+
+
+@pytest.fixture(scope="module")
+def aligned(analyser, shared):
+    """Two pictures each of six people, in adjacent places."""
+    paths = sorted((shared / "data/faces/portraits/pair").glob("*.jpg"))[:12]
+    images = [read(path) for path in paths]
+    found = analyser.detector.detect(images)
+    return [align(image, faces.landmarks[0]) for image, faces in zip(images, found, strict=True)]
+
+
+def check_people_apart(embeddings, genuine, impostor):
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+    assert embeddings.dtype == np.float32
+    cosines = embeddings @ embeddings.T
+    assert min(cosines[i, i + 1] for i in range(0, len(cosines), 2)) > genuine
+    others = cosines[np.arange(len(cosines))[:, None] // 2 != np.arange(len(cosines)) // 2]
+    assert others.max() < impostor
+
+
+def test_sface_tells_people_apart(analyser, aligned):
+    assert analyser.embedder.id == "sface-2021dec"
+    assert analyser.embedder.dimension == 128
+    check_people_apart(analyser.embedder.embed(aligned), genuine=0.5, impostor=0.4)
+
+
+def test_an_arcface_file_with_its_own_preprocessing(shared, aligned, model_cache):
+    path = shared / "models/mobilefacenet.onnx"
+    settings = ModelSettings(
+        embedder="arcface",
+        embedder_file=path,
+        embedder_mean=IMAGENET_MEAN,
+        embedder_deviation=IMAGENET_DEVIATION,
+        cache_dir=model_cache,
+    )
+    embedder = build_analyser(settings).embedder
+    assert embedder.id == registry.embedder_id(settings) != registry.SFACE.id
+    assert embedder.dimension == 128
+    check_people_apart(embedder.embed(aligned), genuine=0.45, impostor=0.45)
+
+
+def test_preprocessing_is_by_channel(shared, aligned):
+    session = create_session(shared / "models/mobilefacenet.onnx", "cpu", 0)
+    right = ArcFaceEmbedder(session, "m", Preprocessing(IMAGENET_MEAN, IMAGENET_DEVIATION))
+    rgb = aligned[0][:, :, ::-1].astype(np.float32)
+    by_hand = ((rgb - IMAGENET_MEAN) / IMAGENET_DEVIATION).transpose(2, 0, 1)[None]
+    (expected,) = session.run(np.ascontiguousarray(by_hand, np.float32))
+    expected = expected[0] / np.linalg.norm(expected)
+    np.testing.assert_allclose(right.embed(aligned[:1])[0], expected, atol=1e-5)
+
+
+def test_no_faces_no_embeddings(analyser):
+    assert analyser.embedder.embed([]).shape == (0, 128)
+
+
+def test_other_files_are_refused(shared):
+    session = create_session(shared / "models/scrfd_500m_bnkps.onnx", "cpu", 1)
+    with pytest.raises(ModelError, match="ArcFace"):
+        ArcFaceEmbedder(session, "m", UNCHANGED)
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [("127.5", (127.5, 127.5, 127.5)), ("[1,2,3.5]", (1, 2, 3.5))],
+)
+def test_per_channel_settings(written, read_as, monkeypatch):
+    monkeypatch.setenv("FECAPASS_MODELS__EMBEDDER_MEAN", written)
+    assert load_settings(DetectSettings, env_files=()).models.embedder_mean == read_as
+
+
+def test_two_channels_are_refused(monkeypatch):
+    monkeypatch.setenv("FECAPASS_MODELS__EMBEDDER_MEAN", "[1,2]")
+    with pytest.raises(ConfigurationError, match="EMBEDDER_MEAN"):
+        load_settings(DetectSettings, env_files=())
+
+
+@given(st.integers(1, 6), st.integers(0, 1000))
+def test_fusion_is_the_mean_at_length_1(count, seed):
+    embeddings = unit_vectors(count, 16, seed)
+    fused = fuse(embeddings)
+    mean = embeddings.astype(np.float64).mean(0)
+    np.testing.assert_allclose(fused, mean / np.linalg.norm(mean), atol=1e-5)
+    np.testing.assert_allclose(fuse(embeddings[::-1]), fused, atol=1e-6)
+    assert fused.dtype == np.float32
+
+
+def test_what_cannot_be_fused():
+    one = unit_vectors(1, 16)
+    with pytest.raises(ValueError, match="at least one"):
+        fuse(one[:0])
+    with pytest.raises(ValueError, match="cancel"):
+        fuse(np.concatenate([one, -one]))

@@ -1,0 +1,166 @@
+import threading
+from uuid import UUID
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml.gallery import Gallery
+from tests.unit.ml.conftest import unit_vectors
+
+DIMENSION = 8
+# Few directions, with near twins, so that ties and crowded neighbourhoods come up.
+DIRECTIONS = np.concatenate(
+    [base + 0.01 * unit_vectors(6, DIMENSION, 1) for base in unit_vectors(8, DIMENSION, 2)]
+).astype(np.float32)
+
+changes = st.tuples(
+    st.integers(0, 30).map(lambda i: UUID(int=i)),
+    st.none() | st.integers(0, len(DIRECTIONS) - 1).map(lambda i: DIRECTIONS[i]),
+)
+
+
+def brute_force(expected, probe, k):
+    scores = {user: float(vector @ probe) for user, vector in expected.items()}
+    return sorted(scores.values(), reverse=True)[:k], scores
+
+
+def normalised(vector):
+    return vector / np.linalg.norm(vector)
+
+
+@pytest.mark.parametrize("scan_from", [0, 10**9], ids=["8-bit scan", "matrix product"])
+@given(batches=st.lists(st.lists(changes, max_size=12), max_size=8), seed=st.integers(0, 99))
+def test_any_history_searches_like_brute_force(scan_from, batches, seed):
+    gallery, expected = Gallery("m", DIMENSION, scan_from=scan_from), {}
+    for batch in batches:
+        gallery.apply(batch)
+        for user, vector in batch:
+            expected.pop(user, None)
+            if vector is not None:
+                expected[user] = normalised(vector)
+    assert len(gallery) == len(expected)
+    assert all(UUID(int=i) in gallery for i in range(31)) == (len(expected) == 31)
+    probes = np.concatenate([unit_vectors(3, DIMENSION, seed), DIRECTIONS[:3]])
+    for probe, found in zip(probes, gallery.search(probes, 3), strict=True):
+        best, scores = brute_force(expected, probe, 3)
+        assert [c.similarity for c in found] == pytest.approx(best, abs=1e-6)
+        assert len({c.user_id for c in found}) == len(found)
+        for candidate in found:
+            assert candidate.similarity == pytest.approx(scores[candidate.user_id], abs=1e-6)
+    for user, vector in expected.items():
+        assert user in gallery
+        np.testing.assert_allclose(gallery.template(user), vector, atol=1e-6)
+        assert gallery.similarity(user, probes[0]) == pytest.approx(
+            float(vector @ probes[0]), abs=1e-6
+        )
+
+
+def test_scan_fetches_more_where_its_precision_does_not_suffice():
+    # Three hundred templates closer to one another than 8 bits can tell.
+    base = unit_vectors(1, 128)[0]
+    crowd = base + 2e-4 * unit_vectors(300, 128, 5)
+    crowd = (crowd / np.linalg.norm(crowd, axis=1, keepdims=True)).astype(np.float32)
+    gallery = Gallery("m", 128, scan_from=0)
+    gallery.apply((UUID(int=i), vector) for i, vector in enumerate(crowd))
+    probes = (crowd[:40] + 0.05 * unit_vectors(40, 128, 6)).astype(np.float32)
+    exact = probes @ crowd.T
+    for row, found in zip(exact, gallery.search(probes, 2), strict=True):
+        assert [c.similarity for c in found] == pytest.approx(np.sort(row)[::-1][:2], abs=1e-6)
+
+
+def test_freak_templates_outside_the_8_bit_range_are_found():
+    vectors = np.eye(128, dtype=np.float32)
+    gallery = Gallery("m", 128, scan_from=0)
+    gallery.apply((UUID(int=i), vector) for i, vector in enumerate(vectors))
+    for i, found in enumerate(gallery.search(vectors, 2)):
+        assert found[0].user_id == UUID(int=i)
+        assert found[0].similarity == pytest.approx(1)
+
+
+def test_erasure_leaves_no_trace():
+    vectors = unit_vectors(50, 128)
+    gallery = Gallery("m", 128, scan_from=0)
+    gallery.apply((UUID(int=i), vector) for i, vector in enumerate(vectors))
+    for i in (0, 49, 25, 7):
+        gallery.apply([(UUID(int=i), None)])
+        assert UUID(int=i) not in gallery
+        assert gallery.template(UUID(int=i)) is None
+        assert gallery.similarity(UUID(int=i), vectors[i]) is None
+        everyone = gallery.search(vectors[i][None], 50)[0]
+        assert UUID(int=i) not in {c.user_id for c in everyone}
+        assert not np.isclose(gallery._vectors @ vectors[i], 1, atol=1e-3).any()
+        decoded = gallery._index.reconstruct_n(0, gallery._index.ntotal)
+        assert not np.isclose(decoded @ vectors[i], 1, atol=0.05).any()
+    assert not gallery._vectors[len(gallery) :].any()
+
+
+def test_a_bad_template_changes_nothing():
+    good, other = unit_vectors(2, 16)
+    gallery = Gallery("m", 16)
+    gallery.apply([(UUID(int=1), good)])
+    for bad in (np.zeros(16, np.float32), np.full(16, np.nan, np.float32), good[:8]):
+        with pytest.raises(ValueError, match="template"):
+            gallery.apply([(UUID(int=1), None), (UUID(int=2), other), (UUID(int=3), bad)])
+    assert len(gallery) == 1
+    np.testing.assert_allclose(gallery.template(UUID(int=1)), good, atol=1e-6)
+
+
+def test_edges():
+    gallery = Gallery("m", 16)
+    probe = unit_vectors(1, 16)
+    assert gallery.search(probe, 2) == [[]]
+    gallery.apply([(UUID(int=1), None)])
+    gallery.apply([(UUID(int=1), probe[0])])
+    assert gallery.search(probe[:0], 2) == []
+    assert gallery.search(probe, 0) == [[]]
+    with pytest.raises(ValueError, match="16"):
+        gallery.search(np.zeros((1, 8), np.float32), 1)
+
+
+def test_recall_on_real_statistics(shared):
+    statistics = np.load(shared / "data/embeddings/sface_lfw_statistics.npz")
+    random = np.random.default_rng(0)
+
+    def root(covariance):
+        values, vectors = np.linalg.eigh(covariance.astype(np.float64))
+        return vectors * np.sqrt(np.clip(values, 0, None))
+
+    def photos(people):
+        spread = random.normal(size=people.shape) @ root(statistics["within"]).T
+        vectors = people + spread
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+    people = statistics["mean"] + random.normal(size=(20_000, 128)) @ root(statistics["between"]).T
+    templates, probes = photos(people), photos(people[:500])
+    gallery = Gallery("sface", 128)
+    gallery.apply((UUID(int=i), template) for i, template in enumerate(templates))
+    found = [candidates[0].user_id.int for candidates in gallery.search(probes, 2)]
+    assert (np.array(found) == (probes @ templates.T).argmax(1)).mean() >= 0.999
+    assert (np.array(found) == np.arange(500)).mean() > 0.98
+
+
+def test_a_change_waits_for_a_running_search(monkeypatch):
+    vectors = unit_vectors(100, 64)
+    gallery = Gallery("m", 64, scan_from=0)
+    gallery.apply((UUID(int=i), vector) for i, vector in enumerate(vectors))
+    erase = threading.Thread(
+        target=lambda: gallery.apply((UUID(int=i), None) for i in range(0, 100, 2))
+    )
+    real = gallery._index.search
+
+    def search_while_others_erase(probes, count):
+        result = real(probes, count)
+        erase.start()
+        erase.join(0.2)  # it cannot end before the search has, or slots would mean other people
+        return result
+
+    monkeypatch.setattr(gallery._index, "search", search_while_others_erase)
+    found = gallery.search(vectors[99][None], 1)[0]
+    erase.join()
+    assert found[0].user_id == UUID(int=99)
+    assert found[0].similarity == pytest.approx(1)
+    assert len(gallery) == 50
+    monkeypatch.undo()
+    assert gallery.search(vectors[99][None], 1)[0][0].user_id == UUID(int=99)

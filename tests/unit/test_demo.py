@@ -1,0 +1,143 @@
+"""The demonstration's decisions: whom to enrol, what to show, and what to do with a dead worker."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.contact_sheet import draw
+from infra.demo.errors import DemoError
+from infra.demo.material import email_of, own_cameras, own_people, sample_material
+from infra.demo.sheet import build_sheet, choose_events
+from infra.demo.sightings import Sighting, summary
+from infra.demo.workers import CommandProcess
+
+WHEN = datetime(2026, 11, 23, 6, 30, tzinfo=UTC)
+
+
+def seen(number: int, name: str | None = None, camera: str = "door") -> Sighting:
+    return Sighting(
+        event=UUID(int=number),
+        camera=camera,
+        captured_at=WHEN + timedelta(seconds=number),
+        box=(10.0, 10.0, 20.0, 30.0),
+        name=name,
+        similarity=0.5 + number / 100 if name else 0.1,
+    )
+
+
+def test_the_samples_are_two_people_and_four_cameras(tmp_path: Path):
+    material = sample_material(tmp_path)
+    assert [person.name for person in material.people] == ["Eileen Collins", "Carphone man"]
+    assert [len(person.photos) for person in material.people] == [1, 3]
+    assert all(
+        cv2.imread(str(path)) is not None for person in material.people for path in person.photos
+    )
+    assert [camera.camera for camera in material.cameras] == ["car", "street", "cartoon", "lobby"]
+
+
+def test_photos_are_of_the_person_that_folder_or_file_is_named_after(tmp_path: Path):
+    for name in (
+        "Ada/1.jpg",
+        "Ada/2.png",
+        "Bob Ray 1.jpg",
+        "Bob Ray_02.jpeg",
+        "notes.txt",
+        "7.jpg",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    people = {person.name: len(person.photos) for person in own_people(tmp_path)}
+    assert people == {"Ada": 2, "Bob Ray": 2, "7": 1}
+
+
+def test_a_folder_without_photos_and_a_video_that_is_not_there_are_errors(tmp_path: Path):
+    with pytest.raises(DemoError, match="no JPEG"):
+        own_people(tmp_path)
+    with pytest.raises(DemoError, match="there is no video"):
+        own_cameras([tmp_path / "none.mp4"], 10)
+
+
+def test_videos_of_one_name_are_different_cameras(tmp_path: Path):
+    videos = [tmp_path / folder / "cam.mp4" for folder in ("a", "b")]
+    for video in videos:
+        video.parent.mkdir()
+        video.write_bytes(b"x")
+    assert [camera.camera for camera in own_cameras(videos, 10)] == ["cam", "cam-2"]
+
+
+@given(st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=30))
+def test_stand_in_addresses_are_ascii_and_stable(one: str, other: str):
+    address = email_of(one)
+    assert address == email_of(one)
+    assert address.isascii()
+    assert address.count("@") == 1
+    assert " " not in address
+    if not one.isascii() and not other.isascii() and one != other:
+        assert address != email_of(other)
+
+
+def test_the_summary_has_people_first_and_counts_each_camera():
+    rows = summary([seen(1), seen(2, "Ada"), seen(4, "Ada"), seen(3, "Ada", "car"), seen(5)])
+    assert [(row["name"], row["camera_id"], row["faces"]) for row in rows] == [
+        ("Ada", "car", 1),
+        ("Ada", "door", 2),
+        (None, "door", 2),
+    ]
+    assert rows[1]["first_seen"] == WHEN + timedelta(seconds=2)
+    assert rows[1]["last_seen"] == WHEN + timedelta(seconds=4)
+    assert rows[1]["best_similarity"] == pytest.approx(0.54)
+
+
+@given(st.integers(0, 60), st.integers(1, 8))
+def test_chosen_frames_are_spread_from_the_first_to_the_last(count: int, limit: int):
+    chosen = choose_events([seen(number) for number in range(count)], limit)
+    assert len(chosen) == len(set(chosen)) == min(count, limit)
+    if chosen:
+        assert chosen[0] == UUID(int=0)
+    if len(chosen) > 1:
+        assert chosen[-1] == UUID(int=count - 1)
+
+
+def test_frames_with_known_people_are_preferred():
+    crowd = [seen(number) for number in range(50)]
+    assert choose_events([*crowd, seen(60, "Ada")]) == [UUID(int=60)]
+
+
+def test_the_sheet_counts_and_shows_what_was_seen():
+    data = cv2.imencode(".jpg", np.full((60, 80, 3), 120, np.uint8))[1].tobytes()
+    everything = [seen(1, "Ada"), seen(2, "Ada"), seen(3)]
+    sheet = build_sheet(everything, {UUID(int=n): data for n in (1, 2, 3, 4)}, ["door"])
+    assert "1 person recognised, 1 unknown face, 1 camera, 4 frames" in sheet.subtitle
+    assert [person.name for person in sheet.people] == ["Ada", None]
+    assert sheet.people[0].portrait is not None
+    assert "best similarity 0.52" in sheet.people[0].lines
+    assert len(sheet.frames) == 2
+    draw(sheet)
+
+
+def test_nothing_seen_is_a_sheet_too():
+    draw(build_sheet([], {}, ["door"]))
+
+
+async def test_a_command_that_fails_is_told_with_the_end_of_its_log(tmp_path: Path):
+    process = CommandProcess(("no-such-command",), {}, tmp_path / "logs" / "x.log")
+    with pytest.raises(
+        DemoError, match=r"(?s)no-such-command ended with exit code 2.*[Nn]o such command"
+    ):
+        await process.wait(30)
+    await process.stop(1)
+
+
+async def test_a_command_that_does_not_end_is_stopped(tmp_path: Path):
+    process = CommandProcess(("up", "--data-dir", str(tmp_path / "stack")), {}, tmp_path / "x.log")
+    with pytest.raises(DemoError, match="took longer"):
+        await process.wait(0.2)
+    await process.stop(20)
+    assert process.returncode is not None
