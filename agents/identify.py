@@ -11,7 +11,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import groupby
@@ -44,13 +44,8 @@ logger = logging.getLogger(__name__)
 class Policies:
     """What counts: as a match, by model, and as a photo fit for enrolment."""
 
-    match: Mapping[str, MatchPolicy]
-    default_match: MatchPolicy
+    match: Callable[[str], MatchPolicy]
     enrolment: EnrolmentPolicy
-
-    def of(self, model: str) -> MatchPolicy:
-        """The rule for embeddings of this model."""
-        return self.match.get(model, self.default_match)
 
 
 class Identify:
@@ -159,7 +154,7 @@ class Identify:
         found: Sequence[DetectedFaces],
         recents: Mapping[str, Sequence[RecentFace]],
     ) -> list[Finding]:
-        policy = self._policies.of(model)
+        policy = self._policies.match(model)
         probes = [
             Probe(
                 np.frombuffer(face.embedding, "<f4"),

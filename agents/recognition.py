@@ -12,6 +12,7 @@ import numpy.typing as npt
 from config import metrics
 from ml.decision import Candidate, Decision, MatchPolicy, decide, same_face
 from ml.gallery import Gallery
+from ml.registry import SAME_FACE
 from sinks.rows import RecentFace
 
 Embedding = npt.NDArray[np.float32]
@@ -74,7 +75,7 @@ def recall(probe: Probe, gallery: Gallery, policy: MatchPolicy) -> Recognition |
     must still be in the gallery. Similarity and runner-up are measured anew against the present
     templates, and the same rule decides; only the search for candidates is spared.
     """
-    last = _nearest(probe, gallery.model_id, policy)
+    last = _just_seen(probe, gallery.model_id)
     if last is None:
         return None
     considered = [last.user_id, last.runner_up_user_id]
@@ -89,18 +90,18 @@ def recall(probe: Probe, gallery: Gallery, policy: MatchPolicy) -> Recognition |
     return answer if answer.decision.user_id == last.user_id else None
 
 
-def _nearest(probe: Probe, model: str, policy: MatchPolicy) -> RecentFace | None:
-    """The recognised face among the recents that this one is certainly the same as."""
-    best: RecentFace | None = None
-    best_similarity = -1.0
-    for recent in probe.recents:
-        if recent.model != model or recent.user_id is None:
-            continue
-        embedding = np.frombuffer(recent.embedding, "<f4")
-        similarity = float(embedding @ probe.embedding)
-        if similarity > best_similarity:
-            best, best_similarity = recent, similarity
-    return best if best is not None and same_face(best_similarity, policy) else None
+def _just_seen(probe: Probe, model: str) -> RecentFace | None:
+    """The last recognised face at this camera that is certainly the same as this one."""
+    return next(
+        (
+            recent
+            for recent in sorted(probe.recents, key=lambda recent: recent.seen_at, reverse=True)
+            if recent.model == model
+            and recent.user_id is not None
+            and same_face(probe.embedding, np.frombuffer(recent.embedding, "<f4"), SAME_FACE)
+        ),
+        None,
+    )
 
 
 def _search(gallery: Gallery, embeddings: Sequence[Embedding]) -> list[list[Candidate]]:

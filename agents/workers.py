@@ -16,7 +16,7 @@ from config import metrics
 from config.settings import DetectSettings, KafkaSettings, Settings
 from ml.analyser import build_analyser
 from ml.images import ImageLimits
-from ml.policies import known_policies, match_policy
+from ml.registry import match_policy
 from sinks.crops import Crops
 from streams.app import create_app
 from streams.dead_letters import DeadLetters
@@ -39,7 +39,7 @@ async def run_detect(settings: DetectSettings) -> None:
     metrics.MODEL_INFO.labels(
         detector=analyser.detector.id,
         embedder=analyser.embedder.id,
-        execution_provider=analyser.execution_provider,
+        execution_provider=analyser.embedder.provider,
     ).set(1)
     async with AsyncExitStack() as stack:
         decoders = stack.enter_context(ThreadPoolExecutor(settings.workers.decode_threads))
@@ -88,8 +88,7 @@ async def run_identify(settings: Settings) -> None:
             publisher,
             topics,
             policies=Policies(
-                match=known_policies(settings.models),
-                default_match=match_policy(settings.models),
+                match=lambda model: match_policy(model, settings.models),
                 enrolment=EnrolmentPolicy(
                     settings.models.enrol_min_quality, settings.models.enrol_min_face_pixels
                 ),

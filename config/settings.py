@@ -184,7 +184,7 @@ class ModelSettings(Group):
     match_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] | None = None
     match_margin: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
     enrol_min_quality: Fraction = 0.35
-    enrol_min_face_pixels: Count = 48
+    enrol_min_face_pixels: Count = 40
     max_image_bytes: Count = 32 * 1024 * 1024
     max_image_pixels: Count = 50_000_000
 

@@ -67,8 +67,7 @@ class Client:
         contents = [path.read_bytes() for path in paths]
         answers = await self._ask([(enrol_event(user.id, data), data) for data in contents])
         return [
-            PhotoAnswer(path, user, answer)
-            for path, answer in zip(paths, answers, strict=True)
+            PhotoAnswer(path, user, answer) for path, answer in zip(paths, answers, strict=True)
         ]
 
     async def search(self, photo: Path) -> PhotoAnswer:
@@ -82,9 +81,7 @@ class Client:
         (answer,) = await self._ask([(search_event(), photo.read_bytes())])
         return PhotoAnswer(photo, None, answer)
 
-    async def _ask(
-        self, uploads: Sequence[tuple[ImageEvent, bytes]]
-    ) -> list[UploadAnswer | None]:
+    async def _ask(self, uploads: Sequence[tuple[ImageEvent, bytes]]) -> list[UploadAnswer | None]:
         for event, photo in uploads:
             await self._publisher.publish(event, photo)
         await self._publisher.flush()

@@ -89,7 +89,7 @@ class ArcFaceEmbedder:
         return unit_rows(np.concatenate(runs))
 
     def _run(self, faces: Sequence[NDArray[np.uint8]]) -> FloatArray:
-        batch = to_nchw([face[:, :, ::-1] for face in faces])
+        batch = to_nchw(faces, rgb=True)
         if self._changes:
             batch -= self._mean
             batch /= self._deviation

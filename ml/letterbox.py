@@ -37,12 +37,12 @@ def canvas_size(image: Image, long_side: int) -> tuple[int, int]:
     """Height and width of the canvas for a picture.
 
     A picture at most half as large as ``long_side`` gets a canvas half as large; it is never
-    scaled up.
+    scaled up. Sides are rounded up to the stride.
     """
     height, width = image.shape[:2]
     longest = max(height, width)
     long = _up(long_side // 2 if longest <= long_side // 2 else long_side)
-    short = min(height, width) * min(1.0, long / longest)
+    short = min(long, min(height, width) * min(1.0, long / longest))
     fitting = next(side for side in (_up(long * a) for a in _ASPECTS) if short <= side)
     return (long, fitting) if height > width else (fitting, long)
 

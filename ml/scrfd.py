@@ -89,7 +89,7 @@ class Scrfd:
 
 
 def _to_input(canvases: list[Image]) -> FloatArray:
-    batch = to_nchw([canvas[:, :, ::-1] for canvas in canvases])
+    batch = to_nchw(canvases, rgb=True)
     batch -= _MEAN
     batch /= _DEVIATION
     return batch

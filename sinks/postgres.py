@@ -28,19 +28,19 @@ _FAULT_OF_THE_DATA = frozenset({"22", "23", "54"})
 def typed_failures(store: str, operation: str) -> Iterator[None]:
     """Turn what asyncpg raises into `StoreUnavailable` and `StoreRejected`.
 
-    Values never get into the message: Postgres puts them into the error's detail, which is left
-    out.
+    Rows never get into the message: Postgres puts them into the error's detail, which is left out.
     """
     try:
         yield
     except asyncpg.PostgresError as error:
         state = error.sqlstate or ""
-        reason = f"{error.message if hasattr(error, 'message') else error} (SQLSTATE {state})"
+        # The driver's own errors have no message, and their text holds the value.
+        said = getattr(error, "message", None) or "a value does not fit its column"
+        reason = f"{said} (SQLSTATE {state})"
         if state[:2] in _FAULT_OF_THE_DATA:
             raise StoreRejected(store, operation, reason) from error
         raise StoreUnavailable(store, operation, reason) from error
-    except (asyncpg.DataError, UnicodeError, OverflowError) as error:
-        # The client could not even encode an argument; its text may hold the value.
+    except (UnicodeError, OverflowError) as error:
         reason = f"a value does not fit its column ({type(error).__name__})"
         raise StoreRejected(store, operation, reason) from None
     except TimeoutError as error:

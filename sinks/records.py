@@ -154,14 +154,12 @@ class Records(PostgresSink):
             return set()
         # Two workers that write the same events in the same order cannot deadlock.
         ordered = [firsts[key] for key in sorted(firsts)]
-        with_events = _encode([_event_fields(result) for result in ordered])
-        with_faces = _encode([_face_fields(result, f) for result in ordered for f in result.faces])
         async with self._connection("commit results") as connection:
+            events = _encode([_event_fields(result) for result in ordered]).decode()
+            faces = _encode([_face_fields(one, face) for one in ordered for face in one.faces])
             for attempt in range(1, _COMMIT_ATTEMPTS + 1):
                 try:
-                    records = await connection.fetch(
-                        COMMIT, with_events.decode(), with_faces.decode()
-                    )
+                    records = await connection.fetch(COMMIT, events, faces.decode())
                 except asyncpg.ForeignKeyViolationError as error:
                     if attempt == _COMMIT_ATTEMPTS:
                         raise StoreUnavailable(

@@ -89,7 +89,7 @@ class Vectors(PostgresSink):
                 model,
                 [row.face_id for row in ordered],
                 [row.user_id for row in ordered],
-                [row.embedding for row in ordered],
+                [self._encoded("add sightings", row.embedding) for row in ordered],
                 [row.captured_at for row in ordered],
             )
 
@@ -128,7 +128,12 @@ class Vectors(PostgresSink):
             if await connection.fetchval(sql.IS_ERASED, user_id):
                 return Enrolment(status=EnrolStatus.ERASED, photos=0, revision=0)
             added = await connection.fetchval(
-                sql.ADD_TEMPLATE, face_id, user_id, model, embedding, captured_at
+                sql.ADD_TEMPLATE,
+                face_id,
+                user_id,
+                model,
+                self._encoded(operation, embedding),
+                captured_at,
             )
             if added is None:
                 record = await connection.fetchrow(sql.GALLERY_ENTRY, user_id, model)
@@ -249,22 +254,32 @@ class Vectors(PostgresSink):
         Raises:
             StoreRejected: the embedding is of another dimension.
         """
+        operation = "search sightings"
+        probe = self._encoded(operation, embedding)
         statement = sql.SIMILAR_SIGHTINGS.format(
             partition=partition_name(model), dimension=embedding.size
         )
         async with (
-            self._connection("search sightings") as connection,
+            self._connection(operation) as connection,
             connection.transaction(readonly=True),
         ):
             # Filters apply after the index: without iterative scans they starve the result.
             await connection.execute(sql.TUNE_HNSW, str(max(ef_search, min(limit, 1000))))
-            records = await connection.fetch(statement, embedding, limit, since)
+            records = await connection.fetch(statement, probe, limit, since)
         return [
             SimilarSighting(
                 record["face_id"], record["user_id"], record["captured_at"], record["similarity"]
             )
             for record in records
         ]
+
+    def _encoded(self, operation: str, embedding: Embedding) -> bytes:
+        try:
+            return encode_vector(embedding)
+        except ValueError as error:
+            raise StoreRejected(
+                self.store, operation, str(error), reason="bad_embedding"
+            ) from error
 
     def _no_such_model(self, operation: str, model: str) -> StoreUnavailable:
         """A worker that runs a model nobody has set up: the events are not to blame."""
@@ -273,13 +288,14 @@ class Vectors(PostgresSink):
         )
 
     async def _prepare(self, connection: "RawConnection") -> None:
-        """Speak pgvector's binary format on this connection."""
+        """Pass vectors in pgvector's binary format on this connection."""
         await require_pgvector(connection, self.store)
         await connection.set_type_codec(
             "vector",
             schema="public",
-            encoder=encode_vector,
-            decoder=decode_vector,
+            # Vectors are passed as encoded: in a list of arrays asyncpg would see a table.
+            encoder=bytes,
+            decoder=bytes,
             format="binary",
         )
 

@@ -12,9 +12,14 @@ import sys
 import typer
 
 from config.settings import ConfigurationError
+from infra.cli import worker
 from infra.cli.demo import demo
+from infra.cli.enrol import enrol
 from infra.cli.errors import CommandFailed
+from infra.cli.init_db import init_db
 from infra.cli.publish import publish
+from infra.cli.recent import recent
+from infra.cli.search import search
 from infra.cli.up import up
 
 app = typer.Typer(
@@ -33,8 +38,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(demo)
-app.command()(publish)
 app.command()(up)
+app.command()(init_db)
+app.add_typer(worker.app, name="worker")
+app.command()(enrol)
+app.command()(publish)
+app.command()(search)
+app.command()(recent)
 
 
 @app.callback()

@@ -68,11 +68,10 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     import uvloop
 
     from ml.errors import ModelError
-    from sinks.errors import StoreError
-    from streams.failures import Fatal
+    from streams.failures import Fatal, Reject, Retry
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(work)
-        except (Fatal, ModelError, StoreError) as error:
+        except (Fatal, Retry, Reject, ModelError) as error:
             raise CommandFailed(str(error)) from error

@@ -74,6 +74,18 @@ def test_crop_repeats_the_edge_of_the_image():
     assert (crop == 9).all()
 
 
+@pytest.mark.parametrize("limit", [256, 30])
+@pytest.mark.parametrize("corner", [(0, 0), (160, 0), (0, 160), (160, 160)])
+def test_crop_at_the_edge_keeps_the_box_in_the_middle(corner, limit):
+    x, y = corner
+    image = np.zeros((200, 200, 3), np.uint8)
+    image[y + 10 : y + 30, x + 10 : x + 30] = 255
+    crop = face_crop(image, np.array([x, y, 40, 40], np.float32), 0.5, limit)
+    rows, columns = np.nonzero(crop[:, :, 0] > 128)
+    assert rows.mean() == pytest.approx((len(crop) - 1) / 2, abs=1)
+    assert columns.mean() == pytest.approx((len(crop) - 1) / 2, abs=1)
+
+
 boxes = st.tuples(
     st.floats(0, 299), st.floats(0, 199), st.floats(1, 300), st.floats(1, 200)
 ).filter(lambda box: box[0] + box[2] <= 300 and box[1] + box[3] <= 200)

@@ -115,6 +115,17 @@ def test_truncated_pictures_are_corrupt(extension, share):
     assert refusal(data[: int(len(data) * share)]) == "corrupt"
 
 
+def test_what_opencv_itself_refuses_is_corrupt(monkeypatch):
+    unlimited = ImageLimits(10**9, 10**12)
+    assert refusal(pictures.bomb_png(60_000), unlimited) == "corrupt"
+
+    def out_of_memory(*_):
+        raise cv2.error
+
+    monkeypatch.setattr("ml.images.cv2.imdecode", out_of_memory)
+    assert refusal(pictures.encoded(".png")) == "corrupt"
+
+
 def test_limits_and_foreign_bytes():
     data = pictures.encoded(".jpg")
     assert refusal(b"") == "empty"

@@ -57,7 +57,7 @@ def test_spoilt_faces_fail(analyser, portraits, spoil, share):
     ("landmarks", "passes"),
     [
         (FRONTAL, True),
-        (np.where(np.arange(5)[:, None] == 2, FRONTAL + (6, 0), FRONTAL), True),
+        (np.where(np.arange(5)[:, None] == 2, FRONTAL + np.float32(6), FRONTAL), True),
         ([[60, 50], [75, 50], [78, 70], [62, 92], [74, 92]], False),  # profile
         (np.zeros((5, 2)), False),
     ],

@@ -63,4 +63,5 @@ def test_to_nchw_keeps_values():
     assert batch.shape == (2, 3, 2, 4)
     assert batch.dtype == np.float32
     assert batch.flags.c_contiguous
-    np.testing.assert_array_equal(batch[1, 2], image[:, :, 2])
+    np.testing.assert_array_equal(batch[1], image.transpose(2, 0, 1))
+    np.testing.assert_array_equal(to_nchw([image], rgb=True)[0], image.transpose(2, 0, 1)[::-1])

@@ -1,0 +1,18 @@
+"""What may go wrong in a command that talks to the servers, as one clear line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from infra.cli.errors import CommandFailed
+
+
+@contextmanager
+def expected_failures() -> Iterator[None]:
+    """Turn the failures of stores and broker into `CommandFailed`."""
+    from infra.publishing.publisher import PublishError
+    from streams.failures import Fatal, Reject, Retry
+
+    try:
+        yield
+    except (Fatal, Retry, Reject, PublishError, OSError) as error:
+        raise CommandFailed(str(error)) from error

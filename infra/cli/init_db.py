@@ -1,0 +1,32 @@
+"""``fecapass init-db``: prepare the servers."""
+
+import typer
+
+from infra.cli.errors import CommandFailed
+
+#: Length of SFace's embeddings (Zhong et al., 2021).
+_SFACE_DIMENSION = 128
+
+
+def init_db() -> None:
+    """Create what is missing: databases, tables, the pgvector extension, topics, the bucket.
+
+    Every step looks first and says what it did, so the command may be repeated at any time, also
+    after an update of Fecapass, whose migrations it applies.
+
+    Room for embeddings is made for the built-in model. For a model of your own, the identify
+    worker makes it when the first face comes.
+    """
+    import asyncio
+
+    from config.settings import Settings, load_settings
+    from infra.init_db import initialise
+    from ml.registry import SFACE
+    from sinks.errors import StoreRejected, StoreUnavailable
+
+    settings = load_settings(Settings)
+    models = [(SFACE.id, _SFACE_DIMENSION)] if settings.models.embedder == "sface" else []
+    try:
+        asyncio.run(initialise(settings, models, typer.echo))
+    except (StoreUnavailable, StoreRejected) as error:
+        raise CommandFailed(str(error)) from error

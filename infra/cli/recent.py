@@ -1,0 +1,71 @@
+"""``fecapass recent``: who was seen last?"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from config.settings import Settings
+    from infra.tables import Row
+    from streams.events import FaceMatch
+
+
+def recent(
+    *,
+    camera: Annotated[str | None, typer.Option(help="Only what this camera saw.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Faces to show.")] = 20,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the faces that cameras saw last, newest first.
+
+    They come from the Redis cache; when that is away or empty, from the main database.
+    """
+    import asyncio
+
+    from config.settings import get_settings
+    from infra.cli.output import show_listing
+    from infra.tables import Column, moment, person, score
+
+    rows = asyncio.run(_rows(get_settings(), camera, limit))
+    columns = (
+        Column("captured_at", "seen", moment),
+        Column("camera_id", "camera"),
+        Column("name", "who", person, style="bold"),
+        Column("similarity", "similarity", score, justify="right"),
+        Column("quality", "quality", score, justify="right"),
+    )
+    show_listing(rows, columns, as_json=json, empty="no face has been seen yet")
+
+
+async def _rows(settings: "Settings", camera: str | None, limit: int) -> "list[Row]":
+    import msgspec
+
+    from infra.cli.failures import expected_failures
+    from sinks.records import Records
+
+    with expected_failures():
+        async with Records(settings.main_db) as records:
+            matches = await _cached(settings, camera, limit)
+            if not matches:
+                stored = await records.recent_faces(limit, camera=camera)
+                matches = [face.match for face in stored]
+            users = await records.users({match.user_id for match in matches if match.user_id})
+    rows: list[Row] = []
+    for match in matches:
+        user = users.get(match.user_id) if match.user_id else None
+        name = (user.full_name or user.email) if user else match.user_id
+        rows.append({**msgspec.structs.asdict(match), "name": name})
+    return rows
+
+
+async def _cached(settings: "Settings", camera: str | None, limit: int) -> "Sequence[FaceMatch]":
+    from sinks.errors import StoreUnavailable
+    from sinks.recents import Recents
+
+    try:
+        async with Recents(settings.redis) as recents:
+            return await recents.recent(limit, camera)
+    except StoreUnavailable:
+        return ()

@@ -1,0 +1,98 @@
+"""``fecapass search``: who is in this photo?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from infra.cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from infra.tables import Row
+    from infra.uploads import PhotoAnswer
+    from sinks.rows import UserRow
+
+
+def search(
+    photo: Annotated[
+        Path, typer.Argument(help="JPEG, PNG or WebP.", exists=True, dir_okay=False)
+    ],
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=10, help="Candidates to show a face.")] = 3,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say who is in a photo, for every face in it, with the similarity of each candidate.
+
+    The photo is not stored. Similarity is the cosine of probe and template, -1 to 1; the decision
+    says whether the best candidate reached the threshold and led the next by the margin.
+    """
+    import asyncio
+
+    from config.settings import get_settings
+    from infra.cli.output import show_listing
+    from infra.tables import Column, person, score
+
+    result, users = asyncio.run(_search(get_settings(), photo))
+    answer = result.answer
+    if answer is None:
+        raise CommandFailed("no answer in time; are the workers running?")
+    if answer.status == "refused":
+        raise CommandFailed(f"{photo}: {answer.message} ({answer.code})")
+    columns = (
+        Column("face", "face", justify="right"),
+        Column("decision", "decision"),
+        Column("rank", "rank", justify="right"),
+        Column("name", "candidate", person, style="bold"),
+        Column("similarity", "similarity", score, justify="right"),
+        Column("quality", "quality", score, justify="right"),
+    )
+    rows = _rows(result, users, limit)
+    show_listing(rows, columns, as_json=json, empty="no face was found")
+
+
+async def _search(
+    settings: "Settings", photo: Path
+) -> "tuple[PhotoAnswer, dict[UUID, UserRow]]":
+    from infra.cli.failures import expected_failures
+    from infra.uploads import open_client
+
+    with expected_failures():
+        async with open_client(settings) as client:
+            result = await client.search(photo)
+            faces = result.answer.faces if result.answer else ()
+            people = {candidate.user_id for face in faces for candidate in face.candidates}
+            return result, await client.records.users(people)
+
+
+def _rows(result: "PhotoAnswer", users: "dict[UUID, UserRow]", limit: int) -> "list[Row]":
+    """One row for each candidate of each face; a face without candidates has one too."""
+    rows: list[Row] = []
+    answer = result.answer
+    for number, face in enumerate(answer.faces if answer else (), start=1):
+        fixed = {
+            "face": number,
+            "face_id": face.face_id,
+            "box": face.box,
+            "score": face.score,
+            "quality": face.quality,
+            "decision": face.decision,
+            "threshold": answer.threshold if answer else None,
+            "margin": answer.margin if answer else None,
+        }
+        if not face.candidates:
+            rows.append({**fixed, "rank": None, "user_id": None, "similarity": None})
+        for rank, candidate in enumerate(face.candidates[:limit], start=1):
+            user = users.get(candidate.user_id)
+            rows.append(
+                {
+                    **fixed,
+                    "rank": rank,
+                    "user_id": candidate.user_id,
+                    "name": (user.full_name or user.email) if user else str(candidate.user_id),
+                    "email": user.email if user else None,
+                    "similarity": candidate.similarity,
+                }
+            )
+    return rows

@@ -1,0 +1,233 @@
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sinks.errors import StoreRejected, StoreUnavailable
+from sinks.records import Records
+from sinks.rows import Outcome
+from streams.events import EventKind
+from tests.contract.builders import MODEL, NOON, a_result, an_event, unique
+
+
+async def test_a_commit_is_read_back_exactly(records):
+    result = a_result(faces=3)
+    assert await records.commit([result]) == {result.key}
+
+    stored = await records.faces_of(result.event.uuid, MODEL)
+    assert tuple(stored) == result.faces
+    row = await records.event(result.event.uuid, MODEL)
+    assert (row.kind, row.source, row.id, row.key) == (
+        "frame", result.event.source, result.event.id, result.event.key,
+    )  # fmt: skip
+    assert (row.width, row.height, row.face_count) == (640, 480, 3)
+    assert row.outcome is Outcome.FACES
+    assert row.captured_at == result.event.captured_at
+    assert not row.announced
+    assert row.answer is None
+
+
+async def test_an_event_without_faces_is_settled_too(records):
+    result = a_result(faces=0)
+    await records.commit([result])
+    settled = await records.settled([result.key, (uuid4(), MODEL)])
+    assert set(settled) == {result.key}
+    assert settled[result.key].outcome is Outcome.NO_FACE
+
+
+async def test_the_first_result_wins_whole(records):
+    event = an_event()
+    first, second = a_result(event, faces=2, score=0.5), a_result(event, faces=5, score=0.9)
+    assert await records.commit([first]) == {first.key}
+    assert await records.commit([second]) == set()
+    assert tuple(await records.faces_of(event.uuid, MODEL)) == first.faces
+
+
+async def test_duplicates_within_a_batch_count_once(records):
+    event = an_event()
+    first, second = a_result(event, faces=1), a_result(event, faces=3)
+    assert await records.commit([first, second, first]) == {first.key}
+    assert len(await records.faces_of(event.uuid, MODEL)) == 1
+
+
+async def test_models_do_not_meet(records):
+    event = an_event()
+    ours, other = a_result(event), a_result(event, model="other")
+    assert await records.commit([ours, other]) == {ours.key, other.key}
+    assert [row.match.model for row in await records.faces_of(event.uuid, "other")] == ["other"]
+
+
+async def test_racing_workers_write_each_event_once(records):
+    events = [an_event() for _ in range(40)]
+    batches = [[a_result(event, faces=worker + 1) for event in events] for worker in range(6)]
+    for worker in (1, 3, 5):
+        batches[worker].reverse()
+    written = await asyncio.gather(*(records.commit(batch) for batch in batches))
+    assert sum(map(len, written)) == len(events)
+    for worker, keys in enumerate(written):
+        for uuid, model in keys:
+            assert len(await records.faces_of(uuid, model)) == worker + 1
+
+
+async def test_an_answer_survives_as_json(records):
+    result = a_result(
+        an_event(kind=EventKind.SEARCH), faces=0, answer=b'{"text":"\\u00e9 \\"","n":[1.5,null]}'
+    )
+    await records.commit([result])
+    row = (await records.settled([result.key]))[result.key]
+    assert row.kind == "search"
+    assert row.answer == '{"n": [1.5, null], "text": "é \\""}'.encode()
+
+
+async def test_announcing_is_noted_once_and_only_for_what_was_named(records):
+    ours, other = a_result(), a_result()
+    await records.commit([ours, other])
+    await records.mark_announced([ours.key])
+    settled = await records.settled([ours.key, other.key])
+    assert settled[ours.key].announced
+    assert not settled[other.key].announced
+    await records.mark_announced([ours.key])
+    assert (await records.settled([ours.key]))[ours.key] == settled[ours.key]
+
+
+async def test_nothing_asked_is_nothing_done(records):
+    assert await records.commit([]) == set()
+    assert await records.settled([]) == {}
+    await records.mark_announced([])
+    assert await records.users([]) == {}
+
+
+async def test_a_deleted_persons_face_is_an_unknowns(records, prepared):
+    user = await records.ensure_user(f"{unique('gone')}@example.org")
+    before = a_result(user_id=user.id)
+    await records.commit([before])
+    connection = await asyncpg.connect(prepared.main_db.dsn)
+    await connection.execute("DELETE FROM users WHERE id = $1", user.id)
+    await connection.close()
+    after = a_result(user_id=user.id)
+    assert await records.commit([after]) == {after.key}
+    for result in (before, after):
+        (row,) = await records.faces_of(result.event.uuid, MODEL)
+        assert row.match.user_id is None
+
+
+async def test_a_user_vanishing_during_the_commit_does_not_fail_it(records, prepared):
+    user = await records.ensure_user(f"{unique('going')}@example.org")
+    connection = await asyncpg.connect(prepared.main_db.dsn)
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute("DELETE FROM users WHERE id = $1", user.id)
+    result = a_result(user_id=user.id)
+    commit = asyncio.create_task(records.commit([result]))
+    while not await connection.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND datname = current_database()"
+    ):
+        await asyncio.sleep(0.01)
+    await transaction.commit()
+    assert await commit == {result.key}
+    assert (await records.faces_of(result.event.uuid, MODEL))[0].match.user_id is None
+    await connection.close()
+
+
+async def test_users_are_found_again_whatever_the_case(records):
+    name = unique("Ada")
+    made = await records.ensure_user(f" {name}@Example.org ", "Ada")
+    assert made.email == f"{name}@Example.org"
+    assert await records.ensure_user(f"{name.upper()}@example.ORG") == made
+    renamed = await records.ensure_user(made.email, "Ada Lovelace")
+    assert renamed.id == made.id
+    assert renamed.full_name == "Ada Lovelace"
+    assert renamed.updated_at > made.updated_at
+    nobody = uuid4()
+    assert await records.users([made.id, nobody]) == {made.id: renamed}
+    assert await records.users_exist([made.id, nobody]) == {made.id}
+    assert await records.user(nobody) is None
+
+
+async def test_recent_faces_come_newest_first_and_filtered(records):
+    camera = unique("door")
+    user = await records.ensure_user(f"{unique('u')}@example.org")
+    results = [
+        a_result(an_event(camera, seconds=n), user_id=user.id if n % 2 else None) for n in range(6)
+    ]
+    await records.commit(results[::-1])
+    listed = await records.recent_faces(10, camera=camera)
+    assert listed == [result.faces[0] for result in results[::-1]]
+    assert await records.recent_faces(2, camera=camera) == listed[:2]
+    assert await records.recent_faces(9, user=user.id) == [listed[0], listed[2], listed[4]]
+    since = NOON + timedelta(seconds=4)
+    assert await records.recent_faces(9, camera=camera, since=since) == listed[:2]
+
+
+@pytest.mark.parametrize("bad", ["nul \0 byte", "lone \ud800 surrogate"])
+async def test_text_that_postgres_cannot_hold_is_rejected(records, bad):
+    with pytest.raises(StoreRejected):
+        await records.commit([a_result(an_event(bad))])
+
+
+async def test_a_face_of_wrong_shape_is_rejected_and_nothing_of_it_is_written(records):
+    good, bad = a_result(), a_result()
+    face = bad.faces[0]
+    broken = type(face)(match=face.match, index=0, landmarks=(1.0, 2.0))
+    bad = type(bad)(**{f: getattr(bad, f) for f in bad.__struct_fields__} | {"faces": (broken,)})
+    with pytest.raises(StoreRejected):
+        await records.commit([good, bad])
+    assert await records.settled([good.key, bad.key]) == {}
+
+
+async def test_an_absent_server_is_unavailable_and_the_password_is_not_told(nowhere):
+    with pytest.raises(StoreUnavailable) as caught:
+        await Records(nowhere.main_db).connect()
+    assert nowhere.main_db.password.get_secret_value() not in str(caught.value)
+    assert "main database" in str(caught.value)
+
+
+async def test_a_wrong_password_is_unavailable(prepared):
+    wrong = prepared.main_db.model_copy(update={"password": type(prepared.main_db.password)("x")})
+    with pytest.raises(StoreUnavailable):
+        await Records(wrong).connect()
+
+
+async def test_a_cut_connection_is_unavailable_once_and_then_made_anew(prepared):
+    async with Records(prepared.main_db.model_copy(update={"pool_max": 1})) as records:
+        await records.ping()
+        admin = await asyncpg.connect(prepared.main_db.dsn)
+        async with records._connection("find the process") as connection:
+            pid = connection.get_server_pid()
+            await admin.execute("SELECT pg_terminate_backend($1)", pid)
+            with pytest.raises(StoreUnavailable):
+                async with records._connection("again"):
+                    await connection.execute("SELECT pg_sleep(5)")
+        await admin.close()
+        result = a_result()
+        assert await records.commit([result]) == {result.key}
+
+
+_ATTEMPTS = st.lists(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=8), min_size=1, max_size=6
+)
+
+
+@given(batches=_ATTEMPTS)
+async def test_any_order_and_repetition_leaves_the_first_results(records, batches):
+    events = [an_event() for _ in range(6)]
+    expected = {}
+    for batch in batches:
+        results = [a_result(events[which], faces=faces) for which, faces in batch]
+        fresh = set()
+        for result in results:
+            if result.key not in expected:
+                expected[result.key] = result
+                fresh.add(result.key)
+        assert await records.commit(results) == fresh
+    keys = [(event.uuid, MODEL) for event in events]
+    assert {k: row.face_count for k, row in (await records.settled(keys)).items()} == {
+        key: len(result.faces) for key, result in expected.items()
+    }
+    for key, result in expected.items():
+        assert tuple(await records.faces_of(*key)) == result.faces
