@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.cli.errors import CommandFailed
+from infra.cli.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from infra.demo.material import Material
@@ -45,6 +46,7 @@ def demo(
     from infra.demo.errors import DemoError
     from infra.demo.run import DemoOptions, run_demo
 
+    quiet_libraries()
     try:
         with tempfile.TemporaryDirectory(prefix="fecapass-demo-") as photos_dir:
             material = _material(Path(photos_dir), photos, video or [], frames)

@@ -20,6 +20,10 @@ from infra.demo.workers import CommandProcess
 WHEN = datetime(2026, 11, 23, 6, 30, tzinfo=UTC)
 
 
+def jpeg(grey: int) -> bytes:
+    return cv2.imencode(".jpg", np.full((60, 80, 3), 40 * grey, np.uint8))[1].tobytes()
+
+
 def seen(number: int, name: str | None = None, camera: str = "door") -> Sighting:
     return Sighting(
         event=UUID(int=number),
@@ -111,15 +115,22 @@ def test_frames_with_known_people_are_preferred():
 
 
 def test_the_sheet_counts_and_shows_what_was_seen():
-    data = cv2.imencode(".jpg", np.full((60, 80, 3), 120, np.uint8))[1].tobytes()
     everything = [seen(1, "Ada"), seen(2, "Ada"), seen(3)]
-    sheet = build_sheet(everything, {UUID(int=n): data for n in (1, 2, 3, 4)}, ["door"])
+    sheet = build_sheet(everything, {UUID(int=n): jpeg(n) for n in (1, 2, 3, 4)}, ["door"])
     assert "1 person recognised, 1 unknown face, 1 camera, 4 frames" in sheet.subtitle
     assert [person.name for person in sheet.people] == ["Ada", None]
     assert sheet.people[0].portrait is not None
     assert "best similarity 0.52" in sheet.people[0].lines
     assert len(sheet.frames) == 2
     draw(sheet)
+
+
+def test_a_still_that_was_sent_several_times_is_shown_once():
+    sheet = build_sheet(
+        [seen(1, "Ada"), seen(2, "Ada")], {UUID(int=n): jpeg(0) for n in (1, 2)}, ["door"]
+    )
+    assert len(sheet.frames) == 1
+    assert sheet.people[0].lines[0] == "2 faces on door"
 
 
 def test_nothing_seen_is_a_sheet_too():
