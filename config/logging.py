@@ -1,5 +1,84 @@
+"""Logs to standard error, as text for people or as JSON lines for collectors.
+
+Context goes into ``extra`` and comes out as fields of its own:
+``logger.warning("store is down", extra={"store": "s3", "attempt": 3})``. Secrets belong in
+neither the message nor the fields; a `pydantic.SecretStr` that slips in shows as asterisks.
+"""
+
+import json
 import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from config.settings import DetectSettings
+
+#: Libraries that narrate their every step; from them only what needs attention is let through.
+TALKATIVE = ("aiobotocore", "aiokafka", "botocore", "faust", "mode")
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def configure_logging(settings):
-    logging.basicConfig(level=settings.log_level)
+def configure_logging(settings: DetectSettings) -> None:
+    """Send the logs of the whole process to standard error; replaces what was set up before.
+
+    Args:
+        settings: ``log_level`` and ``log_format`` are read.
+    """
+    level = logging.getLevelNamesMapping()[settings.log_level]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+class TextFormatter(logging.Formatter):
+    """``time level logger: message key=value``, the fields of ``extra`` last."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and a traceback below it when there is one."""
+        parts = [
+            _time(record),
+            f"{record.levelname:<7}",
+            f"{record.name}:",
+            record.getMessage(),
+            *(f"{name}={value}" for name, value in _fields(record).items()),
+        ]
+        return "\n".join([" ".join(parts), *self._below(record)])
+
+    def _below(self, record: logging.LogRecord) -> list[str]:
+        below = []
+        if record.exc_info:
+            below.append(self.formatException(record.exc_info))
+        if record.stack_info:
+            below.append(self.formatStack(record.stack_info))
+        return below
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: ``time level logger message``, then the fields of ``extra``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A line without line breaks in it, whatever the message holds."""
+        entry: dict[str, Any] = {
+            "time": _time(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            entry["stack"] = self.formatStack(record.stack_info)
+        # A field never takes the place of what every line has.
+        return json.dumps(_fields(record) | entry, default=str, ensure_ascii=False)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+
+
+def _time(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

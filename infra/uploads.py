@@ -57,7 +57,7 @@ class Client:
             StoreUnavailable: the main database is away.
         """
         paths = list(photos)
-        contents = [path.read_bytes() for path in paths]
+        contents = [await asyncio.to_thread(path.read_bytes) for path in paths]
         answers = await self._ask([(enrol_event(user.id, data), data) for data in contents])
         return [
             PhotoAnswer(path, user, answer) for path, answer in zip(paths, answers, strict=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.cli.errors import CommandFailed
+from infra.cli.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -33,6 +34,7 @@ def search(
     from infra.cli.output import show_listing
     from infra.tables import Column, person, score
 
+    quiet_libraries()
     result, users = asyncio.run(_search(get_settings(), photo))
     answer = result.answer
     if answer is None:

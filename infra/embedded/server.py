@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from infra.embedded.account import Account
+from infra.embedded.child import Child
 from infra.embedded.errors import StackError
 from infra.embedded.files import tail
 from infra.embedded.processes import Record, children, signal_all, wait_gone
@@ -58,7 +59,7 @@ class Server(ABC):
         self.directory = directory
         self.log = log
         self.port = port
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
 
     @abstractmethod
     def prepare(self) -> None:
@@ -89,14 +90,14 @@ class Server(ABC):
     @property
     def running(self) -> bool:
         """Whether the process is there."""
-        return self._process is not None and self._process.poll() is None
+        return self._child is not None and self._child.running
 
     @property
     def record(self) -> Record | None:
         """The running process as it is written down, None when there is none."""
-        if self._process is None or self._process.poll() is not None:
+        if self._child is None or not self._child.running:
             return None
-        return Record(self.name, self._process.pid, self.marker)
+        return Record(self.name, self._child.pid, self.marker)
 
     def start(self) -> None:
         """Prepare and start the process; `wait_ready` tells when it answers.
@@ -112,7 +113,7 @@ class Server(ABC):
             if self.log.exists():
                 self.log.replace(self.log.with_suffix(".log.1"))
             with self.log.open("wb") as log:
-                self._process = self._spawn(command, log.fileno())
+                self._child = self._spawn(command, log.fileno())
         except OSError as error:
             raise StackError(f"cannot start {self.title}: {error}") from error
 
@@ -131,7 +132,7 @@ class Server(ABC):
             else:
                 return
             if not self.running:
-                code = self._process.returncode if self._process else None
+                code = self._child.code if self._child else None
                 raise self._failure(f"ended at start with exit code {code}")
             if time.monotonic() > deadline:
                 raise self._failure(f"did not answer in {self.start_seconds:.0f} s: {lack}")
@@ -139,25 +140,20 @@ class Server(ABC):
 
     def stop(self) -> None:
         """Stop it gracefully; kill it when it takes too long. Harmless when it is not running."""
-        if self._process is None:
-            return
-        helpers = children(self._process.pid) if self.running else []
-        if self.running:
-            self._process.send_signal(self.stop_signal)
-        try:
-            self._process.wait(self.stop_seconds)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._end_helpers(helpers)
+        self._end(self.stop_signal, self.stop_seconds)
 
     def kill(self) -> None:
         """End it by SIGKILL, as a crash would, and wait until all its processes are gone."""
-        if self._process is None:
+        self._end(signal.SIGKILL, self.stop_seconds)
+
+    def _end(self, number: signal.Signals, seconds: float) -> None:
+        if self._child is None:
             return
-        helpers = children(self._process.pid)
-        self._process.kill()
-        self._process.wait()
+        helpers = children(self._child.pid) if self._child.running else []
+        self._child.send(number)
+        if not self._child.wait(seconds):
+            self._child.send(signal.SIGKILL)
+            self._child.wait(seconds)
         self._end_helpers(helpers)
 
     def _end_helpers(self, helpers: list[int]) -> None:
@@ -166,9 +162,9 @@ class Server(ABC):
         signal_all(left, signal.SIGKILL)
         wait_gone(left, self.stop_seconds)
 
-    def _spawn(self, command: Command, log: int) -> subprocess.Popen[bytes]:
+    def _spawn(self, command: Command, log: int) -> Child:
         account = command.account
-        return subprocess.Popen(  # noqa: S603 - programs of installed packages, no shell
+        process = subprocess.Popen(  # noqa: S603 - programs of installed packages, no shell
             command.arguments,
             executable=command.executable,
             cwd=self.directory,
@@ -189,6 +185,7 @@ class Server(ABC):
             group=account.gid if account else None,
             extra_groups=[] if account else None,
         )
+        return Child(process)
 
     def _failure(self, what: str) -> StackError:
         last = tail(self.log)

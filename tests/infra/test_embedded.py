@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from infra.embedded import programs
+from infra.embedded.child import Child
 from infra.embedded.errors import StackError
 from infra.embedded.placement import OUTSIDE
 from infra.embedded.processes import children, is_alive, wait_gone
@@ -292,6 +293,18 @@ def test_a_server_that_ends_at_start_is_reported_with_its_log(data_dir, monkeypa
     monkeypatch.undo()
     with stack:  # the lock was given back
         assert stack.leftovers == []
+
+
+def test_a_child_can_be_stopped_after_an_interrupt_in_the_wrong_moment():
+    # What a KeyboardInterrupt inside Popen.poll() leaves behind: the lock, taken for good.
+    with subprocess.Popen(["/bin/sleep", "60"]) as process:
+        process._waitpid_lock.acquire()
+        child = Child(process)
+        assert not child.wait(0)
+        child.send(signal.SIGTERM)
+        assert child.wait(10)
+        assert child.code == -signal.SIGTERM
+        process._waitpid_lock.release()
 
 
 def test_another_platform_is_refused(data_dir, monkeypatch):

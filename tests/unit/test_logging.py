@@ -1,0 +1,79 @@
+"""What the logs look like, and what stays out of them."""
+
+import json
+import logging
+
+import pytest
+from pydantic import SecretStr
+
+from config.logging import TALKATIVE, configure_logging
+from config.settings import DetectSettings
+
+
+@pytest.fixture(autouse=True)
+def as_it_was():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in TALKATIVE}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
+
+
+def configure(**values):
+    configure_logging(DetectSettings(_env_file=None, **values))
+
+
+def fail(message, **extra):
+    try:
+        float("first\nsecond")
+    except ValueError:
+        logging.getLogger("agents.detect").exception(message, extra=extra)
+
+
+def test_json_is_one_object_a_line_with_the_context_as_fields(capsys):
+    configure(log_format="json")
+    fail("no\nluck", camera="door-1", attempt=3, level="mine")
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    entry = json.loads(line)
+    assert entry["message"] == "no\nluck"
+    assert (entry["logger"], entry["level"]) == ("agents.detect", "ERROR")
+    assert (entry["camera"], entry["attempt"]) == ("door-1", 3)
+    assert "ValueError: could not convert" in entry["exception"]
+    assert entry["time"].endswith("Z")
+
+
+def test_text_has_the_context_on_the_line_and_the_traceback_below(capsys):
+    configure(log_format="text")
+    fail("no luck", camera="door-1")
+    line, *below = capsys.readouterr().err.splitlines()
+    assert line.endswith("ERROR   agents.detect: no luck camera=door-1")
+    assert any("ValueError: could not convert" in text for text in below)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_secret_that_slips_in_is_masked(capsys, form):
+    configure(log_format=form)
+    logging.getLogger("x").warning("%s", SecretStr("hunter2"), extra={"key": SecretStr("hunter2")})
+    err = capsys.readouterr().err
+    assert "***" in err
+    assert "hunter2" not in err
+
+
+def test_the_level_is_respected_and_libraries_are_kept_quiet(capsys):
+    configure(log_level="DEBUG")
+    logging.getLogger("agents").debug("ours")
+    for name in TALKATIVE:
+        logging.getLogger(f"{name}.inner").info("theirs")
+        logging.getLogger(f"{name}.inner").warning("attention")
+    err = capsys.readouterr().err
+    assert "ours" in err
+    assert "theirs" not in err
+    assert err.count("attention") == len(TALKATIVE)
+    configure(log_level="ERROR")
+    logging.getLogger("mode").warning("not that urgent")
+    assert capsys.readouterr().err == ""
