@@ -7,8 +7,8 @@ can fetch what he missed from the listing; nobody else waits for him.
 import asyncio
 import contextlib
 import logging
-from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
@@ -16,7 +16,7 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from config import metrics
@@ -117,7 +117,7 @@ class LiveMatches:
         self._places = api.stream_clients
         self._buffer = api.stream_buffer
         self._listeners: set[Listener] = set()
-        self._kept: deque[FaceMatch] = deque(maxlen=KEPT)
+        self._kept: OrderedDict[UUID, FaceMatch] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -166,11 +166,12 @@ class LiveMatches:
 
     def forget_user(self, user_id: UUID) -> None:
         """Keep no match of a person who was erased."""
-        self._kept = deque((one for one in self._kept if one.user_id != user_id), maxlen=KEPT)
+        for face_id in [one.face_id for one in self._kept.values() if one.user_id == user_id]:
+            del self._kept[face_id]
 
     def _catch_up(self, listener: Listener, last: UUID) -> None:
         missed: list[FaceMatch] = []
-        for match in reversed(self._kept):
+        for match in reversed(self._kept.values()):
             if match.face_id == last:
                 break
             missed.append(match)
@@ -208,6 +209,7 @@ class LiveMatches:
             for listener in self._listeners:
                 listener.miss()  # whatever came while there was no consumer
             checked = monotonic()
+            beyond: dict[TopicPartition, int] = {}
             while True:
                 batches = await consumer.getmany(timeout_ms=int(_POLL_SECONDS * 1000))
                 matches = [
@@ -218,14 +220,18 @@ class LiveMatches:
                 ]
                 self._fan_out(matches)
                 if monotonic() - checked > _CHECK_SECONDS:
-                    await _rewind_shortened(consumer)
+                    beyond = await _rewind_shortened(consumer, beyond)
                     checked = monotonic()
         finally:
             await consumer.stop()
 
     def _fan_out(self, matches: list[FaceMatch]) -> None:
-        self._kept.extend(matches)
         for match in matches:
+            if match.face_id in self._kept:
+                continue  # told again, as after a worker's crash
+            self._kept[match.face_id] = match
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
             for listener in self._listeners:
                 listener.offer(match)
 
@@ -240,15 +246,30 @@ def _read(value: bytes | None) -> FaceMatch | None:
     return match if match.crop_key is not None else None
 
 
-async def _rewind_shortened(consumer: AIOKafkaConsumer) -> None:
+async def _rewind_shortened(
+    consumer: AIOKafkaConsumer, beyond: Mapping[TopicPartition, int]
+) -> dict[TopicPartition, int]:
     """Read partitions that begin anew from their beginning, as after a loss of the broker's log.
 
-    Not every broker tells a consumer that its position lies past the end.
+    Not every broker tells a consumer that its position lies past the end. An end may be told late,
+    so it has to stay behind the same position from one look to the next.
+
+    Args:
+        consumer: assigned.
+        beyond: what this returned at the last look.
+
+    Returns:
+        The position of each partition whose end seems to lie before it.
     """
     assigned = consumer.assignment()
-    if not assigned:
-        return
-    for partition, end in (await consumer.end_offsets(assigned)).items():
-        if await consumer.position(partition) > end:
-            logger.warning("%s of %s begins anew", partition.partition, partition.topic)
+    now_beyond: dict[TopicPartition, int] = {}
+    for partition, end in (await consumer.end_offsets(assigned) if assigned else {}).items():
+        position = await consumer.position(partition)
+        if position <= end:
+            continue
+        if beyond.get(partition) == position:
+            logger.warning("%s/%d begins anew", partition.topic, partition.partition)
             await consumer.seek_to_beginning(partition)
+        else:
+            now_beyond[partition] = position
+    return now_beyond

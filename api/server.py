@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from types import FrameType
 
 import uvicorn
 
@@ -31,6 +32,7 @@ class Server(uvicorn.Server):
                 host=settings.api.host,
                 port=settings.api.port,
                 log_config=None,
+                log_level=logging.WARNING,
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE,
@@ -38,6 +40,15 @@ class Server(uvicorn.Server):
                 lifespan="on",
             )
         )
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's
+        """End in order at the first signal, at once at the second.
+
+        Uvicorn's own would raise the signal again in the end, which makes an ordinary stop look
+        like a crash.
+        """
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what is in work. Open streams would never end by themselves."""
