@@ -20,7 +20,7 @@ from api.security import Searcher
 from api.services import ServicesDep
 from streams.uploads import search_event
 
-router = APIRouter(prefix="/faces", tags=["search"])
+router = APIRouter(prefix="/api/v1/faces", tags=["search"])
 
 
 @router.post(

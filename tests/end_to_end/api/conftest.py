@@ -117,7 +117,7 @@ def search(http):
 async def until(condition, seconds: float = 60.0):
     """The first true answer of an asynchronous condition."""
     async with asyncio.timeout(seconds):
-        while not (found := await condition()):
+        while not (found := await condition()):  # noqa: ASYNC110 - a server has no event to wait for
             await asyncio.sleep(0.1)
     return found
 
