@@ -6,7 +6,10 @@ Run alone: ``python -m benchmarks.models --help``.
 import argparse
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
 
 import cv2
 import numpy as np
@@ -20,33 +23,93 @@ from ml.analyser import Analyser, build_analyser
 from ml.images import ImageLimits, decode
 from ml.registry import SFACE, YUNET, prepare_builtin
 
-BARE = "bare models"
+#: All threads share every run; a loop handles one frame after the other.
+ONE_LOOP = "bare models, one loop"
+#: Every run has one thread; as many loops run side by side.
+LOOPS = "bare models, a loop per thread"
 DECODE = "decode + models"
 ANALYSE = "decode + analyser"
 OPENCV = "OpenCV"
+
+LEAST_FRAMES = 4
 
 #: Works on the frame of this number (modulo the set's size).
 Work = Callable[[int], object]
 
 
-def measure(work: Work, frames: int, seconds: float) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class BareModels:
+    """The same models, set up in two ways.
+
+    Attributes:
+        settings: which models, and how many threads in all.
+        shared: every run is shared by all threads.
+        lanes: every run has one thread; as many loops run side by side.
+    """
+
+    settings: ModelSettings
+    shared: Analyser
+    lanes: Analyser
+
+    @classmethod
+    def load(cls, threads: int) -> "BareModels":
+        """The default models on the CPU, with this many threads (0: one per core).
+
+        OpenCV's own threads are set too.
+        """
+        threads = threads or len(os.sched_getaffinity(0))
+        cv2.setNumThreads(threads)
+        settings = ModelSettings(threads=threads)
+        return cls(settings, build_analyser(settings, threads), build_analyser(settings))
+
+    @property
+    def limits(self) -> ImageLimits:
+        """How large an image may be."""
+        return ImageLimits(self.settings.max_image_bytes, self.settings.max_image_pixels)
+
+
+def measure(work: Work, seconds: float, loops: int = 1) -> dict[str, float]:
     """Call ``work`` with 0, 1, 2, ... and tell its rate.
 
     Args:
         work: handles one frame.
-        frames: how many different frames there are; each is handled at least once.
-        seconds: how long to go on.
+        seconds: how long to go on; each loop handles at least `LEAST_FRAMES`.
+        loops: how many threads do so side by side.
 
     Returns:
         ``frames_per_second``, and ``cpu_ms_per_frame`` over all threads of this process.
     """
     work(0)  # the first call allocates
-    done, began, cpu = 0, time.perf_counter(), time.process_time()
-    while done < frames or time.perf_counter() - began < seconds:
-        work(done)
-        done += 1
+    numbers = count()
+    began, cpu = time.perf_counter(), time.process_time()
+
+    def loop(_lane: int) -> int:
+        done = 0
+        while done < LEAST_FRAMES or time.perf_counter() - began < seconds:
+            work(next(numbers))
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(loops) as threads:
+        done = sum(threads.map(loop, range(loops)))
     elapsed, used = time.perf_counter() - began, time.process_time() - cpu
     return {"frames_per_second": done / elapsed, "cpu_ms_per_frame": 1000 * used / done}
+
+
+def mean(*measured: Mapping[str, float]) -> dict[str, float]:
+    """The mean of each value over several measurements."""
+    return {name: sum(one[name] for one in measured) / len(measured) for name in measured[0]}
+
+
+def measure_bare(
+    models: BareModels, frames: FrameSet, seconds: float
+) -> dict[str, dict[str, float]]:
+    """Both ways of using the same threads, by subject; each takes half of the time."""
+    one, many = bare(models.shared, frames), bare(models.lanes, frames)
+    return {
+        ONE_LOOP: measure(one, seconds / 2),
+        LOOPS: measure(many, seconds / 2, models.lanes.lanes),
+    }
 
 
 def bare(analyser: Analyser, frames: FrameSet) -> Work:
@@ -107,21 +170,15 @@ def opencv(frames: FrameSet, settings: ModelSettings) -> Work:
     return work
 
 
-def run(
-    frames: FrameSet, analyser: Analyser, settings: ModelSettings, seconds: float
-) -> list[Result]:
+def run(models: BareModels, frames: FrameSet, seconds: float) -> list[Result]:
     """Measure every variant on the frames of one case."""
-    limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
-    subjects = {
-        BARE: bare(analyser, frames),
-        DECODE: decoding(analyser, frames, limits),
-        ANALYSE: analysing(analyser, frames, limits),
-        OPENCV: opencv(frames, settings),
+    lanes = models.lanes.lanes
+    measured = measure_bare(models, frames, 2 * seconds) | {
+        DECODE: measure(decoding(models.lanes, frames, models.limits), seconds, lanes),
+        ANALYSE: measure(analysing(models.lanes, frames, models.limits), seconds, lanes),
+        OPENCV: measure(opencv(frames, models.settings), seconds),
     }
-    return [
-        result(subject, frames.case, measure(work, len(frames.images), seconds))
-        for subject, work in subjects.items()
-    ]
+    return [result(subject, frames.case, values) for subject, values in measured.items()]
 
 
 def result(subject: str, case: Case, values: dict[str, float]) -> Result:
@@ -132,13 +189,6 @@ def result(subject: str, case: Case, values: dict[str, float]) -> Result:
 def case_key(case: Case) -> dict[str, str | int]:
     """A case as results name it."""
     return {"size": case.size, "faces": case.faces}
-
-
-def model_settings(threads: int) -> ModelSettings:
-    """The default models on the CPU, with this many threads; OpenCV's are set too."""
-    threads = threads or len(os.sched_getaffinity(0))
-    cv2.setNumThreads(threads)
-    return ModelSettings(threads=threads)
 
 
 def _models(analyser: Analyser, image: Picture) -> object:
@@ -152,16 +202,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.models", description=__doc__)
     add_common(parser)
     arguments = parser.parse_args()
-    settings = model_settings(arguments.threads)
-    analyser = build_analyser(settings)
+    models = BareModels.load(arguments.threads)
     results: list[Result] = []
     faces = load_faces(arguments.portraits)
     for case in cases_of(arguments):
-        results += run(compose(case, faces), analyser, settings, arguments.seconds)
+        results += run(models, compose(case, faces), arguments.seconds)
     ratios = [
-        one for subject in (DECODE, ANALYSE, OPENCV) for one in compare(results, subject, BARE)
+        one
+        for subject in (ONE_LOOP, DECODE, ANALYSE, OPENCV)
+        for one in compare(results, subject, LOOPS)
     ]
-    finish(make_report(results, ratios, {"threads": settings.threads}), arguments)
+    finish(make_report(results, ratios, {"threads": models.settings.threads}), arguments)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer
 
 from agents import findings
 from agents.galleries import Galleries
-from agents.recognition import Probe, recognise
+from agents.recognition import Judge, Probe
 from agents.stores import Stores, open_stores
 from config.settings import Settings, load_settings
 from ml.analyser import AnalysedFace, Analyser, build_analyser
@@ -32,7 +32,8 @@ from streams.topics import Topics
 async def consume(settings: Settings) -> None:
     """Work until cancelled."""
     topics = Topics(settings.kafka.topic_prefix)
-    analyser = build_analyser(settings.models)
+    # One frame at a time leaves all threads to each run of a model.
+    analyser = build_analyser(settings.models, settings.models.threads)
     consumer = create_consumer(
         settings.kafka,
         topics.frames,
@@ -110,10 +111,10 @@ class _Handler:
             faces=tuple(_detected(face) for face in faces),
         )
         recents = (await self._stores.recents.recall([event.key])).get(event.key, [])
-        gallery = await self._galleries.get(embedder.id, embedder.dimension)
+        gallery, revision = await self._galleries.get(embedder.id, embedder.dimension)
         probes = [Probe(np.asarray(face.embedding, "<f4"), recents) for face in faces]
-        policy = match_policy(embedder.id, models)
-        finding = findings.seen(found, await recognise(probes, gallery, policy, self._searches))
+        judge = Judge(gallery, revision, match_policy(embedder.id, models))
+        finding = findings.seen(found, await judge.recognise(probes, self._searches))
         for key, crop in finding.crops:
             await self._stores.crops.put(key, crop)
         await self._stores.vectors.add_sightings(embedder.id, finding.sightings)

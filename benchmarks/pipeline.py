@@ -2,8 +2,9 @@
 
 In one run, for every case: the bare models, the whole pipeline, the bare models again (their mean
 counts, so that a machine that grows slower meanwhile favours neither), and OpenCV's own classes;
-then, with the pipeline's workers stopped, a naive consumer of one frame at a time. The servers run
-on the same cores.
+then, with the pipeline's workers stopped, a naive consumer of one frame at a time. All have the
+same number of threads for their models; the bare models use them in two ways (`ONE_LOOP`, `LOOPS`
+in `benchmarks.models`). The servers run on the same cores.
 
 The pipeline is given all frames of a case at once and drains this backlog; its rate is that of
 the ledger's commits, without start-up (`benchmarks.backlog.steady_rate`).
@@ -20,11 +21,9 @@ from benchmarks import models
 from benchmarks.arguments import add_common, cases_of, finish
 from benchmarks.backlog import deliver, drain
 from benchmarks.frames import FrameSet, compose, load_faces
-from benchmarks.models import BARE, OPENCV
+from benchmarks.models import LOOPS, ONE_LOOP, OPENCV, BareModels
 from benchmarks.report import Ratio, Report, Result, compare, make_report
 from benchmarks.system import Consumer, System, running_naive, running_pipeline, running_servers
-from config.settings import ModelSettings
-from ml.analyser import Analyser, build_analyser
 
 PIPELINE = "pipeline"
 NAIVE = "naive consumer"
@@ -40,20 +39,14 @@ class Bench:
     """What all measurements of a run share.
 
     Attributes:
-        analyser: the bare models.
-        settings: their settings.
+        models: the bare models.
         seconds: about how long each measurement takes.
         cameras: how many send in turns.
     """
 
-    analyser: Analyser
-    settings: ModelSettings
+    models: BareModels
     seconds: float
     cameras: int
-
-    async def loop(self, work: models.Work, frames: FrameSet) -> dict[str, float]:
-        """Measure a tight loop for half of the time."""
-        return await asyncio.to_thread(models.measure, work, len(frames.images), self.seconds / 2)
 
     async def warm_up(self, consumer: Consumer, frames: FrameSet) -> None:
         """Until frames come through, a consumer is still joining its group."""
@@ -72,17 +65,16 @@ class Bench:
 
 
 async def run_case(bench: Bench, consumer: Consumer, frames: FrameSet) -> list[Result]:
-    """The pipeline, with the bare models and OpenCV before and after it."""
-    bare = models.bare(bench.analyser, frames)
-    before = await bench.loop(bare, frames)
-    pipeline = await bench.drain(consumer, PIPELINE, frames, before["frames_per_second"])
-    after = await bench.loop(bare, frames)
-    mean = {name: (before[name] + after[name]) / 2 for name in before}
-    opencv = await bench.loop(models.opencv(frames, bench.settings), frames)
+    """The pipeline, with the bare models before and after it, and OpenCV."""
+    case, half = frames.case, bench.seconds / 2
+    before = await asyncio.to_thread(models.measure_bare, bench.models, frames, half)
+    pipeline = await bench.drain(consumer, PIPELINE, frames, before[LOOPS]["frames_per_second"])
+    after = await asyncio.to_thread(models.measure_bare, bench.models, frames, half)
+    opencv = models.opencv(frames, bench.models.settings)
     return [
-        models.result(BARE, frames.case, mean),
+        *(models.result(name, case, models.mean(before[name], after[name])) for name in before),
         pipeline,
-        models.result(OPENCV, frames.case, opencv),
+        models.result(OPENCV, case, await asyncio.to_thread(models.measure, opencv, half)),
     ]
 
 
@@ -93,7 +85,7 @@ async def run_naive(
     rates = {
         tuple(one.case.items()): one.values["frames_per_second"]
         for one in results
-        if one.subject == BARE
+        if one.subject == LOOPS
     }
     async with running_naive(system) as consumer:
         await bench.warm_up(consumer, sets[0])
@@ -107,18 +99,19 @@ async def run_naive(
 
 def ratios(results: Sequence[Result]) -> list[Ratio]:
     """The pipeline beside each of the others."""
-    return [one for other in (BARE, OPENCV, NAIVE) for one in compare(results, PIPELINE, other)]
+    others = (ONE_LOOP, LOOPS, OPENCV, NAIVE)
+    return [one for other in others for one in compare(results, PIPELINE, other)]
 
 
 async def run(arguments: argparse.Namespace) -> Report:
     """Start everything, measure every case, stop everything."""
-    settings = models.model_settings(arguments.threads)
-    bench = Bench(build_analyser(settings), settings, arguments.seconds, max(1, arguments.cameras))
+    bare = BareModels.load(arguments.threads)
+    bench = Bench(bare, arguments.seconds, max(1, arguments.cameras))
     faces = load_faces(arguments.portraits)
     sets = [compose(case, faces) for case in cases_of(arguments)]
     results: list[Result] = []
     async with running_servers(
-        settings.threads, faces[:2], bench.analyser, arguments.gallery
+        bare.settings.threads, faces[:2], bare.lanes, arguments.gallery
     ) as system:
         async with running_pipeline(system) as consumer:
             await bench.warm_up(consumer, sets[0])
@@ -126,7 +119,11 @@ async def run(arguments: argparse.Namespace) -> Report:
                 results += await run_case(bench, consumer, frames)
         if not arguments.no_naive:
             results += await run_naive(bench, system, sets, results)
-    told = {"threads": settings.threads, "cameras": bench.cameras, "gallery": arguments.gallery}
+    told = {
+        "threads": bare.settings.threads,
+        "cameras": bench.cameras,
+        "gallery": arguments.gallery,
+    }
     return make_report(results, ratios(results), told)
 
 
