@@ -15,6 +15,7 @@ from agents.galleries import Galleries
 from agents.identify import Identify, Policies
 from agents.stores import Stores
 from ml.decision import MatchPolicy
+from sinks.answers import answer_key
 from streams.answers import decode_answer
 from streams.codec import match_from_json, pack
 from streams.delivery import Delivery, Partition
@@ -257,8 +258,10 @@ async def test_the_answer_survives_the_loss_of_redis(agent, known, records, rece
     )
     await agent([delivery(found)])
     answer = decode_answer(await recents.wait_for_answer(event.key, 10))
-    await recents._client.delete(f"answer:{event.key}")
+    assert await recents._client.delete(answer_key(event.key)) == 1
     kept = await records.event(event.uuid, model)
     assert decode_answer(kept.answer) == answer
     assert answer.faces[0].user_id == people[2]
     assert isinstance(answer.faces[0].face_id, UUID)
+    await agent([delivery(found)])
+    assert decode_answer(await recents.wait_for_answer(event.key, 10)) == answer
