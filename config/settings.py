@@ -178,6 +178,8 @@ class RedisSettings(Group):
     """Password; unset when the server asks for none."""
     timeout: PositiveSeconds = 2.0
     """Seconds to wait for a connection or an answer."""
+    max_connections: Count = 32
+    """Most connections of one process."""
     recent_seconds: PositiveSeconds = 60.0
     """How long a face at a camera counts as just seen."""
     recent_faces_kept: Count = 32

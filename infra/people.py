@@ -33,6 +33,11 @@ class Person:
     name: str | None
     photos: Sequence[Path]
 
+    @property
+    def label(self) -> str:
+        """What to call the person."""
+        return self.name or self.email
+
 
 def people_in(directory: Path) -> list[Person]:
     """The people in a folder of photos.

@@ -32,6 +32,13 @@ def moment(value: object) -> str:
     return plain(value)
 
 
+def clock(value: object) -> str:
+    """The time of day of a moment, local, where the day goes without saying."""
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%H:%M:%S")
+    return plain(value)
+
+
 def score(value: object) -> str:
     """A similarity or quality with two decimals."""
     return f"{value:.2f}" if isinstance(value, float | int) else plain(value)
@@ -71,12 +78,12 @@ class Column:
 SEEN_COLUMNS = (
     Column("name", "who", person, style="bold"),
     Column("camera_id", "camera"),
-    Column("first_seen", "first seen", moment),
-    Column("last_seen", "last seen", moment),
+    Column("first_seen", "first seen", clock),
+    Column("last_seen", "last seen", clock),
     Column("faces", "faces", justify="right"),
-    Column("best_similarity", "best similarity", score, justify="right"),
+    Column("best_similarity", "best", score, justify="right"),
 )
-"""Who was seen where, when, how often and how surely."""
+"""Who was seen where, at what time, how often, and the best similarity."""
 
 
 def table(rows: Sequence[Row], columns: Sequence[Column], *, title: str | None = None) -> Table:

@@ -64,7 +64,7 @@ class Client:
             StoreUnavailable: Redis is away.
         """
         paths = list(photos)
-        contents = [path.read_bytes() for path in paths]
+        contents = [await asyncio.to_thread(path.read_bytes) for path in paths]
         answers = await self._ask([(enrol_event(user.id, data), data) for data in contents])
         return [
             PhotoAnswer(path, user, answer) for path, answer in zip(paths, answers, strict=True)
@@ -78,7 +78,7 @@ class Client:
             PublishError: the broker did not take it.
             StoreUnavailable: Redis is away.
         """
-        (answer,) = await self._ask([(search_event(), photo.read_bytes())])
+        (answer,) = await self._ask([(search_event(), await asyncio.to_thread(photo.read_bytes))])
         return PhotoAnswer(photo, None, answer)
 
     async def _ask(self, uploads: Sequence[tuple[ImageEvent, bytes]]) -> list[UploadAnswer | None]:

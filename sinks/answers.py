@@ -1,21 +1,21 @@
 """Answers to uploads, on their way from an identify worker to whoever waits for them.
 
 The answer is a key with a lifetime; a message on one channel says that it is there. Any number of
-callers wait over a single connection, without polling. No wake-up is lost: a caller looks for the
-key after the subscription is known to stand, and after every reconnection all keys that are
-waited for are looked up again.
+callers wait over two connections, one that listens and one that reads, without polling. No wake-up
+is lost: a caller's key is looked up after the subscription is known to stand, and after every
+reconnection all keys that are waited for are looked up again.
 """
 
 import asyncio
-import contextlib
 import logging
+from collections.abc import Iterable
 from typing import Any, Final
 
 from redis.exceptions import RedisError
 
 from config.settings import RedisSettings
 from sinks.errors import StoreUnavailable
-from sinks.redis import PREFIX, create_client, typed_failures
+from sinks.redis import PREFIX, create_client, encode_name, typed_failures
 
 logger = logging.getLogger(__name__)
 
@@ -23,17 +23,19 @@ CHANNEL: Final = f"{PREFIX}answers"
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
+_CANCEL_PATIENCE = 0.1
 
 
-def answer_key(upload_id: str) -> str:
+def answer_key(upload_id: str) -> bytes:
     """Key under which the answer lies."""
-    return f"{PREFIX}answer:{upload_id}"
+    return encode_name(f"{PREFIX}answer:{upload_id}")
 
 
 class AnswerWaiter:
     """Waits for answers. Start it with `start`, end it with `close`.
 
-    One connection listens, another (of the client's pool) reads.
+    Callers that give up, because their time is over or their own caller is gone, disturb neither
+    connection: they wait for nothing but a future.
     """
 
     def __init__(self, settings: RedisSettings) -> None:
@@ -44,20 +46,26 @@ class AnswerWaiter:
         self._listener: Any = create_client(settings, patient=True)
         self._waiting: dict[str, list[asyncio.Future[bytes]]] = {}
         self._subscribed = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._to_look_up: set[str] = set()
+        self._something_to_look_up = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to listen; harmless when it does already."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._listen(), name="answers")
+        if not self._tasks:
+            self._tasks = [
+                asyncio.create_task(self._listen(), name="hear of answers"),
+                asyncio.create_task(self._read(), name="read answers"),
+            ]
 
     async def close(self) -> None:
         """Stop listening; whoever still waits is told that the store is away."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        running, self._tasks = self._tasks, []
+        # redis-py can swallow a cancellation while it reads: ask until it is heard.
+        while running := [task for task in running if not task.done()]:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running, timeout=_CANCEL_PATIENCE)
         for futures in self._waiting.values():
             for future in futures:
                 if not future.done():
@@ -87,8 +95,7 @@ class AnswerWaiter:
         try:
             async with asyncio.timeout(timeout):
                 await self._subscribed.wait()
-                with contextlib.suppress(RedisError, OSError):  # the listener looks again
-                    await self._look_up([upload_id])
+                self._look_up([upload_id])
                 return await future
         except TimeoutError:
             with typed_failures(self._store, "wait for an answer"):
@@ -112,32 +119,51 @@ class AnswerWaiter:
                     await subscription.subscribe(CHANNEL)
                     async for message in subscription.listen():
                         pause = _FIRST_PAUSE
-                        await self._heard(message)
+                        self._heard(message)
             except (RedisError, OSError) as error:
                 logger.warning("no answers from %s: %s; trying again", self._store, error)
             self._subscribed.clear()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _heard(self, message: dict[str, Any]) -> None:
+    def _heard(self, message: dict[str, Any]) -> None:
         if message["type"] == "subscribe":
-            await self._look_up(list(self._waiting))
+            self._look_up(self._waiting)
             self._subscribed.set()
         elif message["type"] == "message":
-            await self._look_up([message["data"].decode(errors="surrogateescape")])
+            self._look_up([message["data"].decode(errors="replace")])
 
-    async def _look_up(self, upload_ids: list[str]) -> None:
-        """Read the answers to those of these uploads that somebody waits for."""
-        wanted = [upload_id for upload_id in upload_ids if upload_id in self._waiting]
-        if not wanted:
-            return
-        answers = await self._reader.mget([answer_key(upload_id) for upload_id in wanted])
-        for upload_id, answer in zip(wanted, answers, strict=True):
-            if answer is None:
+    def _look_up(self, upload_ids: Iterable[str]) -> None:
+        """Have the answers to those of these uploads read that somebody waits for."""
+        self._to_look_up.update(self._waiting.keys() & upload_ids)
+        if self._to_look_up:
+            self._something_to_look_up.set()
+
+    async def _read(self) -> None:
+        """Read whatever is to be looked up, all of it at a time."""
+        pause = _FIRST_PAUSE
+        while True:
+            await self._something_to_look_up.wait()
+            self._something_to_look_up.clear()
+            wanted = sorted(self._to_look_up)
+            self._to_look_up.clear()
+            try:
+                answers = await self._reader.mget([answer_key(one) for one in wanted])
+            except (RedisError, OSError) as error:
+                logger.warning("cannot read answers from %s: %s; trying again", self._store, error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                self._look_up(wanted)
                 continue
-            for future in self._waiting.get(upload_id, ()):
-                if not future.done():
-                    future.set_result(answer)
+            pause = _FIRST_PAUSE
+            for upload_id, answer in zip(wanted, answers, strict=True):
+                if answer is not None:
+                    self._deliver(upload_id, answer)
+
+    def _deliver(self, upload_id: str, answer: bytes) -> None:
+        for future in self._waiting.get(upload_id, ()):
+            if not future.done():
+                future.set_result(answer)
 
     def _away(self, detail: str) -> StoreUnavailable:
         return StoreUnavailable(self._store, "wait for an answer", detail)

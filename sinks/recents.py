@@ -4,22 +4,25 @@ Everything here may be lost at any time. Every failure is `StoreUnavailable`; ca
 after a miss.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from config.settings import RedisSettings
 from sinks.answers import CHANNEL, AnswerWaiter, answer_key
-from sinks.redis import PREFIX, create_client, typed_failures
+from sinks.redis import PREFIX, create_client, encode_name, typed_failures
 from sinks.rows import RecentFace
 from streams.events import FaceMatch, utc_now
 
 #: A listing that nobody has added to for so long goes.
 _LISTING_SECONDS = 7 * 24 * 3600
+
+Entry = TypeVar("Entry")
 
 _ALL_MATCHES: Final = f"{PREFIX}matches"
 
@@ -29,12 +32,31 @@ _encode_match = msgspec.json.Encoder().encode
 _decode_match = msgspec.json.Decoder(FaceMatch).decode
 
 
-def _faces_key(camera: str) -> str:
-    return f"{PREFIX}recent:{camera}"
+def _faces_key(camera: str) -> bytes:
+    return encode_name(f"{PREFIX}recent:{camera}")
 
 
-def _matches_key(camera: str | None) -> str:
-    return _ALL_MATCHES if camera is None else f"{_ALL_MATCHES}:{camera}"
+def _matches_key(camera: str | None) -> bytes:
+    return encode_name(_ALL_MATCHES if camera is None else f"{_ALL_MATCHES}:{camera}")
+
+
+def _readable(decode: Callable[[bytes], Entry], values: Iterable[bytes]) -> Iterator[Entry]:
+    """Decode; what another version of Fecapass wrote in another form is passed over."""
+    for value in values:
+        with suppress(msgspec.MsgspecError):
+            yield decode(value)
+
+
+def _people_of_face(value: bytes) -> set[UUID | None]:
+    return {
+        user_id
+        for face in _readable(_decode_face, [value])
+        for user_id in (face.user_id, face.runner_up_user_id)
+    }
+
+
+def _people_of_match(value: bytes) -> set[UUID | None]:
+    return {match.user_id for match in _readable(_decode_match, [value])}
 
 
 class Recents:
@@ -95,7 +117,7 @@ class Recents:
                 answers = await pipeline.execute()
         oldest = utc_now() - timedelta(seconds=self._settings.recent_seconds)
         return {
-            camera: [face for face in map(_decode_face, values) if face.seen_at >= oldest]
+            camera: [face for face in _readable(_decode_face, values) if face.seen_at >= oldest]
             for camera, values in zip(asked, answers, strict=True)
         }
 
@@ -150,7 +172,7 @@ class Recents:
             return []
         with typed_failures(self.store, "list recent matches"):
             values = await self._client.zrevrange(_matches_key(camera), 0, limit - 1)
-        return [_decode_match(value) for value in values]
+        return list(_readable(_decode_match, values))
 
     async def forget_user(self, user_id: UUID) -> int:
         """Take a person out of everything kept here, also as the runner-up of another's face.
@@ -162,12 +184,11 @@ class Recents:
         with typed_failures(self.store, "forget a person"):
             async for key in self._client.scan_iter(match=_faces_key("*"), count=1000):
                 for value in await self._client.lrange(key, 0, -1):
-                    face = _decode_face(value)
-                    if user_id in {face.user_id, face.runner_up_user_id}:
+                    if user_id in _people_of_face(value):
                         gone += await self._client.lrem(key, 0, value)
             async for key in self._client.scan_iter(match=f"{_ALL_MATCHES}*", count=1000):
                 for value in await self._client.zrange(key, 0, -1):
-                    if _decode_match(value).user_id == user_id:
+                    if user_id in _people_of_match(value):
                         gone += await self._client.zrem(key, value)
         return gone
 
@@ -177,7 +198,7 @@ class Recents:
         with typed_failures(self.store, "answer an upload"):
             async with self._client.pipeline(transaction=False) as pipeline:
                 pipeline.set(answer_key(upload_id), payload, px=max(1, lifetime))
-                pipeline.publish(CHANNEL, upload_id)
+                pipeline.publish(CHANNEL, encode_name(upload_id))
                 await pipeline.execute()
 
     async def wait_for_answer(self, upload_id: str, timeout: float) -> bytes | None:  # noqa: ASYNC109 - see AnswerWaiter.wait

@@ -16,6 +16,11 @@ from sinks.errors import StoreUnavailable
 PREFIX = "fecapass:"
 
 
+def encode_name(name: str) -> bytes:
+    """A key's name as bytes, whatever characters a camera's or upload's id has in it."""
+    return name.encode(errors="surrogatepass")
+
+
 def create_client(settings: RedisSettings, *, patient: bool = False) -> redis.asyncio.Redis:
     """A client with a pool of its own.
 
@@ -23,7 +28,10 @@ def create_client(settings: RedisSettings, *, patient: bool = False) -> redis.as
         settings: where the server is.
         patient: reading may take any time, as listening does.
     """
-    return redis.asyncio.Redis(
+    # Beyond so many calls at once the others wait their turn, as long as a call may take.
+    pool = redis.asyncio.BlockingConnectionPool(
+        max_connections=settings.max_connections,
+        timeout=settings.timeout,
         host=settings.host,
         port=settings.port,
         db=settings.db,
@@ -34,8 +42,8 @@ def create_client(settings: RedisSettings, *, patient: bool = False) -> redis.as
         # One more try, for a connection that the server has closed meanwhile.
         retry=Retry(NoBackoff(), 1),
         retry_on_error=[RedisConnectionError],
-        health_check_interval=0,
     )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 @contextmanager
@@ -43,6 +51,6 @@ def typed_failures(store: str, operation: str) -> Iterator[None]:
     """Turn whatever the client raises into `StoreUnavailable`: to callers it is a cache miss."""
     try:
         yield
-    except (RedisError, OSError, TimeoutError) as error:
+    except (RedisError, OSError, UnicodeError) as error:
         detail = f"{type(error).__name__}: {error}"
         raise StoreUnavailable(store, operation, detail) from error

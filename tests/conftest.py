@@ -4,15 +4,21 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
 import pytest
+import pytest_asyncio
 
 from config.settings import Settings
 from infra.embedded.stack import EmbeddedStack, settings_from
+from infra.init_db import initialise
+from sinks.crops import Crops
+from sinks.recents import Recents
+from sinks.records import Records
+from sinks.vectors import Vectors
 
 hypothesis.settings.register_profile("fecapass", max_examples=100, deadline=None)
 hypothesis.settings.load_profile("fecapass")
@@ -73,3 +79,34 @@ def environment(stack: EmbeddedStack) -> dict[str, str]:
 def settings(environment: dict[str, str]) -> Settings:
     """The settings that lead to the session's servers."""
     return settings_from(environment)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def prepared(settings: Settings) -> Settings:
+    """Settings that lead to servers on which ``init-db`` has run."""
+    await initialise(settings, [], lambda _line: None)
+    return settings
+
+
+@pytest_asyncio.fixture(scope="session")
+async def records(prepared: Settings) -> AsyncIterator[Records]:
+    async with Records(prepared.main_db) as sink:
+        yield sink
+
+
+@pytest_asyncio.fixture(scope="session")
+async def vectors(prepared: Settings) -> AsyncIterator[Vectors]:
+    async with Vectors(prepared.vector_db) as sink:
+        yield sink
+
+
+@pytest_asyncio.fixture(scope="session")
+async def crops(prepared: Settings) -> AsyncIterator[Crops]:
+    async with Crops(prepared.s3) as sink:
+        yield sink
+
+
+@pytest_asyncio.fixture(scope="session")
+async def recents(prepared: Settings) -> AsyncIterator[Recents]:
+    async with Recents(prepared.redis) as sink:
+        yield sink

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.cli.errors import CommandFailed
+from infra.cli.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from infra.demo.material import Material
@@ -44,24 +45,27 @@ def demo(
     from infra.demo.enrol import enrol
     from infra.demo.errors import DemoError
     from infra.demo.run import DemoOptions, run_demo
+    from infra.people import NoPeopleError
 
+    quiet_libraries()
     try:
         with tempfile.TemporaryDirectory(prefix="fecapass-demo-") as photos_dir:
             material = _material(Path(photos_dir), photos, video or [], frames)
             options = DemoOptions(data_dir, material, keep_running)
             asyncio.run(run_demo(options, enrol, Console()))
-    except DemoError as error:
+    except (DemoError, NoPeopleError) as error:
         raise CommandFailed(str(error)) from error
 
 
 def _material(photos_dir: Path, photos: Path | None, videos: list[Path], frames: int) -> "Material":
     """The user's people and videos; samples for what is not given."""
-    from infra.demo.material import Material, own_cameras, own_people, sample_material
+    from infra.demo.material import Material, own_cameras, sample_material
+    from infra.people import people_in
 
     if photos and videos:
-        return Material(own_people(photos), own_cameras(videos, frames))
+        return Material(people_in(photos), own_cameras(videos, frames))
     samples = sample_material(photos_dir)
     return Material(
-        people=own_people(photos) if photos else samples.people,
+        people=people_in(photos) if photos else samples.people,
         cameras=own_cameras(videos, frames) if videos else samples.cameras,
     )

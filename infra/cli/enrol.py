@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.cli.errors import CommandFailed
+from infra.cli.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -45,6 +46,7 @@ def enrol(
     from config.settings import get_settings
     from infra.people import NoPeopleError, Person, people_in
 
+    quiet_libraries()
     if (user is None) == (from_dir is None) or (user is not None and not photos):
         raise typer.BadParameter("give --user with photos, or --from-dir", param_hint="--user")
     if from_dir is not None and (photos or name):

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from infra.cli.errors import CommandFailed
+from infra.cli.quiet import quiet_libraries
 
 
 def publish(
@@ -71,6 +72,7 @@ def publish(
         width=width,
         quality=quality,
     )
+    quiet_libraries()
     try:
         report = asyncio.run(
             run_publish(load_settings(DetectSettings), options, Console(stderr=True))

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infra.cli.quiet import quiet_libraries
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -28,6 +30,7 @@ def recent(
     from infra.cli.output import show_listing
     from infra.tables import Column, moment, person, score
 
+    quiet_libraries()
     rows = asyncio.run(_rows(get_settings(), camera, limit))
     columns = (
         Column("captured_at", "seen", moment),

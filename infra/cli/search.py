@@ -2,13 +2,15 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from uuid import UUID
 
 import typer
 
 from infra.cli.errors import CommandFailed
+from infra.cli.quiet import quiet_libraries
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from config.settings import Settings
     from infra.tables import Row
     from infra.uploads import PhotoAnswer
@@ -16,9 +18,7 @@ if TYPE_CHECKING:
 
 
 def search(
-    photo: Annotated[
-        Path, typer.Argument(help="JPEG, PNG or WebP.", exists=True, dir_okay=False)
-    ],
+    photo: Annotated[Path, typer.Argument(help="JPEG, PNG or WebP.", exists=True, dir_okay=False)],
     *,
     limit: Annotated[int, typer.Option(min=1, max=10, help="Candidates to show a face.")] = 3,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -34,6 +34,7 @@ def search(
     from infra.cli.output import show_listing
     from infra.tables import Column, person, score
 
+    quiet_libraries()
     result, users = asyncio.run(_search(get_settings(), photo))
     answer = result.answer
     if answer is None:
@@ -52,9 +53,7 @@ def search(
     show_listing(rows, columns, as_json=json, empty="no face was found")
 
 
-async def _search(
-    settings: "Settings", photo: Path
-) -> "tuple[PhotoAnswer, dict[UUID, UserRow]]":
+async def _search(settings: "Settings", photo: Path) -> "tuple[PhotoAnswer, dict[UUID, UserRow]]":
     from infra.cli.failures import expected_failures
     from infra.uploads import open_client
 

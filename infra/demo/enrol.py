@@ -2,14 +2,14 @@
 
 from config.settings import Settings
 from infra.demo.errors import DemoError
-from infra.demo.material import DemoPerson
+from infra.people import Person
 from infra.uploads import PhotoAnswer, open_client
 
 #: How long an answer may take, in seconds: the first one waits for consumers to join.
 ANSWER_SECONDS = 60.0
 
 
-async def enrol(settings: Settings, person: DemoPerson) -> str:
+async def enrol(settings: Settings, person: Person) -> str:
     """Enrol one person; returns what came of the photos, in words.
 
     Raises:
@@ -24,7 +24,7 @@ async def enrol(settings: Settings, person: DemoPerson) -> str:
     return outcome(person, answers)
 
 
-def outcome(person: DemoPerson, answers: list[PhotoAnswer]) -> str:
+def outcome(person: Person, answers: list[PhotoAnswer]) -> str:
     """Say what became of a person's photos.
 
     Raises:
@@ -34,7 +34,7 @@ def outcome(person: DemoPerson, answers: list[PhotoAnswer]) -> str:
     for photo in answers:
         if photo.answer is None:
             raise DemoError(
-                f"no answer to {photo.photo.name} of {person.name} within {ANSWER_SECONDS:g} s"
+                f"no answer to {photo.photo.name} of {person.label} within {ANSWER_SECONDS:g} s"
             )
         if photo.answer.status == "enrolled":
             accepted += 1
@@ -42,5 +42,5 @@ def outcome(person: DemoPerson, answers: list[PhotoAnswer]) -> str:
             reason = photo.answer.message or photo.answer.code or "no reason given"
             refusals.append(f"{photo.photo.name} was refused: {reason}")
     if not accepted:
-        raise DemoError(f"{person.name} could not be enrolled: {'; '.join(refusals)}")
+        raise DemoError(f"{person.label} could not be enrolled: {'; '.join(refusals)}")
     return "; ".join([f"{accepted} of {len(answers)} photos", *refusals])

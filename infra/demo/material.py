@@ -1,37 +1,17 @@
 """What the demonstration works on: people with photos, and cameras with pictures."""
 
-import hashlib
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.demo.errors import DemoError
 from infra.media import ASTRONAUT, BIG_BUCK_BUNNY, BIKES, CARPHONE, MediaError
+from infra.people import Person, person_named
 from infra.publishing.encoding import JpegEncoder
 from infra.publishing.sources import SourceError, VideoSource
 
 #: Frames of the carphone video that serve as photos of the man: all within its first second.
 CARPHONE_PHOTO_FRAMES = (0, 12, 24)
-
-_PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
-_NUMBER_AT_END = re.compile(r"[\s_.-]*\d+$")
-
-
-@dataclass(frozen=True, slots=True)
-class DemoPerson:
-    """Someone to enrol.
-
-    Attributes:
-        name: full name.
-        email: what identifies the user.
-        photos: picture files, at least one.
-    """
-
-    name: str
-    email: str
-    photos: Sequence[Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +37,7 @@ class DemoCamera:
 class Material:
     """Everything that a demonstration works on."""
 
-    people: Sequence[DemoPerson]
+    people: Sequence[Person]
     cameras: Sequence[DemoCamera]
 
 
@@ -79,8 +59,8 @@ def sample_material(photos_dir: Path) -> Material:
         raise DemoError(f"the sample media cannot be used: {error}") from error
     return Material(
         people=(
-            DemoPerson("Eileen Collins", "eileen.collins@example.com", (lobby,)),
-            DemoPerson("Carphone man", "carphone.man@example.com", man),
+            person_named("Eileen Collins", (lobby,)),
+            person_named("Carphone man", man),
         ),
         cameras=(
             DemoCamera("car", car, limit=90),
@@ -89,27 +69,6 @@ def sample_material(photos_dir: Path) -> Material:
             DemoCamera("lobby", lobby, limit=10, rate=3, loop=True),
         ),
     )
-
-
-def own_people(photos: Path) -> list[DemoPerson]:
-    """The people in a folder of photos.
-
-    Args:
-        photos: a folder with one folder a person, or with files named after the person
-            (``Ada Lovelace 1.jpg``, ``Ada Lovelace 2.jpg``).
-
-    Raises:
-        DemoError: there are no photos.
-    """
-    if not photos.is_dir():
-        raise DemoError(f"there is no folder {photos}")
-    by_name: dict[str, list[Path]] = {}
-    for path in sorted(photos.rglob("*")):
-        if path.is_file() and path.suffix.lower() in _PHOTO_SUFFIXES:
-            by_name.setdefault(_name_of(path, photos), []).append(path)
-    if not by_name:
-        raise DemoError(f"no JPEG, PNG or WebP photo in {photos}")
-    return [DemoPerson(name, email_of(name), files) for name, files in by_name.items()]
 
 
 def own_cameras(videos: Sequence[Path], limit: int) -> list[DemoCamera]:
@@ -135,16 +94,6 @@ def own_cameras(videos: Sequence[Path], limit: int) -> list[DemoCamera]:
     return cameras
 
 
-def email_of(name: str) -> str:
-    """A stand-in address for a person who is known by name only; one name has one address."""
-    letters = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
-    local = ".".join(re.findall("[a-z0-9]+", letters)) or "person"
-    if not name.isascii():
-        # Names that lose letters on the way to ASCII must not share an address.
-        local += "." + hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{local}@example.com"
-
-
 def write_photos(video: Path, frames: Sequence[int], folder: Path) -> list[Path]:
     """Write the frames with the given numbers as JPEG photos.
 
@@ -166,11 +115,3 @@ def write_photos(video: Path, frames: Sequence[int], folder: Path) -> list[Path]
     if len(photos) != len(frames):
         raise DemoError(f"{video} has fewer frames than expected")
     return photos
-
-
-def _name_of(path: Path, root: Path) -> str:
-    """The person's folder, or else the file's name without a number at its end."""
-    inner = path.relative_to(root)
-    if len(inner.parts) > 1:
-        return inner.parts[0]
-    return _NUMBER_AT_END.sub("", path.stem) or path.stem

@@ -14,12 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from config.settings import ENV_FILE_VARIABLE, Settings
 from infra.demo.errors import DemoError
-from infra.demo.material import DemoCamera, DemoPerson, Material
+from infra.demo.material import DemoCamera, Material
 from infra.demo.report import show_addresses, show_seen, write_sheet
 from infra.demo.sightings import Sighting, processed, sightings
 from infra.demo.workers import CommandProcess, Worker
 from infra.embedded.errors import StackError
 from infra.embedded.stack import EmbeddedStack, settings_from
+from infra.people import Person
 from infra.publishing.play import Player
 from infra.publishing.publisher import FramePublisher, PublishError
 from infra.publishing.sources import SourceError, open_source
@@ -29,7 +30,7 @@ from streams.events import ImageEvent
 from streams.failures import Reject, Retry
 
 #: Enrols one person; returns one line that says what came of it, raises `DemoError`.
-Enrol = Callable[[Settings, DemoPerson], Awaitable[str]]
+Enrol = Callable[[Settings, Person], Awaitable[str]]
 
 INIT_SECONDS = 120.0
 #: Longest time without a single further frame being processed, in seconds.
@@ -182,7 +183,7 @@ async def init_stores(environment: Mapping[str, str], logs: Path) -> None:
 
 
 async def enrol_people(
-    settings: Settings, people: Sequence[DemoPerson], enrol: Enrol, console: Console
+    settings: Settings, people: Sequence[Person], enrol: Enrol, console: Console
 ) -> None:
     """Enrol everyone, and say so.
 
@@ -190,9 +191,9 @@ async def enrol_people(
         DemoError: a person was refused, or no answer came.
     """
     for person in people:
-        with console.status(f"Enrolling {person.name}"):
+        with console.status(f"Enrolling {person.label}"):
             outcome = await enrol(settings, person)
-        console.print(f"Enrolled {person.name}: {outcome}", markup=False, highlight=False)
+        console.print(f"Enrolled {person.label}: {outcome}", markup=False, highlight=False)
 
 
 async def play_and_follow(

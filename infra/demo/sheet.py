@@ -50,7 +50,7 @@ def build_sheet(
         frames=[
             frame
             for camera in cameras
-            for event in choose_events([one for one in seen if one.camera == camera])
+            for event in choose_events(_distinct(camera, seen, images))
             if (frame := _frame(event, seen, images)) is not None
         ],
     )
@@ -68,6 +68,19 @@ def choose_events(seen: Sequence[Sighting], limit: int = FRAMES_PER_CAMERA) -> l
         return events
     places = np.linspace(0, len(events) - 1, limit).round().astype(int)
     return [events[place] for place in places]
+
+
+def _distinct(
+    camera: str, seen: Sequence[Sighting], images: Mapping[UUID, bytes]
+) -> list[Sighting]:
+    """What one camera saw, a still that was sent several times being taken once."""
+    first: dict[bytes, UUID] = {}
+    return [
+        sighting
+        for sighting in seen
+        if sighting.camera == camera
+        and first.setdefault(images.get(sighting.event, b""), sighting.event) == sighting.event
+    ]
 
 
 def _card(name: str | None, seen: Sequence[Sighting], images: Mapping[UUID, bytes]) -> SheetPerson:

@@ -90,6 +90,9 @@ class FramePublisher:
             raise PublishError(
                 f"no Kafka broker answers at {self._kafka.bootstrap_servers} ({_line(error)})"
             ) from error
+        except asyncio.CancelledError:
+            await producer.stop()
+            raise
         self._producer = producer
         return self
 

@@ -1,47 +1,8 @@
-"""Servers that are set up, and each sink connected to its own."""
-
-from collections.abc import AsyncIterator
+"""Fixtures of the sinks' contract tests."""
 
 import pytest
-import pytest_asyncio
 
 from config.settings import Settings
-from infra.init_db import initialise
-from sinks.crops import Crops
-from sinks.recents import Recents
-from sinks.records import Records
-from sinks.vectors import Vectors
-
-
-@pytest_asyncio.fixture(scope="session")
-async def prepared(settings: Settings) -> Settings:
-    """Settings that lead to servers on which ``init-db`` has run."""
-    await initialise(settings, [], lambda _line: None)
-    return settings
-
-
-@pytest_asyncio.fixture(scope="session")
-async def records(prepared: Settings) -> AsyncIterator[Records]:
-    async with Records(prepared.main_db) as sink:
-        yield sink
-
-
-@pytest_asyncio.fixture(scope="session")
-async def vectors(prepared: Settings) -> AsyncIterator[Vectors]:
-    async with Vectors(prepared.vector_db) as sink:
-        yield sink
-
-
-@pytest_asyncio.fixture(scope="session")
-async def crops(prepared: Settings) -> AsyncIterator[Crops]:
-    async with Crops(prepared.s3) as sink:
-        yield sink
-
-
-@pytest_asyncio.fixture(scope="session")
-async def recents(prepared: Settings) -> AsyncIterator[Recents]:
-    async with Recents(prepared.redis) as sink:
-        yield sink
 
 
 @pytest.fixture

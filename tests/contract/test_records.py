@@ -123,7 +123,7 @@ async def test_a_user_vanishing_during_the_commit_does_not_fail_it(records, prep
     await connection.execute("DELETE FROM users WHERE id = $1", user.id)
     result = a_result(user_id=user.id)
     commit = asyncio.create_task(records.commit([result]))
-    while not await connection.fetchval(
+    while not await connection.fetchval(  # noqa: ASYNC110 - the condition is the server's
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         " AND datname = current_database()"
     ):

@@ -35,7 +35,7 @@ def test_a_table_shows_names_as_they_are_and_unknowns_as_such():
     text = shown([ROW, {"camera_id": "street", "faces": 3}])
     assert "José [bold]李[/bold]" in text
     assert "0.88" in text
-    assert WHEN.astimezone().strftime("%Y-%m-%d %H:%M:%S") in text
+    assert WHEN.astimezone().strftime("%H:%M:%S") in text
     assert "unknown" in text
 
 

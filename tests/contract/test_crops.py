@@ -1,0 +1,141 @@
+import asyncio
+import http.client
+import json
+from urllib.parse import urlsplit
+
+import pytest
+
+from sinks.crops import Crops
+from sinks.errors import StoreRejected, StoreUnavailable
+from tests.contract.builders import unique
+
+
+async def test_what_is_put_is_got(crops):
+    key = f"crops/{unique('a')}.jpg"
+    assert not await crops.exists(key)
+    await crops.put(key, b"first")
+    await crops.put(key, b"second")
+    assert await crops.exists(key)
+    assert await crops.get(key) == b"second"
+
+
+async def test_many_are_put_and_deleted(crops):
+    folder = unique("many")
+    items = {f"crops/{folder}/{n}.jpg": b"%d" % n for n in range(200)}
+    await crops.put_many(items.items())
+    got = await asyncio.gather(*(crops.get(key) for key in items))
+    assert got == list(items.values())
+    gone, kept = list(items)[:150], list(items)[150:]
+    await crops.delete_many([*gone, f"crops/{folder}/never-there.jpg"])
+    assert [await crops.exists(key) for key in (*gone[:3], *kept[:3])] == [False] * 3 + [True] * 3
+    await crops.put_many([])
+    await crops.delete_many([])
+
+
+async def test_a_missing_object_is_rejected(crops):
+    with pytest.raises(StoreRejected) as caught:
+        await crops.get(unique("nothing"))
+    assert caught.value.reason == "not_found"
+
+
+@pytest.mark.parametrize("key", ["frames/a b+c%2F~é=.jpg", "frames/=2E.=2F..=2Fetc.jpg"])
+async def test_a_source_is_fetched_by_its_address(crops, key):
+    dataref = await crops.store_source(key, b"x" * 1000)
+    assert dataref == f"s3://{crops.bucket}/{key}"
+    assert await crops.fetch(dataref, max_bytes=1000) == b"x" * 1000
+    with pytest.raises(StoreRejected) as caught:
+        await crops.fetch(dataref, max_bytes=999)
+    assert caught.value.reason == "too_large"
+
+
+async def test_refusing_a_large_object_leaves_the_connection_pool_whole(prepared):
+    settings = prepared.s3.model_copy(update={"max_connections": 2})
+    async with Crops(settings) as crops:
+        dataref = await crops.store_source(f"frames/{unique('big')}", b"x" * 5_000_000)
+        for _ in range(6):
+            with pytest.raises(StoreRejected):
+                await crops.fetch(dataref, max_bytes=10)
+        async with asyncio.timeout(5):
+            assert len(await crops.fetch(dataref, max_bytes=5_000_000)) == 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("dataref", "reason"),
+    [
+        ("s3://somebody-elses/frames/a.jpg", "forbidden_bucket"),
+        ("s3://{bucket}/frames/nothing.jpg", "not_found"),
+        ("s3://{bucket}/", "bad_dataref"),
+        ("s3://{bucket}", "bad_dataref"),
+        ("s3:///key", "bad_dataref"),
+        ("s3://UPPER/key", "bad_dataref"),
+        ("s3://{bucket}@evil/key", "bad_dataref"),
+        ("http://169.254.169.254/latest", "bad_dataref"),
+        ("file:///etc/passwd", "bad_dataref"),
+        ("s3://{bucket}/" + "k" * 1025, "bad_dataref"),
+        ("", "bad_dataref"),
+    ],
+)
+async def test_a_bad_address_is_rejected(crops, dataref, reason):
+    with pytest.raises(StoreRejected) as caught:
+        await crops.fetch(dataref.replace("{bucket}", crops.bucket), max_bytes=10)
+    assert caught.value.reason == reason
+
+
+async def test_other_buckets_are_read_when_the_settings_name_them(prepared, crops):
+    bucket = unique("publisher")
+    async with Crops(prepared.s3.model_copy(update={"bucket": bucket})) as other:
+        assert await other.ensure_bucket()
+        assert not await other.ensure_bucket()
+        dataref = await other.store_source("frames/a.jpg", b"theirs")
+    with pytest.raises(StoreRejected):
+        await crops.fetch(dataref, max_bytes=10)
+    settings = prepared.s3.model_copy(update={"claim_check_buckets": (bucket,)})
+    async with Crops(settings) as ours:
+        assert await ours.fetch(dataref, max_bytes=10) == b"theirs"
+
+
+async def test_a_presigned_address_needs_no_credentials(crops):
+    key = f"crops/{unique('signed')}.jpg"
+    await crops.put(key, b"jpeg")
+    address = urlsplit(await crops.url(key, expires=60))
+
+    def read():
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=5)
+        connection.request("GET", f"{address.path}?{address.query}")
+        answer = connection.getresponse()
+        return answer.status, answer.getheader("content-type"), answer.read()
+
+    assert await asyncio.to_thread(read) == (200, "image/jpeg", b"jpeg")
+
+
+async def test_a_missing_bucket_is_unavailable(prepared):
+    async with Crops(prepared.s3.model_copy(update={"bucket": unique("missing")})) as crops:
+        with pytest.raises(StoreUnavailable):
+            await crops.ping()
+
+
+async def test_wrong_credentials_are_unavailable_and_not_told(prepared):
+    secret = type(prepared.s3.secret_access_key)("planted-secret")
+    async with Crops(prepared.s3.model_copy(update={"secret_access_key": secret})) as crops:
+        with pytest.raises(StoreUnavailable) as caught:
+            await crops.put("crops/a.jpg", b"")
+    assert "planted-secret" not in str(caught.value)
+
+
+async def test_an_absent_server_is_unavailable(nowhere):
+    async with Crops(nowhere.s3) as crops:
+        for call in (
+            crops.ping(),
+            crops.put("a", b""),
+            crops.get("a"),
+            crops.put_many([("a", b"")]),
+        ):
+            with pytest.raises(StoreUnavailable):
+                await call
+    with pytest.raises(StoreUnavailable):
+        await crops.get("after closing")
+
+
+async def test_ping(crops):
+    await crops.ping()
+    assert json.dumps(crops.store)  # a plain text

@@ -1,0 +1,213 @@
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sinks.answers import AnswerWaiter
+from sinks.errors import StoreUnavailable
+from sinks.recents import Recents
+from tests.contract.builders import a_match, a_recent, an_event, unique
+
+
+async def test_a_camera_recalls_what_it_saw_latest_first(recents):
+    camera, other = unique("camera"), unique("camera")
+    faces = [a_recent(uuid4()), a_recent(), a_recent(uuid4(), runner_up=uuid4())]
+    await recents.remember({camera: faces[:2], other: []})
+    await recents.remember({camera: faces[2:]})
+    assert await recents.recall([camera, other, camera]) == {camera: faces[::-1], other: []}
+    assert await recents.recall([]) == {}
+    await recents.remember({})
+
+
+async def test_cameras_keep_a_bounded_number(recents, prepared):
+    camera, kept = unique("camera"), prepared.redis.recent_faces_kept
+    faces = [a_recent() for _ in range(kept + 10)]
+    for start in range(0, len(faces), 6):
+        await recents.remember({camera: faces[start : start + 6]})
+    assert (await recents.recall([camera]))[camera] == faces[: -kept - 1 : -1]
+
+
+async def test_what_another_version_wrote_is_passed_over(recents):
+    camera, face = unique("camera"), a_recent(uuid4())
+    match = a_match(an_event(camera), user_id=face.user_id)
+    await recents.remember({camera: [face]})
+    await recents.remember_matches([match])
+    await recents._client.lpush(f"fecapass:recent:{camera}", b"\xc1", b"[]")
+    await recents._client.zadd(f"fecapass:matches:{camera}", {b"{}": 1e12})
+    assert (await recents.recall([camera]))[camera] == [face]
+    assert await recents.recent(5, camera) == [match]
+    assert await recents.forget_user(face.user_id) == 3
+
+
+async def test_what_is_too_long_ago_is_forgotten(recents, prepared):
+    camera, fresh = unique("camera"), a_recent(age=1)
+    old = a_recent(age=prepared.redis.recent_seconds + 1)
+    await recents.remember({camera: [fresh, old]})
+    assert (await recents.recall([camera]))[camera] == [fresh]
+
+
+async def test_a_silent_cameras_list_expires(prepared):
+    settings = prepared.redis.model_copy(update={"recent_seconds": 0.2})
+    camera = unique("camera")
+    async with Recents(settings) as recents:
+        await recents.remember({camera: [a_recent()]})
+        async with asyncio.timeout(5):
+            while await recents._client.exists(f"fecapass:recent:{camera}"):  # noqa: ASYNC110 - the condition is the server's
+                await asyncio.sleep(0.02)
+
+
+async def test_matches_are_listed_newest_first_and_once(recents):
+    camera = unique("camera")
+    matches = [a_match(an_event(camera, seconds=n)) for n in range(5)]
+    await recents.remember_matches(matches[2:])
+    await recents.remember_matches(matches)
+    assert await recents.recent(10, camera) == matches[::-1]
+    assert await recents.recent(2, camera) == matches[:2:-1]
+    assert await recents.recent(0, camera) == []
+    assert await recents.recent(10, unique("camera")) == []
+    await recents.remember_matches([])
+
+
+async def test_all_cameras_are_listed_together(recents):
+    far = 100 * 365 * 24 * 3600  # later than whatever other tests have added
+    pair = [a_match(an_event(unique("camera"), seconds=far + n)) for n in range(2)]
+    await recents.remember_matches(pair)
+    assert await recents.recent(2) == pair[::-1]
+
+
+async def test_listings_keep_a_bounded_number(prepared):
+    settings = prepared.redis.model_copy(update={"recent_matches_kept": 10})
+    camera = unique("camera")
+    matches = [a_match(an_event(camera, seconds=n)) for n in range(30)]
+    async with Recents(settings) as recents:
+        await recents.remember_matches(matches)
+        assert await recents.recent(100, camera) == matches[:-11:-1]
+
+
+async def test_a_forgotten_person_is_nowhere(recents):
+    camera, user, other = unique("camera"), uuid4(), uuid4()
+    kept = a_recent(other)
+    await recents.remember({camera: [a_recent(user), kept, a_recent(other, runner_up=user)]})
+    theirs, others = (a_match(an_event(camera), user_id=who) for who in (user, other))
+    await recents.remember_matches([theirs, others])
+    assert await recents.forget_user(user) == 4
+    assert (await recents.recall([camera]))[camera] == [kept]
+    assert await recents.recent(10, camera) == [others]
+    assert theirs not in await recents.recent(1000)
+    assert await recents.forget_user(user) == 0
+
+
+@given(cameras=st.lists(st.text(), min_size=1, max_size=4))
+async def test_any_name_of_a_camera_does(recents, cameras):
+    suffix = unique("")
+    named = {camera + suffix: [a_recent()] for camera in cameras}
+    await recents.remember(named)
+    assert await recents.recall(named) == named
+
+
+async def test_an_answer_that_is_there_is_given_at_once(recents):
+    upload = unique("upload")
+    await recents.answer(upload, b"{}")
+    assert await recents.wait_for_answer(upload, 5) == b"{}"
+    assert await recents.wait_for_answer(upload, 5) == b"{}"
+
+
+async def test_an_answer_wakes_all_who_wait_for_it_and_nobody_else(recents, prepared):
+    upload, other = unique("upload"), unique("upload")
+    waiting = [asyncio.create_task(recents.wait_for_answer(upload, 10)) for _ in range(3)]
+    bystander = asyncio.create_task(recents.wait_for_answer(other, 10))
+    async with Recents(prepared.redis) as worker:
+        await asyncio.sleep(0)
+        await worker.answer(upload, b"one")
+        assert await asyncio.gather(*waiting) == [b"one"] * 3
+        assert not bystander.done()
+        await worker.answer(other, b"two")
+        assert await bystander == b"two"
+
+
+async def test_no_answer_is_none_in_time(recents):
+    assert await recents.wait_for_answer(unique("upload"), 0.05) is None
+
+
+async def test_hundreds_wait_over_one_connection_and_none_is_crossed(recents, prepared):
+    uploads = [unique("upload") for _ in range(300)]
+    async with Recents(prepared.redis) as worker:
+        waiting = [asyncio.create_task(recents.wait_for_answer(u, 20)) for u in uploads]
+        await recents.wait_for_answer(unique("nobody"), 0.05)
+        subscribers = await worker._client.pubsub_numsub("fecapass:answers")
+        assert subscribers == [(b"fecapass:answers", 1)]
+        await asyncio.gather(*(worker.answer(u, u.encode()) for u in reversed(uploads)))
+        assert await asyncio.gather(*waiting) == [u.encode() for u in uploads]
+        assert not recents._waiter._waiting
+
+
+@given(delays=st.lists(st.floats(0, 0.004), min_size=1, max_size=8))
+async def test_no_wake_up_is_lost_whenever_the_answer_comes(prepared, recents, delays):
+    """A fresh waiter each time, so that answers also fall into its subscribing."""
+    waiter = AnswerWaiter(prepared.redis)
+
+    async def answer(upload, delay):
+        await asyncio.sleep(delay)
+        await recents.answer(upload, b"a")
+
+    uploads = [unique("upload") for _ in delays]
+    answers = [asyncio.create_task(answer(*pair)) for pair in zip(uploads, delays, strict=True)]
+    async with asyncio.timeout(5):
+        found = await asyncio.gather(*(waiter.wait(upload, 60) for upload in uploads))
+    await asyncio.gather(*answers)
+    await waiter.close()
+    assert found == [b"a"] * len(delays)
+
+
+async def test_waiting_outlives_a_restart_of_the_server(prepared, stack):
+    upload, later = unique("upload"), unique("upload")
+    async with Recents(prepared.redis) as recents:
+        assert await recents.wait_for_answer(upload, 0.1) is None  # subscribed by now
+        waiting = asyncio.create_task(recents.wait_for_answer(upload, 30))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(stack.stop_server, "redis")
+        with pytest.raises(StoreUnavailable):
+            await recents.answer(later, b"lost")
+        with pytest.raises(StoreUnavailable):
+            await recents.wait_for_answer(later, 0.1)
+        await asyncio.to_thread(stack.start_server, "redis")
+        await recents.answer(upload, b"after the restart")
+        assert await waiting == b"after the restart"
+
+
+async def test_closing_tells_those_who_wait(prepared):
+    waiter = AnswerWaiter(prepared.redis)
+    waiting = asyncio.create_task(waiter.wait(unique("upload"), 30))
+    assert await waiter.wait(unique("upload"), 0.05) is None
+    await waiter.close()
+    with pytest.raises(StoreUnavailable):
+        await waiting
+
+
+async def test_an_absent_server_is_unavailable_and_the_password_is_not_told(nowhere):
+    async with Recents(nowhere.redis) as recents:
+        calls = [
+            recents.ping(),
+            recents.recall(["a"]),
+            recents.remember({"a": [a_recent()]}),
+            recents.remember_matches([a_match(an_event())]),
+            recents.recent(1),
+            recents.forget_user(uuid4()),
+            recents.answer("u", b""),
+            recents.wait_for_answer("u", 0.1),
+        ]
+        for call in calls:
+            with pytest.raises(StoreUnavailable) as caught:
+                await call
+            assert nowhere.redis.password.get_secret_value() not in str(caught.value)
+
+
+async def test_ping(recents):
+    await recents.ping()
+
+
+def test_a_minute_is_kept_by_default(prepared):
+    assert timedelta(seconds=prepared.redis.recent_seconds) == timedelta(minutes=1)

@@ -1,0 +1,117 @@
+"""Models and migrations agree, and what the migrations promise holds."""
+
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+
+from infra.schema import METADATA
+from sinks.partitions import partition_name
+from sinks.schema import Face, FaceEmbedding, User
+from tests.contract.builders import NOON, a_result, a_vector, unique
+
+
+@pytest.fixture
+def of(prepared):
+    return {"main": prepared.main_db, "vector": prepared.vector_db}
+
+
+@pytest.mark.parametrize("which", ["main", "vector"])
+async def test_models_and_migrations_agree(of, which, vectors):
+    await vectors.ensure_model(unique("partition"), 4)  # its table is no difference
+
+    def compare(connection):
+        def ours(_object, name, kind, _reflected, _other):
+            return kind != "table" or not name.startswith("face_embeddings_")
+
+        options = {
+            "compare_type": True, "compare_server_default": True, "include_object": ours,
+        }  # fmt: skip
+        context = MigrationContext.configure(connection, opts=options)
+        return compare_metadata(context, METADATA[which])
+
+    engine = create_async_engine(of[which].sqlalchemy_url)
+    async with engine.connect() as connection:
+        differences = await connection.run_sync(compare)
+    await engine.dispose()
+    assert differences == []
+
+
+async def checks_of(settings, table):
+    connection = await asyncpg.connect(settings.dsn)
+    rows = await connection.fetch(
+        "SELECT conname FROM pg_constraint WHERE contype = 'c' AND conrelid = $1::regclass", table
+    )
+    await connection.close()
+    return {row[0] for row in rows}
+
+
+@pytest.mark.parametrize("which", ["main", "vector"])
+async def test_check_constraints_agree_too(of, which):
+    """Alembic does not compare these."""
+    for name, table in METADATA[which].tables.items():
+        expected = {c.name for c in table.constraints if type(c).__name__ == "CheckConstraint"}
+        assert await checks_of(of[which], name) == expected
+
+
+async def test_a_partition_checks_model_and_dimension(of, vectors):
+    model = unique("partition")
+    await vectors.ensure_model(model, 4)
+    name = partition_name(model)
+    assert {f"{name}_model", f"{name}_dimension"} <= await checks_of(of["vector"], name)
+    connection = await asyncpg.connect(of["vector"].dsn)
+    with pytest.raises(asyncpg.CheckViolationError):
+        await connection.execute(
+            "INSERT INTO face_embeddings (face_id, model, kind, embedding, captured_at)"
+            " VALUES ($1, $2, 'sighting', '[1,2,3]', now())", uuid4(), model,
+        )  # fmt: skip
+    await connection.close()
+
+
+async def test_the_models_read_what_the_sinks_write(of, records, vectors, rng_vector):
+    user = await records.ensure_user(f"{unique('orm')}@example.org", "Grace")
+    result = a_result(user_id=user.id)
+    await records.commit([result])
+    model = unique("orm")
+    await vectors.ensure_model(model, rng_vector.size)
+    await vectors.enrol(uuid4(), user.id, model, rng_vector, NOON)
+
+    main = create_async_engine(of["main"].sqlalchemy_url)
+    async with AsyncSession(main) as session:
+        face = await session.scalar(select(Face).where(Face.user_id == user.id))
+        assert (face.camera_id, face.box) == (result.event.key, [0.1, 2.0, 30.5, 40.25])
+        person = await session.get(User, user.id)
+        before = person.updated_at
+        person.full_name = "Grace Hopper"
+        await session.commit()
+        await session.refresh(person)
+        assert person.updated_at > before
+    await main.dispose()
+
+    vector = create_async_engine(of["vector"].sqlalchemy_url)
+    async with AsyncSession(vector) as session:
+        row = await session.scalar(select(FaceEmbedding).where(FaceEmbedding.model == model))
+        assert (row.kind, row.user_id) == ("template", user.id)
+        assert row.embedding == pytest.approx(rng_vector.tolist())
+    await vector.dispose()
+
+
+@pytest.fixture
+def rng_vector():
+    import numpy as np
+
+    return a_vector(np.random.default_rng(3), 8)
+
+
+async def test_addresses_are_unique_whatever_the_case(of):
+    connection = await asyncpg.connect(of["main"].dsn)
+    address = f"{unique('twice')}@example.org"
+    insert = "INSERT INTO users (email) VALUES ($1)"
+    await connection.execute(insert, address)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await connection.execute(insert, address.upper())
+    await connection.close()

@@ -1,0 +1,98 @@
+"""The whole pipeline: both workers as processes of their own, on the session's servers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from config.settings import Settings
+from infra.demo.workers import Worker
+from infra.uploads import Client, open_client
+from streams.kafka import create_consumer, create_producer
+from streams.topics import Topics
+
+
+@asynccontextmanager
+async def running_workers(
+    kinds: Sequence[str], environment: Mapping[str, str], logs: Path
+) -> AsyncIterator[list[Worker]]:
+    """Healthy workers; stopped at the end."""
+    workers = []
+    try:
+        for number, kind in enumerate(kinds):
+            workers.append(Worker(kind, environment, logs / str(number)))
+        await asyncio.gather(*(worker.ready() for worker in workers))
+        yield workers
+    finally:
+        await asyncio.gather(*(worker.stop(30) for worker in workers))
+
+
+@pytest_asyncio.fixture(scope="session")
+async def workers(
+    prepared: Settings, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[list[Worker]]:
+    logs = tmp_path_factory.mktemp("logs")
+    async with running_workers(["detect", "identify"], environment, logs) as started:
+        yield started
+
+
+@pytest_asyncio.fixture(scope="session")
+async def client(workers: list[Worker], prepared: Settings) -> AsyncIterator[Client]:
+    """Enrols and searches; photos travel by claim check or inline, as the settings say."""
+    patient = prepared.api.model_copy(update={"answer_timeout": 60.0})
+    async with open_client(prepared.model_copy(update={"api": patient})) as opened:
+        yield opened
+
+
+@pytest.fixture
+def topics(prepared: Settings) -> Topics:
+    return Topics(prepared.kafka.topic_prefix)
+
+
+@pytest_asyncio.fixture
+async def producer(prepared: Settings):
+    """A producer that knows the contract only by what a test puts into its messages."""
+    opened = create_producer(prepared.kafka)
+    await opened.start()
+    yield opened
+    await opened.stop()
+
+
+@dataclass
+class Listener:
+    """Reads a topic from the moment that the test began."""
+
+    consumer: object
+
+    async def messages(self, count, wanted, seconds=90):
+        """The first messages that are wanted, once there are that many."""
+        found = []
+        async with asyncio.timeout(seconds):
+            while len(found) < count:
+                message = await self.consumer.getone()
+                if wanted(message):
+                    found.append(message)
+        return found
+
+
+@asynccontextmanager
+async def listening(settings: Settings, topic: str) -> AsyncIterator[Listener]:
+    consumer = create_consumer(settings.kafka, topic, fetch_max_wait_ms=50)
+    await consumer.start()
+    try:
+        await consumer.seek_to_end()
+        # Positions are fetched lazily; asking for them fixes where "from now on" begins.
+        await asyncio.gather(*(consumer.position(tp) for tp in consumer.assignment()))
+        yield Listener(consumer)
+    finally:
+        await consumer.stop()
+
+
+@pytest_asyncio.fixture
+async def matches(prepared: Settings, topics: Topics) -> AsyncIterator[Listener]:
+    async with listening(prepared, topics.matches) as listener:
+        yield listener
