@@ -6,6 +6,8 @@ them: the body of every agent only hands messages to a `streams.window.Window`, 
 once (``concurrency=1``), and messages are acknowledged by the window, in order.
 """
 
+import tempfile
+import weakref
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -29,10 +31,14 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
         workers: buffers and timeouts.
     """
     servers = kafka.bootstrap_servers.split(",")
+    # Faust makes a directory for tables, of which there are none here, where the process was
+    # started; that place may be read-only.
+    scratch = tempfile.TemporaryDirectory(prefix="fecapass-faust-")
     app = faust.App(
         f"{kafka.topic_prefix}fecapass-{role}",
         broker=[f"kafka://{server.strip()}" for server in servers],
         store="memory://",
+        datadir=scratch.name,
         web_enabled=False,
         topic_disable_leader=True,
         # The window drains itself, with a bound; Faust's own waiting has none.
@@ -49,6 +55,7 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
         key_serializer="raw",
         value_serializer="raw",
     )
+    weakref.finalize(app, scratch.cleanup)
     use_fetch_wait(app, kafka.fetch_max_wait)
     return app
 
