@@ -213,9 +213,10 @@ def _recent(match: FaceMatch, face: DetectedFace, recognition: Recognition) -> R
         user_id=match.user_id,
         similarity=match.similarity,
         runner_up_user_id=others[0].user_id if others else None,
-        runner_up_similarity=match.runner_up_similarity,
+        runner_up_similarity=recognition.rivals_at_most,
         model=match.model,
         seen_at=match.captured_at,
+        revision=recognition.revision,
     )
 
 

@@ -56,8 +56,10 @@ class Galleries:
         self._copies: dict[str, _Copy] = {}
         self._loading = asyncio.Lock()
 
-    async def get(self, model: str, dimension: int) -> Gallery:
-        """The gallery of a model; loaded when it is first asked for.
+    async def get(self, model: str, dimension: int) -> tuple[Gallery, int]:
+        """The gallery of a model, and the last change that it holds for certain.
+
+        It is loaded when it is first asked for.
 
         Raises:
             StoreUnavailable: the vector database is away.
@@ -66,7 +68,8 @@ class Galleries:
             async with self._loading:
                 if model not in self._copies:
                     self._copies[model] = await self._load(model, dimension)
-        return self._copies[model].gallery
+        copy = self._copies[model]
+        return copy.gallery, copy.revision
 
     async def refresh(self, model: str) -> None:
         """Take in what has changed since the last look.

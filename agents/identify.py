@@ -23,7 +23,7 @@ from agents import findings
 from agents.enrolment import EnrolmentPolicy, refusal_of
 from agents.findings import Finding
 from agents.galleries import Galleries
-from agents.recognition import Probe, Recognition, recognise
+from agents.recognition import Judge, Probe, Recognition
 from agents.stores import Stores
 from config import metrics
 from ml.decision import MatchPolicy
@@ -165,8 +165,9 @@ class Identify:
         ]
         recognitions: list[Recognition] = []
         if probes:
-            gallery = await self._galleries.get(model, probes[0].embedding.size)
-            recognitions = await recognise(probes, gallery, policy, self._executor)
+            gallery, revision = await self._galleries.get(model, probes[0].embedding.size)
+            judge = Judge(gallery, revision, policy)
+            recognitions = await judge.recognise(probes, self._executor)
         remaining = iter(recognitions)
         answers = []
         for faces in found:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config import metrics
-from ml.decision import Candidate, Decision, MatchPolicy, decide, same_face
+from ml.decision import Candidate, Decision, MatchPolicy, decide, rival_bound, same_face
 from ml.gallery import Gallery
 from ml.registry import SAME_FACE
 from sinks.rows import RecentFace
@@ -36,84 +36,107 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """Who it is, why, and who else was considered (best first)."""
+    """Who it is, and why.
+
+    Attributes:
+        decision: the verdict.
+        candidates: who was considered, best first.
+        answered_by: the recents cache, or the gallery.
+        rivals_at_most: nobody else is more similar than this; None when there is nobody else.
+        revision: of the gallery that decided.
+    """
 
     decision: Decision
     candidates: Sequence[Candidate]
     answered_by: Literal["recents", "gallery"]
+    rivals_at_most: float | None
+    revision: int
 
 
-async def recognise(
-    probes: Sequence[Probe], gallery: Gallery, policy: MatchPolicy, executor: Executor
-) -> list[Recognition]:
-    """Identify probes, all in one search of the gallery.
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Identifies probes of one model.
 
-    Args:
-        probes: the faces.
-        gallery: templates of the same model.
+    Attributes:
+        gallery: the templates.
+        revision: the last change that the gallery holds for certain.
         policy: when similarity counts as a match.
-        executor: where the search runs, off the event loop.
     """
-    remembered = [recall(probe, gallery, policy) for probe in probes]
-    open_probes = [
-        probe.embedding for probe, known in zip(probes, remembered, strict=True) if known is None
-    ]
-    found = iter(
-        await asyncio.get_running_loop().run_in_executor(executor, _search, gallery, open_probes)
-    )
-    answers = [known or _decided(next(found), policy, "gallery") for known in remembered]
-    for answer in answers:
-        metrics.IDENTIFIED.labels(answered_by=answer.answered_by).inc()
-        metrics.MATCHES.labels(outcome=answer.decision.reason).inc()
-    return answers
 
+    gallery: Gallery
+    revision: int
+    policy: MatchPolicy
 
-def recall(probe: Probe, gallery: Gallery, policy: MatchPolicy) -> Recognition | None:
-    """Decide by what the camera just saw, when that is safe; None asks for a search.
+    async def recognise(self, probes: Sequence[Probe], executor: Executor) -> list[Recognition]:
+        """Identify probes, all in one search of the gallery.
 
-    The face must be the one just seen (a far stricter threshold than a match), and its person
-    must still be in the gallery. Similarity and runner-up are measured anew against the present
-    templates, and the same rule decides; only the search for candidates is spared.
-    """
-    last = _just_seen(probe, gallery.model_id)
-    if last is None:
+        Args:
+            probes: the faces.
+            executor: where the search runs, off the event loop.
+        """
+        remembered = [self.recall(probe) for probe in probes]
+        pairs = list(zip(probes, remembered, strict=True))
+        unknown = [probe.embedding for probe, known in pairs if known is None]
+        found = iter(
+            await asyncio.get_running_loop().run_in_executor(executor, self._search, unknown)
+        )
+        answers = [known or self._decided(next(found)) for known in remembered]
+        for answer in answers:
+            metrics.IDENTIFIED.labels(answered_by=answer.answered_by).inc()
+            metrics.MATCHES.labels(outcome=answer.decision.reason).inc()
+        return answers
+
+    def recall(self, probe: Probe) -> Recognition | None:
+        """Decide by what the camera just saw; None asks for a search of the gallery.
+
+        A search is spared only where it provably could not decide otherwise: the gallery has not
+        changed, the person's similarity is measured anew, and nobody else can be similar enough
+        to come within the margin (`ml.decision.rival_bound`).
+        """
+        for recent in sorted(probe.recents, key=lambda recent: recent.seen_at, reverse=True):
+            if recent.model != self.gallery.model_id or recent.revision != self.revision:
+                continue
+            answer = self._as_before(probe.embedding, recent)
+            if answer is not None:
+                return answer
         return None
-    considered = [last.user_id, last.runner_up_user_id]
-    candidates = [
-        Candidate(user_id, similarity)
-        for user_id in considered
-        if user_id is not None
-        and (similarity := gallery.similarity(user_id, probe.embedding)) is not None
-    ]
-    candidates.sort(key=lambda candidate: -candidate.similarity)
-    answer = _decided(candidates, policy, "recents")
-    return answer if answer.decision.user_id == last.user_id else None
 
+    def _as_before(self, probe: Embedding, recent: RecentFace) -> Recognition | None:
+        """The earlier decision, if it holds for this probe too."""
+        earlier = np.frombuffer(recent.embedding, "<f4")
+        if recent.user_id is None or not same_face(probe, earlier, SAME_FACE):
+            return None
+        similarity = self.gallery.similarity(recent.user_id, probe)
+        rivals = rival_bound(recent.runner_up_similarity, float(probe @ earlier))
+        certain = (
+            similarity is not None
+            and similarity >= self.policy.threshold
+            and similarity - rivals >= self.policy.margin
+        )
+        if not certain:
+            return None
+        candidates = [
+            Candidate(user_id, measured)
+            for user_id in (recent.user_id, recent.runner_up_user_id)
+            if user_id is not None
+            and (measured := self.gallery.similarity(user_id, probe)) is not None
+        ]
+        return Recognition(
+            decide(candidates, self.policy),
+            candidates,
+            "recents",
+            None if recent.runner_up_similarity is None else rivals,
+            self.revision,
+        )
 
-def _just_seen(probe: Probe, model: str) -> RecentFace | None:
-    """The last recognised face at this camera that is certainly the same as this one."""
-    return next(
-        (
-            recent
-            for recent in sorted(probe.recents, key=lambda recent: recent.seen_at, reverse=True)
-            if recent.model == model
-            and recent.user_id is not None
-            and same_face(probe.embedding, np.frombuffer(recent.embedding, "<f4"), SAME_FACE)
-        ),
-        None,
-    )
+    def _search(self, embeddings: Sequence[Embedding]) -> list[list[Candidate]]:
+        if not embeddings:
+            return []
+        with metrics.stage("gallery_search"):
+            return self.gallery.search(np.stack(embeddings), RANKED)
 
-
-def _search(gallery: Gallery, embeddings: Sequence[Embedding]) -> list[list[Candidate]]:
-    if not embeddings:
-        return []
-    with metrics.stage("gallery_search"):
-        return gallery.search(np.stack(embeddings), RANKED)
-
-
-def _decided(
-    candidates: Sequence[Candidate],
-    policy: MatchPolicy,
-    answered_by: Literal["recents", "gallery"],
-) -> Recognition:
-    return Recognition(decide(candidates, policy), candidates, answered_by)
+    def _decided(self, candidates: Sequence[Candidate]) -> Recognition:
+        decision = decide(candidates, self.policy)
+        return Recognition(
+            decision, candidates, "gallery", decision.runner_up_similarity, self.revision
+        )

@@ -1,5 +1,6 @@
 """Who is it? Pure functions of similarities."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -8,6 +9,9 @@ from uuid import UUID
 import numpy as np
 
 from ml.arrays import FloatArray
+
+#: Of a cosine of two float32 unit vectors.
+_ROUNDING = 1e-5
 
 Reason = Literal["matched", "below_threshold", "ambiguous", "empty_gallery"]
 
@@ -76,6 +80,30 @@ def decide(candidates: Iterable[Candidate], policy: MatchPolicy) -> Decision:
     if lead < policy.margin or best.similarity == second:
         return Decision(None, best.similarity, second, "ambiguous")
     return Decision(best.user_id, best.similarity, second, "matched")
+
+
+def rival_bound(rival: float | None, closeness: float) -> float:
+    """How similar to a probe anybody else can be at most, from what is known of a face like it.
+
+    On the unit sphere angles obey the triangle inequality: who is at least the angle a from the
+    earlier face, which is the angle b from the probe, is at least a - b from the probe.
+
+    Args:
+        rival: nobody else was more similar to the earlier face than this; None when there was
+            nobody else.
+        closeness: cosine of the earlier face and the probe.
+
+    Returns:
+        A cosine; -1 when there is nobody else.
+    """
+    if rival is None:
+        return -1.0
+    angle = math.acos(_cosine(rival)) - math.acos(_cosine(closeness))
+    return min(1.0, math.cos(max(0.0, angle)) + _ROUNDING)
+
+
+def _cosine(value: float) -> float:
+    return max(-1.0, min(1.0, value))
 
 
 def same_face(probe: FloatArray, seen: FloatArray, threshold: float) -> bool:

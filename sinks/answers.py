@@ -2,8 +2,8 @@
 
 The answer is a key with a lifetime; a message on one channel says that it is there. Any number of
 callers wait over two connections, one that listens and one that reads, without polling. No wake-up
-is lost: a caller's key is looked up after the subscription is known to stand, and after every
-reconnection all keys that are waited for are looked up again.
+is lost: a caller's key is looked up at once, and whenever a subscription comes to stand, the first
+or after a reconnection, all keys that are waited for are looked up again.
 """
 
 import asyncio
@@ -45,7 +45,6 @@ class AnswerWaiter:
         self._reader: Any = create_client(settings)
         self._listener: Any = create_client(settings, patient=True)
         self._waiting: dict[str, list[asyncio.Future[bytes]]] = {}
-        self._subscribed = asyncio.Event()
         self._to_look_up: set[str] = set()
         self._something_to_look_up = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -94,7 +93,6 @@ class AnswerWaiter:
         self._waiting.setdefault(upload_id, []).append(future)
         try:
             async with asyncio.timeout(timeout):
-                await self._subscribed.wait()
                 self._look_up([upload_id])
                 return await future
         except TimeoutError:
@@ -122,14 +120,12 @@ class AnswerWaiter:
                         self._heard(message)
             except (RedisError, OSError) as error:
                 logger.warning("no answers from %s: %s; trying again", self._store, error)
-            self._subscribed.clear()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _heard(self, message: dict[str, Any]) -> None:
         if message["type"] == "subscribe":
             self._look_up(self._waiting)
-            self._subscribed.set()
         elif message["type"] == "message":
             self._look_up([message["data"].decode(errors="replace")])
 

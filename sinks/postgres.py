@@ -38,7 +38,8 @@ def typed_failures(store: str, operation: str) -> Iterator[None]:
         said = getattr(error, "message", None) or "a value does not fit its column"
         reason = f"{said} (SQLSTATE {state})"
         if state[:2] in _FAULT_OF_THE_DATA:
-            raise StoreRejected(store, operation, reason) from error
+            # Without its cause: the texts of both driver and server may hold the value.
+            raise StoreRejected(store, operation, reason) from None
         raise StoreUnavailable(store, operation, reason) from error
     except (UnicodeError, OverflowError) as error:
         reason = f"a value does not fit its column ({type(error).__name__})"

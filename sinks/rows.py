@@ -230,9 +230,11 @@ class RecentFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         user_id: who it is; None when unknown.
         similarity: cosine to the best candidate; None when the gallery was empty.
         runner_up_user_id: the best candidate but one, if there was one.
-        runner_up_similarity: its cosine.
+        runner_up_similarity: nobody else is more similar than this (a cosine); None when there
+            was nobody else.
         model: id of the embedder.
         seen_at: when the picture was taken.
+        revision: of the gallery that the decision was made with.
     """
 
     face_id: UUID
@@ -243,3 +245,4 @@ class RecentFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     runner_up_similarity: float | None
     model: str
     seen_at: datetime
+    revision: int = 0

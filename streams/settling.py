@@ -107,7 +107,10 @@ class Settlement:
         """
         if len(batch) > 1:
             logger.warning(
-                "a batch of %d failed and is tried one by one", len(batch), exc_info=error
+                "a batch of %d failed and is tried one by one: %s: %s",
+                len(batch),
+                type(error).__name__,
+                error,
             )
             for delivery in batch:
                 await self([delivery])

@@ -132,6 +132,17 @@ async def test_a_follower_misses_nothing_while_many_enrol(vectors, model, rng):
         np.testing.assert_array_equal(seen[user], people[user])
 
 
+async def test_photos_of_one_person_enrolled_at_once_all_count(vectors, model, rng):
+    user, photos = uuid4(), [a_vector(rng, DIMENSION) for _ in range(8)]
+    outcomes = await asyncio.gather(
+        *(vectors.enrol(uuid4(), user, model, photo, NOON) for photo in photos)
+    )
+    assert sorted(outcome.photos for outcome in outcomes) == list(range(1, 9))
+    mean = np.mean(photos, axis=0)
+    _, people = await loaded(vectors, model)
+    np.testing.assert_allclose(people[user], mean / np.linalg.norm(mean), atol=1e-6)
+
+
 async def test_a_person_leaves_with_the_last_template_and_may_come_back(vectors, model, rng):
     user, faces = uuid4(), [uuid4(), uuid4()]
     kept = a_vector(rng, DIMENSION)
