@@ -34,7 +34,9 @@ def render() -> str:
             title = (group.__doc__ or "").strip().partition("\n")[0]
             blocks.append(_comment(f"--- {title}"))
             blocks += _variables(f"{ENV_PREFIX}{name.upper()}__", group.model_fields)
-    blocks.append(_comment("--- docker-compose.yml alone; `make env` writes a .env with passwords."))
+    blocks.append(
+        _comment("--- docker-compose.yml alone; `make env` writes a .env with passwords.")
+    )
     blocks += [f"{_comment(v.description)}#{v.name}={v.default}\n" for v in VARIABLES]
     return "\n".join(blocks)
 

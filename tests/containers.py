@@ -83,9 +83,7 @@ def postgres(image: str, database: str, password: str) -> Server:
     # Over TCP: the server of the first initialisation answers on the socket alone.
     ready = f"pg_isready -h 127.0.0.1 -U {USER} -d {database}"
     server = Server(image, 5432, free_port(), ready)
-    server.container.with_envs(
-        POSTGRES_USER=USER, POSTGRES_PASSWORD=password, POSTGRES_DB=database
-    )
+    server.container.with_envs(POSTGRES_USER=USER, POSTGRES_PASSWORD=password, POSTGRES_DB=database)
     return server
 
 

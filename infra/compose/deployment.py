@@ -110,7 +110,14 @@ class Deployment:
             "COMPOSE_PROJECT_NAME": self.project,
         }
         return _run(
-            "compose", "--ansi", "never", "--env-file", str(self._env_file), *files, *arguments, env=environment
+            "compose",
+            "--ansi",
+            "never",
+            "--env-file",
+            str(self._env_file),
+            *files,
+            *arguments,
+            env=environment,
         )
 
     def containers(self, service: str) -> list[Container]:

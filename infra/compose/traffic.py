@@ -158,4 +158,3 @@ async def watching(kafka: KafkaSettings) -> AsyncIterator[Watch]:
         with suppress(asyncio.CancelledError):
             await task
         await consumer.stop()
-
