@@ -43,7 +43,7 @@ async def run_detect(settings: DetectSettings) -> None:
     ).set(1)
     async with AsyncExitStack() as stack:
         decoders = stack.enter_context(ThreadPoolExecutor(settings.workers.decode_threads))
-        models = stack.enter_context(ThreadPoolExecutor(1))
+        models = stack.enter_context(ThreadPoolExecutor(analyser.lanes))
         publisher = Publisher(await _producer(settings.kafka, stack))
         handler = Detect(
             analyser,

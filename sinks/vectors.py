@@ -68,6 +68,11 @@ class Vectors(PostgresSink):
                     self.store, operation, str(error), reason="wrong_dimension"
                 ) from error
 
+    async def models(self) -> list[tuple[str, int]]:
+        """The models that there is room for, with the dimension of each."""
+        async with self._connection("list models") as connection:
+            return [(row["model"], row["dimension"]) for row in await connection.fetch(sql.HEADS)]
+
     async def add_sightings(self, model: str, sightings: Sequence[Sighting]) -> None:
         """Write the embeddings of faces that were seen, in one round trip.
 

@@ -14,6 +14,7 @@ import typer
 from config.settings import ConfigurationError
 from infra.cli import worker
 from infra.cli.demo import demo
+from infra.cli.doctor import doctor
 from infra.cli.enrol import enrol
 from infra.cli.errors import CommandFailed
 from infra.cli.init_db import init_db
@@ -45,6 +46,7 @@ app.command()(enrol)
 app.command()(publish)
 app.command()(search)
 app.command()(recent)
+app.command()(doctor)
 
 
 @app.callback()
