@@ -85,6 +85,28 @@ IDENTIFIED = Counter(
 CACHE_ERRORS = Counter(
     "fecapass_cache_errors_total", "Calls to the Redis cache that failed and were done without."
 )
+HTTP_REQUESTS = Counter(
+    "fecapass_http_requests_total",
+    "Requests that the API answered, by method, route and status.",
+    ["method", "route", "status"],
+)
+HTTP_SECONDS = Histogram(
+    "fecapass_http_request_duration_seconds",
+    "From the request's first byte to the response's last, by route; streams are left out.",
+    ["route"],
+    buckets=_LATENCY_BUCKETS,
+)
+HTTP_REFUSED = Counter(
+    "fecapass_http_refused_total",
+    "Requests refused at the door: no key, a wrong key, a missing scope, too many requests.",
+    ["reason"],
+)
+LIVE_LISTENERS = Gauge(
+    "fecapass_live_listeners", "Open streams of live matches of this API process."
+)
+LIVE_GAPS = Counter(
+    "fecapass_live_gaps_total", "Times that a slow listener of live matches lost some."
+)
 
 
 CAMERA_LAST_FRAME = Gauge(
