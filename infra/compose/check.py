@@ -26,6 +26,7 @@ from infra.compose.traffic import (
     watching,
 )
 from infra.media import CARPHONE, MediaError
+from infra.probe import probe
 from streams.topics import Topics
 
 PROJECT = "fecapass-check"
@@ -65,6 +66,10 @@ async def check(deployment: Deployment) -> None:
     await deployment.fecapass(
         "publish", str(CARPHONE.locate()), "--camera", "door-1", "--rate", "50", "--limit", "24"
     )
+    healthy, answer = probe(f"http://127.0.0.1:{settings.api.port}/health")
+    if not healthy:
+        raise CheckError(f"the API is not healthy from the host: {answer}")
+    say("the API finds every server in order")
     async with watching(settings.kafka) as watch:
         ids = await publish(settings.kafka, "first", _FIRST, frames)
         await watch.until_matched(ids, _SECONDS)
@@ -134,7 +139,7 @@ def main() -> int:
         with deployment:
             deployment.configure(_VARIABLES)
             began = monotonic()
-            deployment.compose("up", "--detach", "--wait", "--build", "detect", "identify")
+            deployment.compose("up", "--detach", "--wait", "--build")
             say(f"up and healthy in {monotonic() - began:.0f} s")
             asyncio.run(check(deployment))
         if left := deployment.leftovers():
