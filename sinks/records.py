@@ -78,6 +78,12 @@ WHERE events.event_uuid = announced.event_uuid AND events.model = announced.mode
 
 EVENT = f"SELECT {_LEDGER_COLUMNS} FROM events WHERE event_uuid = $1 AND model = $2"  # noqa: S608
 
+# Of a photo that several models have looked at, the last look counts.
+UPLOAD = f"""
+SELECT {_LEDGER_COLUMNS} FROM events WHERE event_uuid = $1
+ORDER BY processed_at DESC LIMIT 1
+"""  # noqa: S608
+
 FACES_OF_EVENT = f"""
 SELECT {_FACE_COLUMNS} FROM faces WHERE event_uuid = $1 AND model = $2 ORDER BY index
 """  # noqa: S608
@@ -183,6 +189,12 @@ class Records(PostgresSink):
         """The ledger's row of one event; None when it is not settled (or was pruned)."""
         async with self._connection("read an event") as connection:
             record = await connection.fetchrow(EVENT, event_uuid, model)
+        return None if record is None else _ledger_row(record)
+
+    async def upload(self, event_uuid: UUID) -> LedgerRow | None:
+        """The ledger's row of an upload, whatever the model; None when it is not settled."""
+        async with self._connection("read an upload") as connection:
+            record = await connection.fetchrow(UPLOAD, event_uuid)
         return None if record is None else _ledger_row(record)
 
     async def faces_of(self, event_uuid: UUID, model: str) -> list[FaceRow]:
