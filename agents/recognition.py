@@ -80,11 +80,7 @@ class Judge:
         found = iter(
             await asyncio.get_running_loop().run_in_executor(executor, self._search, unknown)
         )
-        answers = [known or self._decided(next(found)) for known in remembered]
-        for answer in answers:
-            metrics.IDENTIFIED.labels(answered_by=answer.answered_by).inc()
-            metrics.MATCHES.labels(outcome=answer.decision.reason).inc()
-        return answers
+        return [known or self._decided(next(found)) for known in remembered]
 
     def recall(self, probe: Probe) -> Recognition | None:
         """Decide by what the camera just saw; None asks for a search of the gallery.
@@ -108,12 +104,7 @@ class Judge:
             return None
         similarity = self.gallery.similarity(recent.user_id, probe)
         rivals = rival_bound(recent.runner_up_similarity, float(probe @ earlier))
-        certain = (
-            similarity is not None
-            and similarity >= self.policy.threshold
-            and similarity - rivals >= self.policy.margin
-        )
-        if not certain:
+        if similarity is None or similarity - rivals < self.policy.margin:
             return None
         candidates = [
             Candidate(user_id, measured)
