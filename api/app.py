@@ -49,9 +49,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     problems.install(app)
     # The search comes before "/faces/{face_id}", which would take its name for an id.
-    for router in (users, search, faces, uploads, matches, cameras):
-        app.include_router(router.router, prefix="/api/v1")
-    app.include_router(health.router)
+    for router in (users, search, faces, uploads, matches, cameras, health):
+        app.include_router(router.router)
     _add_console(app)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI documents it
     _add_layers(app, settings)

@@ -8,7 +8,7 @@ LOCK_HEAD = "SELECT dimension FROM gallery_heads WHERE model = $1 FOR UPDATE"
 
 LOCK_ALL_HEADS = "SELECT model FROM gallery_heads ORDER BY model FOR UPDATE"
 
-HEADS = "SELECT model, dimension FROM gallery_heads ORDER BY model"
+MODELS = "SELECT model, dimension FROM gallery_heads ORDER BY model"
 
 HEAD = "SELECT revision, dimension FROM gallery_heads WHERE model = $1"
 

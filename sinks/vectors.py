@@ -68,11 +68,6 @@ class Vectors(PostgresSink):
                     self.store, operation, str(error), reason="wrong_dimension"
                 ) from error
 
-    async def models(self) -> list[tuple[str, int]]:
-        """The models that there is room for, with the dimension of each."""
-        async with self._connection("list models") as connection:
-            return [(row["model"], row["dimension"]) for row in await connection.fetch(sql.HEADS)]
-
     async def add_sightings(self, model: str, sightings: Sequence[Sighting]) -> None:
         """Write the embeddings of faces that were seen, in one round trip.
 
@@ -203,6 +198,12 @@ class Vectors(PostgresSink):
                 await connection.execute(sql.WAIT_FOR_WRITERS)
             sightings = await connection.fetchval(sql.UNLINK_SIGHTINGS, user_id)
         return Erasure(galleries=galleries, templates=templates, sightings=sightings)
+
+    async def models(self) -> dict[str, int]:
+        """The models that are set up, with the dimension of each."""
+        async with self._connection("list the models") as connection:
+            records = await connection.fetch(sql.MODELS)
+        return {record["model"]: record["dimension"] for record in records}
 
     async def changes(
         self, model: str, after_revision: int, limit: int = 1000

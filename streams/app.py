@@ -6,8 +6,6 @@ them: the body of every agent only hands messages to a `streams.window.Window`, 
 once (``concurrency=1``), and messages are acknowledged by the window, in order.
 """
 
-import tempfile
-import weakref
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -22,6 +20,11 @@ from streams.window import Window
 _FRAMING_BYTES = 64 * 1024
 
 
+class _App(faust.App):
+    def _create_directories(self) -> None:
+        """Make none: without tables nothing is kept, and a container's disk may be read-only."""
+
+
 def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faust.App:
     """A Faust app for workers of one role; the role names the consumer group.
 
@@ -31,14 +34,10 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
         workers: buffers and timeouts.
     """
     servers = kafka.bootstrap_servers.split(",")
-    # Faust makes a directory for tables, of which there are none here, where the process was
-    # started; that place may be read-only.
-    scratch = tempfile.TemporaryDirectory(prefix="fecapass-faust-")
-    app = faust.App(
+    app = _App(
         f"{kafka.topic_prefix}fecapass-{role}",
         broker=[f"kafka://{server.strip()}" for server in servers],
         store="memory://",
-        datadir=scratch.name,
         web_enabled=False,
         topic_disable_leader=True,
         # The window drains itself, with a bound; Faust's own waiting has none.
@@ -55,7 +54,6 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
         key_serializer="raw",
         value_serializer="raw",
     )
-    weakref.finalize(app, scratch.cleanup)
     use_fetch_wait(app, kafka.fetch_max_wait)
     return app
 

@@ -22,7 +22,7 @@ from sinks.errors import StoreUnavailable
 from sinks.schema import Face
 from streams.events import FaceMatch
 
-router = APIRouter(prefix="/matches", tags=["matches"])
+router = APIRouter(prefix="/api/v1/matches", tags=["matches"])
 
 CameraFilter = Annotated[
     str | None, Query(max_length=512, pattern=PLAIN_TEXT, description="only of this camera")

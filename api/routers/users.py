@@ -26,7 +26,7 @@ from api.security import Administrator, Enroller, Reader
 from api.services import ServicesDep
 from sinks.schema import Face, User
 
-router = APIRouter(prefix="/users", tags=["users"])
+router = APIRouter(prefix="/api/v1/users", tags=["users"])
 
 ENROLLED = (Face.user_id.is_not(None), Face.similarity.is_(None))
 SEEN = (Face.similarity.is_not(None),)
