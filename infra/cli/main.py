@@ -12,7 +12,8 @@ import sys
 import typer
 
 from config.settings import ConfigurationError
-from infra.cli import worker
+from infra.cli import keys, worker
+from infra.cli.api import api
 from infra.cli.demo import demo
 from infra.cli.doctor import doctor
 from infra.cli.enrol import enrol
@@ -42,6 +43,8 @@ app.command()(demo)
 app.command()(up)
 app.command()(init_db)
 app.add_typer(worker.app, name="worker")
+app.command()(api)
+app.add_typer(keys.app, name="keys")
 app.command()(enrol)
 app.command()(publish)
 app.command()(search)

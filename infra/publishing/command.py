@@ -12,11 +12,12 @@ from config.settings import DetectSettings
 from infra.publishing.encoding import JpegEncoder
 from infra.publishing.identity import check_camera
 from infra.publishing.play import Player, PlayResult
-from infra.publishing.publisher import FramePublisher, PublishError
+from infra.publishing.publisher import FramePublisher
 from infra.publishing.sources import FrameSource, PictureSource, open_source
 from infra.publishing.storage import image_store
 from infra.signals import stop_event
 from streams.events import ImageEvent
+from streams.images import PublishError
 
 #: How long frames in flight may take to be acknowledged after Ctrl-C, in seconds.
 FLUSH_SECONDS = 10.0
@@ -81,7 +82,7 @@ class PublishReport:
         head = "stopped: " if self.played.stopped else ""
         tail = f" ({', '.join(extras)})" if extras else ""
         return (
-            f"{head}camera {camera}: {self.played.sent} frames sent, "
+            f"{head}camera {camera}: {self.played.sent} frame{'s' * (self.played.sent != 1)} sent, "
             f"{self.acknowledged} acknowledged{tail}"
         )
 
