@@ -109,6 +109,8 @@ class Detect:
         found = await self._find(images)
         for frame, faces in zip(frames, found, strict=True):
             metrics.FACES.labels(topic=frame.delivery.partition.topic).inc(len(faces))
+            if frame.event.kind is EventKind.FRAME:
+                metrics.saw_camera(frame.event.key)
         return [self._found(frame, faces) for frame, faces in zip(frames, found, strict=True)]
 
     async def _find(self, images: Sequence[Image]) -> list[list[AnalysedFace]]:

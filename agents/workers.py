@@ -80,6 +80,7 @@ async def run_identify(settings: Settings) -> None:
             poll=settings.workers.gallery_poll,
             max_age=settings.workers.gallery_max_age,
         )
+        await galleries.load()
         following = asyncio.create_task(galleries.follow())
         stack.callback(following.cancel)
         handler = Identify(

@@ -3,9 +3,10 @@
 ``docs/metrics.md`` is held to this file by a test.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import perf_counter
+from time import perf_counter, time
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -84,6 +85,49 @@ IDENTIFIED = Counter(
 CACHE_ERRORS = Counter(
     "fecapass_cache_errors_total", "Calls to the Redis cache that failed and were done without."
 )
+HTTP_REQUESTS = Counter(
+    "fecapass_http_requests_total",
+    "Requests that the API answered, by method, route and status.",
+    ["method", "route", "status"],
+)
+HTTP_SECONDS = Histogram(
+    "fecapass_http_request_duration_seconds",
+    "From the request's first byte to the response's last, by route; streams are left out.",
+    ["route"],
+    buckets=_LATENCY_BUCKETS,
+)
+HTTP_REFUSED = Counter(
+    "fecapass_http_refused_total",
+    "Requests refused at the door: no key, a wrong key, a missing scope, too many requests.",
+    ["reason"],
+)
+LIVE_LISTENERS = Gauge(
+    "fecapass_live_listeners", "Open streams of live matches of this API process."
+)
+LIVE_GAPS = Counter(
+    "fecapass_live_gaps_total", "Times that a slow listener of live matches lost some."
+)
+
+
+CAMERA_LAST_FRAME = Gauge(
+    "fecapass_camera_last_frame_timestamp_seconds",
+    "When this worker last took a frame of a camera (Unix time); the most recent cameras only.",
+    ["camera"],
+)
+
+#: Cameras name themselves: so many are told apart by one worker, the longest silent are forgotten.
+MOST_CAMERAS = 1000
+_cameras: OrderedDict[str, None] = OrderedDict()
+
+
+def saw_camera(camera: str) -> None:
+    """Note that a frame of this camera was taken now."""
+    _cameras[camera] = None
+    _cameras.move_to_end(camera)
+    CAMERA_LAST_FRAME.labels(camera=camera).set(time())
+    if len(_cameras) > MOST_CAMERAS:
+        forgotten, _ = _cameras.popitem(last=False)
+        CAMERA_LAST_FRAME.remove(forgotten)
 
 
 @contextmanager

@@ -6,14 +6,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from api.uploads import UploadClient
 from config.settings import Settings
-from infra.publishing.publisher import FramePublisher
 from sinks.answers import AnswerWaiter
 from sinks.crops import Crops
 from sinks.records import Records
 from sinks.rows import UserRow
-from streams.answers import UploadAnswer, decode_answer
+from streams.answers import UploadAnswer
 from streams.events import ImageEvent
+from streams.images import ImageProducer
 from streams.uploads import enrol_event, search_event
 
 
@@ -35,23 +36,15 @@ class PhotoAnswer:
 class Client:
     """Publishes photos and awaits what the pipeline answers."""
 
-    def __init__(
-        self,
-        publisher: FramePublisher,
-        waiter: AnswerWaiter,
-        records: Records,
-        answer_timeout: float,
-    ) -> None:
+    def __init__(self, uploads: UploadClient, records: Records, answer_timeout: float) -> None:
         """Use what `open_client` has opened.
 
         Args:
-            publisher: sends the photos.
-            waiter: hears the answers.
-            records: users, and the ledger where answers are kept.
+            uploads: sends the photos and hears the answers.
+            records: the users.
             answer_timeout: how long to wait for an answer, in seconds.
         """
-        self._publisher = publisher
-        self._waiter = waiter
+        self._uploads = uploads
         self._answer_timeout = answer_timeout
         self.records = records
 
@@ -61,7 +54,7 @@ class Client:
         Raises:
             OSError: a photo cannot be read.
             PublishError: the broker did not take a photo.
-            StoreUnavailable: Redis is away.
+            StoreUnavailable: the main database is away.
         """
         paths = list(photos)
         contents = [await asyncio.to_thread(path.read_bytes) for path in paths]
@@ -76,20 +69,13 @@ class Client:
         Raises:
             OSError: the photo cannot be read.
             PublishError: the broker did not take it.
-            StoreUnavailable: Redis is away.
+            StoreUnavailable: the main database is away.
         """
         (answer,) = await self._ask([(search_event(), await asyncio.to_thread(photo.read_bytes))])
         return PhotoAnswer(photo, None, answer)
 
     async def _ask(self, uploads: Sequence[tuple[ImageEvent, bytes]]) -> list[UploadAnswer | None]:
-        for event, photo in uploads:
-            await self._publisher.publish(event, photo)
-        await self._publisher.flush()
-        return await asyncio.gather(*(self._answer(event) for event, _ in uploads))
-
-    async def _answer(self, event: ImageEvent) -> UploadAnswer | None:
-        payload = await self._waiter.wait(event.key, self._answer_timeout)
-        return decode_answer(payload) if payload is not None else None
+        return await self._uploads.ask(uploads, self._answer_timeout)
 
 
 @asynccontextmanager
@@ -106,7 +92,10 @@ async def open_client(settings: Settings) -> AsyncIterator[Client]:
         waiter = AnswerWaiter(settings.redis)
         waiter.start()
         stack.push_async_callback(waiter.close)
-        publisher = await stack.enter_async_context(
-            FramePublisher(settings.kafka, store_image=crops.store_source)
+        producer = await stack.enter_async_context(
+            ImageProducer(settings.kafka, store_image=crops.store_source)
         )
-        yield Client(publisher, waiter, records, settings.api.answer_timeout)
+        uploads = UploadClient(
+            producer, waiter, records, publish_timeout=settings.kafka.request_timeout
+        )
+        yield Client(uploads, records, settings.api.answer_timeout)

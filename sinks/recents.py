@@ -55,6 +55,10 @@ def _people_of_face(value: bytes) -> set[UUID | None]:
     }
 
 
+def _expected_key(upload_id: str) -> bytes:
+    return encode_name(f"{PREFIX}expected:{upload_id}")
+
+
 def _people_of_match(value: bytes) -> set[UUID | None]:
     return {match.user_id for match in _readable(_decode_match, [value])}
 
@@ -177,19 +181,49 @@ class Recents:
     async def forget_user(self, user_id: UUID) -> int:
         """Take a person out of everything kept here, also as the runner-up of another's face.
 
+        Answers to uploads that name the person go whole.
+
         Returns:
             How many entries went.
         """
-        gone = 0
         with typed_failures(self.store, "forget a person"):
-            async for key in self._client.scan_iter(match=_faces_key("*"), count=1000):
-                for value in await self._client.lrange(key, 0, -1):
-                    if user_id in _people_of_face(value):
-                        gone += await self._client.lrem(key, 0, value)
-            async for key in self._client.scan_iter(match=f"{_ALL_MATCHES}*", count=1000):
-                for value in await self._client.zrange(key, 0, -1):
-                    if user_id in _people_of_match(value):
-                        gone += await self._client.zrem(key, value)
+            return await self._forget(
+                user_id,
+                lambda value: user_id in _people_of_face(value),
+                lambda value: user_id in _people_of_match(value),
+            )
+
+    async def forget_face(self, face_id: UUID) -> int:
+        """Take a face out of everything kept here; returns how many entries went."""
+        with typed_failures(self.store, "forget a face"):
+            return await self._forget(
+                face_id,
+                lambda value: any(
+                    face.face_id == face_id for face in _readable(_decode_face, [value])
+                ),
+                lambda value: any(
+                    match.face_id == face_id for match in _readable(_decode_match, [value])
+                ),
+            )
+
+    async def _forget(
+        self,
+        identifier: UUID,
+        is_face: Callable[[bytes], bool],
+        is_match: Callable[[bytes], bool],
+    ) -> int:
+        gone = 0
+        async for key in self._client.scan_iter(match=_faces_key("*"), count=1000):
+            for value in await self._client.lrange(key, 0, -1):
+                if is_face(value):
+                    gone += await self._client.lrem(key, 0, value)
+        async for key in self._client.scan_iter(match=f"{_ALL_MATCHES}*", count=1000):
+            for value in await self._client.zrange(key, 0, -1):
+                if is_match(value):
+                    gone += await self._client.zrem(key, value)
+        async for key in self._client.scan_iter(match=answer_key("*"), count=1000):
+            if str(identifier).encode() in (await self._client.get(key) or b""):
+                gone += await self._client.delete(key)
         return gone
 
     async def answer(self, upload_id: str, payload: bytes) -> None:
@@ -200,6 +234,16 @@ class Recents:
                 pipeline.set(answer_key(upload_id), payload, px=max(1, lifetime))
                 pipeline.publish(CHANNEL, encode_name(upload_id))
                 await pipeline.execute()
+
+    async def expect_answer(self, upload_id: str, seconds: float) -> None:
+        """Note that an upload is on its way, so that it is told apart from one never made."""
+        with typed_failures(self.store, "expect an answer"):
+            await self._client.set(_expected_key(upload_id), b"", px=max(1, int(seconds * 1000)))
+
+    async def expects_answer(self, upload_id: str) -> bool:
+        """Whether an upload was noted as being on its way."""
+        with typed_failures(self.store, "look for an upload"):
+            return bool(await self._client.exists(_expected_key(upload_id)))
 
     async def wait_for_answer(self, upload_id: str, timeout: float) -> bytes | None:  # noqa: ASYNC109 - see AnswerWaiter.wait
         """Wait for the answer to an upload; any number of callers may wait at once.

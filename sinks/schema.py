@@ -15,8 +15,10 @@ from sqlalchemy import (
     DateTime,
     Double,
     ForeignKey,
+    Identity,
     Index,
     Integer,
+    LargeBinary,
     Text,
     func,
     text,
@@ -70,7 +72,9 @@ class Event(MainBase):
             name="events_outcome",
         ),
         Index("events_processed_at", "processed_at"),
-        Index("events_key_captured_at", "key", "captured_at"),
+        # The last frame of each camera; and uploads, which are few among the frames.
+        Index("events_camera_time", "key", "captured_at", postgresql_where=text("kind = 'frame'")),
+        Index("events_uploads", "processed_at", postgresql_where=text("kind <> 'frame'")),
         # Whoever sends what a crash left unsent looks here; nearly always empty.
         Index("events_unannounced", "processed_at", postgresql_where=text("announced_at IS NULL")),
     )
@@ -131,6 +135,38 @@ Index("faces_camera_time", Face.camera_id, Face.captured_at.desc(), Face.id.desc
 Index("faces_user_time", Face.user_id, Face.captured_at.desc(), Face.id.desc())
 
 
+class ApiKey(MainBase):
+    """A key to the HTTP API. Of the secret only its hash is kept."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (CheckConstraint("length(secret_hash) = 32", name="api_keys_hash_length"),)
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
+    revoked_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
+
+
+class AuditEntry(MainBase):
+    """Who changed what, and when. A trigger refuses every change to what is written.
+
+    Nothing personal is in it but identifiers, which mean nothing once the person is erased.
+    """
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("audit_target", "target", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
+    actor: Mapped[str] = mapped_column(Text)
+    action: Mapped[str] = mapped_column(Text)
+    target: Mapped[str] = mapped_column(Text)
+    detail: Mapped[Any] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
+    request_id: Mapped[str | None] = mapped_column(Text)
+
+
 class FaceEmbedding(VectorBase):
     """An embedding: of an enrolled photo (``template``) or of a face seen (``sighting``).
 
@@ -163,12 +199,16 @@ class GalleryTemplate(VectorBase):
 
     Without an embedding the person is out of the gallery, and the row is there so that those who
     follow it learn of that. With ``erased_at`` it is a tombstone: there is no enrolling again.
+    With ``suspended_at`` the templates are kept, and count again when it is taken away.
     """
 
     __tablename__ = "gallery"
     __table_args__ = (
         CheckConstraint(
             "erased_at IS NULL OR embedding IS NULL", name="gallery_tombstone_is_empty"
+        ),
+        CheckConstraint(
+            "suspended_at IS NULL OR embedding IS NULL", name="gallery_suspended_is_empty"
         ),
         CheckConstraint("(photos = 0) = (embedding IS NULL)", name="gallery_photos"),
         Index("gallery_revision", "model", "revision", unique=True),
@@ -182,6 +222,7 @@ class GalleryTemplate(VectorBase):
     photos: Mapped[int] = mapped_column(Integer)
     revision: Mapped[int] = mapped_column(BigInteger)
     erased_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
+    suspended_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
     updated_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
 
 

@@ -8,6 +8,8 @@ LOCK_HEAD = "SELECT dimension FROM gallery_heads WHERE model = $1 FOR UPDATE"
 
 LOCK_ALL_HEADS = "SELECT model FROM gallery_heads ORDER BY model FOR UPDATE"
 
+MODELS = "SELECT model, dimension FROM gallery_heads ORDER BY model"
+
 HEAD = "SELECT revision, dimension FROM gallery_heads WHERE model = $1"
 
 # A tombstone in any gallery: the person asked to be forgotten, not forgotten by one model.
@@ -42,11 +44,12 @@ DELETE FROM face_embeddings WHERE face_id = $1 AND model = $2 AND kind = 'templa
 RETURNING user_id
 """
 
-# The mean of no template is null: out of the gallery.
+# The mean of no template is null: out of the gallery. Nothing of a suspended person is fused.
 FUSE = """
 WITH fused AS (
     SELECT l2_normalize(avg(embedding)) AS embedding, count(*)::integer AS photos
     FROM face_embeddings WHERE user_id = $1 AND model = $2 AND kind = 'template'
+    AND NOT EXISTS (SELECT FROM gallery WHERE user_id = $1 AND suspended_at IS NOT NULL)
 ), head AS (
     UPDATE gallery_heads SET revision = revision + 1 WHERE model = $2 RETURNING revision
 )
@@ -72,9 +75,33 @@ INSERT INTO gallery (user_id, model, embedding, photos, revision, erased_at)
 SELECT $1, $2, NULL, 0, revision, now() FROM head
 ON CONFLICT (user_id, model) DO UPDATE
 SET embedding = NULL, photos = 0, revision = excluded.revision, erased_at = now(),
+    suspended_at = NULL, updated_at = now()
+RETURNING revision
+"""
+
+# Takes no revision where the person is suspended, or erased, already.
+SUSPEND = """
+WITH head AS (
+    UPDATE gallery_heads SET revision = revision + 1
+    WHERE model = $2 AND NOT EXISTS (
+        SELECT FROM gallery WHERE user_id = $1 AND model = $2
+        AND (erased_at IS NOT NULL OR suspended_at IS NOT NULL))
+    RETURNING revision
+)
+INSERT INTO gallery (user_id, model, embedding, photos, revision, suspended_at)
+SELECT $1, $2, NULL, 0, revision, now() FROM head
+ON CONFLICT (user_id, model) DO UPDATE
+SET embedding = NULL, photos = 0, revision = excluded.revision, suspended_at = now(),
     updated_at = now()
 RETURNING revision
 """
+
+RESUME = """
+UPDATE gallery SET suspended_at = NULL WHERE user_id = $1 AND suspended_at IS NOT NULL
+RETURNING model
+"""
+
+REMOVE_SIGHTING = "DELETE FROM face_embeddings WHERE face_id = $1 AND kind = 'sighting'"
 
 DELETE_TEMPLATES = """
 WITH gone AS (

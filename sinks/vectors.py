@@ -158,6 +158,27 @@ class Vectors(PostgresSink):
                 return None
             return _enrolment(EnrolStatus.ENROLLED, await _fuse(connection, user_id, model))
 
+    async def remove_sighting(self, face_id: UUID) -> None:
+        """Delete the embedding of a face that was seen; there need be none."""
+        async with self._connection("remove a sighting") as connection:
+            await connection.execute(sql.REMOVE_SIGHTING, face_id)
+
+    async def suspend_user(self, user_id: UUID) -> None:
+        """Take a person out of every gallery, and keep the templates; doing it again is harmless.
+
+        Photos that are enrolled meanwhile are kept too, and count from `resume_user` on.
+        """
+        async with self._connection("suspend a person") as connection, connection.transaction():
+            for record in await connection.fetch(sql.LOCK_ALL_HEADS):
+                await connection.fetchval(sql.SUSPEND, user_id, record["model"])
+
+    async def resume_user(self, user_id: UUID) -> None:
+        """Bring a suspended person's templates back into the galleries."""
+        async with self._connection("resume a person") as connection, connection.transaction():
+            await connection.fetch(sql.LOCK_ALL_HEADS)
+            for record in await connection.fetch(sql.RESUME, user_id):
+                await _fuse(connection, user_id, record["model"])
+
     async def erase_user(self, user_id: UUID) -> Erasure:
         """Take a person out for good: every gallery, every template, every sighting's link.
 
@@ -177,6 +198,12 @@ class Vectors(PostgresSink):
                 await connection.execute(sql.WAIT_FOR_WRITERS)
             sightings = await connection.fetchval(sql.UNLINK_SIGHTINGS, user_id)
         return Erasure(galleries=galleries, templates=templates, sightings=sightings)
+
+    async def models(self) -> dict[str, int]:
+        """The models that are set up, with the dimension of each."""
+        async with self._connection("list the models") as connection:
+            records = await connection.fetch(sql.MODELS)
+        return {record["model"]: record["dimension"] for record in records}
 
     async def changes(
         self, model: str, after_revision: int, limit: int = 1000

@@ -27,6 +27,11 @@ def search_event() -> ImageEvent:
     return _event(EventKind.SEARCH, str(uuid4()), None)
 
 
+def event_uuid(upload_id: str) -> UUID:
+    """What the ledger calls an upload that was made here."""
+    return uuid5(NAMESPACE, f"{SOURCE}|{upload_id}")
+
+
 def _event(kind: EventKind, upload_id: str, subject: str | None) -> ImageEvent:
     return ImageEvent(
         kind=kind,

@@ -9,8 +9,8 @@ from infra.cli.errors import CommandFailed
 @contextmanager
 def expected_failures() -> Iterator[None]:
     """Turn the failures of stores and broker into `CommandFailed`."""
-    from infra.publishing.publisher import PublishError
     from streams.failures import Fatal, Reject, Retry
+    from streams.images import PublishError
 
     try:
         yield

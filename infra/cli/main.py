@@ -12,8 +12,10 @@ import sys
 import typer
 
 from config.settings import ConfigurationError
-from infra.cli import worker
+from infra.cli import keys, worker
+from infra.cli.api import api
 from infra.cli.demo import demo
+from infra.cli.doctor import doctor
 from infra.cli.enrol import enrol
 from infra.cli.errors import CommandFailed
 from infra.cli.init_db import init_db
@@ -41,10 +43,13 @@ app.command()(demo)
 app.command()(up)
 app.command()(init_db)
 app.add_typer(worker.app, name="worker")
+app.command()(api)
+app.add_typer(keys.app, name="keys")
 app.command()(enrol)
 app.command()(publish)
 app.command()(search)
 app.command()(recent)
+app.command()(doctor)
 
 
 @app.callback()

@@ -58,8 +58,8 @@ def publish(
     from infra.publishing.command import publish as run_publish
     from infra.publishing.encoding import EncodingError
     from infra.publishing.identity import BadCameraError
-    from infra.publishing.publisher import PublishError
     from infra.publishing.sources import SourceError
+    from streams.images import PublishError
 
     options = PublishOptions(
         location=source,

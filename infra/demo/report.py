@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.contact_sheet import render_png
+from infra.demo.gateway import Gateway
 from infra.demo.sheet import build_sheet
 from infra.demo.sightings import Sighting, summary
 from infra.demo.workers import Worker
@@ -25,13 +26,23 @@ def show_seen(seen: Sequence[Sighting], console: Console) -> None:
         console.print("No face was seen.")
 
 
-def show_addresses(stack: EmbeddedStack, workers: Sequence[Worker], console: Console) -> None:
+def show_gateway(gateway: Gateway, console: Console) -> None:
+    """Where a browser finds the console."""
+    console.print(f"Console and API: {gateway.address} (no keys are asked for, loopback only)")
+    if gateway.moved:
+        console.print("The usual port is taken by another program.")
+
+
+def show_addresses(
+    stack: EmbeddedStack, workers: Sequence[Worker], gateway: Gateway, console: Console
+) -> None:
     """Where servers and workers answer."""
     addresses = Table("server", "address", box=None, title="Servers", title_justify="left")
     for server in stack.servers.values():
         addresses.add_row(server.title, server.address)
     for worker in workers:
         addresses.add_row(f"worker {worker.kind}", f"{worker.address}/metrics")
+    addresses.add_row("console and API", gateway.address)
     console.print(addresses)
 
 

@@ -14,20 +14,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from config.settings import ENV_FILE_VARIABLE, Settings
 from infra.demo.errors import DemoError
+from infra.demo.gateway import Gateway
 from infra.demo.material import DemoCamera, Material
-from infra.demo.report import show_addresses, show_seen, write_sheet
+from infra.demo.report import show_addresses, show_gateway, show_seen, write_sheet
 from infra.demo.sightings import Sighting, processed, sightings
 from infra.demo.workers import CommandProcess, Worker
 from infra.embedded.errors import StackError
 from infra.embedded.stack import EmbeddedStack, settings_from
 from infra.people import Person
 from infra.publishing.play import Player
-from infra.publishing.publisher import FramePublisher, PublishError
+from infra.publishing.publisher import FramePublisher
 from infra.publishing.sources import SourceError, open_source
 from infra.publishing.storage import image_store
 from infra.signals import stop_event
 from streams.events import ImageEvent
 from streams.failures import Reject, Retry
+from streams.images import PublishError
 
 #: Enrols one person; returns one line that says what came of it, raises `DemoError`.
 Enrol = Callable[[Settings, Person], Awaitable[str]]
@@ -128,14 +130,18 @@ async def _steps(options: DemoOptions, enrol: Enrol, console: Console, up: Async
         workers = await up.enter_async_context(
             _workers(environment, logs, settings.workers.stop_timeout)
         )
-        await asyncio.gather(*(worker.ready() for worker in workers))
+        gateway = await up.enter_async_context(
+            _gateway(environment, logs, settings.api.stop_timeout)
+        )
+        await asyncio.gather(gateway.ready(), *(worker.ready() for worker in workers))
     console.print(f"Servers and workers are up after {time.monotonic() - started:.0f} s")
+    show_gateway(gateway, console)
 
     await enrol_people(settings, options.material.people, enrol, console)
     published = await play_and_follow(settings, options.material.cameras, workers, console)
     seen = await read_sightings(settings, published)
     show_seen(seen, console)
-    show_addresses(stack, workers, console)
+    show_addresses(stack, workers, gateway, console)
     cameras = [camera.camera for camera in options.material.cameras]
     sheet = await asyncio.to_thread(write_sheet, seen, published.images, cameras, stack.data_dir)
     console.print(f"Contact sheet: {sheet}", markup=False, highlight=False, soft_wrap=True)
@@ -167,6 +173,17 @@ async def _workers(
         yield workers
     finally:
         await asyncio.gather(*(worker.stop(stop_seconds) for worker in workers))
+
+
+@asynccontextmanager
+async def _gateway(
+    environment: Mapping[str, str], logs: Path, stop_seconds: float
+) -> AsyncIterator[Gateway]:
+    gateway = Gateway(environment, logs)
+    try:
+        yield gateway
+    finally:
+        await gateway.stop(stop_seconds)
 
 
 async def init_stores(environment: Mapping[str, str], logs: Path) -> None:

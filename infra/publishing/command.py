@@ -12,11 +12,12 @@ from config.settings import DetectSettings
 from infra.publishing.encoding import JpegEncoder
 from infra.publishing.identity import check_camera
 from infra.publishing.play import Player, PlayResult
-from infra.publishing.publisher import FramePublisher, PublishError
+from infra.publishing.publisher import FramePublisher
 from infra.publishing.sources import FrameSource, PictureSource, open_source
 from infra.publishing.storage import image_store
 from infra.signals import stop_event
 from streams.events import ImageEvent
+from streams.images import PublishError
 
 #: How long frames in flight may take to be acknowledged after Ctrl-C, in seconds.
 FLUSH_SECONDS = 10.0

@@ -1,4 +1,4 @@
-"""Pictures as the pipeline takes them: JPEG, PNG or WebP bytes."""
+"""Frames of a video as JPEGs."""
 
 from dataclasses import dataclass
 
@@ -6,33 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-#: Bytes of a file that suffice to tell its type.
-SIGNATURE_BYTES = 12
-
-_EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
-
 
 class EncodingError(Exception):
     """OpenCV could not make a JPEG of a frame."""
-
-
-def media_type(data: bytes) -> str | None:
-    """Media type told from the first bytes; None when it is not JPEG, PNG or WebP.
-
-    Sources: JPEG (ISO 10918-1, SOI marker), PNG (RFC 2083, section 3.1), WebP (RFC 9649).
-    """
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "image/webp"
-    return None
-
-
-def extension(kind: str) -> str:
-    """File name extension, without a dot, of a media type that `media_type` returns."""
-    return _EXTENSIONS[kind]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from config.settings import DetectSettings
-from infra.publishing.publisher import StoreImage
 from sinks.crops import Crops
+from streams.images import StoreImage
 
 
 @asynccontextmanager

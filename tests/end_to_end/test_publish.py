@@ -21,11 +21,12 @@ from infra.publishing.command import PublishOptions, PublishReport, publish
 from infra.publishing.encoding import JpegEncoder
 from infra.publishing.identity import camera_source
 from infra.publishing.play import Player
-from infra.publishing.publisher import FramePublisher, PublishError
+from infra.publishing.publisher import FramePublisher
 from infra.publishing.sources import PictureSource, VideoSource
 from infra.publishing.storage import image_store
 from streams.events import EventKind, ImageEvent, utc_now
 from streams.failures import Retry
+from streams.images import PublishError
 
 CAMERA = "site/Tür 1"
 

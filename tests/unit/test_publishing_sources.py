@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.publishing.encoding import JpegEncoder, media_type
+from infra.publishing.encoding import JpegEncoder
 from infra.publishing.identity import (
     BadCameraError,
     camera_source,
@@ -29,6 +29,7 @@ from infra.publishing.sources import (
     open_source,
 )
 from infra.publishing.sources.live import without_credentials
+from streams.media import media_type
 
 
 def picture(seed: int, suffix: str = ".jpg", width: int = 64) -> bytes:

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from infra.publishing.encoding import SIGNATURE_BYTES, media_type
 from infra.publishing.sources.base import FrameSource, SourceCounts, SourceError, SourceFrame
 from infra.publishing.sources.live import LiveSource
 from infra.publishing.sources.pictures import PictureSource
 from infra.publishing.sources.video import VideoSource
+from streams.media import SIGNATURE_BYTES, media_type
 
 __all__ = [
     "FrameSource",

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from infra.publishing.encoding import SIGNATURE_BYTES, media_type
 from infra.publishing.identity import content_id, frame_id, new_run_id
 from infra.publishing.sources.base import SourceCounts, SourceError, SourceFrame
 from streams.events import utc_now
+from streams.media import SIGNATURE_BYTES, media_type
 
 
 class PictureSource:

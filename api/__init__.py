@@ -1,0 +1,1 @@
+"""The HTTP gateway. Holds no model: photos go to the pipeline, answers come from it."""

@@ -1,0 +1,89 @@
+"""The ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+
+from api import problems
+from api.health import Health
+from api.middleware import Gateway
+from api.openapi import describe
+from api.photos import FORM_OVERHEAD
+from api.routers import cameras, faces, health, matches, search, uploads, users
+from api.services import open_services
+from config.settings import Settings
+
+#: The operator's console: index.html is served at ``/``, everything beside it below ``/console``.
+CONSOLE = Path(__file__).parent / "console"
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Put the application together; nothing is connected before it is started.
+
+    Args:
+        settings: of the process.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings) as services:
+            app.state.services = services
+            app.state.health = Health(services)
+            yield
+
+    app = FastAPI(
+        title="Fecapass",
+        version=_version(),
+        lifespan=lifespan,
+        # The interactive pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    # The search comes before "/faces/{face_id}", which would take its name for an id.
+    for router in (users, search, faces, uploads, matches, cameras, health):
+        app.include_router(router.router)
+    _add_console(app)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI documents it
+    _add_layers(app, settings)
+    return app
+
+
+def _add_layers(app: FastAPI, settings: Settings) -> None:
+    """Middleware; what is added last is outermost."""
+    api = settings.api
+    if api.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(api.cors_origins),
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "X-API-Key", "X-Request-ID", "Prefer", "Last-Event-ID"],
+            expose_headers=["X-Request-ID", "Location", "Retry-After", "Preference-Applied"],
+        )
+    app.add_middleware(Gateway, max_upload=api.max_photos * api.max_photo_bytes + FORM_OVERHEAD)
+
+
+def _add_console(app: FastAPI) -> None:
+    if not (CONSOLE / "index.html").is_file():
+        return
+
+    @app.get("/", include_in_schema=False)
+    async def console() -> FileResponse:
+        return FileResponse(CONSOLE / "index.html", headers={"Cache-Control": "no-cache"})
+
+    app.mount("/console", StaticFiles(directory=CONSOLE), name="console")
+
+
+def _version() -> str:
+    try:
+        return version("fecapass")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0.0.0"

@@ -1,0 +1,17 @@
+"""What belongs to the request under way."""
+
+import re
+import secrets
+from contextvars import ContextVar
+
+_CALLERS_OWN = re.compile(r"[A-Za-z0-9._\-]{8,64}")
+
+#: Identifier of the request under way, for log lines, problem documents and the audit trail.
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def choose_request_id(given: str | None) -> str:
+    """The caller's own identifier when it is a harmless one, else a new one."""
+    if given is not None and _CALLERS_OWN.fullmatch(given):
+        return given
+    return secrets.token_hex(12)

@@ -1,0 +1,125 @@
+"""From photos to what the caller is told of them: enrolments and refusals."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+
+from api.audit import record
+from api.keys import Caller
+from api.problems import ApiProblem
+from api.schemas.faces import FaceResponse, FaceUploadResponse, UploadResult, status_url
+from api.services import Services
+from sinks.errors import StoreUnavailable
+from sinks.schema import Face
+from streams.answers import UploadAnswer
+from streams.events import ImageEvent
+from streams.uploads import enrol_event
+
+
+async def enrol_photos(
+    services: Services, caller: Caller, user_id: UUID, photos: Sequence[bytes], seconds: float
+) -> FaceUploadResponse:
+    """Send photos in, and wait for what comes of them.
+
+    Args:
+        services: of the process.
+        caller: for the audit trail.
+        user_id: whose photos they are.
+        photos: image bytes; a repeated one counts once.
+        seconds: how long to wait for all answers; 0 not at all.
+
+    Raises:
+        ApiProblem: ``user_not_found``, ``user_inactive``, or the first refusal's code when every
+            photo was refused.
+        PublishError: the broker did not take them.
+        StoreUnavailable: a store is away.
+    """
+    await _require_active(services, user_id)
+    sent = [(enrol_event(user_id, photo), photo) for photo in photos]
+    uploads = {event.id: (event, photo) for event, photo in sent}
+    async with services.databases.main.begin() as db:
+        record(db, caller.actor, "face.enrol", f"user:{user_id}", uploads=list(uploads))
+    await services.uploads.publish(list(uploads.values()))
+    events = [event for event, _ in uploads.values()]
+    answers: Sequence[UploadAnswer | None] = [None] * len(events)
+    if seconds > 0:
+        answers = await services.uploads.answers(events, seconds)
+    return await _told(services, user_id, events, answers)
+
+
+async def _require_active(services: Services, user_id: UUID) -> None:
+    user = await services.records.user(user_id)
+    if user is None:
+        raise ApiProblem(404, "user_not_found", "there is no user with this id")
+    if not user.is_active:
+        raise ApiProblem(409, "user_inactive", "this user is deactivated; activate the user first")
+
+
+async def _told(
+    services: Services,
+    user_id: UUID,
+    events: Sequence[ImageEvent],
+    answers: Sequence[UploadAnswer | None],
+) -> FaceUploadResponse:
+    faces = await read_faces(services, (one.face_id for one in answers if one and one.face_id))
+    results = [
+        _result(event.id, answer, faces) for event, answer in zip(events, answers, strict=True)
+    ]
+    refused = [answer for answer in answers if answer and answer.status == "refused"]
+    if len(refused) == len(results):
+        first = refused[0]
+        raise ApiProblem(
+            422,
+            first.code or "refused",
+            first.message or "the photo was refused",
+            measures=first.measures,
+            uploads=[result.model_dump(mode="json", exclude_none=True) for result in results],
+        )
+    pending = [result for result in results if result.status == "pending"]
+    await expect_answers(services, [str(result.upload_id) for result in pending])
+    return FaceUploadResponse(
+        user_id=user_id,
+        status="pending" if pending else "enrolled",
+        photos=max((answer.photos or 0 for answer in answers if answer), default=0) or None,
+        uploads=results,
+    )
+
+
+def _result(
+    upload_id: str, answer: UploadAnswer | None, faces: dict[UUID, FaceResponse]
+) -> UploadResult:
+    common = {"upload_id": UUID(upload_id), "status_url": status_url(upload_id)}
+    if answer is None:
+        return UploadResult(**common, status="pending")
+    if answer.status == "refused":
+        return UploadResult(
+            **common,
+            status="refused",
+            code=answer.code,
+            message=answer.message,
+            measures=answer.measures,
+        )
+    return UploadResult(
+        **common,
+        status="enrolled",
+        face=faces.get(answer.face_id) if answer.face_id else None,
+        measures=answer.measures,
+    )
+
+
+async def read_faces(services: Services, face_ids: Iterable[UUID]) -> dict[UUID, FaceResponse]:
+    """Those of these faces that are stored, by id."""
+    async with services.databases.main() as db:
+        faces = await db.scalars(select(Face).where(Face.id.in_(list(face_ids))))
+        return {face.id: FaceResponse.of(face) for face in faces}
+
+
+async def expect_answers(services: Services, upload_ids: Sequence[str]) -> None:
+    """Note which uploads are on their way; should Redis be away, all unknown ones seem to be."""
+    seconds = services.settings.kafka.uploads_retention_hours * 3600
+    for upload_id in upload_ids:
+        try:
+            await services.recents.expect_answer(upload_id, seconds)
+        except StoreUnavailable:
+            return

@@ -1,0 +1,106 @@
+"""Is everything there? Every server is asked at once, each within a bound.
+
+All five count for ``/health``: without any of them something that the API offers does not work.
+Readiness is milder about Redis, which holds nothing that cannot be lost: without it enrolments
+and searches are still taken, and answered by their status address.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic, perf_counter
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from api.schemas.health import CheckResult, HealthResponse
+from api.services import Services
+from streams.failures import Reject, Retry
+from streams.topics import Topics
+
+#: Whoever asks more often gets the last answer: anybody may ask.
+FRESH_SECONDS = 0.5
+
+#: What the service can do without for a while.
+_SPARED = frozenset({"redis"})
+
+Ask = Callable[[], Awaitable[None]]
+
+
+class _SetUpError(Exception):
+    """The server is there, but not as it should be."""
+
+
+class Health:
+    """Checks every server, at most every half second however many ask."""
+
+    def __init__(self, services: Services) -> None:
+        """Check what ``services`` speak to."""
+        self._timeout = services.settings.api.check_timeout
+        self._lock = asyncio.Lock()
+        self._last: tuple[float, HealthResponse] | None = None
+        self._asks: Mapping[str, Ask] = {
+            "main_db": lambda: _ask_database(services.databases.main),
+            "vector_db": lambda: _ask_database(services.databases.vector),
+            "redis": services.recents.ping,
+            "kafka": lambda: _ask_kafka(services),
+            "s3": services.crops.ping,
+        }
+
+    async def check(self) -> HealthResponse:
+        """The state of every server."""
+        async with self._lock:
+            if self._last is not None and monotonic() - self._last[0] < FRESH_SECONDS:
+                return self._last[1]
+            results = await asyncio.gather(*(self._one(ask) for ask in self._asks.values()))
+            checks = dict(zip(self._asks, results, strict=True))
+            failed = {name for name, result in checks.items() if result.status == "failed"}
+            status = "unavailable" if failed - _SPARED else "degraded" if failed else "ok"
+            response = HealthResponse(status=status, checks=checks)
+            self._last = monotonic(), response
+            return response
+
+    async def _one(self, ask: Ask) -> CheckResult:
+        began = perf_counter()
+        detail = None
+        try:
+            async with asyncio.timeout(self._timeout):
+                await ask()
+        except TimeoutError:
+            detail = f"no answer within {self._timeout:g} s"
+        except _SetUpError as error:
+            detail = str(error)
+        except (Retry, Reject, SQLAlchemyError, KafkaError, OSError):
+            detail = "no answer"  # what the driver said has addresses in it, and anybody may ask
+        latency = round((perf_counter() - began) * 1000, 1)
+        return CheckResult(status="failed" if detail else "ok", latency_ms=latency, detail=detail)
+
+
+async def _ask_database(sessions: async_sessionmaker[AsyncSession]) -> None:
+    async with sessions() as session:
+        await session.execute(text("SELECT 1"))
+
+
+async def _ask_kafka(services: Services) -> None:
+    """Ask for the topics: a broker that has lost them can take nothing.
+
+    Raises:
+        _SetUpError: topics are missing.
+        KafkaError: the broker is away.
+    """
+    kafka = services.settings.kafka
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=kafka.bootstrap_servers,
+        client_id="fecapass-health",
+        request_timeout_ms=int(services.settings.api.check_timeout * 1000),
+    )
+    topics = Topics(kafka.topic_prefix)
+    try:
+        await admin.start()
+        missing = {topics.uploads, topics.matches} - set(await admin.list_topics())
+    finally:
+        await admin.close()
+    if missing:
+        raise _SetUpError("topics are missing; run fecapass init-db")

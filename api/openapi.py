@@ -1,0 +1,77 @@
+"""The OpenAPI document, with what FastAPI cannot know by itself."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from api.problems import MEDIA_TYPE
+from api.schemas.common import Problem
+from api.schemas.faces import FaceSearchRequest, FaceUploadRequest
+
+_DESCRIPTION = """
+Enrol people, search by photo, and read who was seen where.
+
+Failures are problem documents (RFC 9457) with a stable `code` and the id of the request.
+"""
+
+_OPEN_PATHS = ("/health", "/metrics")
+_FIRST_FAILURE = 400
+_TEMPLATE = "#/components/schemas/{model}"
+
+#: What any request behind a key may be answered with.
+_EVERYWHERE = {
+    "401": "No key, or one that is unknown or revoked",
+    "403": "The key lacks the scope",
+    "422": "Malformed, or refused",
+    "429": "Too many requests with this key",
+    "503": "A server that this needs does not answer",
+}
+_MEANINGS = {
+    "400": "The body cannot be read",
+    "404": "There is none",
+    "409": "It does not fit what is there",
+    "413": "Larger than is taken",
+    "415": "Not a form with photos",
+}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The document, made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title="Fecapass",
+            version=app.version,
+            openapi_version="3.1.0",
+            description=_DESCRIPTION.strip(),
+            routes=app.routes,
+        )
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        _, more = models_json_schema(
+            [(model, "validation") for model in (Problem, FaceUploadRequest, FaceSearchRequest)],
+            ref_template=_TEMPLATE,
+        )
+        schemas.update(more["$defs"])
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                _complete(path, operation)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _complete(path: str, operation: dict[str, Any]) -> None:
+    """Every failure is a problem document, except the report of what is unhealthy."""
+    responses = operation["responses"]
+    if path.startswith(_OPEN_PATHS):
+        responses.pop("422", None)
+        return
+    for status, meaning in _EVERYWHERE.items():
+        responses.setdefault(status, {})["description"] = meaning
+    for status, response in responses.items():
+        if int(status) >= _FIRST_FAILURE:
+            response["description"] = _MEANINGS.get(status, _EVERYWHERE.get(status, "Refused"))
+            reference = {"$ref": _TEMPLATE.format(model=Problem.__name__)}
+            response["content"] = {MEDIA_TYPE: {"schema": reference}}

@@ -1,0 +1,52 @@
+"""Health and metrics, for probes and Prometheus; no key is asked for."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from api.health import Health
+from api.schemas.health import HealthResponse, LiveResponse
+
+router = APIRouter(tags=["service"])
+
+_UNHEALTHY: dict[int | str, dict[str, Any]] = {
+    503: {"model": HealthResponse, "description": "Something does not answer"}
+}
+
+
+@router.get("/health", responses=_UNHEALTHY)
+async def health(request: Request, response: Response) -> HealthResponse:
+    """Every server with its latency; 503 when one of them does not answer."""
+    report = await _health(request).check()
+    response.status_code = 200 if report.status == "ok" else 503
+    return report
+
+
+@router.get("/health/live")
+async def live() -> LiveResponse:
+    """200 for as long as the process runs: whether to restart it."""
+    return LiveResponse()
+
+
+@router.get("/health/ready", responses=_UNHEALTHY)
+async def ready(request: Request, response: Response) -> HealthResponse:
+    """503 when requests cannot be served: whether to send any. Without Redis they still can."""
+    report = await _health(request).check()
+    response.status_code = 503 if report.status == "unavailable" else 200
+    return report
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format"}},
+)
+async def metrics() -> Response:
+    """Metrics of this process."""
+    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _health(request: Request) -> Health:
+    checks: Health = request.app.state.health
+    return checks

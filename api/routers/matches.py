@@ -1,0 +1,151 @@
+"""Who was seen where: the listing, and the live stream."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime
+from sqlalchemy import or_, select
+
+from api.databases import MainDb
+from api.live import Gap, Listener, TooManyListenersError
+from api.pagination import PageDep
+from api.problems import ApiProblem
+from api.schemas.common import PLAIN_TEXT
+from api.schemas.matches import MatchListResponse, MatchResponse
+from api.security import Reader
+from api.services import Services, ServicesDep
+from sinks.errors import StoreUnavailable
+from sinks.schema import Face
+from streams.events import FaceMatch
+
+router = APIRouter(prefix="/api/v1/matches", tags=["matches"])
+
+CameraFilter = Annotated[
+    str | None, Query(max_length=512, pattern=PLAIN_TEXT, description="only of this camera")
+]
+UserFilter = Annotated[UUID | None, Query(description="only of this user")]
+
+_STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+@router.get("")
+async def list_matches(  # noqa: PLR0913, PLR0917 - filters, given by name
+    _caller: Reader,
+    db: MainDb,
+    services: ServicesDep,
+    page: PageDep,
+    camera_id: CameraFilter = None,
+    user_id: UserFilter = None,
+    known: Annotated[bool | None, Query(description="only known, or only unknown people")] = None,
+    since: Annotated[AwareDatetime | None, Query(description="captured then or later")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="captured before")] = None,
+) -> MatchListResponse:
+    """Faces that cameras saw, by time of capture, newest first."""
+    conditions = [
+        or_(Face.user_id.is_(None), Face.similarity.is_not(None)),
+        *page.older(Face.captured_at, Face.id),
+    ]
+    if camera_id is not None:
+        conditions.append(Face.camera_id == camera_id)
+    if user_id is not None:
+        conditions.append(Face.user_id == user_id)
+    if known is not None:
+        conditions.append(Face.user_id.is_not(None) if known else Face.user_id.is_(None))
+    if since is not None:
+        conditions.append(Face.captured_at >= _in_reach(since))
+    if until is not None:
+        conditions.append(Face.captured_at < _in_reach(until))
+    query = select(Face).where(*conditions)
+    query = query.order_by(Face.captured_at.desc(), Face.id.desc()).limit(page.limit + 1)
+    faces = (await db.scalars(query)).all()
+    people = await services.people.get(face.user_id for face in faces if face.user_id)
+    return MatchListResponse(
+        items=[
+            MatchResponse.of(face, people.get(face.user_id) if face.user_id else None)
+            for face in faces[: page.limit]
+        ],
+        next_cursor=page.next_cursor([(face.captured_at, face.id) for face in faces]),
+    )
+
+
+@router.get(
+    "/stream",
+    response_class=StreamingResponse,
+    responses={
+        200: {"description": "Events until the client leaves", "content": {"text/event-stream": {}}}
+    },
+)
+async def stream_matches(
+    _caller: Reader,
+    services: ServicesDep,
+    camera_id: CameraFilter = None,
+    user_id: UserFilter = None,
+    last_event_id: Annotated[
+        str | None, Header(description="the id of the last event that arrived")
+    ] = None,
+) -> StreamingResponse:
+    """Matches as they happen, as server-sent events.
+
+    `event: match` has a match as its data and the face's id as its id. `event: gap` says that
+    matches were lost (a slow listener, an outage, an unknown Last-Event-ID): the listing has them.
+    Comments keep the connection open while nothing happens.
+    """
+    listening = services.live.listen(_last(last_event_id), camera_id, user_id)
+    try:
+        listener = listening.__enter__()
+    except TooManyListenersError as error:
+        raise ApiProblem(
+            503, "too_many_listeners", "all places are taken; try again later"
+        ) from error
+
+    async def events() -> AsyncIterator[bytes]:
+        try:
+            async for event in _events(services, listener):
+                yield event
+        finally:
+            listening.__exit__(None, None, None)
+
+    return StreamingResponse(events(), media_type="text/event-stream", headers=_STREAM_HEADERS)
+
+
+async def _events(services: Services, listener: Listener) -> AsyncIterator[bytes]:
+    yield b"retry: 2000\n: listening\n\n"
+    async for event in listener.events(services.settings.api.stream_heartbeat):
+        if event is None:
+            yield b": nothing yet\n\n"
+        elif isinstance(event, Gap):
+            yield b"event: gap\ndata: {}\n\n"
+        else:
+            data = (await _named(services, event)).model_dump_json()
+            yield f"event: match\nid: {event.face_id}\ndata: {data}\n\n".encode()
+
+
+async def _named(services: Services, match: FaceMatch) -> MatchResponse:
+    try:
+        people = await services.people.get([match.user_id] if match.user_id else [])
+    except StoreUnavailable:
+        people = {}  # a name that cannot be looked up must not hold the match back
+    return MatchResponse.of(match, people.get(match.user_id) if match.user_id else None)
+
+
+def _last(identifier: str | None) -> UUID | None:
+    try:
+        return UUID(identifier) if identifier else None
+    except ValueError:
+        return UUID(int=0)  # not one of ours: unknown, so there is a gap
+
+
+def _in_reach(moment: datetime) -> datetime:
+    """The moment in UTC.
+
+    Raises:
+        ApiProblem: ``invalid_request``: it lies outside the calendar there.
+    """
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ApiProblem(422, "invalid_request", "the time lies outside the calendar") from error

@@ -1,0 +1,85 @@
+"""Who is in this photo?"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import JSONResponse
+
+from api.enrolment import expect_answers
+from api.photos import FormLimits, read_form, require_pictures
+from api.preferences import Preferences
+from api.problems import ApiProblem
+from api.schemas.faces import (
+    FaceSearchRequest,
+    FaceSearchResponse,
+    UploadPendingResponse,
+    status_url,
+)
+from api.searching import search_response
+from api.security import Searcher
+from api.services import ServicesDep
+from streams.uploads import search_event
+
+router = APIRouter(prefix="/api/v1/faces", tags=["search"])
+
+
+@router.post(
+    "/search",
+    response_model=FaceSearchResponse,
+    responses={
+        202: {"model": UploadPendingResponse, "description": "Not answered yet"},
+        400: {}, 413: {}, 415: {},
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {"$ref": "#/components/schemas/FaceSearchRequest"}
+                }
+            },
+        }
+    },
+)  # fmt: skip
+async def search_faces(
+    request: Request,
+    response: Response,
+    _caller: Searcher,
+    services: ServicesDep,
+    prefer: Annotated[str | None, Header(description="`respond-async`: do not wait")] = None,
+) -> FaceSearchResponse | Response:
+    """Say who is in a photo, for every face in it. The probe does not become a stored face.
+
+    Similarity is the cosine of probe and template. `threshold` replaces the model's own for this
+    answer; the margin to the next candidate stays. Deactivated users are no candidates.
+    """
+    api = services.settings.api
+    form = await read_form(
+        request, FaceSearchRequest, FormLimits(1, api.max_photo_bytes), lists=frozenset()
+    )
+    require_pictures({"photo": form.photo})
+    preferences = Preferences.read(prefer, api.answer_timeout)
+    event = search_event()
+    await services.uploads.publish([(event, form.photo)])
+    answer = None
+    if preferences.seconds > 0:
+        (answer,) = await services.uploads.answers([event], preferences.seconds)
+    if answer is None:
+        await expect_answers(services, [event.id])
+        pending = UploadPendingResponse(upload_id=event.id, status_url=status_url(event.id))
+        response = JSONResponse(
+            pending.model_dump(mode="json"),
+            202,
+            {"Location": pending.status_url, "Retry-After": "1"},
+        )
+        preferences.acknowledge(response)
+        return response
+    preferences.acknowledge(response)
+    if answer.status == "refused":
+        raise ApiProblem(
+            422,
+            answer.code or "refused",
+            answer.message or "the photo was refused",
+            measures=answer.measures,
+        )
+    return await search_response(services, answer, form.limit, form.threshold)

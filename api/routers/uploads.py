@@ -1,0 +1,55 @@
+"""What became of an upload."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+
+from api.enrolment import read_faces
+from api.problems import ApiProblem
+from api.schemas.faces import MAX_CANDIDATES, UploadStatusResponse
+from api.searching import search_response
+from api.security import Uploader
+from api.services import Services, ServicesDep
+from sinks.errors import StoreUnavailable
+from streams.answers import UploadAnswer, decode_answer
+from streams.uploads import event_uuid
+
+router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"])
+
+
+@router.get("/{upload_id}", responses={404: {}})
+async def read_upload(
+    upload_id: UUID, response: Response, _caller: Uploader, services: ServicesDep
+) -> UploadStatusResponse:
+    """The state of an upload, from the ledger: `pending` until the pipeline has answered."""
+    row = await services.records.upload(event_uuid(str(upload_id)))
+    if row is not None and row.answer is not None:
+        return await _answered(services, upload_id, decode_answer(row.answer))
+    if not await _expected(services, upload_id):
+        raise ApiProblem(404, "upload_not_found", "there is no upload with this id")
+    response.headers["Retry-After"] = "1"
+    return UploadStatusResponse(upload_id=upload_id, status="pending")
+
+
+async def _answered(
+    services: Services, upload_id: UUID, answer: UploadAnswer
+) -> UploadStatusResponse:
+    if answer.status == "searched":
+        found = await search_response(services, answer, MAX_CANDIDATES, None)
+        return UploadStatusResponse(upload_id=upload_id, status="searched", search=found)
+    faces = await read_faces(services, [answer.face_id] if answer.face_id else [])
+    return UploadStatusResponse(
+        upload_id=upload_id,
+        status=answer.status,
+        face=faces.get(answer.face_id) if answer.face_id else None,
+        code=answer.code,
+        message=answer.message,
+        measures=answer.measures,
+    )
+
+
+async def _expected(services: Services, upload_id: UUID) -> bool:
+    try:
+        return await services.recents.expects_answer(str(upload_id))
+    except StoreUnavailable:
+        return True  # nobody can tell; an upload that was made must not be denied

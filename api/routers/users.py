@@ -1,0 +1,176 @@
+"""People: made, found, changed, erased."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from sqlalchemy import func, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.audit import record
+from api.databases import MainDb
+from api.erasure import erase_user
+from api.pagination import PageDep
+from api.problems import ApiProblem
+from api.schemas.common import PLAIN_TEXT
+from api.schemas.faces import FaceListResponse, FaceResponse
+from api.schemas.users import (
+    UserCreateRequest,
+    UserDetailResponse,
+    UserListResponse,
+    UserResponse,
+    UserUpdateRequest,
+)
+from api.security import Administrator, Enroller, Reader
+from api.services import ServicesDep
+from sinks.schema import Face, User
+
+router = APIRouter(prefix="/api/v1/users", tags=["users"])
+
+ENROLLED = (Face.user_id.is_not(None), Face.similarity.is_(None))
+SEEN = (Face.similarity.is_not(None),)
+
+
+@router.post("", status_code=201, responses={409: {}})
+async def create_user(
+    body: UserCreateRequest, response: Response, caller: Enroller, db: MainDb
+) -> UserResponse:
+    """Make a user, to be enrolled with photos next."""
+    user = User(email=body.email, full_name=body.full_name)
+    async with db.begin():
+        db.add(user)
+        await _flush(db)
+        record(db, caller.actor, "user.create", f"user:{user.id}")
+    await db.refresh(user)
+    response.headers["Location"] = f"/api/v1/users/{user.id}"
+    return UserResponse.of(user)
+
+
+@router.get("")
+async def list_users(
+    _caller: Reader,
+    db: MainDb,
+    page: PageDep,
+    q: Annotated[
+        str | None,
+        Query(max_length=200, pattern=PLAIN_TEXT, description="part of the name or the e-mail"),
+    ] = None,
+    is_active: Annotated[bool | None, Query()] = None,
+) -> UserListResponse:
+    """Users, newest first."""
+    query = select(User).where(*page.older(User.created_at, User.id))
+    if q:
+        columns = (User.full_name, User.email)
+        query = query.where(or_(*(one.icontains(q, autoescape=True) for one in columns)))
+    if is_active is not None:
+        query = query.where(User.is_active == is_active)
+    query = query.order_by(User.created_at.desc(), User.id.desc()).limit(page.limit + 1)
+    users = (await db.scalars(query)).all()
+    return UserListResponse(
+        items=[UserResponse.of(user) for user in users[: page.limit]],
+        next_cursor=page.next_cursor([(user.created_at, user.id) for user in users]),
+    )
+
+
+@router.get("/{user_id}", responses={404: {}})
+async def read_user(user_id: UUID, _caller: Reader, db: MainDb) -> UserDetailResponse:
+    """A user, how many photos are enrolled, and where a camera last saw the person."""
+    user = await _existing(db, user_id)
+    photos = await db.scalar(
+        select(func.count()).select_from(Face).where(Face.user_id == user_id, *ENROLLED)
+    )
+    last = (
+        await db.execute(
+            select(Face.captured_at, Face.camera_id)
+            .where(Face.user_id == user_id, *SEEN)
+            .order_by(Face.captured_at.desc(), Face.id.desc())
+            .limit(1)
+        )
+    ).first()
+    return UserDetailResponse.with_detail(
+        user,
+        photos or 0,
+        last.captured_at if last is not None else None,
+        last.camera_id if last is not None else None,
+    )
+
+
+@router.get("/{user_id}/faces", responses={404: {}})
+async def list_enrolled_faces(
+    user_id: UUID, _caller: Reader, db: MainDb, page: PageDep
+) -> FaceListResponse:
+    """The enrolled photos of a user, newest first."""
+    await _existing(db, user_id)
+    faces = (
+        await db.scalars(
+            select(Face)
+            .where(Face.user_id == user_id, *ENROLLED, *page.older(Face.captured_at, Face.id))
+            .order_by(Face.captured_at.desc(), Face.id.desc())
+            .limit(page.limit + 1)
+        )
+    ).all()
+    return FaceListResponse(
+        items=[FaceResponse.of(face) for face in faces[: page.limit]],
+        next_cursor=page.next_cursor([(face.captured_at, face.id) for face in faces]),
+    )
+
+
+@router.patch("/{user_id}", responses={404: {}, 409: {}})
+async def update_user(
+    user_id: UUID, body: UserUpdateRequest, caller: Enroller, db: MainDb, services: ServicesDep
+) -> UserResponse:
+    """Change a user.
+
+    With `is_active: false` the person leaves every gallery within two seconds and is an unknown to
+    all cameras; the photos are kept, and count again with `is_active: true`.
+    """
+    changes = body.model_dump(exclude_unset=True)
+    # Towards caution first: should the second step fail, nobody is recognised who must not be.
+    if changes.get("is_active") is False:
+        await _existing(db, user_id)
+        await db.rollback()
+        await services.vectors.suspend_user(user_id)
+    async with db.begin():
+        user = await _existing(db, user_id)
+        for name, value in changes.items():
+            setattr(user, name, value)
+        await _flush(db)
+        record(db, caller.actor, "user.update", f"user:{user_id}", fields=sorted(changes))
+    if changes.get("is_active") is True:
+        await services.vectors.resume_user(user_id)
+    services.people.forget(user_id)
+    await db.refresh(user)
+    return UserResponse.of(user)
+
+
+@router.delete("/{user_id}", status_code=204, responses={404: {}})
+async def delete_user(
+    user_id: UUID, caller: Administrator, db: MainDb, services: ServicesDep
+) -> None:
+    """Erase a user: templates, crops, uploaded photos, cache and row; sightings become unknowns.
+
+    Should a store be away, the answer is 503 and the user is still there: repeat the request.
+    """
+    await _existing(db, user_id)
+    await db.rollback()
+    await erase_user(services, user_id, caller.actor)
+
+
+async def _existing(db: AsyncSession, user_id: UUID) -> User:
+    user = await db.get(User, user_id)
+    if user is None:
+        raise ApiProblem(404, "user_not_found", "there is no user with this id")
+    return user
+
+
+async def _flush(db: AsyncSession) -> None:
+    """Write, and tell when the address is taken."""
+    try:
+        await db.flush()
+    except IntegrityError as error:
+        if "users_email_key" in str(error.orig):
+            raise ApiProblem(
+                409, "email_taken", "there is a user with this e-mail address"
+            ) from error
+        raise

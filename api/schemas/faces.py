@@ -1,0 +1,272 @@
+"""Faces: enrolment, search, and the stored face itself."""
+
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, WithJsonSchema
+
+from api.decisions import Decision
+from api.schemas.common import Box, Moment, Schema
+from api.schemas.users import UserSummary
+from sinks.schema import Face
+
+#: Candidates that the pipeline ranks for each face.
+MAX_CANDIDATES = 10
+
+Photo = Annotated[
+    bytes,
+    WithJsonSchema(
+        {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP"},
+    ),
+]
+
+_FACE: dict[str, Any] = {
+    "id": "1c5f4d5e-53d5-5b6f-9a0f-0a3d5d1a7f10",
+    "kind": "enrolled",
+    "user_id": "7a0e6a0a-0a51-4a8e-9a0d-1f6f5ce3d2b1",
+    "camera_id": "d5a8c1a2-5f41-5a8e-8d1b-4b2f4a6f7e11",
+    "captured_at": "2026-11-23T08:16:00Z",
+    "box": [177.1, 65.4, 90.2, 113.0],
+    "score": 0.93,
+    "quality": 0.81,
+    "model": "sface-2021dec",
+    "similarity": None,
+    "runner_up_similarity": None,
+    "crop_url": "/api/v1/faces/1c5f4d5e-53d5-5b6f-9a0f-0a3d5d1a7f10/crop",
+}
+
+
+class FaceUploadRequest(Schema):
+    """Photos of one user, as multipart/form-data."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"user_id": _FACE["user_id"], "photos": ["(bytes)"]}]}
+    )
+
+    user_id: UUID
+    photos: list[Photo] = Field(min_length=1, description="photos of this person alone")
+
+
+class FaceResponse(Schema):
+    """A stored face: of an enrolled photo, or seen by a camera."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_FACE]})
+
+    id: UUID
+    kind: Literal["enrolled", "sighting"]
+    user_id: UUID | None = Field(description="null: unknown")
+    camera_id: str = Field(description="the camera; of an enrolled face, its upload")
+    captured_at: Moment
+    box: Box
+    score: float = Field(description="the detector's confidence, 0 to 1")
+    quality: float = Field(description="fitness for recognition, 0 to 1")
+    model: str
+    similarity: float | None = Field(description="of a sighting: cosine of the best candidate")
+    runner_up_similarity: float | None
+    crop_url: str | None
+
+    @classmethod
+    def of(cls, face: Face) -> Self:
+        """From the table."""
+        return cls(
+            id=face.id,
+            kind="enrolled" if is_enrolled(face) else "sighting",
+            user_id=face.user_id,
+            camera_id=face.camera_id,
+            captured_at=face.captured_at,
+            box=(face.box[0], face.box[1], face.box[2], face.box[3]),
+            score=face.score,
+            quality=face.quality,
+            model=face.model,
+            similarity=face.similarity,
+            runner_up_similarity=face.runner_up_similarity,
+            crop_url=crop_url(face.id) if face.crop_key else None,
+        )
+
+
+class FaceListResponse(Schema):
+    """A page of faces, newest first."""
+
+    items: list[FaceResponse]
+    next_cursor: str | None
+
+
+class UploadResult(Schema):
+    """What became of one photo."""
+
+    upload_id: UUID
+    status: Literal["enrolled", "refused", "pending"]
+    status_url: str
+    face: FaceResponse | None = Field(default=None, description="of an enrolled photo")
+    code: str | None = Field(default=None, description="of a refused photo, why; for programs")
+    message: str | None = Field(default=None, description="of a refused photo, why; for people")
+    measures: dict[str, float] = Field(
+        default={}, description="what was measured: quality, face_pixels, sharpness, ..."
+    )
+
+
+class FaceUploadResponse(Schema):
+    """An enrolment: what became of each photo, in the order of the request."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "user_id": _FACE["user_id"],
+                    "status": "enrolled",
+                    "photos": 1,
+                    "uploads": [
+                        {
+                            "upload_id": _FACE["camera_id"],
+                            "status": "enrolled",
+                            "status_url": f"/api/v1/uploads/{_FACE['camera_id']}",
+                            "face": _FACE,
+                            "measures": {"quality": 0.81},
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    user_id: UUID
+    status: Literal["enrolled", "pending"] = Field(
+        description="pending (202) while the pipeline has not answered for every photo"
+    )
+    photos: int | None = Field(description="photos that the person's template is now made of")
+    uploads: list[UploadResult]
+
+
+class FaceSearchRequest(Schema):
+    """A photo to search by, as multipart/form-data."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"photo": "(bytes)", "limit": 3, "threshold": 0.4}]}
+    )
+
+    photo: Photo
+    limit: int = Field(
+        default=5, ge=1, le=MAX_CANDIDATES, description="candidates for each face, at most"
+    )
+    threshold: float | None = Field(
+        default=None, ge=-1.0, le=1.0, description="least similarity; default: the model's own"
+    )
+
+
+class FaceSearchCandidate(Schema):
+    """Somebody who resembles the face."""
+
+    user: UserSummary
+    similarity: float = Field(description="cosine of probe and template, -1 to 1")
+
+
+class FaceSearchResult(Schema):
+    """One face of the photo, and who it may be."""
+
+    face_id: UUID
+    box: Box
+    score: float
+    quality: float
+    decision: Decision
+    user: UserSummary | None = Field(description="who it is; null unless matched")
+    candidates: list[FaceSearchCandidate] = Field(description="best first")
+
+
+class FaceSearchResponse(Schema):
+    """Every face of the photo; none when there is no face in it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "upload_id": "4f9c9d0e-9d39-4f0d-8f2d-9f3b7f6f4c22",
+                    "status": "searched",
+                    "model": "sface-2021dec",
+                    "threshold": 0.42,
+                    "margin": 0.03,
+                    "faces": [
+                        {
+                            "face_id": "0b7f1d9c-2f5b-5c3f-9f6e-0b9a7a3a5d10",
+                            "box": [177.1, 65.4, 90.2, 113.0],
+                            "score": 0.93,
+                            "quality": 0.81,
+                            "decision": "matched",
+                            "user": {
+                                "id": _FACE["user_id"],
+                                "email": "ada@example.com",
+                                "full_name": "Ada Lovelace",
+                            },
+                            "candidates": [
+                                {
+                                    "user": {
+                                        "id": _FACE["user_id"],
+                                        "email": "ada@example.com",
+                                        "full_name": "Ada Lovelace",
+                                    },
+                                    "similarity": 0.71,
+                                }
+                            ],
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    upload_id: UUID
+    status: Literal["searched"] = "searched"
+    model: str
+    threshold: float = Field(description="the least similarity that decided")
+    margin: float = Field(description="the least lead over the next candidate that decided")
+    faces: list[FaceSearchResult]
+
+
+class UploadStatusResponse(Schema):
+    """What became of an upload, or that it is on its way."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"upload_id": _FACE["camera_id"], "status": "pending"}]}
+    )
+
+    upload_id: UUID
+    status: Literal["pending", "enrolled", "refused", "searched"]
+    face: FaceResponse | None = Field(default=None, description="of an enrolment")
+    search: FaceSearchResponse | None = Field(default=None, description="of a search")
+    code: str | None = Field(default=None, description="of a refusal, why; for programs")
+    message: str | None = Field(default=None, description="of a refusal, why; for people")
+    measures: dict[str, float] = Field(default={}, description="what was measured")
+
+
+class UploadPendingResponse(Schema):
+    """An upload whose answer did not come in time, or was not waited for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "upload_id": "4f9c9d0e-9d39-4f0d-8f2d-9f3b7f6f4c22",
+                    "status": "pending",
+                    "status_url": "/api/v1/uploads/4f9c9d0e-9d39-4f0d-8f2d-9f3b7f6f4c22",
+                }
+            ]
+        }
+    )
+
+    upload_id: UUID
+    status: Literal["pending"] = "pending"
+    status_url: str
+
+
+def crop_url(face_id: UUID) -> str:
+    """Where a face's crop is served."""
+    return f"/api/v1/faces/{face_id}/crop"
+
+
+def status_url(upload_id: UUID | str) -> str:
+    """Where an upload's state is served."""
+    return f"/api/v1/uploads/{upload_id}"
+
+
+def is_enrolled(face: Face) -> bool:
+    """Whether a face is of an enrolled photo: nobody measured whom it resembles."""
+    return face.user_id is not None and face.similarity is None

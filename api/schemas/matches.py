@@ -1,0 +1,106 @@
+"""Faces that cameras saw, and the cameras."""
+
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from api.schemas.common import Box, Moment, Schema
+from api.schemas.faces import crop_url
+from api.schemas.users import UserSummary
+from sinks.rows import UserRow
+from sinks.schema import Face
+from streams.events import FaceMatch
+
+_MATCH: dict[str, Any] = {
+    "face_id": "9d2f6a44-0c0e-5b57-8a56-5d1a5a2c7e33",
+    "event_id": "entrance-000042",
+    "camera_id": "entrance",
+    "captured_at": "2026-11-23T09:01:12Z",
+    "box": [310.0, 122.5, 88.0, 110.0],
+    "score": 0.91,
+    "quality": 0.74,
+    "user_id": "7a0e6a0a-0a51-4a8e-9a0d-1f6f5ce3d2b1",
+    "user": {
+        "id": "7a0e6a0a-0a51-4a8e-9a0d-1f6f5ce3d2b1",
+        "email": "ada@example.com",
+        "full_name": "Ada Lovelace",
+    },
+    "similarity": 0.68,
+    "runner_up_similarity": 0.11,
+    "model": "sface-2021dec",
+    "crop_url": "/api/v1/faces/9d2f6a44-0c0e-5b57-8a56-5d1a5a2c7e33/crop",
+}
+
+
+class MatchResponse(Schema):
+    """A face that a camera saw, and who it is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_MATCH]})
+
+    face_id: UUID
+    event_id: str
+    camera_id: str
+    captured_at: Moment
+    box: Box
+    score: float = Field(description="the detector's confidence, 0 to 1")
+    quality: float = Field(description="fitness for recognition, 0 to 1")
+    user_id: UUID | None = Field(description="null: unknown")
+    user: UserSummary | None = Field(description="null: unknown, or deleted since")
+    similarity: float | None = Field(description="cosine of the best candidate, also of unknowns")
+    runner_up_similarity: float | None
+    model: str
+    crop_url: str | None
+
+    @classmethod
+    def of(cls, seen: FaceMatch | Face, user: UserRow | None) -> Self:
+        """From an event or the table."""
+        face_id = seen.face_id if isinstance(seen, FaceMatch) else seen.id
+        return cls(
+            face_id=face_id,
+            event_id=seen.event_id,
+            camera_id=seen.camera_id,
+            captured_at=seen.captured_at,
+            box=(seen.box[0], seen.box[1], seen.box[2], seen.box[3]),
+            score=seen.score,
+            quality=seen.quality,
+            user_id=seen.user_id,
+            user=UserSummary.of(user) if user is not None else None,
+            similarity=seen.similarity,
+            runner_up_similarity=seen.runner_up_similarity,
+            model=seen.model,
+            crop_url=crop_url(face_id) if seen.crop_key else None,
+        )
+
+
+class MatchListResponse(Schema):
+    """A page of matches, newest first."""
+
+    items: list[MatchResponse]
+    next_cursor: str | None
+
+
+class CameraResponse(Schema):
+    """A camera that has sent frames."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "camera_id": "entrance",
+                    "last_frame_at": "2026-11-23T09:01:12Z",
+                    "frames_per_second": 4.8,
+                }
+            ]
+        }
+    )
+
+    camera_id: str
+    last_frame_at: Moment
+    frames_per_second: float = Field(description="frames of the last 10 seconds, divided by 10")
+
+
+class CameraListResponse(Schema):
+    """All cameras by name."""
+
+    items: list[CameraResponse]

@@ -1,0 +1,149 @@
+"""People."""
+
+import re
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from api.schemas.common import PLAIN_TEXT, Moment, Schema
+from sinks.rows import UserRow
+from sinks.schema import User
+
+#: Something on both sides of one @: whether mail arrives there is not for us to say.
+EMAIL = r"^[^@\x00-\x20\x7f]{1,64}@[^@\x00-\x20\x7f]{1,255}$"
+
+_BLANKS = re.compile(r"\s+")
+
+
+def _tidy(name: str) -> str:
+    tidied = _BLANKS.sub(" ", name).strip()
+    if not tidied:
+        raise ValueError("a name has letters")
+    return tidied
+
+
+Email = Annotated[
+    str, Field(pattern=EMAIL, max_length=320, description="unique, whatever its case")
+]
+FullName = Annotated[
+    str, Field(min_length=1, max_length=200, pattern=PLAIN_TEXT), AfterValidator(_tidy)
+]
+
+_USER: dict[str, Any] = {
+    "id": "7a0e6a0a-0a51-4a8e-9a0d-1f6f5ce3d2b1",
+    "email": "ada@example.com",
+    "full_name": "Ada Lovelace",
+    "is_active": True,
+    "created_at": "2026-11-23T08:15:00Z",
+    "updated_at": "2026-11-23T08:15:00Z",
+}
+
+
+class UserCreateRequest(Schema):
+    """A new user."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"email": "ada@example.com", "full_name": "Ada Lovelace"}]}
+    )
+
+    email: Email
+    full_name: FullName | None = None
+
+
+class UserUpdateRequest(Schema):
+    """What is to change; what is left out stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"is_active": False}]})
+
+    email: Email | None = None
+    full_name: FullName | None = None
+    is_active: bool | None = Field(
+        default=None,
+        description="false: kept with all photos, but recognised by no camera until true again",
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("nothing is to change")
+        for name in ("email", "is_active"):
+            if name in self.model_fields_set and getattr(self, name) is None:
+                raise ValueError(f"{name} cannot be null")
+        return self
+
+
+class UserSummary(Schema):
+    """Who somebody is, in other resources."""
+
+    id: UUID
+    email: str
+    full_name: str | None
+
+    @classmethod
+    def of(cls, row: UserRow) -> Self:
+        """From a row."""
+        return cls(id=row.id, email=row.email, full_name=row.full_name)
+
+
+class UserResponse(Schema):
+    """A person who may be recognised."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_USER]})
+
+    id: UUID
+    email: str
+    full_name: str | None
+    is_active: bool
+    created_at: Moment
+    updated_at: Moment
+
+    @classmethod
+    def of(cls, user: User) -> Self:
+        """From the table."""
+        return cls(**_fields(user))
+
+
+class UserDetailResponse(UserResponse):
+    """A person, with what the pipeline knows of him."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                _USER
+                | {
+                    "photos": 3,
+                    "last_seen_at": "2026-11-23T09:01:12Z",
+                    "last_camera_id": "entrance",
+                }
+            ]
+        }
+    )
+
+    photos: int = Field(description="enrolled photos; see /users/{id}/faces")
+    last_seen_at: Moment | None = Field(description="by a camera")
+    last_camera_id: str | None
+
+    @classmethod
+    def with_detail(
+        cls, user: User, photos: int, last_seen_at: Moment | None, last_camera_id: str | None
+    ) -> Self:
+        """From the table and what was counted."""
+        return cls(
+            **_fields(user),
+            photos=photos,
+            last_seen_at=last_seen_at,
+            last_camera_id=last_camera_id,
+        )
+
+
+class UserListResponse(Schema):
+    """A page of users, newest first."""
+
+    items: list[UserResponse]
+    next_cursor: str | None = Field(description="of the next page; null on the last one")
+
+
+def _fields(user: User) -> dict[str, object]:
+    names = ("id", "email", "full_name", "is_active", "created_at", "updated_at")
+    return {name: getattr(user, name) for name in names}

@@ -1,0 +1,90 @@
+"""What the routers work with: opened once for the process, closed with it."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Request
+
+from api.databases import Databases
+from api.live import LiveMatches
+from api.people import People
+from api.uploads import UploadClient
+from config.settings import DatabaseSettings, Settings
+from sinks.answers import AnswerWaiter
+from sinks.crops import Crops
+from sinks.rates import Rates
+from sinks.recents import Recents
+from sinks.records import Records
+from sinks.vectors import Vectors
+from streams.images import ImageProducer
+
+AnyDatabase = TypeVar("AnyDatabase", bound=DatabaseSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Clients of every server, and what is shared between requests.
+
+    None of them needs its server to be there when the process starts.
+    """
+
+    settings: Settings
+    databases: Databases
+    records: Records
+    vectors: Vectors
+    crops: Crops
+    recents: Recents
+    rates: Rates
+    uploads: UploadClient
+    people: People
+    live: LiveMatches
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Open everything; connections are made when they are needed."""
+    async with AsyncExitStack() as stack:
+        databases = Databases(settings)
+        stack.push_async_callback(databases.close)
+        records = await stack.enter_async_context(Records(_lazy(settings.main_db)))
+        crops = await stack.enter_async_context(Crops(settings.s3))
+        waiter = AnswerWaiter(settings.redis)
+        stack.push_async_callback(waiter.close)
+        waiter.start()
+        producer = ImageProducer(
+            settings.kafka, store_image=crops.store_source, client_id="fecapass-api"
+        )
+        stack.push_async_callback(producer.stop)
+        live = LiveMatches(settings.kafka, settings.api)
+        stack.push_async_callback(live.close)
+        live.start()
+        yield Services(
+            settings=settings,
+            databases=databases,
+            records=records,
+            vectors=await stack.enter_async_context(Vectors(_lazy(settings.vector_db))),
+            crops=crops,
+            recents=await stack.enter_async_context(Recents(settings.redis)),
+            rates=await stack.enter_async_context(Rates(settings.redis)),
+            uploads=UploadClient(
+                producer, waiter, records, publish_timeout=settings.api.publish_timeout
+            ),
+            people=People(records),
+            live=live,
+        )
+
+
+def _lazy(database: AnyDatabase) -> AnyDatabase:
+    """A pool that connects when first used: the API may start before its stores."""
+    return database.model_copy(update={"pool_min": 0})
+
+
+def get_services(request: Request) -> Services:
+    """The services of this process, as a FastAPI dependency."""
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]

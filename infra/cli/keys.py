@@ -1,0 +1,145 @@
+"""``fecapass keys``: who may call the HTTP API."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from infra.cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from infra.tables import Row
+    from sinks.schema import ApiKey
+
+app = typer.Typer(no_args_is_help=True, help="Make, list and revoke keys to the HTTP API.")
+
+T = TypeVar("T")
+
+
+class ScopeName(StrEnum):
+    """What a key is good for; ``admin`` includes all."""
+
+    READ = "read"
+    ENROL = "enrol"
+    SEARCH = "search"
+    ADMIN = "admin"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Who the key is for.")],
+    *,
+    scope: Annotated[
+        list[ScopeName], typer.Option(help="What it is good for; may be given several times.")
+    ],
+    json: Json = False,
+) -> None:
+    """Make a key and print it. It is shown this once: only its hash is kept."""
+    import sys
+
+    from api.keys import create_key
+
+    scopes = [one.value for one in dict.fromkeys(scope)]
+
+    async def work(session: "AsyncSession") -> "tuple[ApiKey, str]":
+        return await create_key(session, name, scopes, _actor())
+
+    row, key = _in_main_database(work)
+    if json:
+        from infra.cli.output import to_json
+
+        sys.stdout.write(to_json([{**_row(row), "key": key}]))
+    else:
+        sys.stdout.write(f"{key}\n")
+
+
+@app.command(name="list")
+def list_(*, json: Json = False) -> None:
+    """List all keys, the revoked ones too. Keys themselves are not known any more."""
+    from api.keys import list_keys
+    from infra.cli.output import show_listing
+    from infra.tables import Column, joined, moment
+
+    columns = (
+        Column("id", "id"),
+        Column("name", "name", style="bold"),
+        Column("scopes", "scopes", joined),
+        Column("created_at", "made", moment),
+        Column("revoked_at", "revoked", moment),
+    )
+    rows = [_row(key) for key in _in_main_database(list_keys)]
+    show_listing(rows, columns, as_json=json, empty="there are no keys")
+
+
+@app.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `list` shows it.")],
+) -> None:
+    """Revoke a key, from the next request on."""
+    from api.keys import revoke_key
+
+    async def work(session: "AsyncSession") -> bool:
+        return await revoke_key(session, key_id, _actor())
+
+    if not _in_main_database(work):
+        raise CommandFailed(f"there is no key {key_id} that is not revoked")
+    typer.echo(f"revoked {key_id}")
+
+
+def _in_main_database(work: "Callable[[AsyncSession], Awaitable[T]]") -> T:
+    """Run something in one transaction.
+
+    Raises:
+        CommandFailed: the database is away, or not initialised.
+    """
+    import asyncio
+
+    from sqlalchemy.exc import DBAPIError
+
+    from api.databases import Databases
+    from config.settings import get_settings
+
+    settings = get_settings()
+
+    async def run() -> T:
+        databases = Databases(settings)
+        try:
+            async with databases.main.begin() as session:
+                return await work(session)
+        finally:
+            await databases.close()
+
+    try:
+        return asyncio.run(run())
+    except DBAPIError as error:
+        line = str(error.orig).partition("\n")[0].rpartition(">: ")[2]
+        raise CommandFailed(f"main database {settings.main_db.safe_url}: {line}") from error
+    except OSError as error:
+        raise CommandFailed(f"main database {settings.main_db.safe_url}: {error}") from error
+
+
+def _actor() -> str:
+    """The account that runs the command, for the audit trail."""
+    import getpass
+
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (OSError, KeyError):
+        return "cli"
+
+
+def _row(key: "ApiKey") -> "Row":
+    return {
+        "id": key.id,
+        "name": key.name,
+        "scopes": key.scopes,
+        "created_at": key.created_at,
+        "revoked_at": key.revoked_at,
+    }
