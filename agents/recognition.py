@@ -108,12 +108,7 @@ class Judge:
             return None
         similarity = self.gallery.similarity(recent.user_id, probe)
         rivals = rival_bound(recent.runner_up_similarity, float(probe @ earlier))
-        certain = (
-            similarity is not None
-            and similarity >= self.policy.threshold
-            and similarity - rivals >= self.policy.margin
-        )
-        if not certain:
+        if similarity is None or similarity - rivals < self.policy.margin:
             return None
         candidates = [
             Candidate(user_id, measured)

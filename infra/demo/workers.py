@@ -50,6 +50,11 @@ class CommandProcess:
             )
 
     @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
     def returncode(self) -> int | None:
         """Exit code; None while it runs."""
         return self._process.poll()

@@ -1,0 +1,264 @@
+"""Any order and any repetition of the same events leaves the same rows, objects and keys."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agents.enrolment import EnrolmentPolicy
+from agents.galleries import Galleries
+from agents.identify import Identify, Policies
+from agents.stores import Stores
+from ml.decision import MatchPolicy
+from streams.answers import decode_answer
+from streams.codec import match_from_json, pack
+from streams.delivery import Delivery, Partition
+from streams.events import DetectedFace, DetectedFaces, EventKind, ImageEvent
+from streams.publisher import Publisher
+from tests.end_to_end.conftest import listening
+
+DIMENSION = 16
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+POLICY = MatchPolicy(threshold=0.4, margin=0.05)
+
+
+def face(seed, *, near=None):
+    """A face whose embedding is random, or a little beside another seed's."""
+    random = np.random.default_rng(seed)
+    vector = random.normal(size=DIMENSION)
+    if near is not None:
+        vector = np.random.default_rng(near).normal(size=DIMENSION) + 0.2 * vector
+    vector /= np.linalg.norm(vector)
+    return DetectedFace(
+        box=(10.0, 10.0, 80.0, 90.0),
+        landmarks=tuple(float(number) for number in range(10)),
+        score=0.9,
+        quality=0.8,
+        embedding=vector.astype("<f4").tobytes(),
+        crop=b"\xff\xd8\xff" + random.bytes(16),
+    )
+
+
+def delivery(found, offset=0):
+    return Delivery(
+        Partition("faces.detected", 0), offset, b"key", pack(found), (), 0.0, lambda: None
+    )
+
+
+@asynccontextmanager
+async def identify(records, vectors, crops, recents, producer, topics, prepared):
+    """The identify agent without Kafka in front of it, on all its real stores."""
+    with ThreadPoolExecutor(1) as executor:
+        yield Identify(
+            Stores(crops=crops, vectors=vectors, records=records, recents=recents),
+            Galleries(vectors, poll=1.0, max_age=2.0),
+            Publisher(producer),
+            topics,
+            policies=Policies(match=lambda _: POLICY, enrolment=EnrolmentPolicy(0.35, 40)),
+            executor=executor,
+        )
+
+
+@pytest.fixture
+async def agent(records, vectors, crops, recents, producer, topics, prepared):
+    async with identify(records, vectors, crops, recents, producer, topics, prepared) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+async def known(vectors, records):
+    """A model with two people in its gallery; every example uses the same."""
+    model = f"order-{uuid4().hex[:8]}"
+    await vectors.ensure_model(model, DIMENSION)
+    people = {}
+    for seed in (1, 2):
+        user = await records.ensure_user(f"{uuid4().hex}@example.com", None)
+        await vectors.enrol(
+            face_id=uuid4(),
+            user_id=user.id,
+            model=model,
+            embedding=np.frombuffer(face(seed).embedding, "<f4"),
+            captured_at=NOON,
+        )
+        people[seed] = user.id
+    return model, people
+
+
+async def stored(records, vectors, crops, events, model):
+    """All that the stores hold of these events, under names that do not depend on the run."""
+    world = {}
+    for number, event in enumerate(events):
+        ledger = await records.event(event.uuid, model)
+        faces = await records.faces_of(event.uuid, model)
+        world[number] = {
+            "outcome": ledger and (ledger.outcome, ledger.face_count, ledger.announced),
+            "rows": [
+                (row.index, row.match.user_id, round(row.match.similarity or 0, 5), row.match.box)
+                for row in faces
+            ],
+            "ids": [row.match.face_id == event.face_id(model, row.index) for row in faces],
+            "crops": [await crops.get(row.match.crop_key) for row in faces],
+            "embeddings": await embeddings(vectors, [row.match.face_id for row in faces]),
+        }
+    return world
+
+
+async def embeddings(vectors, face_ids):
+    async with vectors._connection("test") as connection:
+        rows = await connection.fetch(
+            "SELECT face_id, user_id, kind, embedding::text FROM face_embeddings"
+            " WHERE face_id = ANY($1)",
+            face_ids,
+        )
+    by_id = {row["face_id"]: (row["user_id"], row["kind"], row["embedding"]) for row in rows}
+    return [by_id.get(face_id) for face_id in face_ids]
+
+
+event_shapes = st.lists(
+    st.lists(st.tuples(st.integers(10, 10_000), st.sampled_from([None, 1, 2])), max_size=3),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(shapes=event_shapes, data=st.data())
+async def test_any_order_and_repetition_leaves_the_same(
+    agent, known, records, vectors, crops, shapes, data
+):
+    model, _ = known
+
+    def fresh_events():
+        run = uuid4().hex
+        return [
+            ImageEvent(
+                kind=EventKind.FRAME,
+                source="camera/order",
+                id=f"{run}-{number}",
+                key=f"order-{run}",
+                captured_at=NOON + timedelta(seconds=number),
+            )
+            for number in range(len(shapes))
+        ]
+
+    def detections(events):
+        return [
+            DetectedFaces(
+                event=event,
+                model=model,
+                width=640,
+                height=480,
+                faces=tuple(face(seed, near=near) for seed, near in shape),
+            )
+            for event, shape in zip(events, shapes, strict=True)
+        ]
+
+    once, often = fresh_events(), fresh_events()
+    await agent([delivery(found) for found in detections(once)])
+    messages = detections(often)
+    order = data.draw(
+        st.permutations(messages * data.draw(st.integers(1, 3), label="copies")), label="order"
+    )
+    while order:
+        size = data.draw(st.integers(1, len(order)), label="batch")
+        batch, order = order[:size], order[size:]
+        assert await agent([delivery(found) for found in batch]) == {}
+    expected = await stored(records, vectors, crops, once, model)
+    assert await stored(records, vectors, crops, often, model) == expected
+    for number, shape in enumerate(shapes):
+        assert len(expected[number]["rows"]) == len(shape)
+        assert all(expected[number]["ids"])
+        assert None not in expected[number]["embeddings"]
+
+
+async def test_the_first_result_wins_whole(agent, known, records, crops, vectors):
+    """A frame detected again, on a device with other boxes and one more face, adds nothing."""
+    model, _ = known
+    event = ImageEvent(
+        kind=EventKind.FRAME,
+        source="camera/first",
+        id=uuid4().hex,
+        key="first",
+        captured_at=NOON,
+    )
+
+    def result(*faces):
+        return delivery(DetectedFaces(event=event, model=model, width=640, height=480, faces=faces))
+
+    first, second = face(21), face(22)
+    await agent([result(first)])
+    before = await stored(records, vectors, crops, [event], model)
+    await agent([result(second, first)])
+    await agent([result(second, first), result(first)])
+    assert await stored(records, vectors, crops, [event], model) == before
+    assert before[0]["crops"] == [first.crop]
+
+
+async def test_a_frame_without_faces_stays_without(agent, known, records, crops, vectors):
+    model, _ = known
+    event = ImageEvent(
+        kind=EventKind.FRAME, source="camera/none", id=uuid4().hex, key="none", captured_at=NOON
+    )
+
+    def result(*faces):
+        return delivery(DetectedFaces(event=event, model=model, width=640, height=480, faces=faces))
+
+    await agent([result()])
+    await agent([result(face(31))])
+    assert await records.faces_of(event.uuid, model) == []
+    ledger = await records.event(event.uuid, model)
+    assert (ledger.outcome, ledger.face_count) == ("no_face", 0)
+
+
+@pytest.mark.parametrize("kind", [EventKind.FRAME, EventKind.SEARCH])
+async def test_what_was_committed_but_not_announced_is_announced_on_redelivery(
+    agent, known, records, prepared, topics, kind
+):
+    """The worker ended between the commit in Postgres and the broker's acknowledgement."""
+    model, people = known
+    event = ImageEvent(
+        kind=kind, source="camera/late", id=uuid4().hex, key=uuid4().hex, captured_at=NOON
+    )
+    found = DetectedFaces(
+        event=event, model=model, width=640, height=480, faces=(face(41, near=1), face(42))
+    )
+    async with listening(prepared, topics.matches) as matches:
+        await agent([delivery(found)])
+        wanted = lambda message: message.key == event.key.encode()  # noqa: E731
+        told = [match_from_json(one.value) for one in await matches.messages(2, wanted)]
+        async with records._connection("test") as connection:
+            await connection.execute(
+                "UPDATE events SET announced_at = NULL WHERE event_uuid = $1", event.uuid
+            )
+        await agent([delivery(found)])
+        again = [match_from_json(one.value) for one in await matches.messages(2, wanted)]
+    by_face = {match.face_id: match for match in told}
+    assert {match.face_id: match for match in again} == by_face
+    assert {match.user_id for match in told} == {people[1], None}
+    assert (await records.event(event.uuid, model)).announced
+
+
+async def test_the_answer_survives_the_loss_of_redis(agent, known, records, recents):
+    model, people = known
+    event = ImageEvent(
+        kind=EventKind.SEARCH,
+        source="fecapass/uploads",
+        id=uuid4().hex,
+        key=uuid4().hex,
+        captured_at=NOON,
+    )
+    found = DetectedFaces(
+        event=event, model=model, width=640, height=480, faces=(face(51, near=2),)
+    )
+    await agent([delivery(found)])
+    answer = decode_answer(await recents.wait_for_answer(event.key, 10))
+    await recents._client.delete(f"answer:{event.key}")
+    kept = await records.event(event.uuid, model)
+    assert decode_answer(kept.answer) == answer
+    assert answer.faces[0].user_id == people[2]
+    assert isinstance(answer.faces[0].face_id, UUID)
