@@ -93,5 +93,5 @@ export function show(title, content) {
 export function notice(text) {
   const line = h("p.notice", {}, text);
   fill(document.getElementById("notices"), line);
-  setTimeout(() => line.remove(), 6000);
+  setTimeout(() => line.remove(), 5000);
 }

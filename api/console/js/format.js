@@ -56,12 +56,12 @@ export function ago(iso) {
 
 /** A cosine with two digits; a dash where nobody was compared. */
 export function similarity(value) {
-  return value === null || value === undefined ? "–" : value.toFixed(2);
+  return value === null || value === undefined ? "–" : value.toFixed(2).replace("-", "−");
 }
 
 /** A measured value with as many digits as tell something. */
-export function measured(value) {
-  if (Number.isInteger(value)) return String(value);
+export function measured(name, value) {
+  if (name === "faces") return String(value);
   return Math.abs(value) >= 10 ? value.toFixed(0) : value.toFixed(2);
 }
 

@@ -99,7 +99,7 @@ export function measureList(measures) {
     "dl.measures",
     {},
     entries.map(([name, value]) =>
-      h("div", {}, h("dt", {}, words(name)), h("dd", {}, measured(value))),
+      h("div", {}, h("dt", {}, words(name)), h("dd", {}, measured(name, value))),
     ),
   );
 }

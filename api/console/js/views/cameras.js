@@ -12,7 +12,7 @@ const SILENT = 10_000;
 /** Keep a section's list of cameras current until the signal aborts. */
 export async function watchCameras(section, signal) {
   const note = h("p.fine", { role: "status" });
-  const list = h("ul.camera-list");
+  const list = h("ul.camera-list", { tabindex: 0, "aria-labelledby": "cameras-title" });
   const empty = h("div");
   const title = h("h2", { id: "cameras-title" }, "Cameras");
   fill(section, h("div.bar-top", {}, title, note), empty, list);
@@ -70,7 +70,7 @@ function newCard(camera) {
   const element = h("li.camera-card", {},
     h("span.camera-name", {}, dot, h("span", {}, camera.camera_id), state),
     rate,
-    h("span.fine", {}, "Last frame ", time));
+    h("span.fine", {}, h("span.wide", {}, "Last frame "), time));
   return {
     element,
     update(now) {

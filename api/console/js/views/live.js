@@ -175,16 +175,16 @@ class Row {
   }
 
   update() {
-    const { last, best, count: frames } = this.visit;
+    const { first, last, best, count: frames } = this.visit;
     say(this.name, who(last));
     const bar = similarityBar(last.similarity);
     bar.title = `similarity ${similarity(last.similarity)}, runner-up ` +
       `${similarity(last.runner_up_similarity)}, quality ${last.quality.toFixed(2)}`;
     this.bar.replaceWith(bar);
     this.bar = bar;
-    this.time.dateTime = last.captured_at;
-    this.time.title = exactly(last.captured_at);
-    say(this.time, moment(last.captured_at));
+    this.time.dateTime = first.captured_at;
+    this.time.title = `${exactly(first.captured_at)}, last seen ${moment(last.captured_at)}`;
+    say(this.time, moment(first.captured_at));
     say(this.frames, frames > 1 ? count(frames, "frame") : "");
     if (best.crop_url && best.quality > this.#shown.quality + BETTER) {
       this.#shown = best;

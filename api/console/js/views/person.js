@@ -7,9 +7,10 @@ import { count, dayOf, nameOf } from "../format.js";
 import { live } from "../live.js";
 import { emptyState, problemBox, similarityBar, timeElement } from "../parts.js";
 import { picture } from "../pictures.js";
+import { Visits } from "../visits.js";
 
 const PHOTOS = 60;
-const SIGHTINGS = 24;
+const SIGHTINGS = 100;
 
 export async function showPerson(view) {
   const { root, signal, params } = view;
@@ -113,15 +114,18 @@ function photos(user, faces, act, again) {
 }
 
 function sightings(user, seen) {
+  const visits = new Visits();
+  for (const match of [...seen].reverse()) visits.add(match);
   return h("section", { "aria-labelledby": "seen-title" },
     h("div.bar-top", {}, h("h2", { id: "seen-title" }, "Seen"),
-      h("p.fine", {}, seen.length === SIGHTINGS ? `latest ${SIGHTINGS}` : "")),
-    seen.length
-      ? h("ol.seen", {}, seen.map((match) => h("li", {},
-        picture(match.crop_url),
-        h("span.camera", {}, match.camera_id),
-        similarityBar(match.similarity),
-        timeElement(match.captured_at))))
+      h("p.fine", {}, seen.length === SIGHTINGS ? `in the latest ${SIGHTINGS} frames` : "")),
+    visits.list.length
+      ? h("ol.seen", {}, visits.list.map(({ first, best, count: frames }) => h("li", {},
+        picture(best.crop_url),
+        h("span.who", {}, h("span", {}, first.camera_id),
+          h("span.camera", {}, count(frames, "frame"))),
+        similarityBar(best.similarity),
+        timeElement(first.captured_at))))
       : emptyState(user.is_active ? "No camera has seen this person yet."
         : "A deactivated person is unknown to all cameras."));
 }

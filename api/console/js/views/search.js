@@ -20,7 +20,7 @@ export function showSearch({ root, signal }) {
     type: "number", id, min: -1, max: 1, step: 0.01, inputmode: "decimal", "aria-describedby": hint,
     placeholder: "model’s own",
   });
-  const told = h("p.told", { role: "status" });
+  const told = h("p.told.search-told", { role: "status" });
   const result = h("div.result");
   let asking = new AbortController();
   let photo = null;
@@ -67,7 +67,8 @@ export function showSearch({ root, signal }) {
   }
 
   function showAnswer(answer, either) {
-    const { faces } = answer;
+    // Numbered as one reads the photo; the pipeline puts the surest face first.
+    const faces = [...answer.faces].sort((one, other) => one.box[0] - other.box[0]);
     say(told, faces.length ? `${count(faces.length, "face")} found` : "");
     if (!faces.length) {
       const image = h("div.photo", {}, preview(photo, "The photo", either));
