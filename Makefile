@@ -14,16 +14,30 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test bench lint format requirements env-example clean clean-data
+.PHONY: help demo test test-containers compose-check env images bench lint format requirements \
+	env-example openapi clean clean-data
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY) ## Run the whole pipeline on sample media (ARGS="--video FILE --photos DIR")
 	$(BIN)/fecapass demo $(ARGS)
 
 test: $(READY) ## Run the test suite against real servers (ARGS="-k expression")
 	$(BIN)/python -m pytest $(ARGS)
+
+test-containers: $(READY) ## Run the tests that need servers against containers of the real ones
+	FECAPASS_TEST_STACK=containers $(BIN)/python -m pytest tests/contract tests/end_to_end $(ARGS)
+
+compose-check: $(READY) ## Start docker-compose.yml for real, kill and scale workers, take it down
+	$(BIN)/python -m infra.compose.check
+
+env: ## Write .env with fresh passwords for docker-compose.yml (never over an old one)
+	$(PYTHON) -m infra.compose.env_file
+
+images: ## Build the container images
+	docker build -f Dockerfile.app -t fecapass-app:latest .
+	docker build -f Dockerfile.gpu -t fecapass-gpu:latest .
 
 bench: $(READY) ## Measure the pipeline against the bare models
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -53,6 +67,9 @@ requirements: $(READY) ## Write requirements*.txt anew from pyproject.toml (UPGR
 
 env-example: $(READY) ## Write .env.example anew from the settings
 	$(BIN)/python -m infra.env_example
+
+openapi: $(READY) ## Write docs/openapi.json anew from the code
+	$(BIN)/python -m infra.openapi
 
 clean: ## Remove .venv, caches and build results
 	rm -rf $(VENV) build dist out *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

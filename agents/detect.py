@@ -59,7 +59,7 @@ class Detect:
             limits: what is too large to be decoded.
             claims: fetches images that came by claim check.
             decoders: threads that decode.
-            models: the one thread that runs the models; batches queue for it.
+            models: threads that run the models, as many as the analyser has lanes.
         """
         self._analyser = analyser
         self._publisher = publisher
@@ -106,12 +106,21 @@ class Detect:
         if not frames:
             return []
         images = [frame.image for frame in frames]
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._models, self._run_models, images
-        )
+        found = await self._find(images)
         for frame, faces in zip(frames, found, strict=True):
             metrics.FACES.labels(topic=frame.delivery.partition.topic).inc(len(faces))
+            if frame.event.kind is EventKind.FRAME:
+                metrics.saw_camera(frame.event.key)
         return [self._found(frame, faces) for frame, faces in zip(frames, found, strict=True)]
+
+    async def _find(self, images: Sequence[Image]) -> list[list[AnalysedFace]]:
+        """Run the models: one call for all images, or one each where there are several lanes."""
+        calls = [images] if self._analyser.lanes == 1 else [[image] for image in images]
+        loop = asyncio.get_running_loop()
+        found = await asyncio.gather(
+            *(loop.run_in_executor(self._models, self._run_models, call) for call in calls)
+        )
+        return [faces for part in found for faces in part]
 
     def _run_models(self, images: Sequence[Image]) -> list[list[AnalysedFace]]:
         with metrics.stage("models"):

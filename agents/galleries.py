@@ -56,10 +56,19 @@ class Galleries:
         self._copies: dict[str, _Copy] = {}
         self._loading = asyncio.Lock()
 
+    async def load(self) -> None:
+        """Load the galleries of all models that are set up, before the first face waits for one.
+
+        Raises:
+            StoreUnavailable: the vector database is away.
+        """
+        for model, dimension in (await self._vectors.models()).items():
+            await self.get(model, dimension)
+
     async def get(self, model: str, dimension: int) -> tuple[Gallery, int]:
         """The gallery of a model, and the last change that it holds for certain.
 
-        It is loaded when it is first asked for.
+        One that was not there at the start is loaded when it is first asked for.
 
         Raises:
             StoreUnavailable: the vector database is away.

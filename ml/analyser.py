@@ -1,5 +1,6 @@
 """From images to faces with embeddings: detect, align, assess, embed."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,15 +47,22 @@ class AnalysedFace:
 
 
 class Analyser:
-    """Detector and embedder as one. Call it from one thread at a time.
+    """Detector and embedder as one; it keeps no state, so several threads may call it at once.
 
     Nearly all its time is spent where the interpreter lock is released: in the models' runtime
     and in OpenCV.
+
+    Attributes:
+        detector: finds faces.
+        embedder: embeds them.
+        lanes: how many threads should call it at once, each with one image; 1 means that
+            images are better given together, in one call.
     """
 
-    def __init__(self, detector: Detector, embedder: Embedder) -> None:
+    def __init__(self, detector: Detector, embedder: Embedder, lanes: int = 1) -> None:
         self.detector = detector
         self.embedder = embedder
+        self.lanes = lanes
 
     def analyse(self, images: Sequence[Image]) -> list[list[AnalysedFace]]:
         """Find, align, assess and embed the faces of each image.
@@ -105,19 +113,32 @@ class Analyser:
         self.embedder.embed([np.zeros((112, 112, 3), np.uint8)])
 
 
-def build_analyser(settings: ModelSettings) -> Analyser:
+def build_analyser(settings: ModelSettings, run_threads: int = 1) -> Analyser:
     """Load the models that the settings name, and run them once.
+
+    On a CPU, two runs of one thread each get half as much again done as one run after the other
+    with two threads (measured with the built-in models): they never wait for each other. So the
+    threads of the settings become lanes, unless a run is to have several.
+
+    Args:
+        settings: which models, where, and how many threads in all.
+        run_threads: threads that share one run of a model on the CPU, at most all.
 
     Raises:
         ModelError: a file is missing, altered or of another kind.
         ProviderUnavailable: the execution provider that was asked for is not in use.
     """
-    analyser = Analyser(_build_detector(settings), _build_embedder(settings))
+    threads = settings.threads or len(os.sched_getaffinity(0))
+    run_threads = max(1, min(run_threads, threads))
+    lanes = threads // run_threads if settings.execution_provider == "cpu" else 1
+    analyser = Analyser(
+        _build_detector(settings, run_threads), _build_embedder(settings, run_threads), lanes
+    )
     analyser.warm_up()
     return analyser
 
 
-def _build_detector(settings: ModelSettings) -> Detector:
+def _build_detector(settings: ModelSettings, threads: int) -> Detector:
     policy = DetectionPolicy(
         threshold=settings.detection_threshold,
         nms_threshold=settings.nms_threshold,
@@ -127,19 +148,19 @@ def _build_detector(settings: ModelSettings) -> Detector:
     long_side = settings.detection_long_side
     if settings.detector == "yunet":
         path = prepare_builtin(YUNET, settings.cache_dir)
-        session = create_session(path, settings.execution_provider, settings.threads)
+        session = create_session(path, settings.execution_provider, threads)
         return YuNet(session, policy, long_side)
     path, sha256 = check_file(settings.detector_file, settings.detector_sha256, "detector")
-    session = create_session(path, settings.execution_provider, settings.threads)
+    session = create_session(path, settings.execution_provider, threads)
     return Scrfd(session, policy, long_side, user_model_id("scrfd", sha256))
 
 
-def _build_embedder(settings: ModelSettings) -> Embedder:
+def _build_embedder(settings: ModelSettings, threads: int) -> Embedder:
     if settings.embedder == "sface":
         path = prepare_builtin(SFACE, settings.cache_dir)
-        session = create_session(path, settings.execution_provider, settings.threads)
+        session = create_session(path, settings.execution_provider, threads)
         return ArcFaceEmbedder(session, SFACE.id, UNCHANGED)
     path, sha256 = check_file(settings.embedder_file, settings.embedder_sha256, "embedder")
-    session = create_session(path, settings.execution_provider, settings.threads)
+    session = create_session(path, settings.execution_provider, threads)
     preprocessing = Preprocessing(settings.embedder_mean, settings.embedder_deviation)
     return ArcFaceEmbedder(session, user_model_id("arcface", sha256), preprocessing)

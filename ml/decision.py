@@ -13,6 +13,9 @@ from ml.arrays import FloatArray
 #: Of a cosine of two float32 unit vectors.
 _ROUNDING = 1e-5
 
+#: The same between two faces, whose angle is wanted; of 512 dimensions or fewer.
+_CLOSENESS_ROUNDING = 1e-6
+
 Reason = Literal["matched", "below_threshold", "ambiguous", "empty_gallery"]
 
 
@@ -98,7 +101,8 @@ def rival_bound(rival: float | None, closeness: float) -> float:
     """
     if rival is None:
         return -1.0
-    angle = math.acos(_cosine(rival)) - math.acos(_cosine(closeness))
+    # Near 1 an error of the cosine is one of its root in the angle: take the larger angle.
+    angle = math.acos(_cosine(rival)) - math.acos(_cosine(closeness - _CLOSENESS_ROUNDING))
     return min(1.0, math.cos(max(0.0, angle)) + _ROUNDING)
 
 

@@ -8,6 +8,8 @@ LOCK_HEAD = "SELECT dimension FROM gallery_heads WHERE model = $1 FOR UPDATE"
 
 LOCK_ALL_HEADS = "SELECT model FROM gallery_heads ORDER BY model FOR UPDATE"
 
+MODELS = "SELECT model, dimension FROM gallery_heads ORDER BY model"
+
 HEAD = "SELECT revision, dimension FROM gallery_heads WHERE model = $1"
 
 # A tombstone in any gallery: the person asked to be forgotten, not forgotten by one model.

@@ -199,6 +199,12 @@ class Vectors(PostgresSink):
             sightings = await connection.fetchval(sql.UNLINK_SIGHTINGS, user_id)
         return Erasure(galleries=galleries, templates=templates, sightings=sightings)
 
+    async def models(self) -> dict[str, int]:
+        """The models that are set up, with the dimension of each."""
+        async with self._connection("list the models") as connection:
+            records = await connection.fetch(sql.MODELS)
+        return {record["model"]: record["dimension"] for record in records}
+
     async def changes(
         self, model: str, after_revision: int, limit: int = 1000
     ) -> list[GalleryChange]:

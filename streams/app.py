@@ -20,6 +20,11 @@ from streams.window import Window
 _FRAMING_BYTES = 64 * 1024
 
 
+class _App(faust.App):
+    def _create_directories(self) -> None:
+        """Make none: without tables nothing is kept, and a container's disk may be read-only."""
+
+
 def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faust.App:
     """A Faust app for workers of one role; the role names the consumer group.
 
@@ -29,7 +34,7 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
         workers: buffers and timeouts.
     """
     servers = kafka.bootstrap_servers.split(",")
-    app = faust.App(
+    app = _App(
         f"{kafka.topic_prefix}fecapass-{role}",
         broker=[f"kafka://{server.strip()}" for server in servers],
         store="memory://",

@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 HEADER_PREFIX = "dlq_"
 _LONGEST_ERROR = 1000
 
+#: Key and headers of at most so many bytes are kept where the whole message does not fit.
+_SMALL_BYTES = 16 * 1024
+
 
 class DeadLetters:
     """Sends refused messages to ``<topic>.dlq``."""
@@ -30,18 +33,39 @@ class DeadLetters:
     async def send(self, delivery: Delivery, reject: Reject, attempts: int) -> None:
         """Keep a message; returns when the broker has acknowledged it.
 
+        What came in compressed, or from a producer with higher limits, may be too large to be
+        sent again. Then the letter has no value, and says where the original lies.
+
         Raises:
             Retry: the broker did not take it.
         """
         topic = delivery.partition.topic
-        await self._publisher.send(
-            self._topics.dead_letter(topic),
-            key=delivery.key,
-            value=delivery.value,
-            headers=[*_original_headers(delivery), *_reason_headers(delivery, reject, attempts)],
-        )
+        reasons = _reason_headers(delivery, reject, attempts)
+        try:
+            await self._publisher.send(
+                self._topics.dead_letter(topic),
+                key=delivery.key,
+                value=delivery.value,
+                headers=[*_original_headers(delivery), *reasons],
+            )
+        except Reject as too_large:
+            logger.warning("%s is kept without its value: %s", delivery.address, too_large)
+            await self._send_without_value(delivery, reasons)
         metrics.DEAD_LETTERS.labels(topic=topic, reason=reject.reason).inc()
         logger.warning("%s is a dead letter: %s: %s", delivery.address, reject.reason, reject)
+
+    async def _send_without_value(
+        self, delivery: Delivery, reasons: list[tuple[str, bytes]]
+    ) -> None:
+        originals = _original_headers(delivery)
+        size = sum(len(name) + len(value or b"") for name, value in originals)
+        left_out = (f"{HEADER_PREFIX}value_left_out", str(len(delivery.value)).encode())
+        await self._publisher.send(
+            self._topics.dead_letter(delivery.partition.topic),
+            key=delivery.key if len(delivery.key or b"") <= _SMALL_BYTES else None,
+            value=b"",
+            headers=[*(originals if size <= _SMALL_BYTES else ()), *reasons, left_out],
+        )
 
 
 def _original_headers(delivery: Delivery) -> list[tuple[str, bytes]]:

@@ -57,7 +57,7 @@ def decode(delivery: Delivery, topics: Topics) -> Envelope:
     else:
         event = ImageEvent(
             kind=default_kind,
-            source=delivery.partition.topic,
+            source=_bare_source(delivery),
             id=delivery.address,
             key=key or (delivery.address if is_upload else _UNKNOWN_CAMERA),
             captured_at=_kafka_time(delivery),
@@ -211,6 +211,16 @@ def _time(text: str | None) -> datetime | None:
     except (ValueError, OverflowError):
         pass
     raise Reject("bad_time", f"ce_time {text!r:.80} is not an RFC 3339 time with an offset")
+
+
+def _bare_source(delivery: Delivery) -> str:
+    """Topic and Kafka's timestamp in milliseconds, which a redelivery has too.
+
+    The address alone names a message only as long as its topic lives: when a topic is made anew,
+    as on every start of the embedded broker, offsets begin again, and new frames would be taken
+    for those that were processed already.
+    """
+    return f"{delivery.partition.topic}@{round(max(delivery.timestamp, 0.0) * 1000)}"
 
 
 def _kafka_time(delivery: Delivery) -> datetime:

@@ -9,6 +9,8 @@ from time import monotonic
 from typing import Any
 
 import faust
+from aiokafka.errors import IllegalStateError
+from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 
 from config import metrics
@@ -23,6 +25,10 @@ from streams.window import Window
 logger = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 1.0
+
+#: What the consumer, which lives in a thread of its own, answers about a partition that has gone
+#: since it was listed, or before it has started (aiokafka uses both of the others).
+_ASSIGNMENT_MOVED = (ConsumerNotStarted, IllegalStateError, AssertionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +204,11 @@ class Worker:
             await asyncio.sleep(_WATCH_SECONDS)
             for topic, window in self._windows.items():
                 metrics.IN_FLIGHT.labels(topic=topic).set(window.in_flight)
-            stalled = [tp for tp in self._app.consumer.assignment() if await self._stalled(tp)]
+            try:
+                stalled = [tp for tp in self._app.consumer.assignment() if await self._stalled(tp)]
+            except _ASSIGNMENT_MOVED as error:
+                logger.debug("no look at the lag during a rebalance: %r", error)
+                continue
             if stalled and not self._app.rebalancing:
                 self.fail(
                     Fatal(

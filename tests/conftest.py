@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -19,6 +20,9 @@ from sinks.crops import Crops
 from sinks.recents import Recents
 from sinks.records import Records
 from sinks.vectors import Vectors
+
+if TYPE_CHECKING:
+    from tests.containers import ContainerStack
 
 hypothesis.settings.register_profile("fecapass", max_examples=100, deadline=None)
 hypothesis.settings.load_profile("fecapass")
@@ -56,17 +60,25 @@ def data_dir() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[EmbeddedStack]:
+def stack() -> "Iterator[EmbeddedStack | ContainerStack]":
     """Running servers, once a session, with the means to stop, kill and restart each."""
     chosen = os.environ.get(STACK_VARIABLE, "embedded")
-    if chosen != "embedded":
-        pytest.fail(f"{STACK_VARIABLE}={chosen}: only 'embedded' is known")
-    with reachable_directory() as path, EmbeddedStack(path) as running:
-        yield running
+    if chosen == "embedded":
+        with reachable_directory() as path, EmbeddedStack(path) as running:
+            yield running
+    elif chosen == "containers":
+        from tests.containers import ContainerStack, missing_engine
+
+        if reason := missing_engine():
+            pytest.skip(reason)
+        with ContainerStack() as running_containers:
+            yield running_containers
+    else:
+        pytest.fail(f"{STACK_VARIABLE}={chosen}: it is 'embedded' or 'containers'")
 
 
 @pytest.fixture(scope="session")
-def environment(stack: EmbeddedStack) -> dict[str, str]:
+def environment(stack: "EmbeddedStack | ContainerStack") -> dict[str, str]:
     """The FECAPASS_* variables for programs that a test starts; names are this session's own."""
     session = secrets.token_hex(4)
     return stack.environment() | {

@@ -7,7 +7,7 @@ from api.databases import MainDb
 from api.schemas.matches import CameraListResponse, CameraResponse
 from api.security import Reader
 
-router = APIRouter(prefix="/cameras", tags=["cameras"])
+router = APIRouter(prefix="/api/v1/cameras", tags=["cameras"])
 
 _RATE_SECONDS = 10
 

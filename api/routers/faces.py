@@ -18,7 +18,7 @@ from api.services import ServicesDep
 from sinks.errors import StoreRejected
 from sinks.schema import Face
 
-router = APIRouter(prefix="/faces", tags=["faces"])
+router = APIRouter(prefix="/api/v1/faces", tags=["faces"])
 
 #: Crops never change; but a person may be erased, so nobody keeps them for long.
 _CROP_HEADERS = {"Cache-Control": "private, max-age=60"}

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import JSONResponse
 
 from api.enrolment import expect_answers
 from api.photos import FormLimits, read_form, require_pictures
@@ -19,7 +20,7 @@ from api.security import Searcher
 from api.services import ServicesDep
 from streams.uploads import search_event
 
-router = APIRouter(prefix="/faces", tags=["search"])
+router = APIRouter(prefix="/api/v1/faces", tags=["search"])
 
 
 @router.post(
@@ -46,7 +47,7 @@ async def search_faces(
     _caller: Searcher,
     services: ServicesDep,
     prefer: Annotated[str | None, Header(description="`respond-async`: do not wait")] = None,
-) -> FaceSearchResponse | UploadPendingResponse:
+) -> FaceSearchResponse | Response:
     """Say who is in a photo, for every face in it. The probe does not become a stored face.
 
     Similarity is the cosine of probe and template. `threshold` replaces the model's own for this
@@ -63,13 +64,17 @@ async def search_faces(
     answer = None
     if preferences.seconds > 0:
         (answer,) = await services.uploads.answers([event], preferences.seconds)
-    preferences.acknowledge(response)
     if answer is None:
         await expect_answers(services, [event.id])
-        response.status_code = 202
-        response.headers["Location"] = status_url(event.id)
-        response.headers["Retry-After"] = "1"
-        return UploadPendingResponse(upload_id=event.id, status_url=status_url(event.id))
+        pending = UploadPendingResponse(upload_id=event.id, status_url=status_url(event.id))
+        response = JSONResponse(
+            pending.model_dump(mode="json"),
+            202,
+            {"Location": pending.status_url, "Retry-After": "1"},
+        )
+        preferences.acknowledge(response)
+        return response
+    preferences.acknowledge(response)
     if answer.status == "refused":
         raise ApiProblem(
             422,

@@ -14,7 +14,7 @@ from sinks.errors import StoreUnavailable
 from streams.answers import UploadAnswer, decode_answer
 from streams.uploads import event_uuid
 
-router = APIRouter(prefix="/uploads", tags=["uploads"])
+router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"])
 
 
 @router.get("/{upload_id}", responses={404: {}})

@@ -15,6 +15,7 @@ from config.settings import ConfigurationError
 from infra.cli import keys, worker
 from infra.cli.api import api
 from infra.cli.demo import demo
+from infra.cli.doctor import doctor
 from infra.cli.enrol import enrol
 from infra.cli.errors import CommandFailed
 from infra.cli.init_db import init_db
@@ -48,6 +49,7 @@ app.command()(enrol)
 app.command()(publish)
 app.command()(search)
 app.command()(recent)
+app.command()(doctor)
 
 
 @app.callback()

@@ -44,7 +44,7 @@ class Gateway(CommandProcess):
         self.address = f"http://localhost:{port}"
         super().__init__(
             ("api", "--host", LOOPBACK, "--port", str(port)),
-            {**environment, "FECAPASS_API__AUTH": "false"},
+            {"FECAPASS_API__AUTH": "false", **environment},
             logs / "api.log",
         )
 

@@ -51,7 +51,7 @@ class CommandProcess:
 
     @property
     def pid(self) -> int:
-        """Process id."""
+        """Id of the process."""
         return self._process.pid
 
     @property

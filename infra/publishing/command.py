@@ -82,7 +82,7 @@ class PublishReport:
         head = "stopped: " if self.played.stopped else ""
         tail = f" ({', '.join(extras)})" if extras else ""
         return (
-            f"{head}camera {camera}: {self.played.sent} frames sent, "
+            f"{head}camera {camera}: {self.played.sent} frame{'s' * (self.played.sent != 1)} sent, "
             f"{self.acknowledged} acknowledged{tail}"
         )
 

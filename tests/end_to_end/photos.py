@@ -1,6 +1,8 @@
 """Pictures with known content, out of the sample media and the shared material."""
 
 import csv
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -61,3 +63,19 @@ def labelled(shared: Path, folder: str) -> dict[str, list[Path]]:
             if row["file"].startswith(folder):
                 people.setdefault(row["label"], []).append(shared / "data" / row["file"])
     return people
+
+
+def astronaut_of_width(width: int) -> bytes:
+    """The astronaut in another size."""
+    image = cv2.imdecode(np.frombuffer(astronaut(), np.uint8), cv2.IMREAD_COLOR)
+    return jpeg(cv2.resize(image, (width, width), interpolation=cv2.INTER_AREA))
+
+
+def bomb() -> bytes:
+    """A PNG of a few bytes that says it has 10,000 megapixels."""
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )

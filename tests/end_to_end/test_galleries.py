@@ -89,6 +89,18 @@ async def test_a_copy_loaded_late_equals_one_that_followed(vectors, prepared):
         assert users[0] not in loaded
 
 
+async def test_all_galleries_are_loaded_at_the_start(vectors):
+    """The first face need not wait for them, and health tells of them before it comes."""
+    model = f"start-{uuid4().hex[:8]}"
+    user = uuid4()
+    await vectors.ensure_model(model, DIMENSION)
+    await enrol(vectors, model, user, seed=1)
+    galleries = Galleries(vectors, poll=1, max_age=1)
+    await galleries.load()
+    assert f"gallery {model}" in {check.name for check in galleries.checks()}
+    assert user in (await galleries.get(model, DIMENSION))[0]
+
+
 async def test_a_copy_that_cannot_follow_says_so(prepared, vectors):
     model = f"cut-{uuid4().hex[:8]}"
     async with Vectors(prepared.vector_db) as own:

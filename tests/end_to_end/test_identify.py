@@ -1,5 +1,6 @@
 """Any order and any repetition of the same events leaves the same rows, objects and keys."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from agents.galleries import Galleries
 from agents.identify import Identify, Policies
 from agents.stores import Stores
 from ml.decision import MatchPolicy
+from sinks.answers import answer_key
 from streams.answers import decode_answer
 from streams.codec import match_from_json, pack
 from streams.delivery import Delivery, Partition
@@ -199,6 +201,73 @@ async def test_the_first_result_wins_whole(agent, known, records, crops, vectors
     assert before[0]["crops"] == [first.crop]
 
 
+async def test_the_slower_of_two_workers_overwrites_nothing(agent, known, records, crops, vectors):
+    """Two workers have one event at once: a message without key, or a lost partition."""
+    model, _ = known
+    event = ImageEvent(
+        kind=EventKind.FRAME, source="camera/race", id=uuid4().hex, key="race", captured_at=NOON
+    )
+
+    def result(*faces):
+        return delivery(DetectedFaces(event=event, model=model, width=640, height=480, faces=faces))
+
+    first, second, third = face(61), face(62), face(63)
+    async with asyncio.TaskGroup() as group:
+        for faces in ([first], [second, third], [third, first]):
+            group.create_task(agent([result(*faces)]))
+    stored_now = (await stored(records, vectors, crops, [event], model))[0]
+    winners = {1: [[first.crop]], 2: [[second.crop, third.crop], [third.crop, first.crop]]}
+    count = len(stored_now["rows"])
+    assert stored_now["crops"] in winners[count]
+    assert stored_now["outcome"] == ("faces", count, True)
+    extra = [event.face_id(model, index) for index in range(count, 2)]
+    assert await embeddings(vectors, extra) == [None] * len(extra)
+    by_crop = {one.crop: one.embedding for one in (first, second, third)}
+    held = await embedding_arrays(vectors, [event.face_id(model, n) for n in range(count)])
+    for crop, embedding in zip(stored_now["crops"], held, strict=True):
+        np.testing.assert_allclose(embedding, np.frombuffer(by_crop[crop], "<f4"), atol=1e-6)
+
+
+async def embedding_arrays(vectors, face_ids):
+    return [
+        np.array([float(number) for number in text.strip("[]").split(",")])
+        for _, _, text in await embeddings(vectors, face_ids)
+    ]
+
+
+async def test_a_person_deleted_before_the_commit_is_not_announced(
+    agent, known, records, vectors, topics, prepared
+):
+    """The row is an unknown's then; the event and the listing must not name the person."""
+    model, _ = known
+    user = await records.ensure_user(f"{uuid4().hex}@example.com", None)
+    await vectors.enrol(
+        face_id=uuid4(),
+        user_id=user.id,
+        model=model,
+        embedding=np.frombuffer(face(71).embedding, "<f4"),
+        captured_at=NOON,
+    )
+    async with records._connection("test") as connection:
+        await connection.execute("DELETE FROM users WHERE id = $1", user.id)
+    event = ImageEvent(
+        kind=EventKind.FRAME,
+        source="camera/gone",
+        id=uuid4().hex,
+        key=uuid4().hex,
+        captured_at=NOON,
+    )
+    found = DetectedFaces(
+        event=event, model=model, width=640, height=480, faces=(face(72, near=71),)
+    )
+    async with listening(prepared, topics.matches) as matches:
+        await agent([delivery(found)])
+        (message,) = await matches.messages(1, lambda one: one.key == event.key.encode())
+    (row,) = await records.faces_of(event.uuid, model)
+    assert row.match.user_id is None
+    assert match_from_json(message.value).user_id is None
+
+
 async def test_a_frame_without_faces_stays_without(agent, known, records, crops, vectors):
     model, _ = known
     event = ImageEvent(
@@ -257,8 +326,10 @@ async def test_the_answer_survives_the_loss_of_redis(agent, known, records, rece
     )
     await agent([delivery(found)])
     answer = decode_answer(await recents.wait_for_answer(event.key, 10))
-    await recents._client.delete(f"answer:{event.key}")
+    assert await recents._client.delete(answer_key(event.key)) == 1
     kept = await records.event(event.uuid, model)
     assert decode_answer(kept.answer) == answer
     assert answer.faces[0].user_id == people[2]
     assert isinstance(answer.faces[0].face_id, UUID)
+    await agent([delivery(found)])
+    assert decode_answer(await recents.wait_for_answer(event.key, 10)) == answer

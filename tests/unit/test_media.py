@@ -26,7 +26,7 @@ def test_the_packages_are_not_imported():
 
 
 def test_an_absent_package_is_named():
-    with pytest.raises(MediaError, match=r"no-such-package is not installed.*embedded"):
+    with pytest.raises(MediaError, match=r"no-such-package is not installed.*requirements-media"):
         replace(ASTRONAUT, package="no-such-package").locate()
 
 

@@ -1,6 +1,7 @@
 import importlib.util
 import threading
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
@@ -112,6 +113,26 @@ def test_runs_in_another_thread(analyser, groups):
     worker.start()
     worker.join()
     assert len(results[0]) == len(analyser.analyse(images)[0]) > 0
+
+
+def test_threads_are_lanes_unless_they_share_a_run(model_cache):
+    settings = ModelSettings(cache_dir=model_cache, threads=4)
+    assert build_analyser(settings).lanes == 4
+    assert build_analyser(settings, run_threads=2).lanes == 2
+    assert build_analyser(settings, run_threads=9).lanes == 1
+
+
+def test_lanes_do_not_disturb_each_other(analyser, groups):
+    images = [read(path) for path in groups[:6]] * 3
+    alone = [faces for image in images for faces in analyser.analyse([image])]
+    with ThreadPoolExecutor(3) as lanes:
+        together = list(lanes.map(lambda image: analyser.analyse([image])[0], images))
+    for one, other in zip(alone, together, strict=True):
+        assert len(one) == len(other)
+        for face, twin in zip(one, other, strict=True):
+            np.testing.assert_array_equal(face.box, twin.box)
+            np.testing.assert_array_equal(face.embedding, twin.embedding)
+            assert face.crop == twin.crop
 
 
 def test_missing_files_are_named(model_cache):

@@ -23,8 +23,17 @@ def test_a_bare_frame_takes_its_identity_from_kafka():
     envelope = decode(delivery(7, number=3, key=b"door-1"), TOPICS)
     event = envelope.event
     assert (event.kind, event.key) == (EventKind.FRAME, "door-1")
-    assert (event.source, event.id) == ("camera.frames", "camera.frames/3/7")
+    assert (event.source, event.id) == ("camera.frames@1700000000000", "camera.frames/3/7")
     assert event.captured_at == datetime.fromtimestamp(1_700_000_000, UTC)
+
+
+def test_a_bare_frame_is_another_one_when_its_topic_was_made_anew():
+    """Offsets begin again then, as on every start of the embedded broker; a redelivery is not."""
+    first = decode(delivery(7, timestamp=1_700_000_000.123), TOPICS).event
+    redelivered = decode(delivery(7, timestamp=1_700_000_000.123), TOPICS).event
+    after_restart = decode(delivery(7, timestamp=1_700_000_999.0), TOPICS).event
+    assert first.uuid == redelivered.uuid
+    assert first.uuid != after_restart.uuid
 
 
 def test_a_bare_upload_is_a_search():

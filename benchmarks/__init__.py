@@ -1,0 +1,1 @@
+"""What the pipeline costs beside the bare models, measured in one run on the same frames."""

@@ -1,0 +1,187 @@
+"""Servers in a temporary directory, and what consumes frames there, as processes of their own."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+
+from benchmarks.frames import Picture
+from config.settings import ENV_FILE_VARIABLE, Settings
+from infra.demo.run import init_stores
+from infra.demo.workers import Worker
+from infra.embedded.stack import EmbeddedStack, settings_from
+from infra.kafka_topics import ensure_topics
+from ml.analyser import Analyser
+from ml.embedders import unit_rows
+from sinks.records import Records
+from sinks.vectors import Vectors
+from streams.events import utc_now
+
+_NAIVE_PREFIX = "naive."
+_STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Running servers, their stores set up and the gallery filled.
+
+    Attributes:
+        settings: lead to the servers.
+        environment: the same for processes.
+        logs: directory of log files.
+        pids: the servers' processes by name.
+    """
+
+    settings: Settings
+    environment: Mapping[str, str]
+    logs: Path
+    pids: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """Something that brings frames into the ledger.
+
+    Attributes:
+        settings: say where it takes them from.
+        pids: its own processes and the servers', by name.
+        addresses: where it serves its metrics, if it does.
+        check: raises `infra.demo.errors.DemoError` or `OSError` when one of its processes ended.
+    """
+
+    settings: Settings
+    pids: Mapping[str, int]
+    addresses: Sequence[str]
+    check: Callable[[], None]
+
+
+@asynccontextmanager
+async def running_servers(
+    threads: int, people: Sequence[Picture], analyser: Analyser, gallery: int
+) -> AsyncIterator[System]:
+    """Start servers in a temporary directory; stop them and remove it at the end.
+
+    Args:
+        threads: of the consumers' models.
+        people: a face of each person to enrol.
+        analyser: makes the templates.
+        gallery: how many further people the gallery holds, with templates drawn at random.
+    """
+    async with AsyncExitStack() as up:
+        directory = up.enter_context(_directory())
+        stack = EmbeddedStack(directory)
+        up.push_async_callback(asyncio.to_thread, stack.stop)
+        await asyncio.to_thread(stack.start)
+        environment = {
+            **stack.environment(),
+            ENV_FILE_VARIABLE: str(stack.env_file),
+            "FECAPASS_MODELS__THREADS": str(threads),
+        }
+        settings = settings_from(stack.environment())
+        await init_stores(environment, directory / "logs")
+        await _enrol(settings, people, analyser, gallery)
+        records = [server.record for server in stack.servers.values()]
+        pids = {record.name: record.pid for record in records if record is not None}
+        yield System(settings, environment, directory / "logs", pids)
+
+
+@asynccontextmanager
+async def running_pipeline(system: System) -> AsyncIterator[Consumer]:
+    """One detect and one identify worker."""
+    async with AsyncExitStack() as up:
+        workers = []
+        for kind in ("detect", "identify"):
+            worker = Worker(kind, system.environment, system.logs)
+            up.push_async_callback(worker.stop, _STOP_SECONDS)
+            workers.append(worker)
+        await asyncio.gather(*(worker.ready() for worker in workers))
+
+        def check() -> None:
+            for worker in workers:
+                worker.check()
+
+        yield Consumer(
+            settings=system.settings,
+            pids={**system.pids, **{f"worker {one.kind}": one.pid for one in workers}},
+            addresses=[worker.address for worker in workers],
+            check=check,
+        )
+
+
+@asynccontextmanager
+async def running_naive(system: System) -> AsyncIterator[Consumer]:
+    """`benchmarks.naive`, on topics of its own."""
+    kafka = system.settings.kafka.model_copy(update={"topic_prefix": _NAIVE_PREFIX})
+    await ensure_topics(kafka, lambda _line: None)
+    environment = {
+        **os.environ,
+        **system.environment,
+        "FECAPASS_KAFKA__TOPIC_PREFIX": _NAIVE_PREFIX,
+    }
+    path = system.logs / "naive.log"
+    with path.open("wb") as log:
+        process = subprocess.Popen(  # noqa: ASYNC220 - it is started once
+            [sys.executable, "-m", "benchmarks.naive"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+
+    def check() -> None:
+        if process.poll() is not None:
+            last = "\n".join(path.read_text(errors="replace").splitlines()[-15:])
+            raise OSError(f"the naive consumer ended with exit code {process.returncode}:\n{last}")
+
+    try:
+        yield Consumer(
+            settings=system.settings.model_copy(update={"kafka": kafka}),
+            pids={**system.pids, "naive": process.pid},
+            addresses=(),
+            check=check,
+        )
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait)
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
+    """A directory for servers: open enough for Postgres, which may run as another user."""
+    path = Path(tempfile.mkdtemp(prefix="fecapass-benchmark-"))
+    path.chmod(0o711)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+async def _enrol(
+    settings: Settings, people: Sequence[Picture], analyser: Analyser, strangers: int
+) -> None:
+    """Fill the gallery without the detour over uploads."""
+    model, random = analyser.embedder, np.random.default_rng(1)
+    templates = {
+        f"person-{number}@example.com": face.embedding
+        for number, picture in enumerate(people)
+        for face in analyser.analyse([picture])[0][:1]
+    }
+    async with Records(settings.main_db) as records, Vectors(settings.vector_db) as vectors:
+        rows = [
+            ((await records.ensure_user(email)).id, embedding)
+            for email, embedding in templates.items()
+        ]
+        drawn = unit_rows(random.standard_normal((strangers, model.dimension), np.float32))
+        rows += [(uuid4(), embedding) for embedding in drawn]
+        for user_id, embedding in rows:
+            await vectors.enrol(uuid4(), user_id, model.id, embedding, utc_now())

@@ -1,0 +1,39 @@
+"""``fecapass doctor``: is this installation fit to run?"""
+
+from typing import Annotated
+
+import typer
+
+from infra.cli.errors import CommandFailed
+from infra.cli.quiet import quiet_libraries
+
+
+def doctor(
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at settings, servers, topics and models, and say what is wrong with each.
+
+    Prints no secrets, so that its output may be sent to others. The exit code is 1 when anything
+    is wrong.
+    """
+    import asyncio
+    from dataclasses import asdict
+
+    from config.settings import get_settings
+    from infra.cli.output import show_listing
+    from infra.doctor import examine, healthy
+    from infra.tables import Column, score
+
+    quiet_libraries()
+    findings = asyncio.run(examine(get_settings()))
+    columns = (
+        Column("part", "part", style="bold"),
+        Column("status", "status"),
+        Column("detail", "found"),
+        Column("seconds", "seconds", score, justify="right"),
+    )
+    show_listing([asdict(one) for one in findings], columns, as_json=json, empty="nothing")
+    if not healthy(findings):
+        failed = [one.part for one in findings if one.status == "failed"]
+        raise CommandFailed(f"not fit to run: {', '.join(failed)}")

@@ -1,0 +1,197 @@
+"""docker-compose.yml as a throw-away deployment: its own project, ports, passwords and network."""
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from config.settings import Settings, load_settings
+from infra.compose import env_file
+
+ROOT = Path(__file__).parents[2]
+COMPOSE_FILE = ROOT / "docker-compose.yml"
+NETWORK_OVERRIDE = Path(__file__).with_name("network.override.yml")
+
+_TAIL_LINES = "40"
+_PROJECT_LABEL = "com.docker.compose.project"
+
+
+class DeploymentError(Exception):
+    """A docker command failed; the message holds the end of what it printed."""
+
+
+def engine_answers() -> bool:
+    """Whether ``docker`` is installed and its engine runs."""
+    docker = shutil.which("docker")
+    if docker is None:
+        return False
+    return subprocess.run([docker, "info"], check=False, capture_output=True).returncode == 0  # noqa: S603
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container of a service.
+
+    Attributes:
+        name: its name.
+        state: ``running``, ``exited``, ...
+        health: ``healthy``, ``unhealthy``, ``starting``, or empty without a health check.
+        exit_code: of the last run.
+    """
+
+    name: str
+    state: str
+    health: str
+    exit_code: int
+
+
+class Deployment:
+    """A compose project that lives as long as a ``with`` block; ``down -v`` is its end.
+
+    Attributes:
+        project: its name, which is also on every container, volume and network.
+    """
+
+    def __init__(self, project: str, overrides: Sequence[Path] = ()) -> None:
+        """Choose ports and passwords; nothing is started yet.
+
+        Args:
+            project: name of the compose project.
+            overrides: further compose files.
+        """
+        self.project = project
+        self._files = (COMPOSE_FILE, NETWORK_OVERRIDE, *overrides)
+        self._directory = Path(tempfile.mkdtemp(prefix=f"{project}-"))
+        self._env_file = self._directory / ".env"
+        self._variables = env_file.variables(_free_ports())
+
+    def __enter__(self) -> Self:
+        self.configure({})
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            sys.stderr.write(self.compose("logs", "--no-color", "--tail", _TAIL_LINES))
+        self.compose("down", "--volumes", "--remove-orphans")
+        shutil.rmtree(self._directory)
+
+    def configure(self, variables: Mapping[str, str]) -> None:
+        """Add variables to the deployment's ``.env``; containers see them when made anew."""
+        self._variables |= variables
+        self._env_file.unlink(missing_ok=True)
+        env_file.write(self._env_file, self._variables)
+
+    def compose(self, *arguments: str) -> str:
+        """Run ``docker compose`` on this project.
+
+        Returns:
+            What it printed on standard output.
+
+        Raises:
+            DeploymentError: it failed.
+        """
+        files = [part for file in self._files for part in ("--file", str(file))]
+        environment = self._clean_environment() | {
+            "FECAPASS_ENV_FILE": str(self._env_file),
+            "COMPOSE_PROJECT_NAME": self.project,
+        }
+        return _run(
+            "compose",
+            "--ansi",
+            "never",
+            "--env-file",
+            str(self._env_file),
+            *files,
+            *arguments,
+            env=environment,
+        )
+
+    def containers(self, service: str) -> list[Container]:
+        """The containers of a service, running or not."""
+        lines = self.compose("ps", "--all", "--format", "json", service).splitlines()
+        return [
+            Container(entry["Name"], entry["State"], entry["Health"], entry["ExitCode"])
+            for entry in map(json.loads, lines)
+        ]
+
+    def leftovers(self) -> list[str]:
+        """Containers, volumes and networks that carry this project's label."""
+        label = f"label={_PROJECT_LABEL}={self.project}"
+        return [
+            f"{kind} {name}"
+            for kind, command in (
+                ("container", ("ps", "--all", "--format", "{{.Names}}")),
+                ("volume", ("volume", "ls", "--format", "{{.Name}}")),
+                ("network", ("network", "ls", "--format", "{{.Name}}")),
+            )
+            for name in _run(*command, "--filter", label).split()
+        ]
+
+    def settings(self) -> Settings:
+        """The settings of a program on this host that uses the deployment."""
+        return load_settings(Settings, (self._env_file,))
+
+    async def fecapass(self, *arguments: str) -> None:
+        """Run ``fecapass`` on this host against the deployment.
+
+        Raises:
+            DeploymentError: it failed.
+        """
+        environment = self._clean_environment() | {"FECAPASS_ENV_FILE": str(self._env_file)}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "infra.cli.main", *arguments, env=environment, cwd=ROOT
+        )
+        if await process.wait() != 0:
+            raise DeploymentError(f"fecapass {' '.join(arguments)} exited {process.returncode}")
+
+    def _clean_environment(self) -> dict[str, str]:
+        """This process's environment without what would win over the deployment's ``.env``."""
+        return {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("FECAPASS_") and name not in self._variables
+        }
+
+
+def _run(*arguments: str, env: Mapping[str, str] | None = None) -> str:
+    done = subprocess.run(  # noqa: S603 - our own arguments
+        ["docker", *arguments],  # noqa: S607 - docker stands where the user's PATH says
+        check=False,
+        env=env,
+        cwd=ROOT,
+        text=True,
+        errors="replace",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    if done.returncode != 0:
+        raise DeploymentError(
+            f"docker {' '.join(arguments)} exited {done.returncode}:\n{done.stderr[-4000:]}"
+        )
+    return done.stdout
+
+
+def _free_ports() -> dict[str, int]:
+    """Ports that are free now, one for each that the deployment publishes."""
+    sockets = {name: socket.socket() for name in env_file.PORTS}
+    try:
+        for each in sockets.values():
+            each.bind(("127.0.0.1", 0))
+        return {name: int(each.getsockname()[1]) for name, each in sockets.items()}
+    finally:
+        for each in sockets.values():
+            each.close()

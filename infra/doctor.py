@@ -1,0 +1,134 @@
+"""Is this installation fit to run? Every part is looked at, and every fault told at once."""
+
+import asyncio
+import importlib.metadata
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from config.settings import KafkaSettings, ModelSettings, Settings
+from infra.kafka_topics import plan_topics
+from ml.errors import ModelError
+from sinks.crops import Crops
+from sinks.recents import Recents
+from sinks.records import Records
+from sinks.vectors import Vectors
+from streams.failures import Reject, Retry
+
+Status = Literal["ok", "failed"]
+
+#: How long one part may take to answer, in seconds; loading models is the longest.
+PATIENCE = 60.0
+
+#: The packages whose versions matter most when a fault is reported.
+_PACKAGES = ("faust-streaming", "aiokafka", "onnxruntime", "onnxruntime-gpu", "faiss-cpu", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found about one part.
+
+    Attributes:
+        part: what was looked at.
+        status: whether it is as it should be.
+        detail: one line, without secrets.
+        seconds: how long it took to find out.
+    """
+
+    part: str
+    status: Status
+    detail: str
+    seconds: float
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Look at packages, models and servers; servers all at once."""
+    servers: dict[str, Callable[[], Awaitable[str]]] = {
+        "main database": lambda: _records(settings),
+        "vector database": lambda: _vectors(settings),
+        "Redis": lambda: _recents(settings),
+        "S3": lambda: _crops(settings),
+        "Kafka": lambda: _kafka(settings.kafka),
+        "models": lambda: asyncio.to_thread(_models, settings.models),
+    }
+    found = await asyncio.gather(*(_look(part, look) for part, look in servers.items()))
+    return [Finding("packages", "ok", _versions(), 0.0), *found]
+
+
+async def _look(part: str, look: Callable[[], Awaitable[str]]) -> Finding:
+    began = perf_counter()
+    status: Status = "ok"
+    try:
+        async with asyncio.timeout(PATIENCE):
+            detail = await look()
+    except TimeoutError:
+        status, detail = "failed", f"no answer within {PATIENCE:g} s"
+    except (Retry, Reject, ModelError, KafkaError, OSError) as error:
+        status, detail = "failed", str(error) or type(error).__name__
+    return Finding(part, status, " ".join(detail.split()), perf_counter() - began)
+
+
+async def _records(settings: Settings) -> str:
+    async with Records(settings.main_db) as records:
+        await records.recent_faces(1)
+    return settings.main_db.safe_url
+
+
+async def _vectors(settings: Settings) -> str:
+    async with Vectors(settings.vector_db) as vectors:
+        models = await vectors.models()
+    held = ", ".join(f"{model} ({dimension}-d)" for model, dimension in models.items()) or "no model yet"
+    return f"{settings.vector_db.safe_url}: {held}"
+
+
+async def _recents(settings: Settings) -> str:
+    async with Recents(settings.redis) as recents:
+        await recents.ping()
+    return settings.redis.safe_url
+
+
+async def _crops(settings: Settings) -> str:
+    async with Crops(settings.s3) as crops:
+        await crops.ping()
+    return f"bucket {settings.s3.bucket} at {settings.s3.endpoint_url or 'AWS'}"
+
+
+async def _kafka(settings: KafkaSettings) -> str:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    try:
+        await admin.start()
+        there = set(await admin.list_topics())
+    finally:
+        await admin.close()
+    planned = [plan.name for plan in plan_topics(settings)]
+    missing = [name for name in planned if name not in there]
+    if missing:
+        raise Retry(f"topics are missing: {', '.join(missing)}; run fecapass init-db")
+    return f"{settings.bootstrap_servers}: {len(planned)} topics"
+
+
+def _models(settings: ModelSettings) -> str:
+    from ml.analyser import build_analyser  # noqa: PLC0415 - heavy
+
+    analyser = build_analyser(settings)
+    return f"{analyser.detector.id} and {analyser.embedder.id} on {analyser.embedder.provider}"
+
+
+def _versions() -> str:
+    found = [f"Python {sys.version.split()[0]}"]
+    for package in _PACKAGES:
+        try:
+            found.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def healthy(findings: Sequence[Finding]) -> bool:
+    """Whether nothing failed."""
+    return all(finding.status == "ok" for finding in findings)

@@ -1,0 +1,274 @@
+"""Keys, scopes, limits, the audit trail, and what a server says of itself."""
+
+import subprocess
+import sys
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from api.app import create_app
+from tests.end_to_end import photos
+from tests.end_to_end.api.conftest import (
+    FACES,
+    MATCHES,
+    SEARCH,
+    USERS,
+    assert_problem,
+    bearer,
+    new_key,
+    running_app,
+)
+
+ID = str(uuid4())
+#: Method, path, and the scopes (beside admin) that may.
+MATRIX = [
+    ("GET", USERS, {"read"}),
+    ("POST", USERS, {"enrol"}),
+    ("GET", f"{USERS}/{ID}", {"read"}),
+    ("GET", f"{USERS}/{ID}/faces", {"read"}),
+    ("PATCH", f"{USERS}/{ID}", {"enrol"}),
+    ("DELETE", f"{USERS}/{ID}", set()),
+    ("POST", FACES, {"enrol"}),
+    ("GET", f"{FACES}/{ID}", {"read"}),
+    ("GET", f"{FACES}/{ID}/crop", {"read"}),
+    ("DELETE", f"{FACES}/{ID}", {"enrol"}),
+    ("POST", SEARCH, {"search"}),
+    ("GET", f"/api/v1/uploads/{ID}", {"read", "enrol", "search"}),
+    ("GET", MATCHES, {"read"}),
+    ("GET", "/api/v1/cameras", {"read"}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "allowed"), MATRIX)
+async def test_each_scope_opens_its_own_doors_and_no_others(
+    gateway, prepared, method, path, allowed
+):
+    async with httpx.AsyncClient(base_url=gateway.address) as client:
+        assert_problem(await client.request(method, path), 401, "key_missing")
+        for scope in ("read", "enrol", "search", "admin"):
+            headers = bearer(await new_key(prepared, scope))
+            answer = await client.request(method, path, headers=headers)
+            if scope in allowed | {"admin"}:
+                assert answer.status_code not in {401, 403}, (scope, answer.text)
+            else:
+                assert_problem(answer, 403, "scope_missing")
+
+
+def test_the_matrix_names_every_route(prepared):
+    listed = {(method, path.replace(ID, "*")) for method, path, _ in MATRIX}
+    served = {
+        (method.upper(), path.replace(path[path.index("{") : path.index("}") + 1], "*"))
+        if "{" in path
+        else (method.upper(), path)
+        for path, operations in create_app(prepared).openapi()["paths"].items()
+        if path.startswith("/api/")
+        for method in operations
+    }
+    assert served - listed == {("GET", f"{MATCHES}/stream")}  # tested with the streams
+    assert listed <= served
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "x", "fp_", f"fp_{'0' * 12}_{'A' * 43}", "fp_" + "é" * 56, f"fp_{'0' * 12}_{'A' * 10000}"],
+)
+async def test_a_wrong_key_opens_nothing(gateway, key):
+    async with httpx.AsyncClient(base_url=gateway.address) as client:
+        headers = [(b"x-api-key", key.encode())]
+        answer = await client.get(USERS, headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_another_keys_secret_opens_nothing(gateway, prepared):
+    one, other = [await new_key(prepared, "read") for _ in range(2)]
+    mixed = one[:16] + other[16:]
+    async with httpx.AsyncClient(base_url=gateway.address) as client:
+        assert (await client.get(USERS, headers=bearer(one))).status_code == 200
+        assert_problem(await client.get(USERS, headers=bearer(mixed)), 401, "key_invalid")
+
+
+def fecapass(environment, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "infra.cli.main", "keys", *arguments],
+        env={**environment, "PATH": "", "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+async def test_keys_are_made_listed_and_revoked_by_command(gateway, environment, prepared):
+    made = fecapass(environment, "create", "door 1", "--scope", "read", "--scope", "search")
+    assert made.returncode == 0, made.stderr
+    key = made.stdout.strip()
+    public = key.split("_")[1]
+    async with httpx.AsyncClient(base_url=gateway.address) as client:
+        assert (await client.get(USERS, headers=bearer(key))).status_code == 200
+        listed = fecapass(environment, "list", "--json").stdout
+        assert public in listed
+        assert "door 1" in listed
+        assert key.split("_", 2)[2] not in listed
+        assert fecapass(environment, "revoke", public).returncode == 0
+        assert_problem(await client.get(USERS, headers=bearer(key)), 401, "key_invalid")
+    again = fecapass(environment, "revoke", public)
+    assert again.returncode == 1
+    assert public in again.stderr
+    assert fecapass(environment, "create", "x", "--scope", "everything").returncode == 2
+
+    connection = await asyncpg.connect(prepared.main_db.dsn)
+    kept = await connection.fetchrow("SELECT * FROM api_keys WHERE id = $1", public)
+    actions = await connection.fetch(
+        "SELECT action, actor FROM audit WHERE target = $1 ORDER BY id", f"key:{public}"
+    )
+    await connection.close()
+    assert key.split("_", 2)[2] not in str(dict(kept))
+    assert [row["action"] for row in actions] == ["key.create", "key.revoke"]
+    assert all(row["actor"].startswith("cli") for row in actions)
+
+
+async def test_every_change_is_in_the_audit_trail_which_cannot_be_changed(
+    prepared, gateway, enrol, http
+):
+    key = await new_key(prepared, "admin")
+    actor = f"key:{key.split('_')[1]}"
+    async with httpx.AsyncClient(
+        base_url=gateway.address, headers=bearer(key), timeout=120
+    ) as client:
+        made = await client.post(
+            USERS, json={"email": f"{uuid4()}@x.example"}, headers={"x-request-id": "audit-test-1"}
+        )
+        assert made.headers["x-request-id"] == "audit-test-1"
+        user = made.json()["id"]
+        await client.patch(f"{USERS}/{user}", json={"full_name": "Secret Name"})
+        enrolled = await client.post(
+            FACES, data={"user_id": user}, files={"photos": ("a.jpg", photos.astronaut())}
+        )
+        (upload,) = enrolled.json()["uploads"]
+        await client.delete(f"{FACES}/{upload['face']['id']}")
+        assert (await client.delete(f"{USERS}/{user}")).status_code == 204
+
+    connection = await asyncpg.connect(prepared.main_db.dsn)
+    try:
+        rows = await connection.fetch("SELECT * FROM audit WHERE actor = $1 ORDER BY id", actor)
+        assert [row["action"] for row in rows] == [
+            "user.create",
+            "user.update",
+            "face.enrol",
+            "face.delete",
+            "user.delete",
+        ]
+        assert rows[0]["request_id"] == "audit-test-1"
+        assert rows[0]["target"] == f"user:{user}"
+        assert upload["upload_id"] in rows[2]["detail"]
+        assert "Secret Name" not in str(rows)
+        for statement in (
+            "UPDATE audit SET actor = 'nobody'",
+            "DELETE FROM audit",
+            "TRUNCATE audit",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
+                await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_a_key_has_so_many_requests_a_minute(prepared):
+    busy, idle = [await new_key(prepared, "read") for _ in range(2)]
+    async with running_app(prepared, requests_per_minute=3) as client:
+        for _ in range(3):
+            assert (await client.get(USERS, headers=bearer(busy))).status_code == 200
+        refused = await client.get(USERS, headers=bearer(busy))
+        assert_problem(refused, 429, "too_many_requests")
+        assert int(refused.headers["retry-after"]) > 0
+        assert (await client.get(USERS, headers=bearer(idle))).status_code == 200
+
+
+async def test_without_redis_nothing_is_counted_and_nothing_refused(prepared):
+    key = await new_key(prepared, "read")
+    away = prepared.redis.model_copy(update={"port": 1})
+    settings = prepared.model_copy(update={"redis": away})
+    async with running_app(settings, requests_per_minute=1) as client:
+        for _ in range(3):
+            assert (await client.get(USERS, headers=bearer(key))).status_code == 200
+
+
+async def test_without_keys_pages_from_elsewhere_may_not_call(prepared):
+    async with running_app(prepared, auth=False) as client:
+        assert (await client.get(USERS)).status_code == 200
+        body = {"email": f"{uuid4()}@x.example"}
+        own = await client.post(USERS, json=body, headers={"origin": "http://127.0.0.1"})
+        assert own.status_code == 201
+        for headers in (
+            {"origin": "https://elsewhere.example"},
+            {"origin": "null"},
+            {"sec-fetch-site": "cross-site"},
+            {"host": "rebound.example"},
+        ):
+            answer = await client.post(USERS, json=body, headers=headers)
+            assert_problem(answer, 403, "cross_site")
+        answer = await client.get(USERS, headers={"host": "rebound.example"})
+        assert_problem(answer, 403, "cross_site")
+
+
+async def test_other_origins_are_let_in_by_setting_only(prepared):
+    preflight = {
+        "origin": "https://app.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization",
+    }
+    async with running_app(prepared) as client:
+        closed = await client.options(USERS, headers=preflight)
+        assert "access-control-allow-origin" not in closed.headers
+    async with running_app(prepared, cors_origins=("https://app.example",)) as client:
+        opened = await client.options(USERS, headers=preflight)
+        assert opened.headers["access-control-allow-origin"] == "https://app.example"
+        other = await client.options(USERS, headers=preflight | {"origin": "https://b.example"})
+        assert "access-control-allow-origin" not in other.headers
+
+
+async def test_every_response_has_its_guards(http):
+    for path in ("/health/live", USERS, "/nowhere"):
+        answer = await http.get(path)
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["cache-control"] == "no-store"
+        assert "server" not in answer.headers
+
+
+async def test_the_framework_refuses_by_problem_documents_too(http):
+    assert_problem(await http.get("/api/v1/nowhere"), 404, "not_found")
+    refused = await http.put(USERS)
+    assert_problem(refused, 405, "method_not_allowed")
+    assert refused.headers["allow"] == "GET, POST"
+
+
+@pytest.mark.parametrize("given", ["short", "with space 123", "x" * 65, "a\tb\tc\td\te"])
+async def test_a_request_id_that_could_do_harm_is_replaced(http, given):
+    answer = await http.get("/health/live", headers={"x-request-id": given})
+    assert answer.headers["x-request-id"] not in {given, ""}
+
+
+async def test_our_own_fault_leaves_no_trace_outside(prepared, monkeypatch):
+    async def broken(*_args: object, **_kwargs: object) -> None:
+        raise RuntimeError("the password is swordfish")
+
+    key = await new_key(prepared, "read")
+    monkeypatch.setattr("api.people.People.get", broken)
+    async with running_app(prepared) as client:
+        answer = await client.get(MATCHES, headers=bearer(key))
+        problem = assert_problem(answer, 500, "internal_error")
+    assert "swordfish" not in str(problem)
+
+
+async def test_requests_are_counted_by_route(http):
+    await http.get(f"{USERS}/{uuid4()}")
+    metrics = (await http.get("/metrics")).text
+    counted = 'fecapass_http_requests_total{method="GET",route="/api/v1/users/{user_id}",'
+    assert f'{counted}status="404"}}' in metrics
+    assert 'fecapass_http_request_duration_seconds_bucket{le="0.1",route="/api/v1/users' in metrics

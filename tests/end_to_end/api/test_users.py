@@ -1,0 +1,113 @@
+"""Users over HTTP."""
+
+from uuid import uuid4
+
+import pytest
+
+from tests.end_to_end.api.conftest import USERS, assert_problem
+
+
+async def test_a_user_is_made_read_changed_and_found(http):
+    mark = uuid4().hex
+    made = await http.post(
+        USERS, json={"email": f"{mark}@Example.com", "full_name": "  Zoë   50%_Müller "}
+    )
+    assert made.status_code == 201
+    user = made.json()
+    assert user["full_name"] == "Zoë 50%_Müller"
+    assert user["is_active"] is True
+    assert made.headers["location"] == f"{USERS}/{user['id']}"
+
+    read = (await http.get(made.headers["location"])).json()
+    assert read == user | {"photos": 0, "last_seen_at": None, "last_camera_id": None}
+
+    for q in (mark[:20], mark.upper()):
+        found = (await http.get(USERS, params={"q": q})).json()
+        assert [one["id"] for one in found["items"]] == [user["id"]]
+    # The wildcards of LIKE are letters like others.
+    found = (await http.get(USERS, params={"q": "50%_M", "limit": 200})).json()
+    assert user["id"] in [one["id"] for one in found["items"]]
+    assert (await http.get(USERS, params={"q": f"{mark[:5]}%{mark[10:20]}"})).json()["items"] == []
+
+    changed = await http.patch(f"{USERS}/{user['id']}", json={"full_name": "Zoë Meier"})
+    assert changed.json()["full_name"] == "Zoë Meier"
+    assert changed.json()["email"] == user["email"]
+    assert changed.json()["updated_at"] > user["updated_at"]
+
+
+async def test_an_address_is_taken_whatever_its_case(http, new_user):
+    email = f"{uuid4().hex}@example.com"
+    assert (await http.post(USERS, json={"email": email})).status_code == 201
+    assert_problem(await http.post(USERS, json={"email": email.upper()}), 409, "email_taken")
+    other = await new_user()
+    answer = await http.patch(f"{USERS}/{other}", json={"email": email})
+    assert_problem(answer, 409, "email_taken")
+
+
+async def test_a_listing_goes_on_at_its_cursor_without_gaps_or_repetitions(http):
+    mark = uuid4().hex
+    made = []
+    for number in range(7):
+        answer = await http.post(USERS, json={"email": f"{number}@{mark}.example"})
+        made.append(answer.json()["id"])
+    seen, cursor, pages = [], None, 0
+    while True:
+        params = {"q": mark, "limit": 3} | ({"cursor": cursor} if cursor else {})
+        page = (await http.get(USERS, params=params)).json()
+        assert len(page["items"]) <= 3
+        seen += [one["id"] for one in page["items"]]
+        pages += 1
+        # What is added meanwhile is newer, and moves nothing.
+        await http.post(USERS, json={"email": f"late{pages}@{mark}.example"})
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == made[::-1]
+    assert pages == 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"email": "nobody"},
+        {"email": "a@b", "surname": "x"},
+        {"email": "a\u0000@b.example"},
+        {"email": "a@b.example", "full_name": "\u0007"},
+        {"email": "a@b.example", "full_name": "   "},
+        {"email": "a@" + "b" * 320},
+        [],
+        "text",
+    ],
+)
+async def test_a_malformed_user_is_refused(http, body):
+    problem = assert_problem(await http.post(USERS, json=body), 422, "invalid_request")
+    assert problem["errors"]
+    assert all(error["field"].startswith("body") for error in problem["errors"])
+
+
+async def test_what_is_no_json_is_refused(http):
+    headers = {"content-type": "application/json"}
+    answer = await http.post(USERS, content=b"{nonsense", headers=headers)
+    assert_problem(answer, 422, "invalid_request")
+
+
+@pytest.mark.parametrize("cursor", ["x", "????", "MjAyNg", "ä", "bm90aGluZw=="])
+async def test_a_foreign_cursor_is_refused(http, cursor):
+    answer = await http.get(USERS, params={"cursor": cursor})
+    assert_problem(answer, 422, "invalid_cursor")
+
+
+async def test_nobody_is_found_by_an_unknown_id(http):
+    unknown = f"{USERS}/{uuid4()}"
+    assert_problem(await http.get(unknown), 404, "user_not_found")
+    assert_problem(await http.get(f"{unknown}/faces"), 404, "user_not_found")
+    assert_problem(await http.patch(unknown, json={"is_active": False}), 404, "user_not_found")
+    assert_problem(await http.delete(unknown), 404, "user_not_found")
+    assert_problem(await http.get(f"{USERS}/not-an-id"), 422, "invalid_request")
+
+
+@pytest.mark.parametrize("body", [{}, {"is_active": None}, {"email": None}])
+async def test_a_change_changes_something(http, new_user, body):
+    answer = await http.patch(f"{USERS}/{await new_user()}", json=body)
+    assert_problem(answer, 422, "invalid_request")

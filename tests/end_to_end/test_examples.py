@@ -1,0 +1,57 @@
+"""The programs in docs/examples, run as a reader would run them."""
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+from infra.media import ASTRONAUT
+from tests.end_to_end import photos
+from tests.end_to_end.conftest import listening
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+
+
+async def start(name, *arguments):
+    program = str(EXAMPLES / name)
+    return await asyncio.create_subprocess_exec(sys.executable, program, *arguments, stdout=PIPE)
+
+
+async def publish(settings, camera, file):
+    kafka = settings.kafka
+    producer = await start(
+        "producer.py", kafka.bootstrap_servers, camera, str(file), kafka.topic_prefix
+    )
+    printed, _ = await producer.communicate()
+    assert producer.returncode == 0
+    return printed.decode().strip()
+
+
+async def test_the_producer_is_heard_on_faces_matches(workers, prepared, topics):
+    async with listening(prepared, topics.matches) as matches:
+        event_id = await publish(prepared, "example-producer", ASTRONAUT.locate())
+        (message,) = await matches.messages(1, lambda message: message.key == b"example-producer")
+    assert f'"event_id":"{event_id}"' in message.value.decode()
+
+
+async def test_the_consumer_prints_who_is_seen(workers, prepared, tmp_path):
+    kafka = prepared.kafka
+    consumer = await start("consumer.py", kafka.bootstrap_servers, kafka.topic_prefix)
+    picture = tmp_path / "two.jpg"
+    picture.write_bytes(photos.two_people())
+    reading = asyncio.create_task(consumer.stdout.readline())
+    sent = set()
+    try:
+        async with asyncio.timeout(90):
+            # It tells what comes from its start on, and cannot say when that was: send until heard.
+            while not reading.done():
+                sent.add(await publish(prepared, "example-consumer", picture))
+                await asyncio.wait({reading}, timeout=2)
+            first = (await reading).decode().split()
+            second = (await consumer.stdout.readline()).decode().split()
+    finally:
+        consumer.terminate()
+        await consumer.wait()
+    assert first[0] in sent
+    assert first[1] == second[1] == "example-consumer"
+    assert -1 <= float(first[3]) <= 1 if first[3] != "None" else first[2] == "unknown"
