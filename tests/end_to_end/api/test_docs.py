@@ -1,5 +1,6 @@
 """What docs/api.md tells to type does what it says."""
 
+import asyncio
 import json
 import os
 import re
@@ -13,6 +14,9 @@ from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import new_key
 
 PAGE = Path(__file__).parents[3] / "docs" / "api.md"
+#: Where a code is given to a problem.
+RAISED = re.compile(r"(?:ApiProblem\(\s*\d+,\s*|_unknown\(|_unreadable\()\"(\w+)\"")
+
 ROOM = Path(__file__).parents[3] / "api"
 
 
@@ -24,7 +28,8 @@ async def test_the_commands_of_the_page_do_what_it_says(gateway, prepared, tmp_p
     )
     assert len(blocks) == 5
     key = await new_key(prepared, "admin")
-    done = subprocess.run(
+    done = await asyncio.to_thread(
+        subprocess.run,
         ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)],
         cwd=tmp_path,
         env={**os.environ, "FECAPASS_URL": gateway.address, "FECAPASS_KEY": key},
