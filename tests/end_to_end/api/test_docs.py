@@ -32,7 +32,7 @@ async def test_the_commands_of_the_page_do_what_it_says(gateway, prepared, tmp_p
         subprocess.run,
         ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)],
         cwd=tmp_path,
-        env={**os.environ, "FECAPASS_URL": gateway.address, "FECAPASS_KEY": key},
+        env={**os.environ, "API_URL": gateway.address, "API_KEY": key},
         capture_output=True,
         text=True,
         check=False,
