@@ -14,7 +14,8 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test test-containers compose-check env images bench lint format requirements env-example clean clean-data
+.PHONY: help demo test test-containers compose-check env images bench lint format requirements \
+	env-example openapi clean clean-data
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -66,6 +67,9 @@ requirements: $(READY) ## Write requirements*.txt anew from pyproject.toml (UPGR
 
 env-example: $(READY) ## Write .env.example anew from the settings
 	$(BIN)/python -m infra.env_example
+
+openapi: $(READY) ## Write docs/openapi.json anew from the code
+	$(BIN)/python -m infra.openapi
 
 clean: ## Remove .venv, caches and build results
 	rm -rf $(VENV) build dist out *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,10 +1,12 @@
 """What an event came to, as the rows, objects and messages that follow from it. Pure."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 import numpy as np
+from msgspec import structs
 
 from agents.recognition import Recognition
 from ml.decision import MatchPolicy
@@ -30,6 +32,7 @@ class Finding:
         sightings: embeddings of faces that a camera saw.
         matches: what ``faces.matches`` is told.
         recents: what the camera's cache is told.
+        recognitions: how each face was decided.
     """
 
     result: EventResult
@@ -37,6 +40,7 @@ class Finding:
     sightings: Sequence[Sighting] = ()
     matches: Sequence[FaceMatch] = ()
     recents: Sequence[RecentFace] = ()
+    recognitions: Sequence[Recognition] = ()
 
 
 def seen(found: DetectedFaces, recognitions: Sequence[Recognition]) -> Finding:
@@ -64,6 +68,7 @@ def seen(found: DetectedFaces, recognitions: Sequence[Recognition]) -> Finding:
         sightings=sightings,
         matches=[row.match for row in rows],
         recents=recents,
+        recognitions=recognitions,
     )
 
 
@@ -100,6 +105,7 @@ def searched(
             _match(found, index, recognition, None)
             for index, recognition in enumerate(recognitions)
         ],
+        recognitions=recognitions,
     )
 
 
@@ -154,6 +160,20 @@ def enrolled(found: DetectedFaces, user_id: UUID, photos: int) -> Finding:
     return Finding(
         result=_result(found, Outcome.ENROLLED, faces=(row,), answer=answer),
         crops=[(key, face.crop)],
+    )
+
+
+def with_unknown(finding: Finding, unknown: Collection[UUID]) -> Finding:
+    """The same, with these faces an unknown's: their person was deleted before the commit."""
+    if not any(match.face_id in unknown and match.user_id for match in finding.matches):
+        return finding
+    return dataclasses.replace(
+        finding,
+        matches=[
+            structs.replace(match, user_id=None) if match.face_id in unknown else match
+            for match in finding.matches
+        ],
+        recents=[recent for recent in finding.recents if recent.face_id not in unknown],
     )
 
 

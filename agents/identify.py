@@ -89,26 +89,38 @@ class Identify:
                 refused[delivery] = reject
             else:
                 found.setdefault(EventKey(faces.event.uuid, faces.model), faces)
+        await self._settle(found)
         self._count_dropped(len(batch) - len(refused) - len(found))
-        fresh = await self._unsettled(found)
-        results = await self._decide(fresh)
-        await self._store(results)
         return refused
 
-    async def _unsettled(self, found: Mapping[EventKey, DetectedFaces]) -> list[DetectedFaces]:
-        """Those that the ledger does not know; of the others, what is missing is told again."""
-        with metrics.stage("ledger"):
-            settled = await self._stores.records.settled(list(found))
-        for row in settled.values():
-            if not row.announced:
-                await self._tell_again(row)
-            if row.answer is not None:
-                await self._answer([(row.key, row.answer)])
-        self._count_dropped(len(settled))
-        return [faces for key, faces in found.items() if key not in settled]
+    async def _settle(self, found: Mapping[EventKey, DetectedFaces]) -> None:
+        """Decide and store what the ledger does not know; of the rest, tell what was left untold.
+
+        The claim keeps other workers off these events, and holds until the commit is durable.
+        """
+        async with self._stores.records.claim(found) as claim:
+            fresh = [faces for key, faces in found.items() if key not in claim.settled]
+            results = await self._decide(fresh)
+            await self._store(results)
+            with metrics.stage("records"):
+                written = await claim.commit([one.result for one in results])
+        for row in claim.settled.values():
+            await self._tell_again(row)
+        await self._tell(
+            [
+                findings.with_unknown(one, written[one.result.key])
+                for one in results
+                if one.result.key in written
+            ]
+        )
+        self._count_dropped(len(found) - len(written))
 
     async def _tell_again(self, row: LedgerRow) -> None:
-        """A worker ended between the commit and the announcement; finish its work."""
+        """A worker may have ended between the commit and the announcement; finish its work."""
+        if row.answer is not None:
+            await self._answer([(row.key, row.answer)])
+        if row.announced:
+            return
         if row.outcome is Outcome.SEARCHED:
             matches = findings.matches_of_search(row)
         elif row.outcome is Outcome.FACES:
@@ -223,9 +235,7 @@ class Identify:
         return {subject: user_id for subject, user_id in wanted.items() if user_id in existing}
 
     async def _store(self, results: Sequence[Finding]) -> None:
-        """Into the stores, the commit point last; then tell."""
-        if not results:
-            return
+        """Crops and embeddings: all that has to be there before the commit point."""
         with metrics.stage("crops"):
             await self._stores.crops.put_many([crop for one in results for crop in one.crops])
         with metrics.stage("vectors"):
@@ -235,22 +245,22 @@ class Identify:
             ):
                 sightings = [sighting for one in group for sighting in one.sightings]
                 await self._stores.vectors.add_sightings(model, sightings)
-        with metrics.stage("records"):
-            written = await self._stores.records.commit([one.result for one in results])
-        ours = [one for one in results if one.result.key in written]
-        self._count_dropped(len(results) - len(ours))
-        await self._remember(ours)
+
+    async def _tell(self, results: Sequence[Finding]) -> None:
+        """What is committed goes into the cache, to the world, and to the callers."""
+        await self._remember(results)
         await self._announce(
-            [match for one in ours for match in one.matches], [one.result.key for one in ours]
+            [match for one in results for match in one.matches],
+            [one.result.key for one in results],
         )
         await self._answer(
             [
                 (one.result.event.key, one.result.answer)
-                for one in ours
+                for one in results
                 if one.result.answer is not None
             ]
         )
-        self._observe(ours)
+        self._observe(results)
 
     async def _announce(self, matches: Sequence[FaceMatch], events: Sequence[EventKey]) -> None:
         """Tell the world, and note in the ledger that it was told."""
@@ -313,6 +323,9 @@ class Identify:
         now = utc_now()
         for one in results:
             event = one.result.event
+            for recognition in one.recognitions:
+                metrics.IDENTIFIED.labels(answered_by=recognition.answered_by).inc()
+                metrics.MATCHES.labels(outcome=recognition.decision.reason).inc()
             if event.kind is EventKind.FRAME:
                 seconds = max(0.0, (now - event.captured_at).total_seconds())
                 metrics.LATENCY_SECONDS.observe(seconds)

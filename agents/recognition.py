@@ -80,11 +80,7 @@ class Judge:
         found = iter(
             await asyncio.get_running_loop().run_in_executor(executor, self._search, unknown)
         )
-        answers = [known or self._decided(next(found)) for known in remembered]
-        for answer in answers:
-            metrics.IDENTIFIED.labels(answered_by=answer.answered_by).inc()
-            metrics.MATCHES.labels(outcome=answer.decision.reason).inc()
-        return answers
+        return [known or self._decided(next(found)) for known in remembered]
 
     def recall(self, probe: Probe) -> Recognition | None:
         """Decide by what the camera just saw; None asks for a search of the gallery.

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -24,6 +23,10 @@ from config.settings import Settings
 CONSOLE = Path(__file__).parent / "console"
 
 
+#: Of the interface, not of the program: what is added keeps it, what breaks callers raises it.
+API_VERSION = "1.0"
+
+
 def create_app(settings: Settings) -> FastAPI:
     """Put the application together; nothing is connected before it is started.
 
@@ -40,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="Fecapass",
-        version=_version(),
+        version=API_VERSION,
         lifespan=lifespan,
         # The interactive pages load scripts from elsewhere.
         docs_url=None,
@@ -80,10 +83,3 @@ def _add_console(app: FastAPI) -> None:
         return FileResponse(CONSOLE / "index.html", headers={"Cache-Control": "no-cache"})
 
     app.mount("/console", StaticFiles(directory=CONSOLE), name="console")
-
-
-def _version() -> str:
-    try:
-        return version("fecapass")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "0.0.0"

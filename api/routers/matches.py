@@ -1,5 +1,6 @@
 """Who was seen where: the listing, and the live stream."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated
@@ -7,7 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 from sqlalchemy import or_, select
 
 from api.databases import MainDb
@@ -27,7 +28,20 @@ router = APIRouter(prefix="/api/v1/matches", tags=["matches"])
 CameraFilter = Annotated[
     str | None, Query(max_length=512, pattern=PLAIN_TEXT, description="only of this camera")
 ]
+
+
+def _rfc3339(text: object) -> object:
+    """Pydantic also takes numbers, which the document does not allow."""
+    if isinstance(text, str) and not _DATE.match(text):
+        raise ValueError("wanted an RFC 3339 time, such as 2026-11-23T09:00:00Z")
+    return text
+
+
+TimeFilter = Annotated[AwareDatetime | None, BeforeValidator(_rfc3339)]
+
 UserFilter = Annotated[UUID | None, Query(description="only of this user")]
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]")
 
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -41,8 +55,8 @@ async def list_matches(  # noqa: PLR0913, PLR0917 - filters, given by name
     camera_id: CameraFilter = None,
     user_id: UserFilter = None,
     known: Annotated[bool | None, Query(description="only known, or only unknown people")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="captured then or later")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="captured before")] = None,
+    since: Annotated[TimeFilter, Query(description="captured then or later")] = None,
+    until: Annotated[TimeFilter, Query(description="captured before")] = None,
 ) -> MatchListResponse:
     """Faces that cameras saw, by time of capture, newest first."""
     conditions = [

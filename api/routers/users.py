@@ -32,7 +32,7 @@ ENROLLED = (Face.user_id.is_not(None), Face.similarity.is_(None))
 SEEN = (Face.similarity.is_not(None),)
 
 
-@router.post("", status_code=201, responses={409: {}})
+@router.post("", status_code=201, responses={400: {}, 409: {}, 413: {}})
 async def create_user(
     body: UserCreateRequest, response: Response, caller: Enroller, db: MainDb
 ) -> UserResponse:
@@ -116,7 +116,7 @@ async def list_enrolled_faces(
     )
 
 
-@router.patch("/{user_id}", responses={404: {}, 409: {}})
+@router.patch("/{user_id}", responses={400: {}, 404: {}, 409: {}, 413: {}})
 async def update_user(
     user_id: UUID, body: UserUpdateRequest, caller: Enroller, db: MainDb, services: ServicesDep
 ) -> UserResponse:

@@ -54,7 +54,9 @@ class UserCreateRequest(Schema):
 class UserUpdateRequest(Schema):
     """What is to change; what is left out stays."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"is_active": False}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"is_active": False}], "minProperties": 1}
+    )
 
     email: Email | None = None
     full_name: FullName | None = None

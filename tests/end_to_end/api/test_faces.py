@@ -225,7 +225,7 @@ async def test_two_hundred_searches_at_once_are_answered_each_with_its_own(http,
     assert len(ids) == 200
     seconds = sorted(took for _, took in answers)
     with capsys.disabled():
-        print(f"\n200 searches at once: p50 {seconds[100]:.2f} s, p95 {seconds[190]:.2f} s")
+        print(f"\n200 searches at once: p50 {seconds[100]:.2f} s, p95 {seconds[190]:.2f} s")  # noqa: T201 - for the note
 
 
 async def test_limits_hold_while_a_form_is_read(prepared, new_user):

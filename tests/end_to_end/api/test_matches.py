@@ -186,6 +186,7 @@ async def test_there_are_only_so_many_places(prepared):
         {"user_id": "x"},
         {"since": "yesterday"},
         {"since": "2026-01-01T00:00:00"},
+        {"since": "1790000000"},
         {"until": "0001-01-01T00:00:00+14:00"},
         {"camera_id": "a\u0000b"},
     ],

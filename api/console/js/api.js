@@ -1,0 +1,167 @@
+/* Calls to the HTTP API: keys, problem documents, and waiting where the server asks for it. */
+
+import { noteServerTime } from "./format.js";
+
+const BASE = "/api/v1";
+const STORED_KEY = "fecapass-api-key";
+const LONGEST_POLL = 120_000;
+
+/** A request that the server did not grant: a problem document (RFC 9457). */
+export class Problem extends Error {
+  constructor(status, document, retryAfter) {
+    super(document.detail || document.title || `the server answered ${status}`);
+    this.status = status;
+    this.code = document.code || "";
+    this.requestId = document.request_id || "";
+    this.fields = document.errors || [];
+    this.measures = document.measures || {};
+    /** Seconds after which another attempt makes sense; null when the server named none. */
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** The server could not be reached, or the connection broke. */
+export class Unreachable extends Error {
+  constructor() {
+    super("The server does not answer.");
+  }
+}
+
+let askForKey = null;
+let asking = null;
+
+/** Say how a key is asked for: an async function that takes the reason and gives a key or null. */
+export function onKeyNeeded(ask) {
+  askForKey = ask;
+}
+
+export function storedKey() {
+  return sessionStorage.getItem(STORED_KEY);
+}
+
+export function forgetKey() {
+  sessionStorage.removeItem(STORED_KEY);
+}
+
+/**
+ * Send a request and give its response, whatever follows a missing key included.
+ *
+ * @param {string} path below /api/v1, or beginning with it
+ * @throws {Problem|Unreachable|DOMException} the last when the signal aborted it
+ */
+export async function request(path, options = {}) {
+  const url = path.startsWith("/api/") ? path : BASE + path;
+  for (;;) {
+    const key = storedKey();
+    const headers = { ...options.headers };
+    if (key) headers["X-API-Key"] = key;
+    const response = await send(url, { ...options, headers });
+    if (response.ok) return response;
+    const problem = await problemOf(response);
+    if (response.status !== 401 || !(await keyFor(problem, key))) throw problem;
+  }
+}
+
+/** A response's JSON; null when it has none. */
+export async function call(path, options = {}) {
+  const response = await request(path, options);
+  return response.status === 204 ? null : response.json();
+}
+
+/** The same, with a JSON body. */
+export function callWith(method, path, body, signal) {
+  return call(path, {
+    method,
+    signal,
+    body: JSON.stringify(body),
+    headers: { "Content-Type": "application/json" },
+  });
+}
+
+/** Post a form; where the pipeline has not answered in time, poll until it has. */
+export async function upload(path, form, signal) {
+  for (;;) {
+    try {
+      const response = await request(path, { method: "POST", body: form, signal });
+      const body = await response.json();
+      return response.status === 202 ? { pending: body } : { done: body };
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status !== 429) throw error;
+      await pause((error.retryAfter ?? 5) * 1000, signal);
+    }
+  }
+}
+
+/** Wait for an upload's outcome; null when none came for two minutes. */
+export async function outcomeOf(statusUrl, signal) {
+  const until = Date.now() + LONGEST_POLL;
+  while (Date.now() < until) {
+    await pause(1000, signal);
+    const status = await call(statusUrl, { signal });
+    if (status.status !== "pending") return status;
+  }
+  return null;
+}
+
+/** The service's health; also from its 503. */
+export async function health(signal) {
+  const response = await send("/health", { signal });
+  return response.json();
+}
+
+/** Wait; reject with the signal's reason when it aborts. */
+export function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, milliseconds);
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}
+
+/** Whether an error only says that a view was left. */
+export function isAbort(error) {
+  return error?.name === "AbortError";
+}
+
+async function send(url, options) {
+  let response;
+  try {
+    response = await fetch(url, { credentials: "omit", ...options });
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    throw new Unreachable();
+  }
+  noteServerTime(response.headers.get("date"));
+  return response;
+}
+
+async function problemOf(response) {
+  let document = {};
+  try {
+    document = await response.json();
+  } catch {
+    // A proxy's own page, for example: the status has to do.
+  }
+  const retry = Number.parseFloat(response.headers.get("retry-after") ?? "");
+  return new Problem(response.status, document, Number.isFinite(retry) ? retry : null);
+}
+
+/** Whether there is now another key than the one that was refused. */
+async function keyFor(problem, refused) {
+  if (storedKey() !== refused) return true;
+  if (!askForKey) return false;
+  asking ??= askForKey(refused ? problem.message : null).finally(() => {
+    asking = null;
+  });
+  const key = await asking;
+  if (!key) return false;
+  sessionStorage.setItem(STORED_KEY, key);
+  return true;
+}

@@ -1,0 +1,97 @@
+/* Modal questions, as native dialogs: focus is kept inside, Escape declines. */
+
+import { fill, h, uniqueId } from "./dom.js";
+
+/**
+ * Show a dialog and wait until it is closed.
+ *
+ * @returns {Promise<string>} the value of the button that closed it; empty when declined
+ */
+function ask(content, { label }) {
+  const dialog = h("dialog", { "aria-labelledby": label }, content);
+  document.body.append(dialog);
+  return new Promise((resolve) => {
+    dialog.addEventListener("cancel", () => {
+      dialog.returnValue = "";
+    });
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue);
+    });
+    dialog.showModal();
+  });
+}
+
+/** Ask before something that cannot be taken back. */
+export async function confirmDanger({ title, body, action }) {
+  const id = uniqueId("dialog");
+  const answer = await ask(
+    h(
+      "form",
+      { method: "dialog" },
+      h("h2", { id }, title),
+      body.map((line) => h("p", {}, line)),
+      h(
+        "div.actions",
+        {},
+        h("button", { value: "", autofocus: true }, "Cancel"),
+        h("button.danger", { value: "yes" }, action),
+      ),
+    ),
+    { label: id },
+  );
+  return answer === "yes";
+}
+
+/** Ask for an API key; null when the operator declines. */
+export async function askForKey(refusal) {
+  const title = uniqueId("dialog");
+  const field = uniqueId("key");
+  const hint = uniqueId("hint");
+  const input = h("input", {
+    id: field,
+    type: "password",
+    autocomplete: "off",
+    spellcheck: "false",
+    required: true,
+    "aria-describedby": hint,
+    "aria-invalid": refusal ? "true" : null,
+  });
+  const answer = await ask(
+    h(
+      "form",
+      { method: "dialog" },
+      h("h2", { id: title }, "API key"),
+      h("p", { id: hint }, "This server asks for a key; ", h("code", {}, "fecapass keys create"),
+        " makes one. It is kept in this tab until the tab is closed."),
+      refusal ? h("p.error", { role: "alert" }, `Refused: ${refusal}`) : null,
+      h("label", { for: field }, "Key"),
+      input,
+      h(
+        "div.actions",
+        {},
+        h("button", { value: "", formnovalidate: true, type: "submit" }, "Cancel"),
+        h("button.primary", { value: "yes", type: "submit" }, "Use key"),
+      ),
+    ),
+    { label: title },
+  );
+  return answer === "yes" ? input.value.trim() || null : null;
+}
+
+/** Show something, with a button to close it. */
+export function show(title, content) {
+  const id = uniqueId("dialog");
+  const close = h("button", { value: "", autofocus: true }, "Close");
+  return ask(
+    h("form", { method: "dialog" }, h("h2", { id }, title), content, h("div.actions", {}, close)),
+    { label: id },
+  );
+}
+
+/** A sentence that passes by; read to users of screen readers. */
+export function notice(text) {
+  const line = h("p.notice", {}, text);
+  fill(document.getElementById("notices"), line);
+  setTimeout(() => line.remove(), 5000);
+}

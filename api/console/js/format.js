@@ -1,0 +1,81 @@
+/* Values as people read them. */
+
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "short" });
+
+let skew = 0;
+
+/** Learn from a response's Date header how far this machine's clock is off the server's. */
+export function noteServerTime(header) {
+  const server = Date.parse(header ?? "");
+  if (!Number.isNaN(server)) {
+    const seen = server - Date.now();
+    // The header has whole seconds: smaller differences say nothing.
+    skew = Math.abs(seen) < 2000 ? 0 : seen;
+  }
+}
+
+/** Now, by the server's clock, in milliseconds. */
+export function serverNow() {
+  return Date.now() + skew;
+}
+
+/** "14:03:22", with the date before it unless it is today. */
+export function moment(iso) {
+  const date = new Date(iso);
+  const today = day.format(date) === day.format(new Date());
+  return today ? clock.format(date) : `${day.format(date)}, ${clock.format(date)}`;
+}
+
+/** "14:03:22" alone. */
+export function timeOfDay(iso) {
+  return clock.format(new Date(iso));
+}
+
+/** The whole date and time, for titles. */
+export function exactly(iso) {
+  return full.format(new Date(iso));
+}
+
+/** "23 Nov 2026". */
+export function dayOf(iso) {
+  return day.format(new Date(iso));
+}
+
+/** "now", "12 sec. ago", "3 days ago". */
+export function ago(iso) {
+  const seconds = Math.max(0, (serverNow() - Date.parse(iso)) / 1000);
+  if (seconds < 2) return "now";
+  if (seconds < 60) return relative.format(-Math.floor(seconds), "second");
+  if (seconds < 3600) return relative.format(-Math.floor(seconds / 60), "minute");
+  if (seconds < 86400) return relative.format(-Math.floor(seconds / 3600), "hour");
+  return relative.format(-Math.floor(seconds / 86400), "day");
+}
+
+/** A cosine with two digits; a dash where nobody was compared. */
+export function similarity(value) {
+  return value === null || value === undefined ? "–" : value.toFixed(2).replace("-", "−");
+}
+
+/** A measured value with as many digits as tell something. */
+export function measured(name, value) {
+  if (name === "faces") return String(value);
+  return Math.abs(value) >= 10 ? value.toFixed(0) : value.toFixed(2);
+}
+
+/** "face_pixels" as "face pixels". */
+export function words(name) {
+  return name.replaceAll("_", " ");
+}
+
+/** "1 photo", "3 photos". */
+export function count(number, one, many = `${one}s`) {
+  return `${number} ${number === 1 ? one : many}`;
+}
+
+/** How a person is called: by name, else by address. */
+export function nameOf(user) {
+  return user.full_name || user.email;
+}

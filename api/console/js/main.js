@@ -1,0 +1,82 @@
+/* Start: the router, the header, the live stream. */
+
+import { forgetKey, isAbort, onKeyNeeded, storedKey } from "./api.js";
+import { askForKey } from "./dialogs.js";
+import { fill } from "./dom.js";
+import { watchHealth } from "./health.js";
+import { live } from "./live.js";
+import { problemBox } from "./parts.js";
+import { showEnrol } from "./views/enrol.js";
+import { showLive } from "./views/live.js";
+import { showPeople } from "./views/people.js";
+import { showPerson } from "./views/person.js";
+import { showSearch } from "./views/search.js";
+
+const ID = "([0-9a-f-]{36})";
+const ROUTES = [
+  { pattern: /^\/?$/, title: "Live", nav: "#/", show: showLive },
+  { pattern: /^\/people$/, title: "People", nav: "#/people", show: showPeople },
+  { pattern: new RegExp(`^/people/${ID}$`), title: "Person", nav: "#/people", show: showPerson },
+  { pattern: /^\/enrol$/, title: "Enrol", nav: "#/enrol", show: showEnrol },
+  { pattern: new RegExp(`^/people/${ID}/photos$`), title: "Add photos", nav: "#/people", show: showEnrol },
+  { pattern: /^\/search$/, title: "Search", nav: "#/search", show: showSearch },
+];
+
+const main = document.getElementById("main");
+const forget = document.getElementById("forget-key");
+let leaving = null;
+
+async function route({ isFirst = false } = {}) {
+  const path = decodeURI(location.hash.replace(/^#/, ""));
+  if (path && !path.startsWith("/")) return; // the skip link
+  leaving?.abort();
+  leaving = new AbortController();
+  const { signal } = leaving;
+  const found = ROUTES.find((one) => one.pattern.test(path));
+  if (!found) {
+    location.replace("#/");
+    return;
+  }
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.getAttribute("href") === found.nav) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${found.title} · Fecapass`;
+  fill(main);
+  const view = { root: main, signal, params: path.match(found.pattern).slice(1) };
+  if (!isFirst) {
+    main.focus({ preventScroll: true });
+    window.scrollTo(0, 0);
+  }
+  try {
+    await found.show(view);
+  } catch (error) {
+    if (signal.aborted || isAbort(error)) return;
+    fill(main, problemBox(error, () => route()));
+  }
+}
+
+function showKeyState() {
+  forget.hidden = !storedKey();
+}
+
+onKeyNeeded(async (refusal) => {
+  const key = await askForKey(refusal);
+  queueMicrotask(showKeyState);
+  if (key && ["refused", "lost"].includes(live.state)) queueMicrotask(() => live.start());
+  return key;
+});
+forget.addEventListener("click", () => {
+  forgetKey();
+  location.reload();
+});
+document.getElementById("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+window.addEventListener("hashchange", () => route());
+window.addEventListener("pageshow", showKeyState);
+
+watchHealth(document.getElementById("health"));
+live.start();
+route({ isFirst: true });

@@ -1,0 +1,86 @@
+/* Cameras: their last frame and rate. */
+
+import { call, isAbort, pause } from "../api.js";
+import { fill, h, say } from "../dom.js";
+import { ago, exactly, serverNow } from "../format.js";
+import { emptyState, reasonOf, timeElement } from "../parts.js";
+
+const EVERY = 3000;
+/** Without a frame for so long, a camera counts as silent. */
+const SILENT = 10_000;
+
+/** Keep a section's list of cameras current until the signal aborts. */
+export async function watchCameras(section, signal) {
+  const note = h("p.fine", { role: "status" });
+  const list = h("ul.camera-list", { tabindex: 0, "aria-labelledby": "cameras-title" });
+  const empty = h("div");
+  const title = h("h2", { id: "cameras-title" }, "Cameras");
+  fill(section, h("div.bar-top", {}, title, note), empty, list);
+  const cards = new Map();
+  while (!signal.aborted) {
+    let wait = EVERY;
+    try {
+      const { items } = await call("/cameras", { signal });
+      draw(items, cards, list);
+      showEmpty(empty, items);
+      say(note, items.length ? `${items.filter(isLive).length} of ${items.length} sending` : "");
+    } catch (error) {
+      if (isAbort(error)) return;
+      say(note, reasonOf(error));
+      wait = Math.max(2 * EVERY, 1000 * (error.retryAfter ?? 0));
+    }
+    await pause(wait, signal).catch(() => {});
+  }
+}
+
+function isLive(camera) {
+  return serverNow() - Date.parse(camera.last_frame_at) < SILENT;
+}
+
+function showEmpty(place, items) {
+  if (items.length) fill(place);
+  else if (!place.hasChildNodes()) {
+    const how = h("code", {}, "fecapass publish VIDEO --camera entrance");
+    place.append(emptyState("No camera has sent a frame yet.", how));
+  }
+}
+
+function draw(items, cards, list) {
+  const here = new Set(items.map((camera) => camera.camera_id));
+  for (const [id, card] of cards) {
+    if (here.has(id)) continue;
+    card.element.remove();
+    cards.delete(id);
+  }
+  for (const camera of items) {
+    if (!cards.has(camera.camera_id)) {
+      const card = newCard(camera);
+      cards.set(camera.camera_id, card);
+      list.append(card.element);
+    }
+    cards.get(camera.camera_id).update(camera);
+  }
+}
+
+function newCard(camera) {
+  const state = h("span.hidden-text");
+  const rate = h("span.number.rate");
+  const time = timeElement(camera.last_frame_at, { isRelative: true });
+  const dot = h("span.dot", { "aria-hidden": "true" });
+  const element = h("li.camera-card", {},
+    h("span.camera-name", {}, dot, h("span", {}, camera.camera_id), state),
+    rate,
+    h("span.fine", {}, h("span.wide", {}, "Last frame "), time));
+  return {
+    element,
+    update(now) {
+      const isSending = isLive(now);
+      element.dataset.state = isSending ? "live" : "silent";
+      say(state, isSending ? ", sending" : ", silent");
+      say(rate, `${now.frames_per_second.toFixed(1)} fps`);
+      time.dateTime = now.last_frame_at;
+      time.title = exactly(now.last_frame_at);
+      say(time, ago(now.last_frame_at));
+    },
+  };
+}

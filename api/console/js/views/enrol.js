@@ -1,0 +1,234 @@
+/* Enrol somebody from photos, or add photos to somebody. */
+
+import { call, callWith, isAbort, outcomeOf, Problem, upload } from "../api.js";
+import { fill, h, say, uniqueId } from "../dom.js";
+import { count, nameOf } from "../format.js";
+import { measureList, problemBox, reasonOf, titleOf } from "../parts.js";
+import { photoDrop, preview } from "../photos.js";
+
+const AT_ONCE = 2;
+const MAIL = /^[^@\s]{1,64}@[^@\s]{1,255}$/;
+
+export async function showEnrol({ root, signal, params }) {
+  const user = params[0] ? await call(`/users/${params[0]}`, { signal }) : null;
+  new Enrolment(root, signal, user);
+}
+
+class Enrolment {
+  #photos = [];
+  #user;
+
+  constructor(root, signal, user) {
+    this.signal = signal;
+    this.#user = user;
+    this.name = textField("Name", { autocomplete: "off", maxlength: 200 });
+    this.mail = textField("E-mail", { type: "email", autocomplete: "off", maxlength: 320 });
+    this.list = h("ul.uploads", { "aria-label": "Photos" });
+    this.told = h("p.told", { role: "status" });
+    this.errors = h("div");
+    this.submit = h("button.primary", { type: "submit" }, user ? "Add photos" : "Enrol");
+    const fields = user ? null : h("div.fields", {}, this.name.element, this.mail.element);
+    const drop = photoDrop({
+      many: true,
+      prompt: "Drop photos here, or paste them. Each shows this person alone, sharp and from the front.",
+      take: (files) => this.#add(files),
+      signal,
+    });
+    const form = h("form.enrol", { novalidate: true }, fields, drop, this.list, this.errors,
+      h("div.actions", {}, this.submit, this.told));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#run();
+    });
+    this.title = h("h1", {}, user ? `Photos of ${nameOf(user)}` : "Enrol a person");
+    fill(root, user ? h("p.crumb", {}, personLink(user)) : null, this.title, form);
+  }
+
+  #add(files) {
+    for (const file of files) {
+      const photo = new Photo(file, this.signal, () => {
+        this.#photos = this.#photos.filter((one) => one !== photo);
+        photo.element.remove();
+        this.submit.focus();
+      });
+      this.#photos.push(photo);
+      this.list.append(photo.element);
+    }
+    fill(this.errors);
+    const waiting = this.#photos.filter((photo) => photo.isWaiting).length;
+    say(this.told, `${count(waiting, "photo")} chosen`);
+  }
+
+  async #run() {
+    fill(this.errors);
+    if (!this.#isComplete()) return;
+    this.submit.disabled = true;
+    try {
+      await this.#ensureUser();
+      const waiting = this.#photos.filter((photo) => photo.isWaiting);
+      say(this.told, `Sending ${count(waiting.length, "photo")}`);
+      const queue = [...waiting];
+      const work = async () => {
+        for (let photo = queue.shift(); photo; photo = queue.shift()) {
+          await photo.send(this.#user.id, this.signal);
+        }
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, work));
+      this.#tell(waiting);
+    } catch (error) {
+      if (isAbort(error)) return;
+      say(this.told, "");
+      if (error instanceof Problem && error.code === "email_taken") await this.#offerExisting();
+      else fill(this.errors, problemBox(error));
+    } finally {
+      this.submit.disabled = false;
+    }
+  }
+
+  #isComplete() {
+    if (!this.#user) {
+      const name = this.name.check((value) => value !== "", "A name is needed.");
+      const mail = this.mail.check((value) => MAIL.test(value), "An e-mail address is needed.");
+      if (!name || !mail) {
+        (name ? this.mail : this.name).input.focus();
+        return false;
+      }
+    }
+    if (this.#photos.some((photo) => photo.isWaiting)) return true;
+    fill(this.errors, h("p.error", { role: "alert" }, "Choose at least one photo."));
+    return false;
+  }
+
+  async #ensureUser() {
+    if (this.#user) return;
+    const body = { full_name: this.name.value, email: this.mail.value };
+    this.#user = await callWith("POST", "/users", body, this.signal);
+    for (const field of [this.name, this.mail]) field.input.readOnly = true;
+    say(this.submit, "Add photos");
+  }
+
+  async #offerExisting() {
+    this.mail.refuse("Somebody with this address is there already.");
+    const query = new URLSearchParams({ q: this.mail.value, limit: 20 });
+    const { items } = await call(`/users?${query}`, { signal: this.signal });
+    const same = items.find((one) => one.email.toLowerCase() === this.mail.value.toLowerCase());
+    if (same) {
+      fill(this.errors, h("p", {}, "To add photos instead: ",
+        h("a", { href: `#/people/${same.id}/photos` }, nameOf(same))));
+    }
+    this.mail.input.focus();
+  }
+
+  #tell(sent) {
+    const enrolled = sent.filter((photo) => photo.state === "enrolled").length;
+    const whole = this.#photos.filter((photo) => photo.state === "enrolled").length;
+    if (enrolled) {
+      say(this.told, `${nameOf(this.#user)} is enrolled, ${enrolled} of ${count(sent.length, "photo")} taken.`);
+      this.told.append(" ", personLink(this.#user, "Show"));
+    } else if (sent.some((photo) => photo.state === "pending")) {
+      say(this.told, "The pipeline has not answered yet; the photos are not lost.");
+    } else if (whole) {
+      say(this.told, "No further photo was taken.");
+    } else {
+      say(this.told, `No photo was taken: ${nameOf(this.#user)} cannot be recognised yet. Try others.`);
+      this.told.append(" ", personLink(this.#user, "Show"));
+    }
+  }
+}
+
+function personLink(user, text = nameOf(user)) {
+  return h("a", { href: `#/people/${user.id}` }, text);
+}
+
+/** A photo in the list, from chosen to enrolled or refused. */
+class Photo {
+  state = "chosen";
+
+  constructor(file, signal, remove) {
+    this.file = file;
+    const name = file.name || "pasted photo";
+    this.badge = h("span.badge", {}, "not sent");
+    this.detail = h("div.detail");
+    this.remove = h("button.quiet", { type: "button", "aria-label": `Remove ${name}` }, "Remove");
+    this.remove.addEventListener("click", remove);
+    this.element = h("li.upload", { "data-state": "chosen" },
+      h("span.picture", {}, preview(file, "", signal)),
+      h("div.about", {}, h("p.file", {}, name), this.badge, this.detail),
+      this.remove);
+  }
+
+  /** Whether it is still to be sent, or sent again after something that was not its fault. */
+  get isWaiting() {
+    return this.state === "chosen" || this.state === "failed";
+  }
+
+  async send(userId, signal) {
+    this.#turn("sending", "sending");
+    const form = new FormData();
+    form.append("user_id", userId);
+    form.append("photos", this.file);
+    try {
+      const { done, pending } = await upload("/faces", form, signal);
+      const result = (done ?? pending).uploads[0];
+      if (done) this.#show(result);
+      else await this.#follow(result, signal);
+    } catch (error) {
+      if (isAbort(error)) throw error;
+      const isRefusal = error instanceof Problem && [413, 415, 422].includes(error.status);
+      if (isRefusal) this.#show({ status: "refused", code: error.code, message: error.message, measures: error.measures });
+      else this.#turn("failed", "not sent", h("p", {}, reasonOf(error)));
+    }
+  }
+
+  async #follow(result, signal) {
+    this.#turn("pending", "waiting for the pipeline");
+    const outcome = await outcomeOf(result.status_url, signal);
+    if (outcome) this.#show(outcome);
+  }
+
+  #show({ status, code, message, measures }) {
+    if (status === "enrolled") this.#turn("enrolled", "enrolled", measureList(measures));
+    else this.#turn("refused", titleOf(code), h("p", {}, `${sentence(message)}`), measureList(measures));
+  }
+
+  #turn(state, label, ...detail) {
+    this.state = state;
+    this.element.dataset.state = state;
+    say(this.badge, label);
+    fill(this.detail, detail);
+    this.remove.hidden = ["sending", "pending", "enrolled"].includes(state);
+  }
+}
+
+function sentence(text) {
+  return `${(text ?? "the photo was refused").replace(/^./, (c) => c.toUpperCase())}.`;
+}
+
+/** A labelled text field that can say what is wrong with it. */
+function textField(label, attributes) {
+  const id = uniqueId("field");
+  const hint = uniqueId("hint");
+  const input = h("input", { type: "text", id, required: true, "aria-describedby": hint, ...attributes });
+  const wrong = h("p.error", { id: hint });
+  const field = {
+    element: h("div.field", {}, h("label", { for: id }, label), input, wrong),
+    input,
+    get value() {
+      return input.value.trim();
+    },
+    refuse(text) {
+      input.setAttribute("aria-invalid", "true");
+      say(wrong, text);
+    },
+    check(isGood, text) {
+      if (isGood(field.value)) {
+        input.removeAttribute("aria-invalid");
+        say(wrong, "");
+        return true;
+      }
+      field.refuse(text);
+      return false;
+    },
+  };
+  return field;
+}

@@ -1,0 +1,75 @@
+/* Everybody who is enrolled. */
+
+import { call, isAbort, pause } from "../api.js";
+import { fill, h, say } from "../dom.js";
+import { count, dayOf, nameOf } from "../format.js";
+import { emptyState, problemBox } from "../parts.js";
+
+const PAGE = 50;
+const TYPING_PAUSE = 200;
+
+export async function showPeople({ root, signal }) {
+  const search = h("input", {
+    type: "search", "aria-label": "Search by name or e-mail", placeholder: "Name or e-mail",
+    autocomplete: "off", spellcheck: "false",
+  });
+  const told = h("p.fine", { role: "status" });
+  const list = h("ul.people");
+  const below = h("div.below");
+  fill(root,
+    h("div.bar-top", {}, h("h1", {}, "People"), told, h("span.spring"), search,
+      h("a.button.primary", { href: "#/enrol" }, "Enrol")),
+    list, below);
+
+  let looking = new AbortController();
+  search.addEventListener("input", () => look(TYPING_PAUSE));
+  await look(0);
+
+  async function look(wait) {
+    looking.abort();
+    looking = new AbortController();
+    const either = AbortSignal.any([signal, looking.signal]);
+    try {
+      await pause(wait, either);
+      await page(null, either);
+    } catch (error) {
+      if (!isAbort(error)) fill(below, problemBox(error, () => look(0)));
+    }
+  }
+
+  async function page(cursor, either) {
+    const query = new URLSearchParams({ limit: PAGE });
+    if (search.value.trim()) query.set("q", search.value.trim());
+    if (cursor) query.set("cursor", cursor);
+    const { items, next_cursor: more } = await call(`/users?${query}`, { signal: either });
+    if (!cursor) list.replaceChildren();
+    list.append(...items.map(line));
+    const shown = list.children.length;
+    say(told, shown ? (more ? `first ${shown}` : count(shown, "person", "people")) : "");
+    fill(below, foot(shown, more, either));
+  }
+
+  function foot(shown, more, either) {
+    if (more) {
+      const button = h("button", { type: "button" }, "Show more");
+      button.addEventListener("click", () => {
+        button.disabled = true;
+        page(more, either).catch((error) => {
+          if (!isAbort(error)) fill(below, problemBox(error, () => look(0)));
+        });
+      });
+      return button;
+    }
+    if (shown) return null;
+    if (search.value.trim()) return emptyState("Nobody by that name or address.");
+    return emptyState("Nobody is enrolled yet.", "Cameras see only strangers until somebody is.");
+  }
+}
+
+function line(user) {
+  return h("li.person-line", {},
+    h("a", { href: `#/people/${user.id}` }, nameOf(user)),
+    h("span.mail", {}, user.full_name ? user.email : ""),
+    user.is_active ? null : h("span.tag", {}, "deactivated"),
+    h("span.fine.since", {}, `since ${dayOf(user.created_at)}`));
+}

@@ -1,0 +1,36 @@
+"""Cursors come back as they went out, and nothing else is one."""
+
+from datetime import UTC
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.pagination import Cursor
+from api.problems import ApiProblem
+
+moments = st.datetimes(timezones=st.just(UTC))
+
+
+@given(moments, st.uuids())
+def test_a_cursor_survives_its_way_to_the_caller_and_back(at, identifier):
+    text = Cursor(at, identifier).encode()
+    assert Cursor.decode(text) == Cursor(at, identifier)
+    assert text.isascii()
+    assert not set(text) & set("+/=&?#")
+
+
+@given(st.text(max_size=200))
+def test_any_other_text_is_refused_and_breaks_nothing(text):
+    try:
+        cursor = Cursor.decode(text)
+    except ApiProblem as problem:
+        assert problem.code == "invalid_cursor"
+    else:
+        assert cursor.at.tzinfo is not None
+
+
+@pytest.mark.parametrize("text", ["", "MjAyNi0wMS0wMVQwMDowMDowMHw"])
+def test_half_a_cursor_is_refused(text):
+    with pytest.raises(ApiProblem):
+        Cursor.decode(text)

@@ -1,0 +1,29 @@
+"""What callers prefer, by RFC 7240."""
+
+import pytest
+from fastapi import Response
+
+from api.preferences import Preferences
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds", "applied"),
+    [
+        (None, 10, None),
+        ("", 10, None),
+        ("respond-async", 0, "respond-async"),
+        ("Respond-Async; foo=bar, wait=3", 0, "respond-async"),
+        ("wait=3", 3, "wait=3"),
+        ("wait=3, respond-async", 3, "wait=3"),
+        ("wait=100", 10, None),
+        ("wait=-1", 10, None),
+        ("wait=²", 10, None),
+        ("handling=strict", 10, None),
+    ],
+)
+def test_a_preference_is_granted_where_it_can_be(header, seconds, applied):
+    preferences = Preferences.read(header, 10.0)
+    assert preferences.seconds == seconds
+    response = Response()
+    preferences.acknowledge(response)
+    assert response.headers.get("preference-applied") == applied
