@@ -51,8 +51,7 @@ def chromium() -> str:
     found = named or shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
         pytest.skip(
-            "no Chromium on the path: apt-get install chromium, "
-            f"or name one in {CHROMIUM_VARIABLE}"
+            f"no Chromium on the path: apt-get install chromium, or name one in {CHROMIUM_VARIABLE}"
         )
     return found
 
@@ -105,7 +104,10 @@ async def open_page(browser, request) -> AsyncIterator[OpenPage]:
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
         if key is not None:
-            await context.add_init_script(f"sessionStorage.setItem('fecapass-api-key', '{key}')")
+            await context.add_init_script(
+                "if (location.host) "  # about:blank has no storage
+                f"sessionStorage.setItem('fecapass-api-key', '{key}')"
+            )
         one = Opened(await context.new_page())
         opened.append(one)
         one.listen()

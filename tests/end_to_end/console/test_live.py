@@ -10,8 +10,6 @@ from infra.demo.gateway import Gateway
 from tests.end_to_end import photos
 from tests.end_to_end.api.cameras import send_frames
 
-SOON = 2000
-
 
 def rows(page, camera):
     return page.locator(".visit", has_text=camera)
@@ -27,7 +25,9 @@ async def test_known_and_unknown_people_appear_as_cameras_see_them(
     row = rows(page, camera)
     await expect(row).to_have_count(1)
     await expect(row.get_by_role("link")).to_have_text("Eileen Collins")
-    await expect(row.locator(".similarity .number")).to_have_text(re.compile(r"^(0\.[5-9]\d|1\.00)$"))
+    await expect(row.locator(".similarity .number")).to_have_text(
+        re.compile(r"^(0\.[5-9]\d|1\.00)$")
+    )
     await expect(row.locator("time")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
     await expect(row.locator("img")).to_have_js_property("complete", value=True)
     assert await row.locator("img").evaluate("image => image.naturalWidth") > 50

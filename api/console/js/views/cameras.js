@@ -40,7 +40,7 @@ function isLive(camera) {
 function showEmpty(place, items) {
   if (items.length) fill(place);
   else if (!place.hasChildNodes()) {
-    const how = h("code", {}, "fecapass publish VIDEO --camera entrance");
+    const how = h("code", {}, "fecapass publish VIDEO ", h("span.nowrap", {}, "--camera entrance"));
     place.append(emptyState("No camera has sent a frame yet.", how));
   }
 }
