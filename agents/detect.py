@@ -82,9 +82,14 @@ class Detect:
             else:
                 refused[delivery] = outcome.reject
                 messages.extend(self._tell_caller(delivery, outcome))
-        messages.extend(await self._analyse(frames))
+        detected = await self._analyse(frames)
+        messages.extend(self._outgoing(frame.delivery, found) for frame, found in detected)
         with metrics.stage("send_detected"):
             await self._publisher.send_all(messages)
+        for frame, found in detected:
+            metrics.FACES.labels(topic=frame.delivery.partition.topic).inc(len(found.faces))
+            if frame.event.kind is EventKind.FRAME:
+                metrics.saw_camera(frame.event.key)
         return refused
 
     async def _read(self, delivery: Delivery) -> "_Frame | _Unreadable":
@@ -102,16 +107,15 @@ class Detect:
             return _Unreadable(envelope, Reject(error.reason, str(error)))
         return _Frame(delivery, envelope.event, image)
 
-    async def _analyse(self, frames: Sequence[_Frame]) -> list[Outgoing]:
+    async def _analyse(self, frames: Sequence[_Frame]) -> list[tuple[_Frame, DetectedFaces]]:
         if not frames:
             return []
         images = [frame.image for frame in frames]
         found = await self._find(images)
-        for frame, faces in zip(frames, found, strict=True):
-            metrics.FACES.labels(topic=frame.delivery.partition.topic).inc(len(faces))
-            if frame.event.kind is EventKind.FRAME:
-                metrics.saw_camera(frame.event.key)
-        return [self._found(frame, faces) for frame, faces in zip(frames, found, strict=True)]
+        return [
+            (frame, self._detected(frame, faces))
+            for frame, faces in zip(frames, found, strict=True)
+        ]
 
     async def _find(self, images: Sequence[Image]) -> list[list[AnalysedFace]]:
         """Run the models: one call for all images, or one each where there are several lanes."""
@@ -126,18 +130,15 @@ class Detect:
         with metrics.stage("models"):
             return self._analyser.analyse(images)
 
-    def _found(self, frame: _Frame, faces: Sequence[AnalysedFace]) -> Outgoing:
+    def _detected(self, frame: _Frame, faces: Sequence[AnalysedFace]) -> DetectedFaces:
         height, width = frame.image.shape[:2]
         keep_measures = frame.event.kind is not EventKind.FRAME
-        return self._outgoing(
-            frame.delivery,
-            DetectedFaces(
-                event=frame.event,
-                model=self._analyser.embedder.id,
-                width=width,
-                height=height,
-                faces=tuple(_detected(face, keep_measures=keep_measures) for face in faces),
-            ),
+        return DetectedFaces(
+            event=frame.event,
+            model=self._analyser.embedder.id,
+            width=width,
+            height=height,
+            faces=tuple(_detected(face, keep_measures=keep_measures) for face in faces),
         )
 
     def _tell_caller(self, delivery: Delivery, unreadable: "_Unreadable") -> list[Outgoing]:

@@ -81,8 +81,6 @@ async def run_identify(settings: Settings) -> None:
             max_age=settings.workers.gallery_max_age,
         )
         await galleries.load()
-        following = asyncio.create_task(galleries.follow())
-        stack.callback(following.cancel)
         handler = Identify(
             stores,
             galleries,
@@ -104,6 +102,7 @@ async def run_identify(settings: Settings) -> None:
             DeadLetters(publisher, topics),
             settings.workers,
             checks=galleries.checks,
+            background=galleries.follow,
         ).run()
 
 

@@ -82,7 +82,8 @@ async def _records(settings: Settings) -> str:
 async def _vectors(settings: Settings) -> str:
     async with Vectors(settings.vector_db) as vectors:
         models = await vectors.models()
-    held = ", ".join(f"{model} ({dimension}-d)" for model, dimension in models.items()) or "no model yet"
+    sizes = [f"{model} ({dimension}-d)" for model, dimension in models.items()]
+    held = ", ".join(sizes) or "no model yet"
     return f"{settings.vector_db.safe_url}: {held}"
 
 

@@ -64,6 +64,20 @@ def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.flo
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
+def _shrink(picture: Image, size: tuple[int, int]) -> Image:
+    """Scale a picture down to a width and height, by eye as good as averaging over the area.
+
+    OpenCV averages fast only over whole numbers of pixels (measured: 5 times as fast as over any
+    other), so interpolation does the rest, less than a halving, before.
+    """
+    factor = max(1, min(picture.shape[1] // size[0], picture.shape[0] // size[1]))
+    whole = (size[0] * factor, size[1] * factor)
+    scaled = cv2.resize(picture, whole, interpolation=cv2.INTER_LINEAR)
+    if factor > 1:
+        scaled = cv2.resize(scaled, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(scaled, np.uint8)
+
+
 def face_crop(image: Image, box: FloatArray, margin: float = 0.4, max_size: int = 256) -> Image:
     """Cut a face with some surroundings out of the image, for people to look at.
 
@@ -86,7 +100,7 @@ def face_crop(image: Image, box: FloatArray, margin: float = 0.4, max_size: int 
         # Scale before padding, so that no padded copy of a large picture is made.
         ratio = max_size / side
         size = (max(1, round(inner.shape[1] * ratio)), max(1, round(inner.shape[0] * ratio)))
-        inner = np.asarray(cv2.resize(inner, size, interpolation=cv2.INTER_AREA), np.uint8)
+        inner = _shrink(inner, size)
     else:
         ratio = 1.0
     final = min(side, max_size)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -49,13 +49,15 @@ class Stage:
 class Worker:
     """Runs a Faust app whose topics are fed into windows, until it is told to stop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a process, named once, where it is built
         self,
         app: faust.App,
         stages: Mapping[str, Stage],
         dead_letters: DeadLetterOffice,
         settings: WorkerSettings,
+        *,
         checks: Callable[[], Sequence[Check]] = tuple,
+        background: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         """Attach the stages to the app.
 
@@ -65,10 +67,13 @@ class Worker:
             dead_letters: keeps what the stages refuse.
             settings: timeouts, and where to serve health and metrics.
             checks: what else decides on the worker's health.
+            background: runs beside the stages until it is cancelled; should it end by itself, so
+                does the worker.
         """
         self._app = app
         self._settings = settings
         self._checks = checks
+        self._background = background
         self._stop = asyncio.Event()
         self._fatal: Fatal | None = None
         self._joined = False
@@ -135,6 +140,8 @@ class Worker:
             asyncio.create_task(window.run()) for window in self._windows.values()
         ]
         tasks.append(asyncio.create_task(self._watch()))
+        if self._background is not None:
+            tasks.append(asyncio.create_task(self._background()))
         tasks.append(asyncio.create_task(self._stop.wait()))
         try:
             await self._app.start()
@@ -224,16 +231,16 @@ class Worker:
         window = self._windows.get(tp.topic)
         if highwater is None or window is None:
             return False
-        position = window.position(partition)
-        if position is None:
-            position = await self._app.consumer.position(tp)
-        lag = max(0, highwater - (position or 0))
-        metrics.CONSUMER_LAG.labels(topic=tp.topic, partition=str(tp.partition)).set(lag)
+        # Past the control records of transactional producers too, which are never delivered.
+        fetched = await self._app.consumer.position(tp) or 0
+        waiting = max(0, highwater - fetched)
+        finished = window.position(partition)
+        lag = waiting if finished is None or finished > fetched else highwater - finished
+        metrics.CONSUMER_LAG.labels(topic=tp.topic, partition=str(tp.partition)).set(max(0, lag))
         now = monotonic()
-        moved = window.moved_at(partition)
-        if lag == 0 or window.in_flight:
+        if waiting == 0 or window.in_flight:
             self._watched[partition] = now
-        last = max(self._watched.setdefault(partition, now), moved or 0.0)
+        last = max(self._watched.setdefault(partition, now), window.moved_at(partition) or 0.0)
         return now - last > self._settings.stall_timeout
 
     def _all_checks(self) -> Sequence[Check]:

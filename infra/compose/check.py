@@ -9,6 +9,7 @@ reason when not, 0 with the reason where no Docker engine answers.
 """
 
 import asyncio
+import itertools
 import sys
 from time import monotonic
 
@@ -17,11 +18,13 @@ import asyncpg
 from config.settings import ConfigurationError, KafkaSettings, Settings
 from infra.compose.deployment import Deployment, DeploymentError, engine_answers
 from infra.compose.groups import until_shared
+from infra.compose.observe import ObserveError, until_shown
 from infra.compose.traffic import (
     SOURCE,
     TrafficError,
     Watch,
     publish,
+    repeated,
     sample_frames,
     watching,
 )
@@ -32,6 +35,7 @@ from streams.topics import Topics
 PROJECT = "fecapass-check"
 
 _FIRST = 48
+_FEW = 4
 _BACKLOG = 900
 _KILL_AFTER = 150
 _SHARED = 240
@@ -71,18 +75,45 @@ async def check(deployment: Deployment) -> None:
         raise CheckError(f"the API is not healthy from the host: {answer}")
     say("the API finds every server in order")
     async with watching(settings.kafka) as watch:
-        ids = await publish(settings.kafka, "first", _FIRST, frames)
+        ids = await publish(settings.kafka, "first", repeated(frames, _FIRST))
         await watch.until_matched(ids, _SECONDS)
         say(f"{len(ids)} frames published from the host are on faces.matches")
+        await _observe(deployment, settings.kafka, frames)
         killed = await _kill_in_the_middle(deployment, settings.kafka, watch, frames)
         shared = await _share(deployment, settings.kafka, watch, frames)
     await _in_the_ledger(settings, [*ids, *killed, *shared])
 
 
+async def _observe(deployment: Deployment, kafka: KafkaSettings, frames: list[bytes]) -> None:
+    """Prometheus sees the workers and the API, and the dashboard has something to show."""
+    profile = ("--profile", "observability")
+    await asyncio.to_thread(
+        deployment.compose, *profile, "up", "--detach", "--wait", "--no-recreate", "prometheus"
+    )
+    port = deployment.port("PROMETHEUS_PORT")
+    flow = asyncio.create_task(_keep_flowing(kafka, frames))
+    try:
+        asked = await until_shown(port, _GROUP_SECONDS)
+    finally:
+        flow.cancel()
+        await asyncio.gather(flow, return_exceptions=True)
+    say(f"Prometheus answers all {asked} queries of the dashboard")
+    await asyncio.to_thread(deployment.compose, *profile, "rm", "--stop", "--force", "prometheus")
+
+
+async def _keep_flowing(kafka: KafkaSettings, frames: list[bytes]) -> None:
+    """A few frames a second: rates need a change to be seen."""
+    for number in itertools.count():
+        await publish(
+            kafka, f"observed-{number}", repeated(frames, _FEW), source="fecapass/observe"
+        )
+        await asyncio.sleep(1.0)
+
+
 async def _kill_in_the_middle(
     deployment: Deployment, kafka: KafkaSettings, watch: Watch, frames: list[bytes]
 ) -> list[str]:
-    ids = await publish(kafka, "killed", _BACKLOG, frames)
+    ids = await publish(kafka, "killed", repeated(frames, _BACKLOG))
     await watch.until_detected(ids, _KILL_AFTER, _SECONDS)
     await asyncio.to_thread(deployment.compose, "kill", "detect")
     done = sum(event_id in watch.detected for event_id in ids)
@@ -107,11 +138,11 @@ async def _share(
     if partitions != list(range(kafka.frames_partitions)):
         raise CheckError(f"the partitions are not shared without gap or overlap: {owned}")
     say(f"{_DETECT_WORKERS} detect workers own {[len(n) for n in owned.values()]} partitions")
-    ids = await publish(kafka, "shared", _SHARED, frames)
+    ids = await publish(kafka, "shared", repeated(frames, _SHARED))
     began = monotonic()
     await asyncio.to_thread(deployment.compose, *scale, "detect=1", "detect")
     await until_shared(kafka, group, topics.frames, 1, _LEAVE_SECONDS)
-    say(f"two of them left, their partitions are taken over; {monotonic() - began:.1f} s")
+    say(f"two of them left, their partitions are taken over; {monotonic() - began:.1f} s in all")
     await watch.until_matched(ids, _SECONDS)
     say(f"{len(ids)} frames published meanwhile are all on faces.matches")
     return ids
@@ -129,6 +160,12 @@ async def _in_the_ledger(settings: Settings, ids: list[str]) -> None:
     say(f"the ledger holds each of the {len(ids)} events once")
 
 
+def _nothing_left(deployment: Deployment) -> None:
+    if left := deployment.leftovers():
+        raise CheckError(f"down -v left {', '.join(left)}")
+    say("down -v left nothing")
+
+
 def main() -> int:
     """Start, check, end; returns the exit code."""
     if not engine_answers():
@@ -142,11 +179,10 @@ def main() -> int:
             deployment.compose("up", "--detach", "--wait", "--build")
             say(f"up and healthy in {monotonic() - began:.0f} s")
             asyncio.run(check(deployment))
-        if left := deployment.leftovers():
-            raise CheckError(f"down -v left {', '.join(left)}")
-        say("down -v left nothing")
+        _nothing_left(deployment)
     except (
-        CheckError, ConfigurationError, DeploymentError, MediaError, TimeoutError, TrafficError,
+        CheckError, ConfigurationError, DeploymentError, MediaError, ObserveError, OSError,
+        TrafficError,
     ) as error:  # fmt: skip
         sys.stderr.write(f"compose-check: failed: {error}\n")
         return 1

@@ -22,6 +22,7 @@ COMPOSE_FILE = ROOT / "docker-compose.yml"
 NETWORK_OVERRIDE = Path(__file__).with_name("network.override.yml")
 
 _TAIL_LINES = "40"
+_PROFILES = ("observability", "gpu")
 _PROJECT_LABEL = "com.docker.compose.project"
 
 
@@ -31,10 +32,10 @@ class DeploymentError(Exception):
 
 def engine_answers() -> bool:
     """Whether ``docker`` is installed and its engine runs."""
-    docker = shutil.which("docker")
-    if docker is None:
+    program = shutil.which("docker")
+    if program is None:
         return False
-    return subprocess.run([docker, "info"], check=False, capture_output=True).returncode == 0  # noqa: S603
+    return subprocess.run([program, "info"], check=False, capture_output=True).returncode == 0  # noqa: S603
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ class Deployment:
     ) -> None:
         if error is not None:
             sys.stderr.write(self.compose("logs", "--no-color", "--tail", _TAIL_LINES))
-        self.compose("down", "--volumes", "--remove-orphans")
+        profiles = [part for name in _PROFILES for part in ("--profile", name)]
+        self.compose(*profiles, "down", "--volumes", "--remove-orphans")
         shutil.rmtree(self._directory)
 
     def configure(self, variables: Mapping[str, str]) -> None:
@@ -109,7 +111,7 @@ class Deployment:
             "FECAPASS_ENV_FILE": str(self._env_file),
             "COMPOSE_PROJECT_NAME": self.project,
         }
-        return _run(
+        return docker(
             "compose",
             "--ansi",
             "never",
@@ -138,12 +140,16 @@ class Deployment:
                 ("volume", ("volume", "ls", "--format", "{{.Name}}")),
                 ("network", ("network", "ls", "--format", "{{.Name}}")),
             )
-            for name in _run(*command, "--filter", label).split()
+            for name in docker(*command, "--filter", label).split()
         ]
 
     def settings(self) -> Settings:
         """The settings of a program on this host that uses the deployment."""
         return load_settings(Settings, (self._env_file,))
+
+    def port(self, variable: str) -> int:
+        """A published port, by the variable that names it."""
+        return int(self._variables[variable])
 
     async def fecapass(self, *arguments: str) -> None:
         """Run ``fecapass`` on this host against the deployment.
@@ -167,7 +173,12 @@ class Deployment:
         }
 
 
-def _run(*arguments: str, env: Mapping[str, str] | None = None) -> str:
+def docker(*arguments: str, env: Mapping[str, str] | None = None) -> str:
+    """Run ``docker`` and return what it printed.
+
+    Raises:
+        DeploymentError: it failed.
+    """
     done = subprocess.run(  # noqa: S603 - our own arguments
         ["docker", *arguments],  # noqa: S607 - docker stands where the user's PATH says
         check=False,
@@ -175,8 +186,7 @@ def _run(*arguments: str, env: Mapping[str, str] | None = None) -> str:
         cwd=ROOT,
         text=True,
         errors="replace",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
     )
     if done.returncode != 0:
         raise DeploymentError(

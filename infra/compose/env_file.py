@@ -80,7 +80,7 @@ def render(values: Mapping[str, str]) -> str:
 
 
 def _lines(values: Mapping[str, str]) -> Iterator[str]:
-    yield "# For docker-compose.yml and for programs on this host. It holds passwords: keep it private."
+    yield "# For docker-compose.yml and programs on this host. It holds passwords: keep it private."
     yield "# .env.example describes every setting that may be added here."
     yield from (f"{name}={value}" for name, value in values.items())
 

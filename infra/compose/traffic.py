@@ -34,7 +34,7 @@ def sample_frames() -> list[bytes]:
         MediaError: the package with the video is not installed.
     """
     video = cv2.VideoCapture(str(CARPHONE.locate()))
-    frames = []
+    frames: list[bytes] = []
     while True:
         more, pixels = video.read()
         if not more:
@@ -42,36 +42,48 @@ def sample_frames() -> list[bytes]:
         frames.append(cv2.imencode(".jpg", pixels)[1].tobytes())
 
 
+def repeated(frames: Sequence[bytes], count: int) -> list[bytes]:
+    """So many frames: the pictures repeat, the events that carry them do not."""
+    return [frames[number % len(frames)] for number in range(count)]
+
+
 async def publish(
-    kafka: KafkaSettings, name: str, count: int, frames: Sequence[bytes]
+    kafka: KafkaSettings,
+    name: str,
+    frames: Sequence[bytes],
+    *,
+    partitions: int | None = None,
+    source: str = SOURCE,
 ) -> list[str]:
     """Publish frames as an outside producer would, keyed by two dozen cameras in turn.
 
     Args:
         kafka: where the broker is.
         name: begins the ids of these events.
-        count: how many; the pictures repeat, the events do not.
         frames: JPEG pictures.
+        partitions: spread them evenly over so many, rather than by their keys.
+        source: of these events.
 
     Returns:
         The events' ids.
     """
     topic = Topics(kafka.topic_prefix).frames
-    ids = [f"{name}-{number}" for number in range(count)]
+    ids = [f"{name}-{number}" for number in range(len(frames))]
     producer = create_producer(kafka, linger_ms=20)
     await producer.start()
     try:
         pending = []
-        for number, event_id in enumerate(ids):
+        for number, (event_id, picture) in enumerate(zip(ids, frames, strict=True)):
             camera = f"{name}-camera-{number % _CAMERAS}"
             event = ImageEvent(
-                kind=EventKind.FRAME, source=SOURCE, id=event_id, key=camera, captured_at=utc_now()
+                kind=EventKind.FRAME, source=source, id=event_id, key=camera, captured_at=utc_now()
             )
             pending.append(
                 await producer.send(
                     topic,
-                    frames[number % len(frames)],
+                    picture,
                     camera.encode(),
+                    partition=None if partitions is None else number % partitions,
                     headers=encode_headers(event, "image/jpeg"),
                 )
             )

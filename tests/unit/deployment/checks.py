@@ -153,17 +153,19 @@ def ports(compose: Compose, app_image: Iterable[Instruction]) -> Problems:
             seen[host] = name
         if name in OURS - {"app"} and service.get("ports"):
             problems.append(f"{name}: a published port would keep it from being scaled")
-    if not compose["services"].get("app", {}).get("ports"):
-        problems.append("app: the API is not published")
-    environment = compose["services"].get("app", {}).get("environment", {})
+    return [*problems, *_api(compose["services"].get("app", {}), app_image)]
+
+
+def _api(app: Mapping[str, Any], image: Iterable[Instruction]) -> Iterable[str]:
+    environment = app.get("environment", {})
+    if not app.get("ports"):
+        yield "app: the API is not published"
     if environment.get("FECAPASS_API__PORT") != API_PORT:
-        problems.append(f"app: it does not listen on {API_PORT}")
+        yield f"app: it does not listen on {API_PORT}"
     if environment.get("FECAPASS_API__HOST") != "0.0.0.0":  # noqa: S104 - inside a container
-        problems.append("app: it listens on loopback alone")
-    exposed = {port for i in app_image if i.name == "EXPOSE" for port in i.rest.split()}
-    if API_PORT not in exposed:
-        problems.append(f"Dockerfile.app: {API_PORT} is not exposed")
-    return problems
+        yield "app: it listens on loopback alone"
+    if API_PORT not in {port for i in image if i.name == "EXPOSE" for port in i.rest.split()}:
+        yield f"Dockerfile.app: {API_PORT} is not exposed"
 
 
 def health_dependencies(compose: Compose) -> Problems:
@@ -208,7 +210,7 @@ def least_privilege(compose: Compose) -> Problems:
 
 
 def image(name: str, instructions: list[Instruction]) -> Problems:
-    """One Dockerfile: slim base, two stages, pinned dependencies, no root, nothing to build with."""
+    """A Dockerfile: slim base, two stages, pinned dependencies, no root, nothing to build with."""
     last = max(i.stage for i in instructions)
     final = [i for i in instructions if i.stage == last]
     rest = {i.name: i.rest for i in final}

@@ -89,10 +89,12 @@ def availability(manifests: Sequence[Manifest], stop_timeout: float) -> list[str
         if deployment["spec"]["selector"]["matchLabels"] not in budgets:
             problems.append(f"{name}: no disruption budget")
         pod = deployment["spec"]["template"]["spec"]
-        for container in pod["containers"]:
-            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-                if probe not in container:
-                    problems.append(f"{name}: no {probe}")
+        problems += [
+            f"{name}: no {probe}"
+            for container in pod["containers"]
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe")
+            if probe not in container
+        ]
         grace = pod.get("terminationGracePeriodSeconds", 30)
         if name.removeprefix("fecapass-") in WORKERS and grace <= stop_timeout:
             problems.append(f"{name}: is killed before it may have finished")
@@ -141,7 +143,9 @@ def secrecy(manifests: Sequence[Manifest]) -> list[str]:
     for name, pod in pods(manifests).items():
         for container in pod["containers"]:
             sources = {
-                reference["name"] for source in container["envFrom"] for reference in source.values()
+                reference["name"]
+                for source in container["envFrom"]
+                for reference in source.values()
             }
             if name == "fecapass-detect" and sources & STORE_SOURCES:
                 problems.append(f"{name}: is given the stores")

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from prometheus_client import REGISTRY, Metric
 
-_NAME = re.compile(r"\b(?:fecapass_\w+|[a-z_]*:?fecapass[a-z_]*:\w+(?::\w+)?|process_\w+|up)\b(?!\s*\()")
+_NAME = re.compile(
+    r"\b(?:fecapass_\w+|[a-z_]*:?fecapass[a-z_]*:\w+(?::\w+)?|process_\w+|up)\b(?!\s*\()"
+)
 _SELECTOR = re.compile(r"([A-Za-z_:][\w:]*)\{([^}]*)\}")
 _GROUPING = re.compile(r"\b(?:by|without)\s*\(([^)]*)\)")
 

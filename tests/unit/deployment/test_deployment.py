@@ -305,12 +305,11 @@ def third_party_imports():
         if room not in checks.ROOMS or file.startswith("infra/migrations"):
             continue
         for node in ast.walk(ast.parse(documents.read(file))):
-            names = (
-                [alias.name for alias in node.names]
-                if isinstance(node, ast.Import)
-                else [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level
-                else []
-            )  # fmt: skip
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
             for module in {name.split(".")[0] for name in names}:
                 if module not in sys.stdlib_module_names and module not in checks.ROOMS:
                     found[module] = {

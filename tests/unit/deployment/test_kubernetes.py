@@ -67,7 +67,8 @@ def test_a_missing_probe_is_reported(name, probe):
 
 @given(name=DEPLOYMENTS, grace=st.integers(0, 20))
 def test_a_missing_budget_or_too_short_an_end_is_reported(name, grace):
-    budgets = [m for m in PARTS if (m["kind"], m["metadata"]["name"]) != ("PodDisruptionBudget", name)]
+    own = ("PodDisruptionBudget", name)
+    budgets = [m for m in PARTS if (m["kind"], m["metadata"]["name"]) != own]
     assert about(cluster.availability(budgets, 20.0), name)
     manifests, deployment = mutant("Deployment", name)
     deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = grace
@@ -144,7 +145,7 @@ def test_the_manifests_fit_the_schemas(overlay, version):
 
 def test_the_schemas_refuse_a_misspelt_field():
     schemas = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not here")
-    manifests, deployment = mutant("Deployment", "fecapass-detect")
+    _, deployment = mutant("Deployment", "fecapass-detect")
     deployment["spec"]["template"]["spec"]["terminationGracePeriod"] = 3
     with pytest.raises(schemas.ValidationError):
         schemas.validate(deployment, VERSIONS[0], strict=True)

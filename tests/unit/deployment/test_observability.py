@@ -97,7 +97,11 @@ def test_every_alert_has_a_test_a_severity_and_a_page_in_the_manual():
 
 
 def test_the_metrics_page_holds_what_the_registry_holds():
-    rows = re.findall(r"^\| `(fecapass_\w+)` \| (\w+) \| (.*?) \| (.*?) \|$", read("docs/metrics.md"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(fecapass_\w+)` \| (\w+) \| (.*?) \| (.*?) \|$",
+        read("docs/metrics.md"),
+        re.MULTILINE,
+    )
     documented = {name: (kind, labels, text) for name, kind, labels, text in rows}
     expected = {}
     for collector in vars(metrics).values():
@@ -123,16 +127,21 @@ def promtool(*arguments, root=ROOT):
     """Run promtool, from this machine or from Prometheus' image."""
     if program := shutil.which("promtool"):
         command = [program]
-    elif shutil.which("docker") and not subprocess.run(
-        ["docker", "image", "inspect", PROMETHEUS_IMAGE], capture_output=True, check=False
-    ).returncode:
+    elif (
+        shutil.which("docker")
+        and not subprocess.run(
+            ["docker", "image", "inspect", PROMETHEUS_IMAGE], capture_output=True, check=False
+        ).returncode
+    ):
         command = [
             "docker", "run", "--rm", "--volume", f"{root}:{root}:ro", "--entrypoint", "promtool",
             PROMETHEUS_IMAGE,
         ]  # fmt: skip
     else:
         pytest.skip("neither promtool nor Prometheus' image is here")
-    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
 
 
 def test_the_rules_pass_promtool():
