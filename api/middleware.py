@@ -27,6 +27,9 @@ CONTENT_SECURITY_POLICY = (
 #: What is counted where the client left before its answer; nginx's number for it.
 _CLIENT_LEFT = 499
 
+#: Callers may invent methods; a label for each of them would be without end.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -132,8 +135,7 @@ def observe(scope: Scope, status: int, seconds: float) -> None:
     """Count a request by the route that served it, never by its address."""
     route: Any = scope.get("route")
     path = getattr(route, "path", None) or "other"
-    metrics.HTTP_REQUESTS.labels(
-        method=scope["method"] if path != "other" else "other", route=path, status=str(status)
-    ).inc()
+    method = scope["method"] if scope["method"] in _METHODS else "other"
+    metrics.HTTP_REQUESTS.labels(method=method, route=path, status=str(status)).inc()
     if path != "other" and not path.endswith("/stream"):
         metrics.HTTP_SECONDS.labels(route=path).observe(seconds)

@@ -268,7 +268,9 @@ async def test_our_own_fault_leaves_no_trace_outside(prepared, monkeypatch):
 
 async def test_requests_are_counted_by_route(http):
     await http.get(f"{USERS}/{uuid4()}")
+    await http.request("INVENTED", USERS)
     metrics = (await http.get("/metrics")).text
+    assert "INVENTED" not in metrics
     counted = 'fecapass_http_requests_total{method="GET",route="/api/v1/users/{user_id}",'
     assert f'{counted}status="404"}}' in metrics
     assert 'fecapass_http_request_duration_seconds_bucket{le="0.1",route="/api/v1/users' in metrics
