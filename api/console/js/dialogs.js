@@ -14,6 +14,9 @@ function ask(content, { label }) {
     dialog.addEventListener("cancel", () => {
       dialog.returnValue = "";
     });
+    for (const button of dialog.querySelectorAll("[data-cancel]")) {
+      button.addEventListener("click", () => dialog.close(""));
+    }
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(dialog.returnValue);
@@ -70,7 +73,8 @@ export async function askForKey(refusal) {
       h(
         "div.actions",
         {},
-        h("button", { value: "", formnovalidate: true, type: "submit" }, "Cancel"),
+        // Not a submit button: Enter in the field must not decline.
+        h("button", { type: "button", "data-cancel": true }, "Cancel"),
         h("button.primary", { value: "yes", type: "submit" }, "Use key"),
       ),
     ),

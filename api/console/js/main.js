@@ -62,8 +62,9 @@ function showKeyState() {
 
 onKeyNeeded(async (refusal) => {
   const key = await askForKey(refusal);
-  queueMicrotask(showKeyState);
-  if (key && ["refused", "lost"].includes(live.state)) queueMicrotask(() => live.start());
+  // Afterwards, when the key has been stored.
+  setTimeout(showKeyState);
+  if (key && ["refused", "lost"].includes(live.state)) setTimeout(() => live.start());
   return key;
 });
 forget.addEventListener("click", () => {

@@ -38,7 +38,8 @@ export function titleOf(code) {
 export function reasonOf(error) {
   if (error instanceof Unreachable) return "The server does not answer. Is it running?";
   if (!(error instanceof Problem)) return "Something in this page failed; its log tells more.";
-  const text = error.message.replace(/^./, (c) => c.toUpperCase());
+  if (error.code === "key_missing") return "Without a key, nothing can be shown.";
+  const text = error.message.replace(/^./, (c) => c.toUpperCase()).replace(/\.+$/, "");
   const wait = error.retryAfter;
   return wait ? `${text}. Another attempt makes sense in ${wait} s.` : `${text}.`;
 }

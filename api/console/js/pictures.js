@@ -46,8 +46,6 @@ function next() {
 }
 
 async function run({ frame, image, url }) {
-  // Rows that have left the page meanwhile need no picture; give new ones a moment to enter it.
-  await Promise.resolve();
   try {
     const blob = await fetchCrop(url);
     if (frame.dataset.url !== url) return;

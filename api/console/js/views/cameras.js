@@ -40,7 +40,7 @@ function isLive(camera) {
 function showEmpty(place, items) {
   if (items.length) fill(place);
   else if (!place.hasChildNodes()) {
-    const how = h("code", {}, "fecapass publish VIDEO --camera entrance");
+    const how = h("code", {}, "fecapass publish VIDEO ", h("span.nowrap", {}, "--camera entrance"));
     place.append(emptyState("No camera has sent a frame yet.", how));
   }
 }
@@ -52,13 +52,14 @@ function draw(items, cards, list) {
     card.element.remove();
     cards.delete(id);
   }
-  for (const camera of items) {
-    if (!cards.has(camera.camera_id)) {
-      const card = newCard(camera);
-      cards.set(camera.camera_id, card);
-      list.append(card.element);
+  for (const [place, camera] of items.entries()) {
+    if (!cards.has(camera.camera_id)) cards.set(camera.camera_id, newCard(camera));
+    const card = cards.get(camera.camera_id);
+    card.update(camera);
+    // By name, as they come; what stands where it belongs is not touched.
+    if (list.children[place] !== card.element) {
+      list.insertBefore(card.element, list.children[place] ?? null);
     }
-    cards.get(camera.camera_id).update(camera);
   }
 }
 

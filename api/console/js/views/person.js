@@ -22,19 +22,23 @@ export async function showPerson(view) {
   ]);
   document.title = `${nameOf(user)} · Fecapass`;
   const errors = h("div");
-  const again = () => showPerson(view).catch((error) => fill(errors, problemBox(error)));
+  const again = async () => {
+    await showPerson(view);
+    root.focus({ preventScroll: true }); // the button that had the focus is another one now
+  };
+  let isBusy = false;
 
   /** Run what a button does; tell why it failed. */
-  const act = (work) => async (event) => {
-    const button = event.currentTarget;
-    button.disabled = true;
+  const act = (work) => async () => {
+    if (isBusy) return; // not disabled: a dialog gives the focus back to its button
+    isBusy = true;
     fill(errors);
     try {
       await work();
     } catch (error) {
       if (!isAbort(error)) fill(errors, problemBox(error));
     } finally {
-      button.disabled = false;
+      isBusy = false;
     }
   };
 

@@ -1,0 +1,141 @@
+"""Enrolment, search and the person's page."""
+
+import base64
+from uuid import uuid4
+
+from playwright.async_api import Page, expect
+
+from tests.end_to_end import photos
+from tests.end_to_end.api.conftest import USERS
+from tests.end_to_end.console.conftest import picture_file
+
+
+async def fill_in(page: Page, name: str) -> str:
+    mail = f"{uuid4().hex}@example.com"
+    await page.get_by_label("Name").fill(name)
+    await page.get_by_label("E-mail").fill(mail)
+    return mail
+
+
+async def choose(page: Page, *files: dict[str, object]) -> None:
+    await page.locator("input[type=file]").set_input_files(list(files))
+
+
+async def test_a_person_is_enrolled_and_each_photo_has_its_outcome(console, alone, http):
+    page = await console("/enrol")
+    mail = await fill_in(page, "Eileen <b>Collins</b>")
+    await choose(
+        page,
+        picture_file("good.png", photos.astronaut()),
+        picture_file("noise.jpg", photos.nobody()),
+        picture_file("pair.jpg", photos.two_people()),
+        picture_file("blurred.jpg", photos.blurred()),
+    )
+    await page.get_by_role("button", name="Enrol").click()
+    good, noise, pair, blurred = (page.locator(".upload").nth(n) for n in range(4))
+    await expect(good.locator(".badge")).to_have_text("enrolled")
+    await expect(good.locator(".measures")).to_contain_text("quality")
+    await expect(noise.locator(".badge")).to_have_text("No face")
+    await expect(pair.locator(".badge")).to_have_text("Several faces")
+    await expect(pair.locator(".measures")).to_contain_text("faces2")
+    await expect(blurred.locator(".badge")).to_have_text("Poor quality")
+    await expect(blurred.locator(".detail")).to_contain_text("is needed")
+    await expect(page.locator(".told")).to_contain_text("1 of 4 photos taken")
+
+    # A name is text, whatever it looks like.
+    await page.get_by_role("link", name="Show").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Eileen <b>Collins</b>")
+    assert await page.locator("h1 b").count() == 0
+    await expect(page.locator(".photo-grid li")).to_have_count(1)
+    found = (await http.get(USERS, params={"q": mail})).json()["items"]
+    assert len(found) == 1
+
+
+async def test_a_photo_may_be_dropped_or_pasted(console):
+    page = await console("/enrol")
+    await page.get_by_role("button", name="Choose photos").wait_for()
+    give = """([event, field, data]) => {
+        const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([bytes], "given.png", { type: "image/png" }));
+        const kind = event === "paste" ? ClipboardEvent : DragEvent;
+        document.body.dispatchEvent(
+            new kind(event, { [field]: transfer, bubbles: true, cancelable: true }));
+    }"""
+    data = base64.b64encode(photos.astronaut()).decode()
+    await page.evaluate(give, ["drop", "dataTransfer", data])
+    await expect(page.locator(".upload")).to_have_count(1)
+    await page.evaluate(give, ["paste", "clipboardData", data])
+    await expect(page.locator(".upload")).to_have_count(2)
+    await page.get_by_role("button", name="Remove").first.click()
+    await expect(page.locator(".upload")).to_have_count(1)
+
+
+async def test_what_is_missing_is_told_before_anything_is_sent(console):
+    page = await console("/enrol")
+    await page.get_by_role("button", name="Enrol").click()
+    await expect(page.get_by_text("A name is needed.")).to_be_visible()
+    await expect(page.get_by_label("Name")).to_be_focused()
+    await fill_in(page, "Somebody")
+    await page.get_by_role("button", name="Enrol").click()
+    await expect(page.get_by_role("alert")).to_have_text("Choose at least one photo.")
+
+
+async def test_a_taken_address_leads_to_the_person_who_has_it(console, eileen, http):
+    mail = (await http.get(f"{USERS}/{eileen}")).json()["email"]
+    page = await console("/enrol")
+    await page.get_by_label("Name").fill("Somebody else")
+    await page.get_by_label("E-mail").fill(mail.upper())
+    await choose(page, picture_file("a.png", photos.astronaut()))
+    await page.get_by_role("button", name="Enrol").click()
+    await expect(page.get_by_text("Somebody with this address is there already.")).to_be_visible()
+    await page.get_by_role("link", name="Eileen Collins").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Photos of Eileen Collins")
+
+
+async def test_a_search_ranks_candidates_for_every_face(console, eileen):
+    page = await console("/search")
+    await choose(page, picture_file("pair.jpg", photos.two_people()))
+    await expect(page.locator(".face-card")).to_have_count(2)
+    for card in await page.locator(".face-card").all():
+        await expect(card.get_by_role("heading")).to_contain_text("Eileen Collins")
+        await expect(card.locator(".badge")).to_have_text("Matched")
+        await expect(card.locator(".candidates li")).to_have_count(1)
+    await expect(page.locator(".face-frame")).to_have_count(2)
+    await expect(page.locator(".found")).to_contain_text("Threshold 0.")
+
+    await page.get_by_label("Threshold").fill("1")
+    await page.get_by_label("Threshold").press("Tab")
+    await expect(page.locator(".face-card h2").first).to_contain_text("below the threshold")
+
+    await choose(page, picture_file("noise.jpg", photos.nobody()))
+    await expect(page.get_by_text("No face was found in this photo.")).to_be_visible()
+
+
+async def test_a_deactivated_person_counts_again_when_activated(console, eileen, http):
+    page = await console(f"/people/{eileen}")
+    await page.get_by_role("button", name="Deactivate").click()
+    await expect(page.locator("h1 .tag")).to_have_text("deactivated")
+    assert (await http.get(f"{USERS}/{eileen}")).json()["is_active"] is False
+    await page.get_by_role("button", name="Activate").click()
+    await expect(page.locator("h1 .tag")).to_have_count(0)
+
+
+async def test_deleting_asks_first_and_then_erases(console, eileen, http):
+    page = await console("/people")
+    await page.get_by_label("Search by name or e-mail").fill("eileen coll")
+    await page.get_by_role("link", name="Eileen Collins").first.click()
+    delete = page.get_by_role("button", name="Delete", exact=True)
+    await delete.click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_have_count(0)
+    await expect(delete).to_be_focused()
+    assert (await http.get(f"{USERS}/{eileen}")).status_code == 200
+
+    await delete.click()
+    await dialog.get_by_role("button", name="Delete").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("People")
+    await expect(page.locator("#notices")).to_have_text("Eileen Collins was deleted")
+    assert (await http.get(f"{USERS}/{eileen}")).status_code == 404
