@@ -44,7 +44,11 @@ async def erase_user(services: Services, user_id: UUID, actor: str) -> None:
     services.live.forget_user(user_id)
     async with services.databases.main.begin() as db:
         await db.execute(delete(Face).where(Face.id.in_([face.id for face in enrolled])))
-        # Sightings that were settled since the first look lose their link too, with the user.
+        # What was settled since the first look loses its link and its crop too. The lock keeps
+        # more from coming until the user is gone.
+        await db.execute(select(User.id).where(User.id == user_id).with_for_update())
+        linked = await db.scalars(select(Face.crop_key).where(Face.user_id == user_id))
+        late = {key for key in linked if key} - set(crops)
         await db.execute(
             update(Face).where(Face.user_id == user_id).values(user_id=None, crop_key=None)
         )
@@ -64,6 +68,7 @@ async def erase_user(services: Services, user_id: UUID, actor: str) -> None:
             crops=len(crops),
         )
     services.people.forget(user_id)
+    await services.crops.delete_many(late)
 
 
 async def erase_face(services: Services, face: Face, actor: str) -> None:

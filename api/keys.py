@@ -108,5 +108,11 @@ async def find_caller(session: AsyncSession, key: str) -> Caller | None:
     return Caller(row.id, row.name, frozenset(row.scopes))
 
 
+async def is_valid(session: AsyncSession, public: str) -> bool:
+    """Whether the key with this public part is there and not revoked."""
+    row = await session.get(ApiKey, public)
+    return row is not None and row.revoked_at is None
+
+
 def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()

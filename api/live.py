@@ -37,10 +37,6 @@ _POLL_SECONDS = 1.0
 _CHECK_SECONDS = 2.0
 
 
-class TooManyListenersError(Exception):
-    """All places for listeners are taken."""
-
-
 class Gap:
     """Stands where matches were lost to a listener."""
 
@@ -137,6 +133,11 @@ class LiveMatches:
         for listener in self._listeners:
             listener.end()
 
+    @property
+    def full(self) -> bool:
+        """Whether all places for listeners are taken."""
+        return len(self._listeners) >= self._places
+
     @contextmanager
     def listen(
         self, last: UUID | None = None, camera: str | None = None, user: UUID | None = None
@@ -147,12 +148,7 @@ class LiveMatches:
             last: the last face that the listener has; he gets what came after it, or a gap.
             camera: only matches of this camera.
             user: only matches of this person.
-
-        Raises:
-            TooManyListenersError: all places are taken.
         """
-        if len(self._listeners) >= self._places:
-            raise TooManyListenersError
         listener = Listener(self._buffer, camera, user)
         if last is not None:
             self._catch_up(listener, last)

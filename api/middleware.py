@@ -5,6 +5,7 @@ from time import perf_counter
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.context import choose_request_id, request_id
@@ -22,6 +23,9 @@ CONTENT_SECURITY_POLICY = (
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
+
+#: What is counted where the client left before its answer; nginx's number for it.
+_CLIENT_LEFT = 499
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -65,6 +69,8 @@ class Gateway:
         try:
             exchange.refuse_too_large()
             await self._app(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            exchange.status = exchange.status or _CLIENT_LEFT
         except ApiProblem as problem:  # raised before the app could answer it
             await exchange.answer(problem.status_code, problem.code, str(problem.detail))
         except Exception:

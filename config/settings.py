@@ -304,7 +304,7 @@ class ApiSettings(Group):
     """Port to listen on."""
     answer_timeout: PositiveSeconds = 10.0
     """Seconds to wait for the pipeline's answer to an upload."""
-    publish_timeout: PositiveSeconds = 5.0
+    publish_timeout: PositiveSeconds = 10.0
     """Seconds that the broker may take to acknowledge an upload."""
     auth: bool = True
     """Ask for API keys; off only where nobody else can connect."""

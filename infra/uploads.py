@@ -1,11 +1,14 @@
 """Enrol and search as a client of the pipeline: publish a photo, await its answer."""
 
 import asyncio
+import getpass
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from api.audit import record
+from api.databases import Databases
 from api.uploads import UploadClient
 from config.settings import Settings
 from sinks.answers import AnswerWaiter
@@ -36,15 +39,19 @@ class PhotoAnswer:
 class Client:
     """Publishes photos and awaits what the pipeline answers."""
 
-    def __init__(self, uploads: UploadClient, records: Records, answer_timeout: float) -> None:
+    def __init__(
+        self, uploads: UploadClient, records: Records, databases: Databases, answer_timeout: float
+    ) -> None:
         """Use what `open_client` has opened.
 
         Args:
             uploads: sends the photos and hears the answers.
             records: the users.
+            databases: where the audit trail is.
             answer_timeout: how long to wait for an answer, in seconds.
         """
         self._uploads = uploads
+        self._databases = databases
         self._answer_timeout = answer_timeout
         self.records = records
 
@@ -58,7 +65,11 @@ class Client:
         """
         paths = list(photos)
         contents = [await asyncio.to_thread(path.read_bytes) for path in paths]
-        answers = await self._ask([(enrol_event(user.id, data), data) for data in contents])
+        uploads = [(enrol_event(user.id, data), data) for data in contents]
+        async with self._databases.main.begin() as session:
+            ids = [event.id for event, _ in uploads]
+            record(session, actor(), "face.enrol", f"user:{user.id}", uploads=ids)
+        answers = await self._ask(uploads)
         return [
             PhotoAnswer(path, user, answer) for path, answer in zip(paths, answers, strict=True)
         ]
@@ -98,4 +109,14 @@ async def open_client(settings: Settings) -> AsyncIterator[Client]:
         uploads = UploadClient(
             producer, waiter, records, publish_timeout=settings.kafka.request_timeout
         )
-        yield Client(uploads, records, settings.api.answer_timeout)
+        databases = Databases(settings)
+        stack.push_async_callback(databases.close)
+        yield Client(uploads, records, databases, settings.api.answer_timeout)
+
+
+def actor() -> str:
+    """How the audit trail names who works at the command line: the account."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (OSError, KeyError):
+        return "cli"

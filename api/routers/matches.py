@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Annotated
 from uuid import UUID
 
@@ -10,9 +11,11 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BeforeValidator
 from sqlalchemy import or_, select
+from sqlalchemy.exc import DBAPIError
 
 from api.databases import MainDb
-from api.live import Gap, Listener, TooManyListenersError
+from api.keys import Caller, is_valid
+from api.live import Gap
 from api.pagination import PageDep
 from api.problems import ApiProblem
 from api.schemas.common import PLAIN_TEXT
@@ -94,7 +97,7 @@ async def list_matches(  # noqa: PLR0913, PLR0917 - filters, given by name
     },
 )
 async def stream_matches(
-    _caller: Reader,
+    caller: Reader,
     services: ServicesDep,
     camera_id: CameraFilter = None,
     user_id: UserFilter = None,
@@ -108,34 +111,43 @@ async def stream_matches(
     matches were lost (a slow listener, an outage, an unknown Last-Event-ID): the listing has them.
     Comments keep the connection open while nothing happens.
     """
-    listening = services.live.listen(_last(last_event_id), camera_id, user_id)
+    if services.live.full:
+        raise ApiProblem(503, "too_many_listeners", "all places are taken; try again later")
+    events = _events(services, caller, _last(last_event_id), camera_id, user_id)
+    return StreamingResponse(events, media_type="text/event-stream", headers=_STREAM_HEADERS)
+
+
+async def _events(
+    services: Services, caller: Caller, last: UUID | None, camera: str | None, user: UUID | None
+) -> AsyncIterator[bytes]:
+    """What a listener is sent, until he leaves, the server stops or his key is revoked."""
+    heartbeat = services.settings.api.stream_heartbeat
+    checked = monotonic()
+    with services.live.listen(last, camera, user) as listener:
+        yield b"retry: 2000\n: listening\n\n"
+        async for event in listener.events(heartbeat):
+            if monotonic() - checked >= heartbeat:
+                if not await _still_allowed(services, caller):
+                    return
+                checked = monotonic()
+            if event is None:
+                yield b": nothing yet\n\n"
+            elif isinstance(event, Gap):
+                yield b"event: gap\ndata: {}\n\n"
+            else:
+                data = (await _named(services, event)).model_dump_json()
+                yield f"event: match\nid: {event.face_id}\ndata: {data}\n\n".encode()
+
+
+async def _still_allowed(services: Services, caller: Caller) -> bool:
+    """Whether the key that opened the stream is still good."""
+    if caller.id is None:
+        return True
     try:
-        listener = listening.__enter__()
-    except TooManyListenersError as error:
-        raise ApiProblem(
-            503, "too_many_listeners", "all places are taken; try again later"
-        ) from error
-
-    async def events() -> AsyncIterator[bytes]:
-        try:
-            async for event in _events(services, listener):
-                yield event
-        finally:
-            listening.__exit__(None, None, None)
-
-    return StreamingResponse(events(), media_type="text/event-stream", headers=_STREAM_HEADERS)
-
-
-async def _events(services: Services, listener: Listener) -> AsyncIterator[bytes]:
-    yield b"retry: 2000\n: listening\n\n"
-    async for event in listener.events(services.settings.api.stream_heartbeat):
-        if event is None:
-            yield b": nothing yet\n\n"
-        elif isinstance(event, Gap):
-            yield b"event: gap\ndata: {}\n\n"
-        else:
-            data = (await _named(services, event)).model_dump_json()
-            yield f"event: match\nid: {event.face_id}\ndata: {data}\n\n".encode()
+        async with services.databases.main() as session:
+            return await is_valid(session, caller.id)
+    except (DBAPIError, OSError):
+        return True  # asked again at the next heartbeat
 
 
 async def _named(services: Services, match: FaceMatch) -> MatchResponse:

@@ -9,10 +9,15 @@ from infra.cli.errors import CommandFailed
 @contextmanager
 def expected_failures() -> Iterator[None]:
     """Turn the failures of stores and broker into `CommandFailed`."""
+    from sqlalchemy.exc import DBAPIError
+
     from streams.failures import Fatal, Reject, Retry
     from streams.images import PublishError
 
     try:
         yield
+    except DBAPIError as error:
+        reason = str(error.orig).partition("\n")[0]
+        raise CommandFailed(f"a database refuses: {reason}; has fecapass init-db run?") from error
     except (Fatal, Retry, Reject, PublishError, OSError) as error:
         raise CommandFailed(str(error)) from error

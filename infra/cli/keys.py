@@ -45,11 +45,12 @@ def create(
     import sys
 
     from api.keys import create_key
+    from infra.uploads import actor
 
     scopes = [one.value for one in dict.fromkeys(scope)]
 
     async def work(session: "AsyncSession") -> "tuple[ApiKey, str]":
-        return await create_key(session, name, scopes, _actor())
+        return await create_key(session, name, scopes, actor())
 
     row, key = _in_main_database(work)
     if json:
@@ -84,9 +85,10 @@ def revoke(
 ) -> None:
     """Revoke a key, from the next request on."""
     from api.keys import revoke_key
+    from infra.uploads import actor
 
     async def work(session: "AsyncSession") -> bool:
-        return await revoke_key(session, key_id, _actor())
+        return await revoke_key(session, key_id, actor())
 
     if not _in_main_database(work):
         raise CommandFailed(f"there is no key {key_id} that is not revoked")
@@ -123,16 +125,6 @@ def _in_main_database(work: "Callable[[AsyncSession], Awaitable[T]]") -> T:
         raise CommandFailed(f"main database {settings.main_db.safe_url}: {line}") from error
     except OSError as error:
         raise CommandFailed(f"main database {settings.main_db.safe_url}: {error}") from error
-
-
-def _actor() -> str:
-    """The account that runs the command, for the audit trail."""
-    import getpass
-
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (OSError, KeyError):
-        return "cli"
 
 
 def _row(key: "ApiKey") -> "Row":

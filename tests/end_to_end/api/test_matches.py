@@ -8,6 +8,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from api.databases import Databases
+from api.keys import revoke_key
 from tests.end_to_end import photos
 from tests.end_to_end.api.cameras import send_frames
 from tests.end_to_end.api.conftest import (
@@ -169,6 +171,20 @@ async def test_a_stream_needs_the_scope_to_read(gateway, prepared):
         assert_problem(await client.get(STREAM), 401, "key_missing")
         headers = bearer(await new_key(prepared, "enrol", "search"))
         assert_problem(await client.get(STREAM, headers=headers), 403, "scope_missing")
+
+
+async def test_a_stream_ends_when_its_key_is_revoked(gateway, prepared):
+    key = await new_key(prepared, "read")
+    databases = Databases(prepared)
+    async with (
+        httpx.AsyncClient(base_url=gateway.address, headers=bearer(key), timeout=60) as client,
+        streaming(client, camera_id=f"idle-{uuid4()}") as events,
+    ):
+        await anext(events)
+        async with databases.main.begin() as session:
+            assert await revoke_key(session, key.split("_")[1], "test")
+        assert all([name == "comment" async for name, _, _ in events])
+    await databases.close()
 
 
 async def test_there_are_only_so_many_places(prepared):
