@@ -45,7 +45,7 @@ async def measure(
     """
     kafka = deployment.settings().kafka
     topics = Topics(kafka.topic_prefix)
-    scale = ("--no-recreate", "--scale", f"detect={workers}", "detect")
+    scale = ("--no-deps", "--no-recreate", "--scale", f"detect={workers}", "detect")
     await asyncio.to_thread(deployment.compose, "up", "--detach", "--wait", *scale)
     containers = [c for c in deployment.containers("detect") if c.state == "running"]
     for core, container in zip(sorted(os.sched_getaffinity(0)), containers, strict=False):

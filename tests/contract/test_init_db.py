@@ -65,7 +65,8 @@ async def test_everything_is_made_once_and_every_step_told(bare):
 async def test_several_at_once_do_not_disturb_each_other(bare):
     told = await asyncio.gather(*(run(bare) for _ in range(4)))
     lines = [line for one in told for line in one]
-    assert sum("applied migration" in line for line in lines) == 2
+    migrations = list(ROOT.glob("infra/migrations/*/versions/[0-9]*.py"))
+    assert sum("applied migration" in line for line in lines) == len(migrations)
     assert sum("made room for" in line for line in lines) == 2
 
 
