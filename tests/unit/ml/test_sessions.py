@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -65,3 +69,12 @@ def test_to_nchw_keeps_values():
     assert batch.flags.c_contiguous
     np.testing.assert_array_equal(batch[1], image.transpose(2, 0, 1))
     np.testing.assert_array_equal(to_nchw([image], rgb=True)[0], image.transpose(2, 0, 1)[::-1])
+
+
+def test_the_runtime_reports_nothing_to_its_maker():
+    code = "import ml.sessions, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, check=True
+    )
+    assert done.stdout.split() == [b"1"]
