@@ -36,7 +36,8 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
         settings.sqlalchemy_url,
         pool_size=settings.pool_max,
         max_overflow=0,
-        pool_timeout=settings.connect_timeout,
+        # In a burst requests queue here; that is no failure of the database.
+        pool_timeout=settings.command_timeout,
         pool_pre_ping=True,
         connect_args={
             "timeout": settings.connect_timeout,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
-from api.keys import ANYBODY, Caller, Scope, find_caller
+from api.keys import ANYBODY, Caller, Scope
 from api.problems import ApiProblem
 from api.services import Services, ServicesDep
 from config import metrics
@@ -41,9 +41,7 @@ async def authenticate(
     key = bearer.credentials if bearer is not None else header
     if key is None:
         raise _unknown("key_missing", "this needs an API key: Authorization: Bearer fp_...")
-    # A session of its own, back in the pool before the request begins to wait for anything.
-    async with services.databases.main() as session:
-        caller = await find_caller(session, key)
+    caller = await services.keyring.find(key)
     if caller is None:
         raise _unknown("key_invalid", "the API key is unknown or revoked")
     await _count(services, caller)

@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 
 from api.databases import Databases
+from api.keyring import Keyring
 from api.live import LiveMatches
 from api.people import People
 from api.uploads import UploadClient
@@ -39,6 +40,7 @@ class Services:
     rates: Rates
     uploads: UploadClient
     people: People
+    keyring: Keyring
     live: LiveMatches
 
 
@@ -72,6 +74,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 producer, waiter, records, publish_timeout=settings.api.publish_timeout
             ),
             people=People(records),
+            keyring=Keyring(databases.main),
             live=live,
         )
 

@@ -83,7 +83,7 @@ def list_(*, json: Json = False) -> None:
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As `list` shows it.")],
 ) -> None:
-    """Revoke a key, from the next request on."""
+    """Revoke a key; it is refused two seconds later at the latest."""
     from api.keys import revoke_key
     from infra.uploads import actor
 

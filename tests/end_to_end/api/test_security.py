@@ -19,6 +19,7 @@ from tests.end_to_end.api.conftest import (
     bearer,
     new_key,
     running_app,
+    until,
 )
 
 ID = str(uuid4())
@@ -113,7 +114,12 @@ async def test_keys_are_made_listed_and_revoked_by_command(gateway, environment,
         assert "door 1" in listed
         assert key.split("_", 2)[2] not in listed
         assert fecapass(environment, "revoke", public).returncode == 0
-        assert_problem(await client.get(USERS, headers=bearer(key)), 401, "key_invalid")
+
+        async def refused():
+            answer = await client.get(USERS, headers=bearer(key))
+            return answer if answer.status_code == 401 else None
+
+        assert_problem(await until(refused, 10.0), 401, "key_invalid")
     again = fecapass(environment, "revoke", public)
     assert again.returncode == 1
     assert public in again.stderr
