@@ -23,7 +23,7 @@ from tests.end_to_end.api.conftest import (  # noqa: F401 - fixtures
 )
 
 #: Another browser than the one on the path.
-CHROMIUM_VARIABLE = "FECAPASS_CHROMIUM"
+CHROMIUM_VARIABLE = "CHROMIUM"
 
 #: Nothing in the background: what moves on the page is the console's own.
 _FLAGS = (
