@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import httpx
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import FileChooser, Page, Route, expect
 
 from tests.end_to_end import photos
 from tests.end_to_end.api.cameras import send_frames
@@ -112,6 +112,9 @@ async def press_until(page: Page, name: str, key: str = "Tab") -> None:
 
 async def test_the_main_tasks_need_no_mouse(console, alone, http):
     page = await console()
+    # From the beginning: the browser has to be told to hand choosers over before one opens.
+    chosen: asyncio.Queue[FileChooser] = asyncio.Queue()
+    page.on("filechooser", chosen.put_nowait)
     await expect(page.locator(".state")).to_have_text("Live")
     await press_until(page, "Skip to content")
     await page.keyboard.press("Enter")
@@ -128,9 +131,9 @@ async def test_the_main_tasks_need_no_mouse(console, alone, http):
     await press_until(page, "E-mail")
     await page.keyboard.type("key.board@example.com")
     await press_until(page, "Choose photos")
-    async with page.expect_file_chooser() as chooser:
-        await page.keyboard.press("Enter")
-    await (await chooser.value).set_files([picture_file("astronaut.png", photos.astronaut())])
+    await page.keyboard.press("Enter")
+    astronaut = picture_file("astronaut.png", photos.astronaut())
+    await (await asyncio.wait_for(chosen.get(), 60)).set_files([astronaut])
     await press_until(page, "Enrol")
     await page.keyboard.press("Enter")
     await expect(page.locator(".told")).to_contain_text("Key Board is enrolled")
