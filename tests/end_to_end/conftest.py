@@ -12,6 +12,7 @@ import pytest_asyncio
 from config.settings import Settings
 from infra.demo.workers import Worker
 from infra.uploads import Client, open_client
+from sinks.vectors import Vectors
 from streams.kafka import create_consumer, create_producer
 from streams.topics import Topics
 
@@ -38,6 +39,17 @@ async def workers(
     logs = tmp_path_factory.mktemp("logs")
     async with running_workers(["detect", "identify"], environment, logs) as started:
         yield started
+
+
+@pytest_asyncio.fixture(scope="module", autouse=True)
+async def nobody_enrolled(vectors: Vectors) -> None:
+    """Each module begins with an empty gallery: one face under two names would be ambiguous."""
+    async with vectors._connection("test") as connection:
+        enrolled = await connection.fetch(
+            "SELECT DISTINCT user_id FROM gallery WHERE embedding IS NOT NULL"
+        )
+    for row in enrolled:
+        await vectors.erase_user(row["user_id"])
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -29,7 +29,7 @@ async def enrol(client, tmp_path, name, pictures):
     return user, [one.answer for one in await client.enrol(user, paths)]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def people(client, tmp_path_factory):
     """The astronaut and the man in the car, enrolled."""
     directory = tmp_path_factory.mktemp("people")
