@@ -162,7 +162,7 @@ async def test_a_key_is_asked_for_kept_for_the_tab_and_forgotten(open_page, gate
     await page.reload()
     await expect(page.get_by_role("heading", name="People")).to_be_visible()
     await expect(dialog).to_have_count(0)
-    await page.get_by_role("link", name="Live").click()
+    await page.get_by_role("link", name="Live", exact=True).click()
     await expect(page.locator(".state")).to_have_text("Live")
     await page.get_by_role("button", name="Forget key").click()
     await expect(dialog).to_be_visible()
@@ -194,7 +194,7 @@ async def test_empty_states_say_what_to_do(open_page, gateway, key, shot):
     await expect(page.get_by_text("No camera has sent a frame yet.")).to_be_visible()
     assert await violations(page) == []
     await shot(page, "empty")
-    await page.get_by_role("link", name="People").click()
+    await page.get_by_role("link", name="People", exact=True).click()
     await expect(page.get_by_text("Nobody is enrolled yet.")).to_be_visible()
     assert await violations(page) == []
 
@@ -210,7 +210,7 @@ async def test_empty_states_say_what_to_do(open_page, gateway, key, shot):
 async def test_a_failure_is_explained_and_may_be_tried_again(console, status, code, detail, title):
     page = await console("/search")
     await answers(page, "/api/v1/users", status, problem(status, code, detail))
-    await page.get_by_role("link", name="People").click()
+    await page.get_by_role("link", name="People", exact=True).click()
     box = page.get_by_role("alert")
     await expect(box.get_by_role("heading")).to_have_text(title)
     await expect(box).to_contain_text(detail[1:])
