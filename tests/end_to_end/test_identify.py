@@ -72,7 +72,7 @@ async def agent(records, vectors, crops, recents, producer, topics, prepared):
         yield one
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def known(vectors, records):
     """A model with two people in its gallery; every example uses the same."""
     model = f"order-{uuid4().hex[:8]}"
