@@ -7,8 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from time import monotonic
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 from aiobotocore.config import AioConfig
@@ -17,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from config.settings import S3Settings
 from sinks.errors import StoreRejected, StoreUnavailable
+from sinks.lifecycle import Connected
 
 #: Longest camera part of a key; a key may have 1024 bytes in all.
 _MAX_CAMERA_CHARS = 120
@@ -86,7 +86,7 @@ def _escape(byte: re.Match[bytes]) -> bytes:
     return f"={byte[0][0]:02X}".encode()
 
 
-class Crops:
+class Crops(Connected):
     """Reads and writes one bucket, over one pool of connections.
 
     Use it as an async context manager, or call `connect` and `close`. All methods raise the
@@ -136,18 +136,6 @@ class Crops:
         """Close all connections."""
         self._opened = None
         await self._exit.aclose()
-
-    async def __aenter__(self) -> Self:
-        await self.connect()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def ping(self) -> None:
         """Ask for the bucket.

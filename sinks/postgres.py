@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
 
 from config.settings import DatabaseSettings
 from sinks.errors import StoreRejected, StoreUnavailable
+from sinks.lifecycle import Connected
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -50,7 +50,7 @@ def typed_failures(store: str, operation: str) -> Iterator[None]:
         raise StoreUnavailable(store, operation, str(error) or type(error).__name__) from error
 
 
-class PostgresSink:
+class PostgresSink(Connected):
     """A pool of connections to one database, with a life of its own.
 
     Use it as an async context manager, or call `connect` and `close`.
@@ -96,18 +96,6 @@ class PostgresSink:
             await asyncio.wait_for(pool.close(), self._settings.command_timeout)
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             pool.terminate()  # the server went away first; there is nothing left to wait for
-
-    async def __aenter__(self) -> Self:
-        await self.connect()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def ping(self) -> None:
         """One round trip to the server.

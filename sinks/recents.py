@@ -7,14 +7,14 @@ after a miss.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from config.settings import RedisSettings
 from sinks.answers import CHANNEL, AnswerWaiter, answer_key
+from sinks.lifecycle import Connected
 from sinks.redis import PREFIX, create_client, encode_name, typed_failures
 from sinks.rows import RecentFace
 from streams.events import FaceMatch, utc_now
@@ -63,7 +63,7 @@ def _people_of_match(value: bytes) -> set[UUID | None]:
     return {match.user_id for match in _readable(_decode_match, [value])}
 
 
-class Recents:
+class Recents(Connected):
     """Reads and writes the cache. Use it as an async context manager, or `connect` and `close`."""
 
     def __init__(self, settings: RedisSettings) -> None:
@@ -82,18 +82,6 @@ class Recents:
         if waiter is not None:
             await waiter.close()
         await self._client.aclose()
-
-    async def __aenter__(self) -> Self:
-        await self.connect()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def ping(self) -> None:
         """One round trip to the server."""
