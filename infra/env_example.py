@@ -20,7 +20,7 @@ change its value; `fecapass` reads .env in the working directory. The environmen
 and .env over .fecapass/stack.env, which `fecapass up` writes. FECAPASS_ENV_FILE names one file to
 read instead of both. A detect worker needs Kafka and the models, and S3 only for claim checks.
 
-Written by `make env-example` from config/settings.py; change it there.
+Written by `make env-example` from the groups in config/; change it there.
 """
 
 

@@ -1,0 +1,36 @@
+"""The HTTP gateway."""
+
+from config.groups import Count, Group, Port, PositiveSeconds
+
+
+class ApiSettings(Group):
+    """The HTTP gateway, and how long callers wait for an answer."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Port = 8000
+    """Port to listen on."""
+    answer_timeout: PositiveSeconds = 10.0
+    """Seconds to wait for the pipeline's answer to an upload."""
+    publish_timeout: PositiveSeconds = 10.0
+    """Seconds that the broker may take to acknowledge an upload."""
+    auth: bool = True
+    """Ask for API keys; off only where nobody else can connect."""
+    requests_per_minute: Count = 600
+    """Requests that each API key may make."""
+    max_photos: Count = 10
+    """Most photos in one enrolment."""
+    max_photo_bytes: Count = 16 * 1024 * 1024
+    """Largest photo in bytes, refused while it is read."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may call the API from a browser; a JSON list."""
+    stream_clients: Count = 100
+    """Most open streams of live matches in one process."""
+    stream_buffer: Count = 256
+    """Matches kept for a listener who is slow."""
+    stream_heartbeat: PositiveSeconds = 15.0
+    """Seconds of silence after which a stream says that it is still there."""
+    check_timeout: PositiveSeconds = 2.0
+    """Seconds that each server may take to answer /health."""
+    stop_timeout: PositiveSeconds = 15.0
+    """Seconds that requests in work may take when the process is told to stop."""

@@ -1,0 +1,129 @@
+"""The stores: two databases, an object store, a cache."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+from pydantic import Field, SecretStr
+
+from config.groups import Count, Group, Port, PositiveSeconds
+
+
+class DatabaseSettings(Group):
+    """One PostgreSQL database."""
+
+    host: str = "127.0.0.1"
+    """Host name or address."""
+    port: Port = 5432
+    """TCP port."""
+    name: str
+    """Name of the database."""
+    user: str = "fecapass"
+    """Role that owns the tables."""
+    password: SecretStr
+    """The role's password."""
+    pool_min: Annotated[int, Field(ge=0)] = 1
+    """Connections that each process keeps open."""
+    pool_max: Count = 8
+    """Most connections that each process opens."""
+    connect_timeout: PositiveSeconds = 5.0
+    """Seconds to wait for a connection."""
+    command_timeout: PositiveSeconds = 30.0
+    """Seconds that one statement may take."""
+
+    @property
+    def dsn(self) -> str:
+        """Connection URL for asyncpg, password included: never log it."""
+        return f"postgresql://{self._credentials}@{self._location}"
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """Connection URL for SQLAlchemy's asyncpg dialect, password included: never log it."""
+        return f"postgresql+asyncpg://{self._credentials}@{self._location}"
+
+    @property
+    def safe_url(self) -> str:
+        """Connection URL without the password, fit for logs and error messages."""
+        return f"postgresql://{quote(self.user, safe='')}@{self._location}"
+
+    @property
+    def _credentials(self) -> str:
+        return f"{quote(self.user, safe='')}:{quote(self.password.get_secret_value(), safe='')}"
+
+    @property
+    def _location(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}/{quote(self.name, safe='')}"
+
+
+class MainDatabaseSettings(DatabaseSettings):
+    """The main database: users, faces, the ledger of events."""
+
+    name: str = "fecapass_main"
+    """Name of the database."""
+
+
+class VectorDatabaseSettings(DatabaseSettings):
+    """The vector database: templates and sightings; needs pgvector 0.8.4 or later."""
+
+    name: str = "fecapass_vector"
+    """Name of the database."""
+
+
+class S3Settings(Group):
+    """Any S3-compatible object store."""
+
+    endpoint_url: str | None = None
+    """URL of the server; unset for Amazon's own."""
+    region: str = "us-east-1"
+    """Region that requests are signed for."""
+    bucket: str = "fecapass"
+    """Bucket of the crops and claim checks."""
+    access_key_id: str
+    """Access key."""
+    secret_access_key: SecretStr
+    """Secret key."""
+    claim_check_buckets: tuple[str, ...] = ()
+    """Buckets read by claim check besides the own one; a JSON list."""
+    max_connections: Count = 64
+    """Most connections that each process opens."""
+    connect_timeout: PositiveSeconds = 5.0
+    """Seconds to wait for a connection."""
+    read_timeout: PositiveSeconds = 20.0
+    """Seconds to wait for an answer."""
+
+
+class RedisSettings(Group):
+    """Redis 7 or Valkey; holds nothing that cannot be lost."""
+
+    host: str = "127.0.0.1"
+    """Host name or address."""
+    port: Port = 6379
+    """TCP port."""
+    db: Annotated[int, Field(ge=0)] = 0
+    """Number of the database."""
+    password: SecretStr | None = None
+    """Password; unset when the server asks for none."""
+    timeout: PositiveSeconds = 2.0
+    """Seconds to wait for a connection or an answer."""
+    max_connections: Count = 32
+    """Most connections of one process."""
+    recent_seconds: PositiveSeconds = 60.0
+    """How long a face at a camera counts as just seen."""
+    recent_faces_kept: Count = 32
+    """Most just-seen faces kept for each camera."""
+    recent_matches_kept: Count = 1000
+    """Most matches kept for `fecapass recent`."""
+    answer_seconds: PositiveSeconds = 3600.0
+    """How long the answer to an upload is kept."""
+
+    @property
+    def url(self) -> str:
+        """Connection URL, password included: never log it."""
+        secret = self.password.get_secret_value() if self.password else ""
+        credentials = f":{quote(secret, safe='')}@" if secret else ""
+        return f"redis://{credentials}{self.host}:{self.port}/{self.db}"
+
+    @property
+    def safe_url(self) -> str:
+        """Connection URL without the password, fit for logs and error messages."""
+        return f"redis://{self.host}:{self.port}/{self.db}"

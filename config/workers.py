@@ -1,0 +1,46 @@
+"""The agents' processes."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from config.groups import Count, Group, PositiveSeconds
+
+
+class WorkerSettings(Group):
+    """How the agents run."""
+
+    batch_size: Count = 8
+    """Most frames that detection takes at once."""
+    batch_wait: Annotated[float, Field(ge=0.0)] = 0.01
+    """Seconds that a started batch waits for more."""
+    detect_overlap: Count = 3
+    """Batches of the detect agent under way at once."""
+    decode_threads: Count = 2
+    """Threads that decode images."""
+    buffer_messages: Count = 64
+    """Most messages fetched ahead; each may hold a whole frame."""
+    identify_batch_size: Count = 64
+    """Most frames whose faces are identified and stored at once."""
+    gallery_poll: PositiveSeconds = 0.5
+    """Seconds between looks for changes of the gallery."""
+    gallery_max_age: PositiveSeconds = 2.0
+    """Seconds behind pgvector from which the gallery counts as stale."""
+    retry_initial: PositiveSeconds = 0.2
+    """Seconds before the first retry; each further wait is longer."""
+    retry_maximum: PositiveSeconds = 15.0
+    """Longest wait between retries, in seconds."""
+    unexpected_attempts: Count = 3
+    """Attempts at an event that fails for no known reason."""
+    stop_timeout: PositiveSeconds = 20.0
+    """Seconds that a stopping worker may take to finish what it began."""
+    revoke_timeout: PositiveSeconds = 10.0
+    """The same when partitions move to another worker."""
+    stall_timeout: PositiveSeconds = 120.0
+    """Seconds without progress, while messages wait, that end the worker."""
+    health_host: str = "127.0.0.1"
+    """Address of /health and /metrics."""
+    health_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Port of /health and /metrics; 0: a free one."""
+    instance_id: str | None = None
+    """Name for static membership of the consumer group; unset: dynamic."""
