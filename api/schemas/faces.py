@@ -1,13 +1,14 @@
 """Faces: enrolment, search, and the stored face itself."""
 
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlencode
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from api.decisions import Decision
 from api.schemas.common import Box, Moment, Schema
 from api.schemas.users import UserSummary
+from ml.decision import Reason
 from sinks.schema import Face
 
 #: Candidates that the pipeline ranks for each face.
@@ -34,6 +35,14 @@ _FACE: dict[str, Any] = {
     "runner_up_similarity": None,
     "crop_url": "/api/v1/faces/1c5f4d5e-53d5-5b6f-9a0f-0a3d5d1a7f10/crop",
 }
+
+
+CandidateLimit = Annotated[
+    int, Field(ge=1, le=MAX_CANDIDATES, description="candidates for each face, at most")
+]
+Threshold = Annotated[
+    float, Field(ge=-1.0, le=1.0, description="least similarity; default: the model's own")
+]
 
 
 class FaceUploadRequest(Schema):
@@ -145,12 +154,8 @@ class FaceSearchRequest(Schema):
     )
 
     photo: Photo
-    limit: int = Field(
-        default=5, ge=1, le=MAX_CANDIDATES, description="candidates for each face, at most"
-    )
-    threshold: float | None = Field(
-        default=None, ge=-1.0, le=1.0, description="least similarity; default: the model's own"
-    )
+    limit: CandidateLimit = 5
+    threshold: Threshold | None = None
 
 
 class FaceSearchCandidate(Schema):
@@ -167,7 +172,7 @@ class FaceSearchResult(Schema):
     box: Box
     score: float
     quality: float
-    decision: Decision
+    decision: Reason
     user: UserSummary | None = Field(description="who it is; null unless matched")
     candidates: list[FaceSearchCandidate] = Field(description="best first")
 
@@ -265,6 +270,12 @@ def crop_url(face_id: UUID) -> str:
 def status_url(upload_id: UUID | str) -> str:
     """Where an upload's state is served."""
     return f"/api/v1/uploads/{upload_id}"
+
+
+def search_status_url(upload_id: UUID | str, limit: int, threshold: float | None) -> str:
+    """Where a search's answer is served, by the limit and threshold that were asked for."""
+    wishes = {"limit": limit} | ({} if threshold is None else {"threshold": threshold})
+    return f"{status_url(upload_id)}?{urlencode(wishes)}"
 
 
 def is_enrolled(face: Face) -> bool:
