@@ -1,5 +1,6 @@
 """The OpenAPI document, with what FastAPI cannot know by itself."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -31,10 +32,26 @@ _EVERYWHERE = {
 _MEANINGS = {
     "400": "The body cannot be read",
     "404": "There is none",
+    "408": "The photos did not arrive in time",
     "409": "It does not fit what is there",
     "413": "Larger than is taken",
     "415": "Not a form with photos",
 }
+
+_LATER = "seconds after which another attempt makes sense"
+#: Headers by status, beside the one that every response has.
+_HEADERS = {
+    "201": {"Location": "where the new resource is", "Preference-Applied": "what was granted"},
+    "202": {
+        "Location": "where the answer will be",
+        "Preference-Applied": "what was granted",
+        "Retry-After": _LATER,
+    },
+    "401": {"WWW-Authenticate": "always Bearer"},
+    "429": {"Retry-After": _LATER},
+    "503": {"Retry-After": _LATER},
+}
+_EVERY_RESPONSE = {"X-Request-ID": "the request's id, as in the log and in problem documents"}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -67,6 +84,7 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     if path.startswith(_OPEN_PATHS):
         responses.pop("422", None)
+        _name_headers(responses, {})
         return
     for status, meaning in _EVERYWHERE.items():
         responses.setdefault(status, {})["description"] = meaning
@@ -75,3 +93,14 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
             response["description"] = _MEANINGS.get(status, _EVERYWHERE.get(status, "Refused"))
             reference = {"$ref": _TEMPLATE.format(model=Problem.__name__)}
             response["content"] = {MEDIA_TYPE: {"schema": reference}}
+    _name_headers(responses, _HEADERS)
+
+
+def _name_headers(
+    responses: dict[str, dict[str, Any]], by_status: Mapping[str, Mapping[str, str]]
+) -> None:
+    for status, response in responses.items():
+        response["headers"] = {
+            name: {"description": description, "schema": {"type": "string"}}
+            for name, description in {**by_status.get(status, {}), **_EVERY_RESPONSE}.items()
+        }

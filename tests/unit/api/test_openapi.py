@@ -19,6 +19,17 @@ def test_every_failure_behind_a_key_is_a_problem_document():
                     assert response["content"] == FAILURE, (path, status)
 
 
+def test_headers_that_callers_need_are_named():
+    paths = json.loads(render())["paths"]
+    for operations in paths.values():
+        for operation in operations.values():
+            assert all("X-Request-ID" in one["headers"] for one in operation["responses"].values())
+    enrol = paths["/api/v1/faces"]["post"]["responses"]
+    assert {"Location", "Retry-After", "Preference-Applied"} <= enrol["202"]["headers"].keys()
+    assert "Location" in enrol["201"]["headers"]
+    assert "Retry-After" in enrol["503"]["headers"]
+
+
 def test_requests_and_responses_have_the_agreed_names_and_examples():
     schemas = json.loads(render())["components"]["schemas"]
     for name in (
