@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, model_validator
 
 from api.schemas.common import PLAIN_TEXT, Moment, Schema
 from sinks.rows import UserRow
@@ -60,7 +60,7 @@ class UserUpdateRequest(Schema):
 
     email: Email | None = None
     full_name: FullName | None = None
-    is_active: bool | None = Field(
+    is_active: StrictBool | None = Field(
         default=None,
         description="false: kept with all photos, but recognised by no camera until true again",
     )
