@@ -1,10 +1,11 @@
 """The OpenAPI document, with what FastAPI cannot know by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.problems import MEDIA_TYPE
@@ -72,11 +73,29 @@ def describe(app: FastAPI) -> dict[str, Any]:
         schemas.update(more["$defs"])
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
+        for model in _described(BaseModel):
+            if model.__name__ in schemas:
+                _restore_examples(schemas[model.__name__], model)
         for path, operations in document["paths"].items():
             for operation in operations.values():
                 _complete(path, operation)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _described(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """Every model of the interface."""
+    for model in base.__subclasses__():
+        if model.__module__.startswith("api.schemas."):
+            yield model
+        yield from _described(model)
+
+
+def _restore_examples(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """The framework drops what is null, which makes examples that lack what is required."""
+    extra = model.model_config.get("json_schema_extra")
+    if isinstance(extra, dict) and "examples" in extra:
+        schema["examples"] = extra["examples"]
 
 
 def _complete(path: str, operation: dict[str, Any]) -> None:

@@ -65,7 +65,7 @@ async def test_the_commands_of_the_readme_do_what_it_says(
     async with records._connection("test") as connection:
         await connection.execute("DELETE FROM users WHERE email = 'ada@example.com'")
     section = README.read_text(encoding="utf-8").partition("### Over HTTP")[2].partition("###")[0]
-    block = section.partition("```console\n")[2].partition("```")[0]
+    block = section.partition("```console\n")[2].partition("```")[0].replace("\\\n", "")
     lines = [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
     commands = [line for line in lines if not re.match(r"fecapass api|export KEY=", line)]
     assert len(lines) - len(commands) == 2

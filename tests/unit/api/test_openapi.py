@@ -2,6 +2,8 @@
 
 import json
 
+from jsonschema_rs import Draft202012Validator
+
 from infra.openapi import DOCUMENT, render
 
 FAILURE = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -30,17 +32,28 @@ def test_headers_that_callers_need_are_named():
     assert "Retry-After" in enrol["503"]["headers"]
 
 
-def test_requests_and_responses_have_the_agreed_names_and_examples():
+def test_every_schema_has_examples_that_fit_it():
+    document = json.loads(render())
+    for name, schema in document["components"]["schemas"].items():
+        if all("examples" in one for one in schema["properties"].values()):
+            continue
+        assert schema.get("examples"), name
+        validator = Draft202012Validator({**document, "$ref": f"#/components/schemas/{name}"})
+        for example in schema["examples"]:
+            validator.validate(example)
+
+
+def test_requests_and_responses_have_the_agreed_names():
     schemas = json.loads(render())["components"]["schemas"]
     for name in (
         "FaceUploadRequest",
         "FaceUploadResponse",
         "FaceSearchRequest",
+        "FaceSearchResult",
         "FaceSearchResponse",
         "UserCreateRequest",
         "UserUpdateRequest",
         "UserResponse",
         "Problem",
     ):
-        assert schemas[name].get("examples"), name
-    assert "FaceSearchResult" in schemas
+        assert name in schemas
