@@ -133,7 +133,9 @@ async def update_user(
         await _flush(db)
         await db.refresh(user)
         changed = UserResponse.of(user)
-        record(db, caller.actor, "user.update", f"user:{user_id}", fields=sorted(changes))
+        # Nothing personal, for it cannot be erased; but whether somebody was locked out must show.
+        said = {name: value for name, value in changes.items() if name == "is_active"}
+        record(db, caller.actor, "user.update", f"user:{user_id}", fields=sorted(changes), **said)
         # Before the commit: should that fail, nobody is recognised who must not be.
         if changes.get("is_active") is False:
             await services.vectors.suspend_user(user_id)

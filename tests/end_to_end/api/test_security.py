@@ -1,5 +1,6 @@
 """Keys, scopes, limits, the audit trail, and what a server says of itself."""
 
+import json
 import subprocess
 import sys
 from uuid import uuid4
@@ -154,6 +155,8 @@ async def test_every_change_is_in_the_audit_trail_which_cannot_be_changed(
         assert made.headers["x-request-id"] == "audit-test-1"
         user = made.json()["id"]
         await client.patch(f"{USERS}/{user}", json={"full_name": "Secret Name"})
+        for is_active in (False, True):
+            await client.patch(f"{USERS}/{user}", json={"is_active": is_active})
         enrolled = await client.post(
             FACES, data={"user_id": user}, files={"photos": ("a.jpg", photos.astronaut())}
         )
@@ -167,13 +170,20 @@ async def test_every_change_is_in_the_audit_trail_which_cannot_be_changed(
         assert [row["action"] for row in rows] == [
             "user.create",
             "user.update",
+            "user.update",
+            "user.update",
             "face.enrol",
             "face.delete",
             "user.delete",
         ]
         assert rows[0]["request_id"] == "audit-test-1"
         assert rows[0]["target"] == f"user:{user}"
-        assert upload["upload_id"] in rows[2]["detail"]
+        assert [json.loads(row["detail"]).get("is_active") for row in rows[1:4]] == [
+            None,
+            False,
+            True,
+        ]
+        assert upload["upload_id"] in rows[4]["detail"]
         assert "Secret Name" not in str(rows)
         for statement in (
             "UPDATE audit SET actor = 'nobody'",
