@@ -218,6 +218,8 @@ class Settlement:
                 await self._dead_letters.send(delivery, reject, attempts)
             except Retry as failure:
                 await self._wait(burial, [delivery], failure, ticket)
+            except Fatal as failure:
+                await self._end(failure)
             else:
                 return
 
