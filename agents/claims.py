@@ -1,8 +1,8 @@
 """Claim checks that do not wait, each for itself, for a store that is known to be away.
 
-A store that hangs answers only after the longest timeout. Where each claim check waited for that, the
-frames beside it, which came inline, would wait too. So after a failure one claim check at a time asks
-the store, and the others fail at once, until it answers again.
+A store that hangs answers only after the longest timeout. Where each claim check waited for that,
+the frames beside it, which came inline, would wait too. So after a failure one claim check at a
+time asks the store, and the others fail at once, until it answers again.
 
 Source: M. Nygard, "Release It!", 2007, "Circuit Breaker".
 """
