@@ -27,6 +27,7 @@ from sinks.rows import (
     GalleryChunk,
     Sighting,
     SimilarSighting,
+    VectorTraces,
 )
 from sinks.vector_codec import decode_vector, decode_vectors, encode_vector
 
@@ -115,6 +116,7 @@ class Vectors(PostgresSink):
         """
         operation = "enrol"
         async with self._connection(operation) as connection, connection.transaction():
+            await connection.execute(sql.LOCK_PERSON, user_id)
             dimension = await connection.fetchval(sql.LOCK_HEAD, model)
             if dimension is None:
                 raise self._no_such_model(operation, model)
@@ -183,10 +185,13 @@ class Vectors(PostgresSink):
         """Take a person out for good: every gallery, every template, every sighting's link.
 
         Tombstones stay, with nothing but the id in them: workers learn of the erasure from them,
-        and an event still in flight cannot bring the person back. Erasing again is harmless.
+        and an event still in flight cannot bring the person back, nor one of a model that nobody
+        has set up yet. Erasing again is harmless.
         """
         async with self._connection("erase a person") as connection:
             async with connection.transaction():
+                await connection.execute(sql.LOCK_PERSON, user_id)
+                await connection.execute(sql.ADD_TOMBSTONE, user_id)
                 galleries = 0
                 for record in await connection.fetch(sql.LOCK_ALL_HEADS):
                     buried = await connection.fetchval(sql.BURY, user_id, record["model"])
@@ -198,6 +203,17 @@ class Vectors(PostgresSink):
                 await connection.execute(sql.WAIT_FOR_WRITERS)
             sightings = await connection.fetchval(sql.UNLINK_SIGHTINGS, user_id)
         return Erasure(galleries=galleries, templates=templates, sightings=sightings)
+
+    async def is_erased(self, user_id: UUID) -> bool:
+        """Whether a tombstone stands for this person."""
+        async with self._connection("look for a tombstone") as connection:
+            return bool(await connection.fetchval(sql.IS_ERASED, user_id))
+
+    async def traces_of(self, user_id: UUID) -> VectorTraces:
+        """What this database holds of a person."""
+        async with self._connection("look for a person") as connection:
+            record = await connection.fetchrow(sql.TRACES, user_id)
+        return VectorTraces(**dict(record or {}))
 
     async def models(self) -> dict[str, int]:
         """The models that are set up, with the dimension of each."""
