@@ -140,7 +140,7 @@ class Vectors(PostgresSink):
             if added is None:
                 record = await connection.fetchrow(sql.GALLERY_ENTRY, user_id, model)
                 return _enrolment(EnrolStatus.UNCHANGED, record)
-            return _enrolment(EnrolStatus.ENROLLED, await _fuse(connection, user_id, model))
+            return _enrolment(EnrolStatus.ENROLLED, await fuse(connection, user_id, model))
 
     async def remove_template(self, face_id: UUID) -> Enrolment | None:
         """Take one photo's template away and make the fused template anew.
@@ -158,7 +158,7 @@ class Vectors(PostgresSink):
             user_id = await connection.fetchval(sql.REMOVE_TEMPLATE, face_id, model)
             if user_id is None:
                 return None
-            return _enrolment(EnrolStatus.ENROLLED, await _fuse(connection, user_id, model))
+            return _enrolment(EnrolStatus.ENROLLED, await fuse(connection, user_id, model))
 
     async def remove_sighting(self, face_id: UUID) -> None:
         """Delete the embedding of a face that was seen; there need be none."""
@@ -179,7 +179,7 @@ class Vectors(PostgresSink):
         async with self._connection("resume a person") as connection, connection.transaction():
             await connection.fetch(sql.LOCK_ALL_HEADS)
             for record in await connection.fetch(sql.RESUME, user_id):
-                await _fuse(connection, user_id, record["model"])
+                await fuse(connection, user_id, record["model"])
 
     async def erase_user(self, user_id: UUID) -> Erasure:
         """Take a person out for good: every gallery, every template, every sighting's link.
@@ -372,7 +372,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-async def _fuse(connection: "Connection", user_id: UUID, model: str) -> asyncpg.Record | None:
+async def fuse(connection: "Connection", user_id: UUID, model: str) -> asyncpg.Record | None:
     """Make a person's fused template anew; the gallery's head is locked."""
     return await connection.fetchrow(sql.FUSE, user_id, model)
 
