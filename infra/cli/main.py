@@ -17,8 +17,10 @@ from infra.cli.api import api
 from infra.cli.demo import demo
 from infra.cli.doctor import doctor
 from infra.cli.enrol import enrol
+from infra.cli.erase import erase
 from infra.cli.errors import CommandFailed
 from infra.cli.init_db import init_db
+from infra.cli.maintenance import maintain, reconcile, retain
 from infra.cli.publish import publish
 from infra.cli.recent import recent
 from infra.cli.search import search
@@ -49,6 +51,10 @@ app.command()(enrol)
 app.command()(publish)
 app.command()(search)
 app.command()(recent)
+app.command()(erase)
+app.command()(reconcile)
+app.command()(retain)
+app.command()(maintain)
 app.command()(doctor)
 
 

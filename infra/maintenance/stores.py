@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaError
 
 from config.settings import Settings
 from sinks.crops import Crops
+from sinks.erasure import PersonStores
 from sinks.main_upkeep import MainUpkeep
 from sinks.recents import Recents
 from sinks.vector_upkeep import VectorUpkeep
@@ -42,6 +43,22 @@ async def open_upkeep(settings: Settings) -> AsyncIterator[UpkeepStores]:
             vectors=await stack.enter_async_context(VectorUpkeep(settings.vector_db)),
             crops=await stack.enter_async_context(Crops(settings.s3)),
             recents=await stack.enter_async_context(Recents(settings.redis)),
+        )
+
+
+@asynccontextmanager
+async def open_person_stores(settings: Settings) -> AsyncIterator[PersonStores]:
+    """Connect to all four, to erase somebody.
+
+    Raises:
+        StoreUnavailable: one of them is away.
+    """
+    async with open_upkeep(settings) as stores:
+        yield PersonStores(
+            records=stores.main,
+            vectors=stores.vectors,
+            crops=stores.crops,
+            recents=stores.recents,
         )
 
 
