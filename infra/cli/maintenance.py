@@ -1,6 +1,5 @@
 """``fecapass reconcile``, ``retain`` and ``maintain``: looking after the stores."""
 
-from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -10,6 +9,8 @@ from infra.cli.errors import CommandFailed
 from infra.cli.quiet import quiet_libraries
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
     from config.settings import Settings
     from infra.maintenance.stores import Progress, UpkeepStores
 
