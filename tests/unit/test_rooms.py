@@ -13,7 +13,7 @@ RULES: dict[str, frozenset[str] | None] = {
     "config": frozenset(),
     "ml": frozenset({"config"}),
     "streams": frozenset({"config"}),
-    "sinks": frozenset({"config", "streams.events", "streams.failures"}),
+    "sinks": frozenset({"config", "streams.events", "streams.failures", "streams.uploads"}),
     "agents": frozenset({"config", "ml", "streams", "sinks"}),
     # Of ml what is pure and small: the API holds no model.
     "api": frozenset(
