@@ -66,7 +66,7 @@ def stop_fetching_on_demand():
     fetch = Fetcher._proc_fetch_request
 
     async def fetch_or_not(self, *arguments):
-        while MUTE.exists():  # noqa: ASYNC110 - a file has no event
+        while MUTE.exists():  # noqa: ASYNC110, ASYNC240 - a file has no event
             await asyncio.sleep(0.1)
         return await fetch(self, *arguments)
 
