@@ -138,7 +138,7 @@ async def test_an_outage_is_no_hang_and_no_stall(own):
 
 
 async def test_partitions_are_held_through_an_outage_longer_than_any_timeout(own):
-    """A full buffer stops Faust's fetching for all topics. Protection: flow control at the fetch."""
+    """A full buffer stops Faust's fetching for all topics. Protection: flow control of our own."""
     back = own.folder / "back"
     await own.publish(*[f"wait {back}"] * 120)
     own.start(OVERLAP="2", BATCH_SIZE="4", KAFKA__SESSION_TIMEOUT="6")
