@@ -11,6 +11,7 @@ import asyncio
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from aiokafka.consumer.fetcher import Fetcher
@@ -66,9 +67,11 @@ def stop_fetching_on_demand():
     fetch = Fetcher._proc_fetch_request
 
     async def fetch_or_not(self, *arguments):
-        while MUTE.exists():  # noqa: ASYNC110, ASYNC240 - a file has no event
-            await asyncio.sleep(0.1)
-        return await fetch(self, *arguments)
+        with suppress(asyncio.CancelledError):  # as the original does when it is closed
+            while MUTE.exists():  # noqa: ASYNC110, ASYNC240 - a file has no event
+                await asyncio.sleep(0.1)
+            return await fetch(self, *arguments)
+        return False
 
     Fetcher._proc_fetch_request = fetch_or_not
 
