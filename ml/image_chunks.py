@@ -26,7 +26,8 @@ def plain_png(data: bytes) -> bytes:
     """The PNG's picture and its orientation, without all else.
 
     Raises:
-        ImageRejected: ``too_complex``, when it has too many chunks.
+        ImageRejected: ``too_complex``, when it has too many chunks; ``corrupt``, when one is
+            longer than the data.
     """
     kept, start, dropped = [PNG_SIGNATURE], len(PNG_SIGNATURE), False
     for kind, end in _png_chunks(data):
@@ -63,12 +64,15 @@ def plain_webp(data: bytes) -> bytes:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """Kind and end of each chunk, up to IEND; a truncated one ends with the data."""
+    """Kind and end of each chunk, up to IEND."""
     position, count = len(PNG_SIGNATURE), 0
     while position + _PNG_FRAME_BYTES <= len(data):
         (size,) = struct.unpack_from(">I", data, position)
         kind = data[position + 4 : position + 8]
-        position = min(position + _PNG_FRAME_BYTES + size, len(data))
+        position += _PNG_FRAME_BYTES + size
+        if position > len(data):
+            # OpenCV takes memory for all that a chunk says it has, before it reads: 2 GB and more.
+            raise ImageRejected("corrupt", "the PNG ends inside a chunk")
         count = _counted(count)
         yield kind, position
         if kind == b"IEND":

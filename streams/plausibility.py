@@ -84,8 +84,9 @@ def _require_embedding(embedding: bytes) -> None:
     dimension, rest = divmod(len(embedding), 4)
     if rest or not 1 <= dimension <= MAX_DIMENSION:
         raise Reject("bad_embedding", f"{len(embedding)} bytes are no embedding")
-    # Not a number compares false; what overflows is infinite.
-    length = float(np.linalg.norm(np.frombuffer(embedding, "<f4").astype(np.float64)))
+    # Not a number compares false, and what is infinite is too long.
+    with np.errstate(invalid="ignore"):
+        length = float(np.linalg.norm(np.frombuffer(embedding, "<f4").astype(np.float64)))
     if not abs(length - 1) <= _ROUNDING:
         raise Reject("bad_embedding", f"an embedding of length {length:g}, not 1")
 

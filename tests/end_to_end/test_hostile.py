@@ -30,7 +30,7 @@ from tests.unit.streams.test_codec import FACE, FOUND, UNSOUND, embedding
 MOST_MEMORY = 2 * 1024**3
 
 MUTATIONS = 150
-SECONDS = 300
+SECONDS = 120
 
 #: What may become of an image that cannot be used.
 IMAGE_REASONS = {

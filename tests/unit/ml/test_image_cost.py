@@ -74,9 +74,17 @@ def test_only_what_makes_the_picture_is_left_of_a_png():
     assert np.array_equal(decode(dressed, LIMITS), decode(bare, LIMITS))
 
 
-def test_of_a_truncated_png_the_rest_is_kept():
-    cut = pictures.encoded(".png")[:-30]
-    assert plain_png(cut) == cut
+@pytest.mark.parametrize("size", [b"\x7f\xff\xff\xff", b"\xff" * 4, b"\0\1\0\0"])
+def test_a_chunk_that_lies_about_its_length_is_refused_before_decoding(size, monkeypatch):
+    """OpenCV took the memory that a chunk of 152 bytes in all said it would need: 2 GB."""
+
+    def never(*_):
+        raise AssertionError("decoded")
+
+    data = bytearray(bombs.png(64, 64, between=pictures.png_chunk(b"tEXt", b"k\0v")))
+    data[33:37] = size
+    monkeypatch.setattr("ml.images.cv2.imdecode", never)
+    assert refusal(bytes(data)) == "corrupt"
 
 
 def test_sides_beyond_what_opencv_turns_are_refused():
