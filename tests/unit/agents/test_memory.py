@@ -70,3 +70,15 @@ async def test_who_gives_up_waiting_holds_nothing():
         share = await behind
         async with budget.hold(7):
             share.shrink(0)
+
+
+async def test_who_gives_up_when_served_holds_nothing():
+    budget = Budget(10)
+    async with budget.hold(10):
+        waiting = asyncio.create_task(budget.hold(10).__aenter__())
+        await asyncio.sleep(0)
+    waiting.cancel()  # its units are lent already, but it has not run since
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    async with asyncio.timeout(5), budget.hold(10):
+        pass
