@@ -105,7 +105,7 @@ def test_sides_beyond_what_opencv_turns_are_refused():
     decode(pictures.encoded(".png", np.zeros((8, 32_766, 3), np.uint8)), LIMITS)
 
 
-MEASURE = """
+MEASURE = r"""
 import re, sys
 from ml.images import ImageLimits, decode, inspect
 data = open(sys.argv[1], "rb").read()
