@@ -6,7 +6,7 @@ is read for claim checks alone.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,8 +21,9 @@ from streams.delivery import Delivery
 from streams.envelope import Envelope, detected_headers
 from streams.envelope import decode as read_envelope
 from streams.events import DetectedFace, DetectedFaces, EventKind, ImageEvent, Refusal
-from streams.failures import Reject
+from streams.failures import Reject, Retry
 from streams.publisher import Outgoing, Publisher
+from streams.settling import Outcomes
 from streams.topics import Topics
 
 #: Fetches what a claim check (``s3://bucket/key``) names.
@@ -93,9 +94,12 @@ class Detect:
         self._memory = Budget(image_memory)
         self._claimed = Budget(CLAIMS_AT_ONCE)
 
-    async def __call__(self, batch: Sequence[Delivery]) -> Mapping[Delivery, Reject]:
-        """Find the faces of every image and send them to ``faces.detected``."""
-        refused: dict[Delivery, Reject] = {}
+    async def __call__(self, batch: Sequence[Delivery]) -> Outcomes:
+        """Find the faces of every image and send them to ``faces.detected``.
+
+        An image whose store is away is to be tried again, and does not hold up the others.
+        """
+        outcomes: dict[Delivery, Reject | Retry] = {}
         messages: list[Outgoing] = []
         async with self._claimed.hold(sum(not delivery.value for delivery in batch)):
             opened, unreadable = _apart(await asyncio.gather(*map(self._open, batch)))
@@ -105,7 +109,7 @@ class Detect:
                 detected += found_here
                 unreadable += undecodable
         for one in unreadable:
-            refused[one.delivery] = one.reject
+            outcomes[one.delivery] = one.failure
             messages.extend(self._tell_caller(one))
         messages.extend(self._outgoing(delivery, found) for delivery, found in detected)
         with metrics.stage("send_detected"):
@@ -114,7 +118,7 @@ class Detect:
             metrics.FACES.labels(topic=delivery.partition.topic).inc(len(found.faces))
             if found.event.kind is EventKind.FRAME:
                 metrics.saw_camera(found.event.key)
-        return refused
+        return outcomes
 
     async def _open(self, delivery: Delivery) -> "_Opened | _Unreadable":
         """Open the envelope, fetch the image if it lies elsewhere, look at its header."""
@@ -123,8 +127,8 @@ class Detect:
             envelope = read_envelope(delivery, self._topics)
             data = await self._claims(envelope.dataref) if envelope.dataref else delivery.value
             return _Opened(delivery, envelope, data, inspect(data, self._limits))
-        except Reject as reject:
-            return _Unreadable(delivery, envelope, reject)
+        except (Reject, Retry) as failure:
+            return _Unreadable(delivery, envelope, failure)
         except ImageRejected as error:
             return _Unreadable(delivery, envelope, Reject(error.reason, str(error)))
 
@@ -186,10 +190,9 @@ class Detect:
 
     def _tell_caller(self, unreadable: "_Unreadable") -> list[Outgoing]:
         """Of an upload somebody awaits the answer: the refusal goes on, beside the dead letter."""
-        envelope = unreadable.envelope
-        if envelope is None or envelope.event.kind is EventKind.FRAME:
+        envelope, reject = unreadable.envelope, unreadable.failure
+        if envelope is None or envelope.event.kind is EventKind.FRAME or isinstance(reject, Retry):
             return []
-        reject = unreadable.reject
         found = DetectedFaces(
             event=envelope.event,
             model=self._analyser.embedder.id,
@@ -208,11 +211,11 @@ class Detect:
 
 @dataclass(frozen=True, slots=True)
 class _Unreadable:
-    """A message that cannot be processed, and its envelope if that much could be read."""
+    """A message that cannot be processed, ever or now, and its envelope if it could be read."""
 
     delivery: Delivery
     envelope: Envelope | None
-    reject: Reject
+    failure: Reject | Retry
 
 
 def _cost(opened: _Opened) -> int:

@@ -38,6 +38,8 @@ class Budget:
         self._serve()
 
     async def _take(self, units: int) -> None:
+        if units == 0:
+            return  # who needs nothing waits for nobody
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((units, turn))
         self._serve()

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from aiobotocore.config import AioConfig
@@ -15,7 +15,7 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from config.settings import S3Settings
-from sinks.errors import StoreRejected, StoreUnavailable
+from sinks.errors import StoreDenied, StoreRejected, StoreUnavailable
 from sinks.lifecycle import Connected
 
 #: Longest camera part of a key; a key may have 1024 bytes in all.
@@ -41,6 +41,9 @@ _PASSING = frozenset(
         "SignatureDoesNotMatch", "SlowDown", "Throttling", "TooManyRequests",
     }
 )  # fmt: skip
+
+#: Of those, what an object that a claim check names may be denied with for reasons of its own.
+_DENIED = frozenset({"403", "AccessDenied", "Forbidden"})
 
 _FIRST_SERVER_ERROR = 500
 _UNSAFE_BYTE = re.compile(rb"[^A-Za-z0-9_.\-]")
@@ -84,6 +87,13 @@ def _folder(camera: str) -> str:
 
 def _escape(byte: re.Match[bytes]) -> bytes:
     return f"={byte[0][0]:02X}".encode()
+
+
+class StoredObject(NamedTuple):
+    """An object as a listing has it; the time is that of its last write."""
+
+    key: str
+    written_at: datetime
 
 
 class Crops(Connected):
@@ -198,6 +208,25 @@ class Crops(Connected):
                 raise
         return True
 
+    async def pages(self, prefix: str) -> AsyncIterator[list[StoredObject]]:
+        """Every object below a prefix, a page of at most a thousand at a time, in no sure order.
+
+        What is written or deleted meanwhile may or may not come.
+
+        Args:
+            prefix: ends with ``/`` unless a part of a name is meant.
+        """
+        following: dict[str, str] = {}
+        while True:
+            async with self._client("list objects") as client:
+                page = await client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **following)
+            contents = page.get("Contents", ())
+            if contents:
+                yield [StoredObject(one["Key"], one["LastModified"]) for one in contents]
+            if not page.get("IsTruncated"):
+                return
+            following = {"ContinuationToken": page["NextContinuationToken"]}
+
     async def delete_many(self, keys: Iterable[str]) -> None:
         """Delete objects; those that are not there are no error."""
         pending = list(keys)
@@ -223,6 +252,7 @@ class Crops(Connected):
 
         Raises:
             StoreRejected: ``bad_dataref``, ``forbidden_bucket``, ``not_found`` or ``too_large``.
+            StoreDenied: the store denies access to it.
         """
         operation = "fetch a claim check"
         named = _DATAREF.fullmatch(dataref)
@@ -296,6 +326,9 @@ class Crops(Connected):
                     raise StoreRejected(
                         self.store, operation, "there is no such object", reason="not_found"
                     ) from error
+                if _code(error) in _DENIED:
+                    detail = f"{_code(error)}: {bucket}/{key:.200}"
+                    raise StoreDenied(self.store, operation, detail) from error
                 raise
             async with answer["Body"] as body:
                 length = int(answer["ContentLength"])

@@ -12,7 +12,7 @@ from msgspec.structs import fields
 
 from config.settings import ENV_PREFIX, Group, Settings, load_settings
 from infra.cli.main import app
-from streams import dead_letters, settling
+from streams import dead_letters, failures, settling
 from streams.answers import UploadAnswer
 from streams.events import NAMESPACE, EventKind, FaceMatch, MatchType
 from streams.topics import Topics
@@ -176,7 +176,7 @@ def test_the_contract_names_every_reason_of_a_dead_letter():
     found = set(reasons())
     assert {"corrupt", "bad_time", "forbidden_bucket"} <= found
     table = set(re.findall(r"^\| `(\w+)` \| ", TEXTS["docs/hostile-input.md"], re.MULTILINE))
-    indirect = {"store_rejected", settling.UNEXPECTED}
+    indirect = {"store_rejected", settling.UNEXPECTED, failures.Denied.reason}
     assert table - {"dlq_reason"} == found | indirect
 
 

@@ -82,3 +82,13 @@ async def test_who_gives_up_when_served_holds_nothing():
         await waiting
     async with asyncio.timeout(5), budget.hold(10):
         pass
+
+
+async def test_who_needs_nothing_waits_for_nobody():
+    budget = Budget(10)
+    async with budget.hold(10):
+        waiting = asyncio.create_task(budget.hold(1).__aenter__())
+        await asyncio.sleep(0)
+        async with asyncio.timeout(1), budget.hold(0):
+            assert not waiting.done()
+    await waiting
