@@ -23,6 +23,7 @@ from streams.dead_letters import DeadLetters
 from streams.failures import Fatal, Reject
 from streams.kafka import create_producer
 from streams.publisher import Publisher
+from streams.security import why_not
 from streams.topics import Topics
 from streams.worker import Stage, Worker
 
@@ -117,7 +118,8 @@ async def _producer(settings: KafkaSettings, stack: AsyncExitStack) -> AIOKafkaP
     try:
         await producer.start()
     except KafkaError as error:
-        raise Fatal(f"the Kafka broker {settings.bootstrap_servers} does not answer") from error
+        reason = await why_not(settings)
+        raise Fatal(f"no Kafka broker at {settings.bootstrap_servers}: {reason}") from error
     return producer
 
 

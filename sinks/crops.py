@@ -115,7 +115,9 @@ class Crops(Connected):
                 endpoint_url=settings.endpoint_url,
                 aws_access_key_id=settings.access_key_id,
                 aws_secret_access_key=settings.secret_access_key.get_secret_value(),
+                verify=str(settings.tls.ca_file) if settings.tls.ca_file else None,
                 config=AioConfig(
+                    client_cert=_certificate(settings),
                     # Both spare work on every request; together they make a put a quarter cheaper.
                     user_agent="fecapass",
                     parameter_validation=False,
@@ -124,7 +126,7 @@ class Crops(Connected):
                     max_pool_connections=settings.max_connections,
                     # The callers retry for as long as it takes; here only a dropped connection.
                     retries={"mode": "standard", "total_max_attempts": 2},
-                    s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
+                    s3={"addressing_style": _addressing(settings)},
                     # Other makers' servers need not know AWS's newer checksums.
                     request_checksum_calculation="when_required",
                     response_checksum_validation="when_required",
@@ -330,6 +332,19 @@ class Crops(Connected):
         if code in _PASSING or status >= _FIRST_SERVER_ERROR or status == 0:
             return StoreUnavailable(self.store, operation, f"{code} (HTTP {status})")
         return StoreRejected(self.store, operation, f"{code} (HTTP {status})")
+
+
+def _certificate(settings: S3Settings) -> tuple[str, str] | None:
+    """Our certificate and its key, for a server that asks for one."""
+    certificate, key = settings.tls.cert_file, settings.tls.key_file
+    return (str(certificate), str(key)) if certificate and key else None
+
+
+def _addressing(settings: S3Settings) -> str:
+    """Where the bucket stands: other makers' servers seldom have a host name for each."""
+    if settings.addressing == "auto" and settings.endpoint_url:
+        return "path"
+    return settings.addressing
 
 
 def _code(error: ClientError) -> str:
