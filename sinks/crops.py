@@ -42,6 +42,7 @@ _PASSING = frozenset(
     }
 )  # fmt: skip
 
+_BARE_BAD_REQUEST = "400"
 _FIRST_SERVER_ERROR = 500
 _UNSAFE_BYTE = re.compile(rb"[^A-Za-z0-9_.\-]")
 _DATAREF = re.compile(r"s3://([a-z0-9][a-z0-9.\-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
@@ -290,7 +291,7 @@ class Crops(Connected):
         return True
 
     async def _read(self, operation: str, bucket: str, key: str, max_bytes: int | None) -> bytes:
-        async with self._client(operation) as client:
+        async with self._client(operation, key_is_ours=False) as client:
             try:
                 answer = await client.get_object(Bucket=bucket, Key=key)
             except ClientError as error:
@@ -313,7 +314,7 @@ class Crops(Connected):
         return data
 
     @asynccontextmanager
-    async def _client(self, operation: str) -> AsyncIterator[Any]:
+    async def _client(self, operation: str, *, key_is_ours: bool = True) -> AsyncIterator[Any]:
         """The client, when one of its connections is free; its failures are typed."""
         if self._opened is None:
             raise StoreUnavailable(self.store, operation, "not connected")
@@ -321,14 +322,19 @@ class Crops(Connected):
             try:
                 yield self._opened
             except ClientError as error:
-                raise self._typed(operation, error) from error
+                raise self._typed(operation, error, key_is_ours) from error
             except (BotoCoreError, OSError, TimeoutError) as error:
                 detail = f"{type(error).__name__}: {error}"
                 raise StoreUnavailable(self.store, operation, detail) from error
 
-    def _typed(self, operation: str, error: ClientError) -> StoreUnavailable | StoreRejected:
+    def _typed(
+        self, operation: str, error: ClientError, key_is_ours: bool
+    ) -> StoreUnavailable | StoreRejected:
         code = _code(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        # A bare 400 comes of no S3 server: a TLS server says so to plain HTTP, for one.
+        if key_is_ours and code == _BARE_BAD_REQUEST:
+            return StoreUnavailable(self.store, operation, f"{code} (HTTP {status})")
         if code in _PASSING or status >= _FIRST_SERVER_ERROR or status == 0:
             return StoreUnavailable(self.store, operation, f"{code} (HTTP {status})")
         return StoreRejected(self.store, operation, f"{code} (HTTP {status})")
