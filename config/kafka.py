@@ -117,6 +117,8 @@ class KafkaSettings(Group):
             raise inconsistent("{oauth_token_url} is no https address")
         if user is not None:
             raise inconsistent("{oauth_token_url} has a user in it; {oauth_client_id} names it")
+        if ":" in (self.oauth_client_id or ""):
+            raise inconsistent("{oauth_client_id} has a colon in it, which ends a user's name")
         if self.oauth_ca_file is not None:
             try:
                 TlsFiles(ca_file=self.oauth_ca_file)

@@ -53,7 +53,7 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
         settings = self._settings
         scope = {"scope": settings.oauth_scope} if settings.oauth_scope else {}
         secret = settings.oauth_client_secret
-        login = aiohttp.BasicAuth(
+        login = aiohttp.encode_basic_auth(
             settings.oauth_client_id or "", secret.get_secret_value() if secret else "", "utf-8"
         )
         asked = monotonic()
@@ -66,7 +66,7 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
                 session.post(
                     settings.oauth_token_url or "",
                     data={"grant_type": "client_credentials", **scope},
-                    headers={"Authorization": login.encode(), "Accept": "application/json"},
+                    headers={"Authorization": login, "Accept": "application/json"},
                     # Whoever could redirect us would be told the secret.
                     allow_redirects=False,
                     ssl=tls,

@@ -20,7 +20,7 @@ class Issuer:
         self.asked: list[dict[str, str]] = []
         self.seconds = seconds
         self.answer: web.StreamResponse | None = None
-        self._login = aiohttp.BasicAuth(client, secret, "utf-8").encode()
+        self._login = aiohttp.encode_basic_auth(client, secret, "utf-8")
 
     async def token(self, request: web.Request) -> web.StreamResponse:
         if self.answer is not None:

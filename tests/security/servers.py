@@ -151,8 +151,8 @@ class TlsKafka:
         }
         for listener in ("LOGIN", "CLEAR"):
             name = f"LISTENER_NAME_{listener}"
-            values[f"{name}_SASL_ENABLED_MECHANISMS"] = ",".join(
-                ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
+            values[f"{name}_SASL_ENABLED_MECHANISMS"] = (
+                "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER"
             )
             values[f"{name}_PLAIN_SASL_JAAS_CONFIG"] = (
                 "org.apache.kafka.common.security.plain.PlainLoginModule required "

@@ -25,7 +25,7 @@ from tests.security.issuer import Issuer, running
 from tests.security.servers import USER
 
 WRONG = "planted-wrong-password"
-CLIENT, CLIENT_SECRET = "fecapass", "s:e/c r?t"  # noqa: S105 - of the test's own issuer
+CLIENT, CLIENT_SECRET = "fecapass", "s:e/c r?t"
 
 WAYS = [
     "tls", "mutual", "locked key", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER",
@@ -174,7 +174,7 @@ async def test_a_refusal_is_one_typed_line(way, name, change, words):
 
 async def test_another_host_name_is_refused_and_may_be_allowed(way, tls_kafka, certificates):
     elsewhere = f"127.0.0.1:{tls_kafka.ports['TLS']}"
-    with pytest.raises(StoreUnavailable, match="CERTIFICATE_VERIFY_FAILED.*127.0.0.1"):
+    with pytest.raises(StoreUnavailable, match=r"CERTIFICATE_VERIFY_FAILED.*127\.0\.0\.1"):
         await ensure_topics(way("tls", bootstrap_servers=elsewhere), lambda _line: None)
     lenient = KafkaTls(ca_file=certificates.ca, check_hostname=False)
     admin = create_admin(way("tls", bootstrap_servers=elsewhere, tls=lenient))
