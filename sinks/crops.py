@@ -46,6 +46,7 @@ _BARE_BAD_REQUEST = "400"
 _FIRST_SERVER_ERROR = 500
 _UNSAFE_BYTE = re.compile(rb"[^A-Za-z0-9_.\-]")
 _DATAREF = re.compile(r"s3://([a-z0-9][a-z0-9.\-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _MAX_KEY_BYTES = 1024
 
 
@@ -64,6 +65,17 @@ def crop_key(camera: str, captured_at: datetime, face_id: UUID) -> str:
     except OverflowError:  # the first or last day that there is, in another time zone
         day = captured_at
     return f"crops/{_folder(camera)}/{day.year:04d}/{day.month:02d}/{day.day:02d}/{face_id}.jpg"
+
+
+def is_plain_key(key: str) -> bool:
+    """Whether a key that a stranger chose can mean this object of this bucket and nothing else.
+
+    Clients and servers take ``..`` out of a path before they look at it, which would lead into
+    other buckets; no honest key has such parts, nor control characters.
+    """
+    if len(key.encode(errors="replace")) > _MAX_KEY_BYTES or _CONTROL.search(key):
+        return False
+    return not any(part in {".", ".."} for part in re.split(r"[/\\]", key))
 
 
 def _folder(camera: str) -> str:
@@ -229,7 +241,7 @@ class Crops(Connected):
         """
         operation = "fetch a claim check"
         named = _DATAREF.fullmatch(dataref)
-        if named is None or len(named[2].encode(errors="replace")) > _MAX_KEY_BYTES:
+        if named is None or not is_plain_key(named[2]):
             raise StoreRejected(
                 self.store, operation, "it is not s3://bucket/key", reason="bad_dataref"
             )

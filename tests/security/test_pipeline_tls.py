@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from aiokafka.errors import KafkaError
 
+from config.settings import Settings, load_settings
 from infra.demo.workers import CommandProcess
-from infra.embedded.stack import settings_from
 from infra.init_db import initialise
 from streams.kafka import create_producer
 from streams.topics import Topics
@@ -72,6 +72,12 @@ def secured(tls_kafka, tls_postgres, tls_redis, tls_s3, certificates, password):
     return named | {"FECAPASS_LOG_LEVEL": "DEBUG"}
 
 
+def read(variables, directory):
+    file = directory / "tls.env"
+    file.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+    return load_settings(Settings, (file,))
+
+
 async def fetch(session, url):
     async with session.get(url) as answer:
         return answer.status, await answer.text()
@@ -90,7 +96,7 @@ async def until_answering(session, process, url):
 async def test_a_frame_goes_through_over_tls_and_no_secret_is_told(
     secured, password, tls_s3, tmp_path
 ):
-    settings = settings_from(secured)
+    settings = read(secured, tmp_path)
     await initialise(settings, [], lambda _line: None)
     topics, picture = Topics(settings.kafka.topic_prefix), photos.astronaut()
     api_port = free_port()
@@ -128,7 +134,7 @@ async def test_a_frame_goes_through_over_tls_and_no_secret_is_told(
 
 async def test_without_the_password_nothing_starts(secured, tmp_path):
     wrong = secured | {"FECAPASS_KAFKA__SASL_PASSWORD": "planted-wrong-password"}
-    settings = settings_from(wrong)
+    settings = read(wrong, tmp_path)
     with pytest.raises(KafkaError):
         async with create_producer(settings.kafka, request_timeout_ms=3000):
             pass
