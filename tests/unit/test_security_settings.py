@@ -15,7 +15,7 @@ from config.settings import (
 from tests.security.certificates import KEY_PASSWORD, make_certificates
 from tests.unit.test_settings import REQUIRED
 
-SECRET = "planted-value"
+SECRET = "planted-value"  # noqa: S105 - to be looked for
 KAFKA = "FECAPASS_KAFKA__"
 SASL = {
     f"{KAFKA}SECURITY_PROTOCOL": "SASL_SSL",
@@ -184,5 +184,5 @@ def test_secrets_come_out_of_files_named_as_variables(monkeypatch, tmp_path):
 
 def test_a_directory_of_secrets_that_is_not_there_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv(SECRETS_DIR_VARIABLE, str(tmp_path / "absent"))
-    with pytest.raises(ConfigurationError, match="^FECAPASS_SECRETS_DIR: "):
+    with pytest.raises(ConfigurationError, match=r"^FECAPASS_SECRETS_DIR: "):
         load_settings(DetectSettings)
