@@ -138,9 +138,10 @@ async def test_a_frame_goes_through_over_tls_and_no_secret_is_told(
 async def test_without_the_password_nothing_starts(secured, tmp_path):
     wrong = secured | {"FECAPASS_KAFKA__SASL_PASSWORD": "planted-wrong-password"}
     settings = read(wrong, tmp_path)
+    producer = create_producer(settings.kafka, request_timeout_ms=3000)
     with pytest.raises(KafkaError):
-        async with create_producer(settings.kafka, request_timeout_ms=3000):
-            pass
+        await producer.start()
+    await producer.stop()
     ended = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "infra.cli.main", "doctor", "--json"],
