@@ -26,6 +26,7 @@ from streams.failures import Fatal, Reject
 from streams.freshness import FreshnessPolicy, frame_reader, shedder
 from streams.kafka import create_producer
 from streams.publisher import Publisher
+from streams.security import why_not
 from streams.topics import Topics
 from streams.window import Shed
 from streams.worker import Stage, Worker
@@ -144,7 +145,8 @@ async def _producer(settings: KafkaSettings, stack: AsyncExitStack) -> AIOKafkaP
     try:
         await producer.start()
     except KafkaError as error:
-        raise Fatal(f"the Kafka broker {settings.bootstrap_servers} does not answer") from error
+        reason = await why_not(settings)
+        raise Fatal(f"no Kafka broker at {settings.bootstrap_servers}: {reason}") from error
     return producer
 
 

@@ -52,13 +52,16 @@ def load(tmp_path):
 
 def variables():
     """Every variable that the models know, by walking them."""
-    for name, field in Settings.model_fields.items():
+    yield from walk(ENV_PREFIX, Settings.model_fields)
+
+
+def walk(prefix, fields):
+    for name, field in fields.items():
         group = field.annotation
         if isinstance(group, type) and issubclass(group, Group):
-            for inner, inner_field in group.model_fields.items():
-                yield f"{ENV_PREFIX}{name}__{inner}".upper(), inner_field
+            yield from walk(f"{prefix}{name.upper()}__", group.model_fields)
         else:
-            yield f"{ENV_PREFIX}{name}".upper(), field
+            yield f"{prefix}{name.upper()}", field
 
 
 def documented():
