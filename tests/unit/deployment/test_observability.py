@@ -155,7 +155,12 @@ def test_the_rules_pass_promtool():
     ("old", "new"),
     [
         ("messages:sum > 100", "messages:sum > 5000"),
-        ("[10m])) > 0", "[10m])) > 7"),
+        (") > 0\n        labels: {severity: warning}", ") > 7\n        labels: {severity: warning}"),
+        (" unless fecapass_dead_letters_total offset 10m", " unless fecapass_dead_letters_total"),
+        ("[90s])) > 0", "[5m])) > 0"),
+        ("increase(fecapass_retries_total[90s])) > 0", "rate(fecapass_retries_total[90s])) > 0.05"),
+        (' unless on () up{job="fecapass-detect-gpu"}', ""),
+        ('absent(up{job="fecapass-identify"})', 'absent(up{job="fecapass-api"})'),
         ("timestamp_seconds) > 300", "timestamp_seconds) > 900"),
         ('job=~".*-gpu", ', ""),
         ("ratio10m > 0.05", "ratio10m > 0.5"),
