@@ -155,7 +155,7 @@ def test_the_rules_pass_promtool():
     ("old", "new"),
     [
         ("messages:sum > 100", "messages:sum > 5000"),
-        (") > 0\n        labels: {severity: warning}", ") > 7\n        labels: {severity: warning}"),
+        (") > 0\n        labels: {severity: w", ") > 7\n        labels: {severity: w"),
         (" unless fecapass_dead_letters_total offset 10m", " unless fecapass_dead_letters_total"),
         ("[90s])) > 0", "[5m])) > 0"),
         ("increase(fecapass_retries_total[90s])) > 0", "rate(fecapass_retries_total[90s])) > 0.05"),
