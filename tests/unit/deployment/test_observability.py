@@ -151,6 +151,28 @@ def test_the_rules_pass_promtool():
     assert rules.returncode == 0, rules.stdout + rules.stderr
 
 
+def check_for_kubernetes(directory, change):
+    """Check a changed kubernetes.yml; Debian's promtool knows no discovery in Kubernetes."""
+    shutil.copytree(ROOT / "infra/prometheus", directory / "prometheus")
+    file = directory / "prometheus/kubernetes.yml"
+    text = file.read_text()
+    discovery = text[text.index("    kubernetes_sd_configs") : text.index("    relabel_configs")]
+    assert yaml.safe_load(discovery)["kubernetes_sd_configs"][0]["role"] == "pod"
+    file.write_text(change(text.replace(discovery, "    static_configs: [{targets: [pod:1]}]\n")))
+    directory.chmod(0o755)
+    return promtool("check", "config", file, root=directory)
+
+
+def test_the_configuration_for_kubernetes_passes_promtool(tmp_path):
+    result = check_for_kubernetes(tmp_path, lambda text: text)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_broken_configuration_for_kubernetes_does_not(tmp_path):
+    result = check_for_kubernetes(tmp_path, lambda text: text.replace("target_label", "target"))
+    assert "field target not found" in result.stdout + result.stderr
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
