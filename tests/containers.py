@@ -6,13 +6,12 @@ fixed when they are made: a restarted container keeps its address, as a server w
 
 import os
 import secrets
-import shutil
 import socket
-import subprocess
 from types import TracebackType
 from typing import Self
 
 from config.settings import MainDatabaseSettings, S3Settings, VectorDatabaseSettings
+from infra.compose.deployment import unavailable
 from infra.embedded.stack import ServerName
 
 # Where this machine itself looks like a container, the published ports are still on loopback.
@@ -27,18 +26,16 @@ REDIS_IMAGE = "redis:7-alpine"
 S3_IMAGE = "chrislusf/seaweedfs:4.48"
 KAFKA_IMAGE = "apache/kafka:4.1.0"
 
+IMAGES = (POSTGRES_IMAGE, PGVECTOR_IMAGE, REDIS_IMAGE, S3_IMAGE, KAFKA_IMAGE)
+
 USER = "fecapass"
 START_SECONDS = 120
 STOP_SECONDS = 30
 
 
 def missing_engine() -> str | None:
-    """Why no container can be started here; None where one can."""
-    docker = shutil.which("docker")
-    if docker is None:
-        return "docker is not installed"
-    answer = subprocess.run([docker, "info"], check=False, capture_output=True, text=True)
-    return None if answer.returncode == 0 else f"no Docker engine answers: {answer.stderr.strip()}"
+    """Why the containers cannot be started here; None where they can."""
+    return unavailable(IMAGES)
 
 
 def free_port() -> int:

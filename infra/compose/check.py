@@ -7,7 +7,8 @@ none; three of them share the partitions; stopping one gives its partitions back
 end leaves nothing behind.
 
 It is a deployment of its own, beside any other on the host. Exit code 0 when all holds, 1 with the
-reason when not, 0 with the reason where no Docker engine answers.
+reason when not, 0 with the reason where there is no Docker engine or an upstream image is not to
+be had.
 """
 
 import asyncio
@@ -18,10 +19,11 @@ from time import monotonic
 import asyncpg
 
 from config.settings import ConfigurationError, KafkaSettings, Settings
-from infra.compose.deployment import Deployment, DeploymentError, engine_answers
+from infra.compose.deployment import Deployment, DeploymentError, unavailable
 from infra.compose.groups import until_shared
 from infra.compose.images import (
     APP_IMAGE,
+    BASE_IMAGE,
     GPU_IMAGE,
     ImageError,
     allows_the_cpu,
@@ -45,6 +47,7 @@ from streams.topics import Topics
 
 PROJECT = "fecapass-check"
 
+_UPSTREAM = ("db_main", "db_vector", "redis", "kafka", "s3", "prometheus")
 _FIRST = 48
 _FEW = 4
 _BACKLOG = 900
@@ -191,13 +194,16 @@ def _nothing_left(deployment: Deployment) -> None:
 
 def main() -> int:
     """Start, check, end; returns the exit code."""
-    if not engine_answers():
-        say("skipped: no Docker engine answers")
+    if reason := unavailable():
+        say(f"skipped: {reason}")
         return 0
     deployment = Deployment(PROJECT)
     try:
         with deployment:
             deployment.configure(_VARIABLES)
+            if reason := unavailable({BASE_IMAGE, *deployment.images(_UPSTREAM)}):
+                say(f"skipped: {reason}")
+                return 0
             _images(deployment)
             began = monotonic()
             deployment.compose("up", "--detach", "--wait")

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,12 +30,30 @@ class DeploymentError(Exception):
     """A docker command failed; the message holds the end of what it printed."""
 
 
-def engine_answers() -> bool:
-    """Whether ``docker`` is installed and its engine runs."""
+def unavailable(images: Iterable[str] = ()) -> str | None:
+    """Why no container of these images can be started here; None where all can.
+
+    Args:
+        images: those that are not here are pulled.
+    """
     program = shutil.which("docker")
     if program is None:
-        return False
-    return subprocess.run([program, "info"], check=False, capture_output=True).returncode == 0  # noqa: S603
+        return "docker is not installed"
+    answer = _try(program, "info")
+    if answer.returncode != 0:
+        return f"no Docker engine answers: {answer.stderr.strip()}"
+    for image in images:
+        if _try(program, "image", "inspect", image).returncode != 0:
+            pulled = _try(program, "pull", "--quiet", image)
+            if pulled.returncode != 0:
+                return f"{image} is not here and cannot be pulled: {pulled.stderr.strip()}"
+    return None
+
+
+def _try(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - docker, with our own arguments
+        command, check=False, capture_output=True, text=True, errors="replace"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +147,12 @@ class Deployment:
             Container(entry["Name"], entry["State"], entry["Health"], entry["ExitCode"])
             for entry in map(json.loads, lines)
         ]
+
+    def images(self, services: Iterable[str]) -> set[str]:
+        """The images that some services are made from."""
+        profiles = [part for name in _PROFILES for part in ("--profile", name)]
+        described = json.loads(self.compose(*profiles, "config", "--format", "json"))["services"]
+        return {described[name]["image"] for name in services}
 
     def leftovers(self) -> list[str]:
         """Containers, volumes and networks that carry this project's label."""

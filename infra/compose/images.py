@@ -7,6 +7,7 @@ from time import monotonic
 
 from infra.compose.deployment import DeploymentError, docker
 
+BASE_IMAGE = "python:3.11-slim"
 APP_IMAGE = "fecapass-app:latest"
 GPU_IMAGE = "fecapass-gpu:latest"
 
