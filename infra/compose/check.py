@@ -2,9 +2,9 @@
 
 The images hold what they should and no more, and the one for GPUs refuses to do without unless its
 settings allow the CPU. Everything is healthy; frames published from the host come out on
-``faces.matches``; a detect worker that is killed in the middle of its work, and brought back, loses
-none; three of them share the partitions; stopping one gives its partitions back at once; and the
-end leaves nothing behind.
+``faces.matches``; both databases come back from their backups; a detect worker that is killed in
+the middle of its work, and brought back, loses none; three of them share the partitions; stopping
+one gives its partitions back at once; and the end leaves nothing behind.
 
 It is a deployment of its own, beside any other on the host. Exit code 0 when all holds, 1 with the
 reason when not, 0 with the reason where there is no Docker engine or an upstream image is not to
@@ -32,6 +32,7 @@ from infra.compose.images import (
     sound,
 )
 from infra.compose.observe import ObserveError, until_shown
+from infra.compose.recovery import RecoveryError, comes_back
 from infra.compose.traffic import (
     SOURCE,
     TrafficError,
@@ -94,6 +95,8 @@ async def check(deployment: Deployment) -> None:
         ids = await publish(settings.kafka, "first", repeated(frames, _FIRST))
         await watch.until_matched(ids, _SECONDS)
         say(f"{len(ids)} frames published from the host are on faces.matches")
+        rows = await comes_back(deployment)
+        say(f"both databases are back from their backups: {rows}")
         await _observe(deployment, settings.kafka, frames)
         killed = await _kill_in_the_middle(deployment, settings.kafka, watch, frames)
         shared = await _share(deployment, settings.kafka, watch, frames)
@@ -212,7 +215,7 @@ def main() -> int:
         _nothing_left(deployment)
     except (
         CheckError, ConfigurationError, DeploymentError, ImageError, MediaError, ObserveError,
-        OSError, TrafficError,
+        OSError, RecoveryError, TrafficError,
     ) as error:  # fmt: skip
         sys.stderr.write(f"compose-check: failed: {error}\n")
         return 1

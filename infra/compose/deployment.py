@@ -124,21 +124,42 @@ class Deployment:
         Raises:
             DeploymentError: it failed.
         """
+        return docker(*self._command(arguments), env=self._environment())
+
+    def pipe(self, *arguments: str, data: bytes | None = None) -> bytes:
+        """Run ``docker compose`` on this project with bytes for its standard input.
+
+        Returns:
+            The bytes that it wrote to standard output.
+
+        Raises:
+            DeploymentError: it failed.
+        """
+        done = subprocess.run(  # noqa: S603 - our own arguments
+            ["docker", *self._command(arguments)],  # noqa: S607 - docker stands where PATH says
+            check=False,
+            env=self._environment(),
+            cwd=ROOT,
+            input=data or b"",
+            capture_output=True,
+        )
+        if done.returncode != 0:
+            raise DeploymentError(
+                f"docker compose {' '.join(arguments)} exited {done.returncode}:\n"
+                f"{done.stderr[-4000:].decode(errors='replace')}"
+            )
+        return done.stdout
+
+    def _command(self, arguments: Sequence[str]) -> list[str]:
         files = [part for file in self._files for part in ("--file", str(file))]
-        environment = self._clean_environment() | {
+        settings = ("--ansi", "never", "--env-file", str(self._env_file))
+        return ["compose", *settings, *files, *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        return self._clean_environment() | {
             "FECAPASS_ENV_FILE": str(self._env_file),
             "COMPOSE_PROJECT_NAME": self.project,
         }
-        return docker(
-            "compose",
-            "--ansi",
-            "never",
-            "--env-file",
-            str(self._env_file),
-            *files,
-            *arguments,
-            env=environment,
-        )
 
     def containers(self, service: str) -> list[Container]:
         """The containers of a service, running or not."""
