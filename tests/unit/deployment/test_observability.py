@@ -1,5 +1,6 @@
 """Rules and dashboards ask for what the workers expose, and the rules do what they say."""
 
+import copy
 import json
 import re
 import shutil
@@ -200,3 +201,45 @@ def test_a_broken_rule_fails_its_test(tmp_path, old, new):
     result = promtool("test", "rules", tmp_path / "tests/prometheus/rules_test.yml", root=tmp_path)
     assert result.returncode != 0
     assert "FAILED" in result.stdout + result.stderr
+
+
+def as_grafana_reads(dashboard):
+    """The dashboard with what Grafana's own types know; what is misspelt is gone."""
+    sdk = pytest.importorskip("grafana_foundation_sdk", reason="Grafana's types are not here")
+    assert sdk
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    register_default_plugins()
+    return json.loads(JSONEncoder().encode(Dashboard.from_json(copy.deepcopy(dashboard))))
+
+
+def missing(written, read, path=""):
+    """Paths of what was written and is not read, or is read as something else."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        for key, value in written.items():
+            yield from missing(value, read.get(key), f"{path}/{key}")
+    elif isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        for number, (ours, theirs) in enumerate(zip(written, read, strict=True)):
+            yield from missing(ours, theirs, f"{path}/{number}")
+    elif written != read:
+        yield path
+
+
+def test_grafana_knows_all_that_the_dashboard_says():
+    assert list(missing(DASHBOARD, as_grafana_reads(DASHBOARD))) == []
+
+
+@given(
+    panel=st.sampled_from([p["id"] for p in DASHBOARD["panels"] if p["type"] != "row"]),
+    key=st.sampled_from(["id", "title", "gridPos", "targets", "fieldConfig", "options"]),
+    letter=st.sampled_from("abcxyz"),
+)
+def test_a_misspelt_field_of_a_panel_is_reported(panel, key, letter):
+    mutant = copy.deepcopy(DASHBOARD)
+    (broken,) = (p for p in mutant["panels"] if p["id"] == panel)
+    broken[key + letter] = broken.pop(key)
+    assert any(
+        path.endswith(f"/{key}{letter}") for path in missing(mutant, as_grafana_reads(mutant))
+    )
