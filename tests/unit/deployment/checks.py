@@ -45,7 +45,7 @@ _OF_THE_STORES = (
 )  # fmt: skip
 #: What .env holds and a container must not see.
 WITHHELD = {
-    **dict.fromkeys(("init", "app", "identify"), ("GRAFANA_ADMIN_PASSWORD",)),
+    **dict.fromkeys(("init", "app", "identify", "maintain"), ("GRAFANA_ADMIN_PASSWORD",)),
     **dict.fromkeys(("detect", "detect_gpu"), ("GRAFANA_ADMIN_PASSWORD", *_OF_THE_STORES)),
 }
 #: What the build context consists of, without what is left out within.

@@ -18,11 +18,18 @@ JOB = "fecapass/job"
 
 _EVERYBODY = {("kube-system", 53), ("kafka", 9092), ("storage", 8333)}
 _STORING = _EVERYBODY | {("databases", 5432), ("databases", 6379)}
-_EGRESS = {"api": _STORING, "identify": _STORING, "init": _STORING, "detect": _EVERYBODY}
+_EGRESS = {
+    "api": _STORING,
+    "identify": _STORING,
+    "maintain": _STORING,
+    "init": _STORING,
+    "detect": _EVERYBODY,
+}
 _METRICS = {("monitoring", 8000), ("monitoring", 9100)}
 _INGRESS = {
     "api": _METRICS | {("ingress-nginx", 8000)},
     "identify": _METRICS,
+    "maintain": _METRICS,
     "detect": _METRICS,
     "init": set[tuple[str, int]](),
 }
