@@ -27,8 +27,10 @@ demo: $(READY) ## Run the whole pipeline on sample media (ARGS="--video FILE --p
 test: $(READY) ## Run the test suite against real servers (ARGS="-k expression")
 	$(BIN)/python -m pytest $(ARGS)
 
+# Without the console's: they see the API alone, and its own tests run on both stacks.
 test-containers: $(READY) ## Run the tests that need servers against containers of the real ones
-	FECAPASS_TEST_STACK=containers $(BIN)/python -m pytest tests/contract tests/end_to_end $(ARGS)
+	FECAPASS_TEST_STACK=containers $(BIN)/python -m pytest tests/contract tests/end_to_end \
+		--ignore=tests/end_to_end/console $(ARGS)
 
 compose-check: $(READY) ## Start docker-compose.yml for real, kill and scale workers, take it down
 	$(BIN)/python -m infra.compose.check
