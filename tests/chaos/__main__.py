@@ -11,7 +11,6 @@ from rich.console import Console
 from tests.chaos import report
 from tests.chaos.run import Options, Result, run
 
-
 _WIDTH = 130
 
 

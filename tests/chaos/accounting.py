@@ -182,7 +182,9 @@ def judge(published: Sequence[Event], evidence: Evidence) -> Verdict:
         if len(own) == 1 and own[0].outcome == _LEDGER_OUTCOME.get(event.expect):
             face_id = uuid5(NAMESPACE, f"{event.source}|{event.id}|{own[0].model}|0")
             settled_faces.add(face_id)
-            flaws += _effects(event, face_id, faces.pop(event.uuid, []), told, evidence)
+            flaws += _effects(
+                event, face_id, faces.pop(event.uuid, []), told.get(face_id, ()), evidence
+            )
     flaws += _left_over(lines, letters, faces, settled_faces, evidence)
     enrolled = outcomes[Expect.ENROLLED]
     if evidence.photos != enrolled:
@@ -241,36 +243,49 @@ def _effects(
     event: Event,
     face_id: UUID,
     rows: Sequence[Face],
-    told: Mapping[UUID, Sequence[Told]],
+    told: Sequence[Told],
     evidence: Evidence,
 ) -> Iterator[Flaw]:
     """Row, crop, embedding and match event of the one face, where there is to be one."""
     name = f"{event.source} {event.id} ({event.expect})"
-    stored = _STORED.get(event.expect)
     person = evidence.known if event.expect in _IS_KNOWN else None
-    if stored is None:
-        if rows:
-            yield Flaw("doubled", f"{name} has {len(rows)} rows, none is wanted")
-    elif [row.face_id for row in rows] != [face_id]:
+    stored = _STORED.get(event.expect)
+    if stored is not None:
+        yield from _stored(name, face_id, rows, (stored, person), evidence)
+    elif rows:
+        yield Flaw("doubled", f"{name} has {len(rows)} rows, none is wanted")
+    if event.expect not in _TOLD:
+        if told:
+            yield Flaw("doubled", f"{name}: a match event, none is wanted")
+        return
+    if not told:
+        yield Flaw("lost", f"{name}: no match event")
+    if len({message.digest for message in told}) > 1:
+        yield Flaw("doubled", f"{name}: match events that differ")
+    if any(message.user_id != person for message in told):
+        yield Flaw("wrong", f"{name}: the match event names another")
+
+
+def _stored(
+    name: str,
+    face_id: UUID,
+    rows: Sequence[Face],
+    wanted: tuple[str, UUID | None],
+    evidence: Evidence,
+) -> Iterator[Flaw]:
+    """The one row, its crop, and its embedding of the wanted kind and person."""
+    kind, person = wanted
+    if [row.face_id for row in rows] != [face_id]:
         sort: Literal["lost", "doubled"] = "doubled" if rows else "lost"
         yield Flaw(sort, f"{name} has {len(rows)} rows, wanted is {face_id}")
-    else:
-        if rows[0].user_id != person:
-            yield Flaw("wrong", f"{name} was taken for {rows[0].user_id}")
-        if rows[0].crop_key not in evidence.crops:
-            yield Flaw("lost", f"{name}: a row without its crop")
-        if evidence.embeddings.get(face_id) != stored:
-            yield Flaw("lost", f"{name}: a row without its embedding")
-    messages = told.get(face_id, ())
-    if event.expect in _TOLD:
-        if not messages:
-            yield Flaw("lost", f"{name}: no match event")
-        if len({message.digest for message in messages}) > 1:
-            yield Flaw("doubled", f"{name}: match events that differ")
-        if any(message.user_id != person for message in messages):
-            yield Flaw("wrong", f"{name}: the match event names another")
-    elif messages:
-        yield Flaw("doubled", f"{name}: a match event, none is wanted")
+        return
+    (row,) = rows
+    if row.user_id != person:
+        yield Flaw("wrong", f"{name} was taken for {row.user_id}")
+    if row.crop_key not in evidence.crops:
+        yield Flaw("lost", f"{name}: a row without its crop")
+    if evidence.embeddings.get(face_id) != kind:
+        yield Flaw("lost", f"{name}: a row without its embedding")
 
 
 def _left_over(

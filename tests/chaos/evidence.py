@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import aiobotocore.session
@@ -180,7 +180,7 @@ class Lag:
             f"{topics.prefix}fecapass-identify": (topics.detected,),
         }
 
-    async def __aenter__(self) -> "Lag":
+    async def __aenter__(self) -> Self:
         servers = self._settings.kafka.bootstrap_servers
         self._admin = AIOKafkaAdminClient(bootstrap_servers=servers)
         self._consumer: AIOKafkaConsumer = create_consumer(self._settings.kafka)

@@ -1,4 +1,4 @@
-"""The worker processes, and somebody who starts a new one for each that ends, as Kubernetes would."""
+"""The worker processes, and who starts a new one for each that ends, as Kubernetes would."""
 
 import asyncio
 import contextlib
@@ -204,7 +204,7 @@ async def running_fleet(
     keeper = asyncio.create_task(fleet.keep())
     try:
         async with asyncio.timeout(120):
-            while await fleet.unhealthy():
+            while await fleet.unhealthy():  # noqa: ASYNC110 - they tell only who asks
                 await asyncio.sleep(_LOOK_SECONDS)
         yield fleet
     finally:

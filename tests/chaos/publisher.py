@@ -14,6 +14,7 @@ from streams.topics import Topics
 from tests.chaos import pictures
 from tests.chaos.expectations import UPLOADS, Expect, Planned
 
+SOURCE = "chaos/harness"
 CAMERAS = 7
 _AGAIN_SECONDS = 0.5
 
@@ -37,7 +38,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Where images lie that are published by claim check, by their SHA-256; and one that is lost."""
+    """Where images lie for claim checks, by their SHA-256; and an address with nothing there."""
 
     addresses: dict[str, str]
     missing: str
@@ -55,7 +56,6 @@ class Composer:
 
     def __init__(self, topics: Topics, person: UUID, claims: Claims) -> None:
         """Enrolments are of ``person``."""
-        self.source = "chaos/harness"
         self._topics = topics
         self._person = person
         self._claims = claims
@@ -74,7 +74,7 @@ class Composer:
         headers = {
             "ce_specversion": "1.0",
             "ce_id": f"event-{event.number}",
-            "ce_source": self.source,
+            "ce_source": SOURCE,
             "ce_type": _TYPES.get(expect, "fecapass.frame.captured"),
             "ce_time": datetime.now(UTC).isoformat(),
         }

@@ -32,8 +32,9 @@ _RUNS = (
     Column("repeats", "told again", justify="right"),
     Column("p50", "recovery p50 s", _seconds, justify="right"),
     Column("longest", "longest s", _seconds, justify="right"),
-    Column("settled_after", "settled after s", _seconds, justify="right"),
+    Column("settled_after", "settled s", _seconds, justify="right"),
     Column("peak_mb", "worker MB", justify="right"),
+    Column("wall", "whole run s", lambda value: f"{value:.0f}", justify="right"),
     Column("passed", ""),
 )
 
@@ -116,5 +117,6 @@ def _summary(result: Result) -> dict[str, object]:
         "longest": None if total is None else total.longest,
         "settled_after": result.settled_after,
         "peak_mb": result.peak_bytes >> 20,
+        "wall": result.seconds,
         "passed": "passed" if result.passed else "FAILED",
     }

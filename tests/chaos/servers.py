@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -212,8 +213,7 @@ async def running_servers(*, embedded_broker: bool) -> AsyncIterator[Servers]:
         embedded_broker: leave Docker alone.
     """
     reason = "asked for" if embedded_broker else await asyncio.to_thread(missing_engine)
-    path = Path(tempfile.mkdtemp(prefix="fecapass-chaos-"))
-    path.chmod(0o711)
+    path = await asyncio.to_thread(_reachable_directory)
     disk = Disk(path)
     stack = EmbeddedStack(path)
     broker = None
@@ -243,13 +243,14 @@ async def running_servers(*, embedded_broker: bool) -> AsyncIterator[Servers]:
             await asyncio.to_thread(broker.remove)
         await asyncio.to_thread(stack.stop)
         disk.remove()
-        await asyncio.to_thread(_remove, path)
+        await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
 
 
-def _remove(path: Path) -> None:
-    import shutil
-
-    shutil.rmtree(path, ignore_errors=True)
+def _reachable_directory() -> Path:
+    """Postgres may be another user, who must get through."""
+    path = Path(tempfile.mkdtemp(prefix="fecapass-chaos-"))
+    path.chmod(0o711)
+    return path
 
 
 def named(reasons: Mapping[tuple[str, str], str]) -> list[str]:
