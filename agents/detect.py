@@ -6,7 +6,7 @@ is read for claim checks alone.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -19,8 +19,9 @@ from streams.delivery import Delivery
 from streams.envelope import Envelope, detected_headers
 from streams.envelope import decode as read_envelope
 from streams.events import DetectedFace, DetectedFaces, EventKind, ImageEvent, Refusal
-from streams.failures import Reject
+from streams.failures import Reject, Retry
 from streams.publisher import Outgoing, Publisher
+from streams.settling import Outcomes
 from streams.topics import Topics
 
 #: Fetches what a claim check (``s3://bucket/key``) names.
@@ -69,9 +70,12 @@ class Detect:
         self._decoders = decoders
         self._models = models
 
-    async def __call__(self, batch: Sequence[Delivery]) -> Mapping[Delivery, Reject]:
-        """Find the faces of every image and send them to ``faces.detected``."""
-        refused: dict[Delivery, Reject] = {}
+    async def __call__(self, batch: Sequence[Delivery]) -> Outcomes:
+        """Find the faces of every image and send them to ``faces.detected``.
+
+        An image whose store is away is to be tried again, and does not hold up the others.
+        """
+        outcomes: dict[Delivery, Reject | Retry] = {}
         messages: list[Outgoing] = []
         with metrics.stage("decode"):
             read = await asyncio.gather(*(self._read(delivery) for delivery in batch))
@@ -79,8 +83,10 @@ class Detect:
         for delivery, outcome in zip(batch, read, strict=True):
             if isinstance(outcome, _Frame):
                 frames.append(outcome)
+            elif isinstance(outcome, Retry):
+                outcomes[delivery] = outcome
             else:
-                refused[delivery] = outcome.reject
+                outcomes[delivery] = outcome.reject
                 messages.extend(self._tell_caller(delivery, outcome))
         detected = await self._analyse(frames)
         messages.extend(self._outgoing(frame.delivery, found) for frame, found in detected)
@@ -90,9 +96,9 @@ class Detect:
             metrics.FACES.labels(topic=frame.delivery.partition.topic).inc(len(found.faces))
             if frame.event.kind is EventKind.FRAME:
                 metrics.saw_camera(frame.event.key)
-        return refused
+        return outcomes
 
-    async def _read(self, delivery: Delivery) -> "_Frame | _Unreadable":
+    async def _read(self, delivery: Delivery) -> "_Frame | _Unreadable | Retry":
         """Open the envelope, fetch the image if it lies elsewhere, decode it."""
         envelope: Envelope | None = None
         try:
@@ -101,6 +107,8 @@ class Detect:
             image = await asyncio.get_running_loop().run_in_executor(
                 self._decoders, decode, data, self._limits
             )
+        except Retry as failure:
+            return failure
         except Reject as reject:
             return _Unreadable(envelope, reject)
         except ImageRejected as error:

@@ -20,11 +20,17 @@ from ml.registry import match_policy
 from sinks.crops import Crops
 from streams.app import create_app
 from streams.dead_letters import DeadLetters
+from streams.ending import BoundedEnd
 from streams.failures import Fatal, Reject
+from streams.freshness import FreshnessPolicy, frame_reader, shedder
 from streams.kafka import create_producer
 from streams.publisher import Publisher
 from streams.topics import Topics
+from streams.window import Shed
 from streams.worker import Stage, Worker
+
+#: What leaving the group and closing the connections may take beyond the work in flight.
+_END_SECONDS = 15.0
 
 
 async def run_detect(settings: DetectSettings) -> None:
@@ -42,6 +48,7 @@ async def run_detect(settings: DetectSettings) -> None:
         execution_provider=analyser.embedder.provider,
     ).set(1)
     async with AsyncExitStack() as stack:
+        end = stack.enter_context(BoundedEnd(settings.workers.stop_timeout + _END_SECONDS))
         decoders = stack.enter_context(ThreadPoolExecutor(settings.workers.decode_threads))
         models = stack.enter_context(ThreadPoolExecutor(analyser.lanes))
         publisher = Publisher(await _producer(settings.kafka, stack))
@@ -54,12 +61,16 @@ async def run_detect(settings: DetectSettings) -> None:
             decoders=decoders,
             models=models,
         )
-        stage = Stage(handler, settings.workers.batch_size, settings.workers.detect_overlap)
+        size, overlap = settings.workers.batch_size, settings.workers.detect_overlap
         await Worker(
             create_app("detect", settings.kafka, settings.workers),
-            {topics.frames: stage, topics.uploads: stage},
+            {
+                topics.frames: Stage(handler, size, overlap, _shed(settings, topics)),
+                topics.uploads: Stage(handler, size, overlap),
+            },
             DeadLetters(publisher, topics),
             settings.workers,
+            stopping=end.begin,
         ).run()
 
 
@@ -72,6 +83,7 @@ async def run_identify(settings: Settings) -> None:
     """
     topics = Topics(settings.kafka.topic_prefix)
     async with AsyncExitStack() as stack:
+        end = stack.enter_context(BoundedEnd(settings.workers.stop_timeout + _END_SECONDS))
         searches = stack.enter_context(ThreadPoolExecutor(1))
         stores = await stack.enter_async_context(open_stores(settings))
         publisher = Publisher(await _producer(settings.kafka, stack))
@@ -103,7 +115,16 @@ async def run_identify(settings: Settings) -> None:
             settings.workers,
             checks=galleries.checks,
             background=galleries.follow,
+            stopping=end.begin,
         ).run()
+
+
+def _shed(settings: DetectSettings, topics: Topics) -> Shed | None:
+    """What drops frames that are too old; None where every frame counts."""
+    policy = FreshnessPolicy(
+        settings.workers.frame_max_age, settings.workers.frame_max_age_by_camera or {}
+    )
+    return shedder(policy, frame_reader(topics)) if policy.drops_anything else None
 
 
 async def _producer(settings: KafkaSettings, stack: AsyncExitStack) -> AIOKafkaProducer:

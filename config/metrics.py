@@ -23,7 +23,8 @@ EVENTS = Counter(
 )
 DROPPED = Counter(
     "fecapass_events_dropped_total",
-    "Messages that changed nothing: duplicates of what is already settled, and frames too old.",
+    "Messages that changed nothing: duplicates of what is already settled (`duplicate`), and "
+    "frames too old (`stale`).",
     ["topic", "reason"],
 )
 FACES = Counter("fecapass_faces_detected_total", "Faces found by the detector.", ["topic"])

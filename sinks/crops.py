@@ -15,7 +15,7 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from config.settings import S3Settings
-from sinks.errors import StoreRejected, StoreUnavailable
+from sinks.errors import StoreDenied, StoreRejected, StoreUnavailable
 from sinks.lifecycle import Connected
 
 #: Longest camera part of a key; a key may have 1024 bytes in all.
@@ -41,6 +41,9 @@ _PASSING = frozenset(
         "SignatureDoesNotMatch", "SlowDown", "Throttling", "TooManyRequests",
     }
 )  # fmt: skip
+
+#: Of those, what an object that a claim check names may be denied with for reasons of its own.
+_DENIED = frozenset({"403", "AccessDenied", "Forbidden"})
 
 _FIRST_SERVER_ERROR = 500
 _UNSAFE_BYTE = re.compile(rb"[^A-Za-z0-9_.\-]")
@@ -223,6 +226,7 @@ class Crops(Connected):
 
         Raises:
             StoreRejected: ``bad_dataref``, ``forbidden_bucket``, ``not_found`` or ``too_large``.
+            StoreDenied: the store denies access to it.
         """
         operation = "fetch a claim check"
         named = _DATAREF.fullmatch(dataref)
@@ -296,6 +300,9 @@ class Crops(Connected):
                     raise StoreRejected(
                         self.store, operation, "there is no such object", reason="not_found"
                     ) from error
+                if _code(error) in _DENIED:
+                    detail = f"{_code(error)}: {bucket}/{key:.200}"
+                    raise StoreDenied(self.store, operation, detail) from error
                 raise
             async with answer["Body"] as body:
                 length = int(answer["ContentLength"])

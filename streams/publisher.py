@@ -13,12 +13,13 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 class Outgoing(NamedTuple):
-    """A message to send."""
+    """A message to send; without a partition, the key decides on it."""
 
     topic: str
     key: bytes | None
     value: bytes
     headers: Headers
+    partition: int | None = None
 
 
 class Publisher:
@@ -50,7 +51,7 @@ class Publisher:
                     message.topic,
                     message.value,
                     message.key,
-                    None,
+                    message.partition,
                     None,
                     headers=list(message.headers),
                 )
