@@ -6,9 +6,9 @@ from streams.window import Window
 admit = Window.admit
 
 
-async def acknowledge_first(self, delivery):
+def acknowledge_first(self, delivery):
     delivery.acknowledge()
-    await admit(self, delivery)
+    return admit(self, delivery)
 
 
 Window.admit = acknowledge_first
