@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from agents.claims import ClaimBreaker
 from agents.detect import Claims, Detect
 from agents.enrolment import EnrolmentPolicy
 from agents.galleries import Galleries
@@ -148,7 +149,7 @@ async def _claims(settings: DetectSettings, stack: AsyncExitStack) -> Claims:
         return _no_claims
     crops = await stack.enter_async_context(Crops(settings.s3))
     limit = settings.models.max_image_bytes
-    return lambda dataref: crops.fetch(dataref, limit)
+    return ClaimBreaker(lambda dataref: crops.fetch(dataref, limit))
 
 
 async def _no_claims(dataref: str) -> bytes:

@@ -5,9 +5,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
 
-from streams.failures import Reject, Retry
+from streams.failures import Fatal, Reject, Retry
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -35,6 +41,7 @@ class Publisher:
         Raises:
             Retry: the broker did not take it, but may later.
             Reject: ``too_large``; the broker will never take it.
+            Fatal: the broker does not let this client write.
         """
         await self.send_all([Outgoing(topic, key, value, headers)])
 
@@ -44,6 +51,7 @@ class Publisher:
         Raises:
             Retry: the broker did not take all of them; some may have gone out.
             Reject: ``too_large``; the broker will never take one of them.
+            Fatal: the broker does not let this client write.
         """
         try:
             sent = [
@@ -58,7 +66,10 @@ class Publisher:
                 for message in messages
             ]
             await asyncio.gather(*sent)
-        except MessageSizeTooLargeError as error:
+        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
             raise Reject("too_large", f"too large for the broker: {error}") from error
+        except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError) as error:
+            topics = ", ".join(sorted({message.topic for message in messages}))
+            raise Fatal(f"the broker does not let this client write to {topics}") from error
         except (KafkaError, TimeoutError) as error:
             raise Retry(f"the broker did not take a message: {error!r}") from error

@@ -108,18 +108,20 @@ class Settlement:
         self._policy = policy
         self._limit = limit
         self._on_fatal = on_fatal
-        # Batches that stepped aside try again one at a time, beside those that have a place.
-        self._aside = asyncio.Semaphore(1)
+        # What was split off its batch is tried one at a time, beside the batches that are whole.
+        self._one_at_a_time = asyncio.Semaphore(1)
 
     async def __call__(self, batch: Sequence[Delivery], ticket: Ticket) -> None:
         """Return when every message of the batch is processed or durably a dead letter."""
+        await self._bring(batch, ticket, split=False)
+
+    async def _bring(self, batch: Sequence[Delivery], ticket: Ticket, *, split: bool) -> None:
         began = monotonic()
         attempt = 0
-        stepped_aside = False
         while batch:
             attempt += 1
             try:
-                outcomes = await self._attempt(batch, stepped_aside=stepped_aside)
+                outcomes = await self._attempt(batch, split=split)
             except Retry as failure:
                 await self._wait(attempt, batch, failure, ticket)
             except Fatal as failure:
@@ -131,14 +133,14 @@ class Settlement:
                 batch = await self._settle(batch, outcomes, attempt, monotonic() - began, ticket)
                 if batch:
                     ticket.step_aside()
-                    stepped_aside = True
+                    split = True
                     why = next(one for one in outcomes.values() if isinstance(one, Retry))
                     await self._wait(attempt, batch, why, ticket)
 
-    async def _attempt(self, batch: Sequence[Delivery], *, stepped_aside: bool) -> Outcomes:
-        if not stepped_aside:
+    async def _attempt(self, batch: Sequence[Delivery], *, split: bool) -> Outcomes:
+        if not split:
             return await self._handler(batch)
-        async with self._aside:
+        async with self._one_at_a_time:
             return await self._handler(batch)
 
     async def _settle(
@@ -185,8 +187,9 @@ class Settlement:
                 type(error).__name__,
                 error,
             )
-            for delivery in batch:
-                await self([delivery], ticket)
+            await asyncio.gather(
+                *(self._bring([delivery], ticket, split=True) for delivery in batch)
+            )
             return True
         (delivery,) = batch
         if not isinstance(error, Reject):
@@ -218,6 +221,8 @@ class Settlement:
                 await self._dead_letters.send(delivery, reject, attempts)
             except Retry as failure:
                 await self._wait(burial, [delivery], failure, ticket)
+            except Fatal as failure:
+                await self._end(failure)
             else:
                 return
 

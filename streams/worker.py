@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 1.0
 
-#: So often the broker is asked how much lies in it, and so long for the answer.
+#: So often the broker is asked how much lies in it, in seconds.
 _ENDS_SECONDS = 5.0
 
 #: A worker that cannot go on finishes what it can within this time.
@@ -267,10 +267,11 @@ class Worker:
         while True:
             await asyncio.sleep(_ENDS_SECONDS)
             try:
-                async with asyncio.timeout(_ENDS_SECONDS):
-                    assignment = self._app.consumer.assignment()
-                    self._ends = dict(await self._app.consumer.highwaters(*assignment))
-            except (*_ASSIGNMENT_MOVED, KafkaError, TimeoutError) as error:
+                # Without a timeout of our own: Faust's consumer would go on with the question, and
+                # has two places for all it is asked.
+                assignment = self._app.consumer.assignment()
+                self._ends = dict(await self._app.consumer.highwaters(*assignment))
+            except (*_ASSIGNMENT_MOVED, KafkaError) as error:
                 logger.debug("the broker does not say how much lies in it: %r", error)
 
     async def _stalled(self, tp: TP) -> bool:

@@ -145,13 +145,10 @@ class Bench:
         )
         await consumer.start()
         try:
-            ends = await consumer.end_offsets(consumer.assignment())
             await consumer.seek_to_beginning()
             found = []
-            for tp, end in ends.items():
-                while await consumer.position(tp) < end:
-                    for batch in (await consumer.getmany(timeout_ms=200)).values():
-                        found += batch
+            while chunk := await consumer.getmany(timeout_ms=1000):
+                found += [message for batch in chunk.values() for message in batch]
         finally:
             await consumer.stop()
         return found

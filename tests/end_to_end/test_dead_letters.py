@@ -29,7 +29,7 @@ async def fecapass(own, *arguments):
     ended = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "infra.cli.main", *arguments],
-        env={**os.environ, **own.environment},
+        env={**os.environ, **own.environment, "COLUMNS": "200"},
         capture_output=True,
         text=True,
         timeout=90,

@@ -217,3 +217,31 @@ async def test_every_attempt_is_a_sign_of_life():
         return {}
 
     assert (await settle(handler, [delivery()], Grave())).beats >= 4
+
+
+async def test_one_that_waits_does_not_hold_up_the_rest_of_a_batch_that_is_tried_one_by_one():
+    store_is_back = asyncio.Event()
+    at_once = most_at_once = 0
+
+    async def handler(messages):
+        nonlocal at_once, most_at_once
+        at_once += 1
+        most_at_once = max(most_at_once, at_once)
+        await asyncio.sleep(0)
+        at_once -= 1
+        if any(message.offset == 1 for message in messages):
+            raise ZeroDivisionError
+        away = not store_is_back.is_set()
+        return {one: Retry("away") for one in messages if one.offset == 0 and away}
+
+    grave, ticket = Grave(), Ticket()
+    task = asyncio.create_task(
+        settlement(handler, grave)([delivery(offset) for offset in range(4)], ticket)
+    )
+    async with asyncio.timeout(5):
+        while len(ticket.finished) < 3:  # noqa: ASYNC110 - any state of a settlement
+            await asyncio.sleep(0)
+        assert (sorted(ticket.finished), most_at_once) == ([1, 2, 3], 1)
+        store_is_back.set()
+        await task
+    assert [offset for offset, *_ in grave.letters] == [1]
