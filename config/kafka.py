@@ -42,3 +42,25 @@ class KafkaSettings(Group):
     """Seconds between commits of offsets."""
     fetch_max_wait: PositiveSeconds = 0.5
     """Longest that a broker holds an empty fetch, in seconds."""
+
+    @property
+    def image_hours(self) -> dict[str, float]:
+        """How long a message that names an image may be about, by folder of the claim check.
+
+        It lives in its topic, and for as long again as a dead letter.
+        """
+        dead = self.dead_letter_retention_hours
+        return {
+            "frames": self.frames_retention_hours + dead,
+            "uploads": self.uploads_retention_hours + dead,
+        }
+
+    @property
+    def longest_way_hours(self) -> float:
+        """How long an event may lie in Kafka in all.
+
+        First as an image, or its dead letter; then in faces.detected, which is kept as uploads
+        are, or its dead letter.
+        """
+        detected = self.uploads_retention_hours + self.dead_letter_retention_hours
+        return max(self.image_hours.values()) + detected

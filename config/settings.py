@@ -9,14 +9,15 @@ example ``FECAPASS_KAFKA__BOOTSTRAP_SERVERS``. ``.env.example`` lists them all.
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.gateway import ApiSettings
 from config.groups import Group
 from config.kafka import KafkaSettings
+from config.maintenance import MaintenanceSettings, RetentionSettings
 from config.models import ModelSettings
 from config.stores import (
     DatabaseSettings,
@@ -39,8 +40,10 @@ __all__ = [
     "Group",
     "KafkaSettings",
     "MainDatabaseSettings",
+    "MaintenanceSettings",
     "ModelSettings",
     "RedisSettings",
+    "RetentionSettings",
     "S3Settings",
     "Settings",
     "VectorDatabaseSettings",
@@ -97,6 +100,19 @@ class Settings(DetectSettings):
     s3: S3Settings = _group()
     redis: RedisSettings = RedisSettings()
     api: ApiSettings = ApiSettings()
+    retention: RetentionSettings = RetentionSettings()
+    maintenance: MaintenanceSettings = MaintenanceSettings()
+
+    @model_validator(mode="after")
+    def _ledger_outlives_messages(self) -> Self:
+        """An event that the ledger has forgotten and Kafka has not would be processed anew."""
+        days, hours = self.retention.ledger_days, self.kafka.longest_way_hours
+        if days is not None and days * 24 < hours:
+            raise ValueError(
+                f"{ENV_PREFIX}RETENTION__LEDGER_DAYS must be at least {hours / 24:g}: so long may "
+                "an event lie in Kafka, from its topic through dead letters to faces.detected"
+            )
+        return self
 
 
 AnySettings = TypeVar("AnySettings", bound=DetectSettings)
@@ -139,7 +155,9 @@ def _explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
         variable = ENV_PREFIX + "__".join(str(part) for part in problem["loc"]).upper()
-        if problem["type"] == "missing":
+        if not problem["loc"]:  # about several groups: its message names the variable itself
+            lines.append(problem["msg"].removeprefix("Value error, "))
+        elif problem["type"] == "missing":
             lines.append(f"{variable} is not set")
         else:
             lines.append(f"{variable}: {problem['msg']}")
