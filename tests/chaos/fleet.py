@@ -64,8 +64,8 @@ class Fleet:
 
     Attributes:
         wanted: how many of each kind.
-        surprises: ends that nobody asked for, one line each.
-        unclean: workers that were told to stop and did not do so in time or in order.
+        surprises: ends that nobody asked for, or not in order, one line each.
+        unclean: workers that were told to stop and did not do so in time.
         members: every process that was started, the ended ones too.
     """
 
@@ -174,8 +174,8 @@ class Fleet:
             self.unclean.append(f"{member.name} did not stop within {_STOP_SECONDS:.0f} s")
             self.kill(member)
         else:
-            if code not in (0, -signal.SIGKILL):
-                self.unclean.append(f"{member.name} stopped with exit code {code}")
+            if code != 0:
+                self.surprises.append(f"{member.name}, told to stop, failed: {last_line(member)}")
 
     def _note_end(self, member: Member) -> None:
         lived = monotonic() - member.started

@@ -57,7 +57,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "repeated_dead_letters": verdict.repeated_letters,
         "recoveries": [{"fault": name, "seconds": seconds} for name, seconds in result.recoveries],
         "settled_after": result.settled_after,
-        "ended_by_themselves": list(result.surprises),
+        "notable_ends": list(result.surprises),
         "worker_peak_bytes": result.peak_bytes,
         "left_out": list(result.left_out),
         "wall_seconds": result.seconds,
@@ -70,7 +70,7 @@ def one_run(result: Result) -> RenderableType:
     """The tables of one run."""
     lines = [
         *(f"{flaw.sort}: {flaw.what}" for flaw in result.verdict.flaws[:_MOST_FLAWS]),
-        *(f"a worker ended by itself, and was replaced: {line}" for line in result.surprises),
+        *(f"noted: {line}" for line in result.surprises),
     ]
     outcomes = ", ".join(f"{count} {name}" for name, count in result.verdict.outcomes.items())
     return Group(

@@ -4,6 +4,10 @@ import asyncio
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
+import uvloop
+
+from sinks.errors import StoreUnavailable
+from sinks.recents import Recents
 from sinks.records import Records
 from tests.chaos.proxy import Proxy
 from tests.contract.builders import MODEL
@@ -40,3 +44,35 @@ async def test_the_claim_of_a_vanished_worker_falls_to_another(prepared, records
         holding.cancel()
         proxy.cut()
         await asyncio.gather(holding, return_exceptions=True)
+
+
+def test_a_reset_line_to_the_cache_is_an_outage_under_uvloop_too(prepared):
+    """uvloop raises a RuntimeError there, which would count as the event's own fault."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        said = runner.run(ask_a_reset_cache(prepared.redis))
+    assert said <= {"answered", "unavailable"}
+    assert "unavailable" in said
+
+
+async def ask_a_reset_cache(settings):
+    """Calls over connections that were reset: what each came to."""
+    proxy = Proxy(settings.port)
+    await proxy.start()
+    said = set()
+
+    async def ask():
+        try:
+            await recents.recall(["door"])
+        except StoreUnavailable:
+            said.add("unavailable")
+        else:
+            said.add("answered")
+
+    try:
+        async with Recents(settings.model_copy(update={"port": proxy.port})) as recents:
+            for _ in range(20):
+                await asyncio.gather(*(ask() for _ in range(8)))
+                proxy.cut()
+    finally:
+        await proxy.stop()
+    return said
