@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
+ROOMS := agents api benchmarks config infra ml sinks streams
 
 .PHONY: help demo test test-containers compose-check chaos env images bench lint format requirements \
 	env-example openapi clean clean-data
@@ -26,8 +27,10 @@ demo: $(READY) ## Run the whole pipeline on sample media (ARGS="--video FILE --p
 test: $(READY) ## Run the test suite against real servers (ARGS="-k expression")
 	$(BIN)/python -m pytest $(ARGS)
 
+# Without the console's: they see the API alone, and its own tests run on both stacks.
 test-containers: $(READY) ## Run the tests that need servers against containers of the real ones
-	FECAPASS_TEST_STACK=containers $(BIN)/python -m pytest tests/contract tests/end_to_end $(ARGS)
+	FECAPASS_TEST_STACK=containers $(BIN)/python -m pytest tests/contract tests/end_to_end \
+		--ignore=tests/end_to_end/console $(ARGS)
 
 compose-check: $(READY) ## Start docker-compose.yml for real, kill and scale workers, take it down
 	$(BIN)/python -m infra.compose.check
@@ -45,10 +48,13 @@ chaos: $(READY) ## Strike the running pipeline with faults, then count (ARGS="--
 bench: $(READY) ## Measure the pipeline against the bare models
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lint: $(READY) ## Check style, formatting and types
+lint: $(READY) ## Check style, formatting, types, known holes and forgotten secrets
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(ROOMS)
+	$(BIN)/python -m infra.checks.secrets
+	$(BIN)/python -m infra.checks.dependencies
 
 format: $(READY) ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff check --fix

@@ -87,6 +87,7 @@ class Identify:
         for delivery in batch:
             try:
                 faces = unpack(delivery.value)
+                self._require_dimension(faces)
             except Reject as reject:
                 refused[delivery] = reject
             else:
@@ -94,6 +95,16 @@ class Identify:
         await self._settle(found)
         self._count_dropped(len(batch) - len(refused) - len(found))
         return refused
+
+    def _require_dimension(self, faces: DetectedFaces) -> None:
+        """One message of another dimension would spoil the search of its whole batch."""
+        known = self._galleries.dimension(faces.model)
+        if known is not None and faces.faces and len(faces.faces[0].embedding) != 4 * known:
+            raise Reject(
+                "wrong_dimension",
+                f"embeddings of {len(faces.faces[0].embedding)} bytes; {faces.model} has {known} "
+                "dimensions of 4 bytes",
+            )
 
     async def _settle(self, found: Mapping[EventKey, DetectedFaces]) -> None:
         """Decide and store what the ledger does not know; of the rest, tell what was left untold.

@@ -26,6 +26,7 @@ from streams.failures import Fatal, Reject
 from streams.freshness import FreshnessPolicy, frame_reader, shedder
 from streams.kafka import create_producer
 from streams.publisher import Publisher
+from streams.security import why_not
 from streams.topics import Topics
 from streams.window import Shed
 from streams.worker import Stage, Worker
@@ -57,10 +58,15 @@ async def run_detect(settings: DetectSettings) -> None:
             analyser,
             publisher,
             topics,
-            limits=ImageLimits(settings.models.max_image_bytes, settings.models.max_image_pixels),
+            limits=ImageLimits(
+                settings.models.max_image_bytes,
+                settings.models.max_image_pixels,
+                settings.models.max_image_work,
+            ),
             claims=await _claims(settings, stack),
             decoders=decoders,
             models=models,
+            image_memory=settings.workers.image_memory,
         )
         size, overlap = settings.workers.batch_size, settings.workers.detect_overlap
         await Worker(
@@ -139,7 +145,8 @@ async def _producer(settings: KafkaSettings, stack: AsyncExitStack) -> AIOKafkaP
     try:
         await producer.start()
     except KafkaError as error:
-        raise Fatal(f"the Kafka broker {settings.bootstrap_servers} does not answer") from error
+        reason = await why_not(settings)
+        raise Fatal(f"no Kafka broker at {settings.bootstrap_servers}: {reason}") from error
     return producer
 
 

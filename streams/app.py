@@ -14,6 +14,7 @@ from faust.types import TP, StreamT
 
 from config.settings import KafkaSettings, WorkerSettings
 from streams.delivery import Delivery, Partition
+from streams.security import faust_credentials
 from streams.transport import SteeredTransport, steer
 from streams.window import Window
 
@@ -38,13 +39,14 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
 
     Args:
         role: ``detect`` or ``identify``.
-        kafka: where the broker is.
+        kafka: where the broker is, and how to get in.
         workers: buffers and timeouts.
     """
     servers = kafka.bootstrap_servers.split(",")
     app = _App(
         f"{kafka.topic_prefix}fecapass-{role}",
         broker=[f"kafka://{server.strip()}" for server in servers],
+        broker_credentials=faust_credentials(kafka),
         store="memory://",
         web_enabled=False,
         topic_disable_leader=True,
