@@ -86,13 +86,15 @@ class RetryPolicy:
 class Settlement:
     """A handler with its failures dealt with: what `streams.window.Window` calls for each batch."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a settlement, named once
         self,
         handler: Handler,
         dead_letters: DeadLetterOffice,
         policy: RetryPolicy,
         limit: BurialLimit,
         on_fatal: Callable[[Fatal], None],
+        *,
+        as_one: bool = False,
     ) -> None:
         """Wrap a handler.
 
@@ -102,12 +104,14 @@ class Settlement:
             policy: how long to wait between attempts.
             limit: how many may be refused.
             on_fatal: stops the worker; its messages stay unacknowledged.
+            as_one: the limit takes all keys for one.
         """
         self._handler = handler
         self._dead_letters = dead_letters
         self._policy = policy
         self._limit = limit
         self._on_fatal = on_fatal
+        self._as_one = as_one
         # What was split off its batch is tried one at a time, beside the batches that are whole.
         self._one_at_a_time = asyncio.Semaphore(1)
 
@@ -166,7 +170,7 @@ class Settlement:
                     continue
                 outcome = given_up
             if outcome is None:
-                self._limit.note(delivery, buried=False)
+                self._limit.note(delivery, buried=False, as_one=self._as_one)
             else:
                 await self._bury(delivery, outcome, attempt, ticket)
             ticket.done(delivery)
@@ -205,7 +209,7 @@ class Settlement:
     async def _bury(
         self, delivery: Delivery, reject: Reject, attempts: int, ticket: Ticket
     ) -> None:
-        self._limit.note(delivery, buried=True)
+        self._limit.note(delivery, buried=True, as_one=self._as_one)
         if self._limit.reached:
             await self._end(
                 Fatal(

@@ -206,6 +206,20 @@ async def test_beyond_the_limit_nothing_more_is_buried_and_the_worker_ends():
     task.cancel()
 
 
+async def test_refused_uploads_of_many_keys_do_not_end_a_worker_whose_cameras_are_fine():
+    async def handler(messages):
+        return {message: Reject("corrupt", "no image") for message in messages}
+
+    limit = BurialLimit(BurialPolicy(share=0.5, window=100, least=4))
+    for number in range(10):
+        limit.note(delivery(number), buried=False)
+    grave, ticket = Grave(), Ticket()
+    uploads = Settlement(handler, grave, POLICY, limit, pytest.fail, as_one=True)
+    async with asyncio.timeout(5):
+        await uploads([delivery(n, topic="photo.uploads", key=b"%d" % n) for n in range(8)], ticket)
+    assert len(grave.letters) == 8
+
+
 async def test_every_attempt_is_a_sign_of_life():
     outages = 5
 
