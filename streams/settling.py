@@ -77,7 +77,7 @@ class RetryPolicy:
         return random.uniform(0.0, bound)  # noqa: S311 - jitter, not a secret
 
     def given_up(self, failure: Retry, seconds: float) -> Reject | None:
-        """What a message is refused with that has been failing so for so many seconds, if so."""
+        """What a message is refused with that has failed so for so many seconds on end, if so."""
         if isinstance(failure, Denied) and seconds >= self.denied_patience:
             return Reject(failure.reason, f"denied for {seconds:.0f} s: {failure}")
         return None
@@ -120,13 +120,14 @@ class Settlement:
         await self._bring(batch, ticket, split=False)
 
     async def _bring(self, batch: Sequence[Delivery], ticket: Ticket, *, split: bool) -> None:
-        began = monotonic()
+        denied_since: dict[Delivery, float] = {}
         attempt = 0
         while batch:
             attempt += 1
             try:
                 outcomes = await self._attempt(batch, split=split)
             except Retry as failure:
+                denied_since.clear()
                 await self._wait(attempt, batch, failure, ticket)
             except Fatal as failure:
                 await self._end(failure)
@@ -134,7 +135,7 @@ class Settlement:
                 if await self._unexpected(batch, error, attempt, ticket):
                     return
             else:
-                batch = await self._settle(batch, outcomes, attempt, monotonic() - began, ticket)
+                batch = await self._settle(batch, outcomes, attempt, denied_since, ticket)
                 if batch:
                     ticket.step_aside()
                     split = True
@@ -152,10 +153,17 @@ class Settlement:
         batch: Sequence[Delivery],
         outcomes: Outcomes,
         attempt: int,
-        seconds: float,
+        denied_since: dict[Delivery, float],
         ticket: Ticket,
     ) -> list[Delivery]:
         """Note what is processed and bury what is refused.
+
+        Args:
+            batch: what was worked on.
+            outcomes: of those that were not processed.
+            attempt: number of the attempt, counted from 1.
+            denied_since: of those that were denied last time, since when; is kept up.
+            ticket: of the batch.
 
         Returns:
             What is to be tried again.
@@ -163,8 +171,13 @@ class Settlement:
         again = []
         for delivery in batch:
             outcome = outcomes.get(delivery)
+            if isinstance(outcome, Denied):
+                denied_since.setdefault(delivery, monotonic())
+            else:
+                denied_since.pop(delivery, None)
             if isinstance(outcome, Retry):
-                given_up = self._policy.given_up(outcome, seconds)
+                since = denied_since.get(delivery, monotonic())
+                given_up = self._policy.given_up(outcome, monotonic() - since)
                 if given_up is None:
                     again.append(delivery)
                     continue

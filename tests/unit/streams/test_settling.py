@@ -1,4 +1,5 @@
 import asyncio
+from time import monotonic
 
 import pytest
 from hypothesis import given
@@ -177,6 +178,23 @@ async def test_a_denial_is_no_dead_letter_before_patience_is_over():
     async def handler(messages):
         answer = answers.pop(0)
         return {messages[0]: answer} if answer else {}
+
+    grave = Grave()
+    ticket = await settle(handler, [delivery()], grave)
+    assert (grave.letters, ticket.finished) == ([], [0])
+
+
+async def test_patience_with_a_denial_begins_with_the_denial_and_not_with_the_outage_before():
+    """A store that comes back may deny for a moment, until it knows its users again."""
+    began = monotonic()
+    denials = 2
+
+    async def handler(messages):
+        nonlocal denials
+        if monotonic() - began < 2 * POLICY.denied_patience:
+            return {messages[0]: Retry("away")}
+        denials -= 1
+        return {messages[0]: Denied("who are you?")} if denials >= 0 else {}
 
     grave = Grave()
     ticket = await settle(handler, [delivery()], grave)
