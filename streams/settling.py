@@ -114,6 +114,7 @@ class Settlement:
         self._as_one = as_one
         # What was split off its batch is tried one at a time, beside the batches that are whole.
         self._one_at_a_time = asyncio.Semaphore(1)
+        self._in_turn: list[Ticket] = []
 
     async def __call__(self, batch: Sequence[Delivery], ticket: Ticket) -> None:
         """Return when every message of the batch is processed or durably a dead letter."""
@@ -125,7 +126,7 @@ class Settlement:
         while batch:
             attempt += 1
             try:
-                outcomes = await self._attempt(batch, split=split)
+                outcomes = await self._attempt(batch, ticket, split=split)
             except Retry as failure:
                 denied_since.clear()
                 await self._wait(attempt, batch, failure, ticket)
@@ -142,11 +143,19 @@ class Settlement:
                     why = next(one for one in outcomes.values() if isinstance(one, Retry))
                     await self._wait(attempt, batch, why, ticket)
 
-    async def _attempt(self, batch: Sequence[Delivery], *, split: bool) -> Outcomes:
+    async def _attempt(self, batch: Sequence[Delivery], ticket: Ticket, *, split: bool) -> Outcomes:
         if not split:
             return await self._handler(batch)
-        async with self._one_at_a_time:
-            return await self._handler(batch)
+        self._in_turn.append(ticket)
+        try:
+            async with self._one_at_a_time:
+                return await self._handler(batch)
+        finally:
+            self._in_turn.remove(ticket)
+            # Against a store that hangs each turn takes its timeout; those behind are alive as
+            # long as the turns go on.
+            for waiting in self._in_turn:
+                waiting.beat()
 
     async def _settle(
         self,

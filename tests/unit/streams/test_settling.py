@@ -1,4 +1,5 @@
 import asyncio
+from operator import gt
 from time import monotonic
 
 import pytest
@@ -249,6 +250,37 @@ async def test_every_attempt_is_a_sign_of_life():
         return {}
 
     assert (await settle(handler, [delivery()], Grave())).beats >= 4
+
+
+async def test_who_waits_for_a_turn_is_alive_while_the_turns_go_on_and_not_when_one_hangs():
+    """Each turn may take a store's timeout, and many claim checks may wait for theirs."""
+    turns = asyncio.Queue()
+    whole = set()
+
+    async def handler(messages):
+        (message,) = messages
+        if message not in whole:
+            whole.add(message)
+        else:
+            await turns.get()
+        return {message: Retry("away")}
+
+    settling, tickets = settlement(handler, Grave()), [Ticket() for _ in range(8)]
+    tasks = [
+        asyncio.create_task(settling([delivery(offset)], ticket))
+        for offset, ticket in enumerate(tickets)
+    ]
+    await asyncio.sleep(0.05)  # all but the first in turn wait by now
+    before = [ticket.beats for ticket in tickets]
+    await asyncio.sleep(0.05)
+    assert [ticket.beats for ticket in tickets] == before
+    turns.put_nowait(None)
+    async with asyncio.timeout(5):
+        while not all(map(gt, [one.beats for one in tickets], before)):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_one_that_waits_does_not_hold_up_the_rest_of_a_batch_that_is_tried_one_by_one():
