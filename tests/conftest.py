@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,15 @@ hypothesis.settings.load_profile("fecapass")
 
 #: Which servers the tests run against. No test asks: they take `stack` and `settings`.
 STACK_VARIABLE = "FECAPASS_TEST_STACK"
+
+
+def pytest_runtest_setup() -> None:
+    """SIGTERM, as ``timeout`` and CI send it, is Ctrl-C: what tests have started is ended.
+
+    Workers have sessions of their own and outlive a pytest that dies at once. Set for every test,
+    because programs under test have handlers of their own.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 @pytest.fixture(scope="session")

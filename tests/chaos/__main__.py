@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import secrets
+import signal
 import sys
 
 from rich.console import Console
@@ -29,6 +30,8 @@ def main() -> int:
     parser.add_argument("--no-faults", action="store_true", help="to see what the events do alone")
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     arguments = parser.parse_args()
+    # As Ctrl-C: servers and workers have sessions of their own, and are ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     console, progress = Console(width=_WIDTH), Console(width=_WIDTH, stderr=arguments.json)
     first = arguments.seed if arguments.seed is not None else secrets.randbelow(1 << 31)
