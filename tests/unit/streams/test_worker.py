@@ -45,10 +45,10 @@ class Consumer:
     async def highwaters(self, *_tps):
         return {}
 
-    async def commit(self):
-        pass
+    async def maybe_wait_for_commit_to_finish(self):
+        return False
 
-    def stop_flow(self):
+    async def commit(self):
         pass
 
 
@@ -61,7 +61,6 @@ class App:
         self.rebalancing = False
         self.on_partitions_assigned = self.on_partitions_revoked = Signal()
         self.transport = SimpleNamespace(has_room={})
-        self.flow_control = SimpleNamespace(suspend=lambda: None, clear=lambda: None)
 
     def topic(self, *_args, **_options):
         return None
