@@ -1,4 +1,4 @@
-"""Faust's Kafka transport with what it lacks: the fetch wait as a setting, flow control, a last commit.
+"""Faust's Kafka transport with what it lacks: the fetch wait as a setting, flow control, last commits.
 
 Faust asks the broker to hold a fetch for 1.5 s when there is nothing new, and offers no setting.
 Apache Kafka answers as soon as there is something; the embedded broker looks again only after
@@ -31,6 +31,14 @@ BeforeRevoked = Callable[[], Awaitable[None]]
 BeforeAssigned = Callable[[], None]
 
 
+async def _nothing_to_finish() -> None:
+    pass
+
+
+def _nothing_to_begin() -> None:
+    pass
+
+
 class SteeredTransport(Transport):
     """The transport of the workers' apps.
 
@@ -42,12 +50,11 @@ class SteeredTransport(Transport):
         before_assigned: called before any message of a new assignment is fetched.
     """
 
-    before_revoked: BeforeRevoked | None = None
-    before_assigned: BeforeAssigned | None = None
-
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.has_room: dict[str, HasRoom] = {}
+        self.before_revoked: BeforeRevoked = _nothing_to_finish
+        self.before_assigned: BeforeAssigned = _nothing_to_begin
 
     def wants(self, tp: TP) -> bool:
         """Whether more messages of a partition are wanted now."""
@@ -90,13 +97,12 @@ def steer(app: faust.App, fetch_wait: float) -> None:
             return await super()._getmany(wanted, timeout)
 
         async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-            if revoked and self.transport.before_revoked is not None:
+            if revoked:
                 await self.transport.before_revoked()
             await super().on_partitions_revoked(revoked)
 
         async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-            if self.transport.before_assigned is not None:
-                self.transport.before_assigned()
+            self.transport.before_assigned()
             await super().on_partitions_assigned(assigned, generation_id)
 
     class _Transport(SteeredTransport):

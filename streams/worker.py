@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import faust
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -21,9 +21,11 @@ from streams.delivery import Partition
 from streams.failures import Fatal
 from streams.health import Check, HealthServer
 from streams.settling import DeadLetterOffice, Handler, RetryPolicy, Settlement
-from streams.transport import SteeredTransport
 from streams.watch import PartitionState, StallWatch
 from streams.window import Shed, Window, WindowLimits
+
+if TYPE_CHECKING:
+    from streams.transport import SteeredTransport
 
 logger = logging.getLogger(__name__)
 
