@@ -1,4 +1,4 @@
-"""Faust's Kafka transport with what it lacks: the fetch wait as a setting, flow control, last commits.
+"""Faust's Kafka transport with what it lacks: a fetch wait to set, flow control, a last commit.
 
 Faust asks the broker to hold a fetch for 1.5 s when there is nothing new, and offers no setting.
 Apache Kafka answers as soon as there is something; the embedded broker looks again only after

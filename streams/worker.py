@@ -25,6 +25,8 @@ from streams.watch import PartitionState, StallWatch
 from streams.window import Shed, Window, WindowLimits
 
 if TYPE_CHECKING:
+    from faust.transport.consumer import Consumer
+
     from streams.transport import SteeredTransport
 
 logger = logging.getLogger(__name__)
@@ -211,7 +213,7 @@ class Worker:
         await self._finish(_LAST_SECONDS if self._fatal else self._settings.stop_timeout)
 
     async def _finish(self, seconds: float) -> None:
-        consumer = self._app.consumer
+        consumer = cast("Consumer", self._app.consumer)
         drained = await asyncio.gather(
             *(window.drain(seconds) for window in self._windows.values())
         )

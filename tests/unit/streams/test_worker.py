@@ -23,8 +23,8 @@ class Signal:
 class Consumer:
     """A consumer that fails as one does whose partition has just gone, then recovers."""
 
-    def __init__(self, failure):
-        self.failures = [failure]
+    def __init__(self, *failures):
+        self.failures = list(failures)
         self.looks = 0
         self.seen = asyncio.Event()
 
