@@ -12,9 +12,10 @@ from uuid import UUID
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from config.settings import S3Settings
+from sinks.direct import DirectSession, Redirected
 from sinks.errors import StoreDenied, StoreRejected, StoreUnavailable
 from sinks.lifecycle import Connected
 
@@ -133,6 +134,7 @@ class Crops(Connected):
                 aws_secret_access_key=settings.secret_access_key.get_secret_value(),
                 verify=str(settings.tls.ca_file) if settings.tls.ca_file else None,
                 config=AioConfig(
+                    http_session_cls=DirectSession,
                     client_cert=_certificate(settings),
                     # Both spare work on every request; together they make a put a quarter cheaper.
                     user_agent="fecapass",
@@ -342,6 +344,13 @@ class Crops(Connected):
                 yield self._opened
             except ClientError as error:
                 raise self._typed(operation, error, key_is_ours) from error
+            except HTTPClientError as error:
+                cause = error.kwargs.get("error")
+                detail = f"{type(cause or error).__name__}: {cause or error}"
+                # A server that sends us elsewhere for a stranger's key does so every time.
+                if isinstance(cause, Redirected) and not key_is_ours:
+                    raise StoreRejected(self.store, operation, detail) from error
+                raise StoreUnavailable(self.store, operation, detail) from error
             except (BotoCoreError, OSError, TimeoutError) as error:
                 detail = f"{type(error).__name__}: {error}"
                 raise StoreUnavailable(self.store, operation, detail) from error
@@ -351,7 +360,7 @@ class Crops(Connected):
     ) -> StoreUnavailable | StoreRejected:
         code = _code(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        # A bare 400 comes of no S3 server: a TLS server says so to plain HTTP, for one.
+        # No S3 server says it of our keys: a TLS server says a bare 400 to plain HTTP, for one.
         if key_is_ours and code == _BARE_BAD_REQUEST:
             return StoreUnavailable(self.store, operation, f"{code} (HTTP {status})")
         if code in _PASSING or status >= _FIRST_SERVER_ERROR or status == 0:
