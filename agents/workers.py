@@ -58,10 +58,15 @@ async def run_detect(settings: DetectSettings) -> None:
             analyser,
             publisher,
             topics,
-            limits=ImageLimits(settings.models.max_image_bytes, settings.models.max_image_pixels),
+            limits=ImageLimits(
+                settings.models.max_image_bytes,
+                settings.models.max_image_pixels,
+                settings.models.max_image_work,
+            ),
             claims=await _claims(settings, stack),
             decoders=decoders,
             models=models,
+            image_memory=settings.workers.image_memory,
         )
         size, overlap = settings.workers.batch_size, settings.workers.detect_overlap
         await Worker(

@@ -73,6 +73,29 @@ class KafkaSettings(Group):
     """Longest that a broker holds an empty fetch, in seconds."""
 
     @property
+    def image_hours(self) -> dict[str, float]:
+        """How long a message that names an image may be about, by folder of the claim check.
+
+        It lives in its topic, then as a dead letter, and put back by `fecapass replay`, in its
+        topic again.
+        """
+        dead = self.dead_letter_retention_hours
+        return {
+            "frames": 2 * self.frames_retention_hours + dead,
+            "uploads": 2 * self.uploads_retention_hours + dead,
+        }
+
+    @property
+    def longest_way_hours(self) -> float:
+        """How long an event may lie in Kafka in all.
+
+        First as an image and its dead letter; then in faces.detected, which is kept as uploads
+        are, with a dead letter and a replay of its own.
+        """
+        detected = 2 * self.uploads_retention_hours + self.dead_letter_retention_hours
+        return max(self.image_hours.values()) + detected
+
+    @property
     def encrypted(self) -> bool:
         """Whether TLS is spoken."""
         return self.security_protocol in {"SSL", "SASL_SSL"}

@@ -102,13 +102,42 @@ HTTP_REFUSED = Counter(
     "Requests refused at the door: no key, a wrong key, a missing scope, too many requests.",
     ["reason"],
 )
+RATE_FALLBACKS = Counter(
+    "fecapass_http_rate_fallbacks_total",
+    "Requests counted against their key's limit in one process alone, for Redis was away.",
+)
+UPLOAD_BYTES = Gauge(
+    "fecapass_upload_bytes", "Bytes of photos for which requests of this API process have room."
+)
 LIVE_LISTENERS = Gauge(
     "fecapass_live_listeners", "Open streams of live matches of this API process."
 )
 LIVE_GAPS = Counter(
     "fecapass_live_gaps_total", "Times that a slow listener of live matches lost some."
 )
-
+FAULTS_FOUND = Counter(
+    "fecapass_faults_found_total",
+    "Faults between the stores that the reconciler found, dry runs included.",
+    ["fault"],
+)
+FAULTS_REPAIRED = Counter(
+    "fecapass_faults_repaired_total",
+    "Faults between the stores that the reconciler repaired.",
+    ["fault"],
+)
+RETENTION_DELETED = Counter(
+    "fecapass_retention_deleted_total",
+    "What was deleted because it was too old: sightings, crops, embeddings, cache entries, "
+    "ledger lines.",
+    ["what"],
+)
+MAINTENANCE_LAST_SUCCESS = Gauge(
+    "fecapass_maintenance_last_success_timestamp_seconds",
+    "When this process last came through a whole round of maintenance (Unix time).",
+)
+MAINTENANCE_FAILURES = Counter(
+    "fecapass_maintenance_failures_total", "Rounds of maintenance that broke off."
+)
 
 CAMERA_LAST_FRAME = Gauge(
     "fecapass_camera_last_frame_timestamp_seconds",

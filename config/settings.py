@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
@@ -25,8 +25,9 @@ from pydantic_settings import (
 )
 
 from config.gateway import ApiSettings
-from config.groups import INCONSISTENT, Group
+from config.groups import INCONSISTENT, Group, inconsistent
 from config.kafka import KafkaSettings
+from config.maintenance import MaintenanceSettings, RetentionSettings
 from config.models import ModelSettings
 from config.stores import (
     DatabaseSettings,
@@ -50,8 +51,10 @@ __all__ = [
     "Group",
     "KafkaSettings",
     "MainDatabaseSettings",
+    "MaintenanceSettings",
     "ModelSettings",
     "RedisSettings",
+    "RetentionSettings",
     "S3Settings",
     "Settings",
     "VectorDatabaseSettings",
@@ -123,6 +126,19 @@ class Settings(DetectSettings):
     s3: S3Settings = _group()
     redis: RedisSettings = RedisSettings()
     api: ApiSettings = ApiSettings()
+    retention: RetentionSettings = RetentionSettings()
+    maintenance: MaintenanceSettings = MaintenanceSettings()
+
+    @model_validator(mode="after")
+    def _ledger_outlives_messages(self) -> Self:
+        """An event that the ledger has forgotten and Kafka has not would be processed anew."""
+        days, hours = self.retention.ledger_days, self.kafka.longest_way_hours
+        if days is not None and days * 24 < hours:
+            raise inconsistent(
+                f"{{retention.ledger_days}} must be at least {hours / 24:g}: so long may an event "
+                "lie in Kafka, from its topic through dead letters to faces.detected"
+            )
+        return self
 
 
 AnySettings = TypeVar("AnySettings", bound=DetectSettings)

@@ -18,6 +18,8 @@ class WorkerSettings(Group):
     """Batches of the detect agent under way at once."""
     decode_threads: Count = 2
     """Threads that decode images."""
+    image_memory: Count = 640 * 1024 * 1024
+    """Most bytes that decoded images, and their decoding, take at once."""
     buffer_messages: Count = 64
     """Most messages fetched ahead; each may hold a whole frame."""
     held_messages: Count = 1024

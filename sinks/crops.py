@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from aiobotocore.config import AioConfig
@@ -101,6 +101,13 @@ def _folder(camera: str) -> str:
 
 def _escape(byte: re.Match[bytes]) -> bytes:
     return f"={byte[0][0]:02X}".encode()
+
+
+class StoredObject(NamedTuple):
+    """An object as a listing has it; the time is that of its last write."""
+
+    key: str
+    written_at: datetime
 
 
 class Crops(Connected):
@@ -217,6 +224,25 @@ class Crops(Connected):
                     return False
                 raise
         return True
+
+    async def pages(self, prefix: str) -> AsyncIterator[list[StoredObject]]:
+        """Every object below a prefix, a page of at most a thousand at a time, in no sure order.
+
+        What is written or deleted meanwhile may or may not come.
+
+        Args:
+            prefix: ends with ``/`` unless a part of a name is meant.
+        """
+        following: dict[str, str] = {}
+        while True:
+            async with self._client("list objects") as client:
+                page = await client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **following)
+            contents = page.get("Contents", ())
+            if contents:
+                yield [StoredObject(one["Key"], one["LastModified"]) for one in contents]
+            if not page.get("IsTruncated"):
+                return
+            following = {"ContinuationToken": page["NextContinuationToken"]}
 
     async def delete_many(self, keys: Iterable[str]) -> None:
         """Delete objects; those that are not there are no error."""

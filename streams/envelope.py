@@ -164,13 +164,17 @@ def _key(delivery: Delivery) -> str | None:
     if not delivery.key:
         return None
     try:
-        return _identifier(delivery.key.decode(), "the key", "bad_key")
+        return identifier(delivery.key.decode(), "the key", "bad_key")
     except UnicodeDecodeError:
         raise Reject("bad_key", "the key is not UTF-8") from None
 
 
-def _identifier(text: str, name: str, reason: str = "bad_header") -> str:
-    """Text that may serve as an identifier: of bounded length, free of control characters."""
+def identifier(text: str, name: str, reason: str = "bad_header") -> str:
+    """Text that may serve as an identifier: of bounded length, free of control characters.
+
+    Raises:
+        Reject: with ``reason``; it may not.
+    """
     if len(text.encode(errors="surrogatepass")) > MAX_IDENTIFIER_BYTES:
         raise Reject(reason, f"{name} is longer than {MAX_IDENTIFIER_BYTES} bytes")
     if _CONTROL_CHARACTERS.search(text):
@@ -186,16 +190,16 @@ def _cloud_event(
         raise Reject("unsupported_specversion", f"ce_specversion {version!r:.80}, wanted 1.0")
     if headers.get("content-type", "").lower().startswith("application/cloudevents"):
         raise Reject("unsupported_mode", "structured content mode; wanted binary mode")
-    identifier = _required(headers, "ce_id")
+    event_id = _required(headers, "ce_id")
     source = _required(headers, "ce_source")
     subject = headers.get("ce_subject")
     return ImageEvent(
         kind=_kind(_required(headers, "ce_type"), default_kind),
         source=source,
-        id=identifier,
-        key=key or (source if default_kind is EventKind.FRAME else identifier),
+        id=event_id,
+        key=key or (source if default_kind is EventKind.FRAME else event_id),
         captured_at=_time(headers.get("ce_time")) or _kafka_time(delivery),
-        subject=_identifier(subject, "ce_subject") if subject else None,
+        subject=identifier(subject, "ce_subject") if subject else None,
     )
 
 
@@ -203,7 +207,7 @@ def _required(headers: Mapping[str, str], name: str) -> str:
     value = headers.get(name)
     if not value:
         raise Reject("missing_attribute", f"header {name} is missing or empty")
-    return _identifier(value, name)
+    return identifier(value, name)
 
 
 def _kind(text: str, default_kind: EventKind) -> EventKind:

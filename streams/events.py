@@ -143,7 +143,8 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
         similarity: cosine of the best candidate; None when the gallery is empty.
         runner_up_similarity: cosine of the best candidate but one; None when there is none.
         model: id of the embedder.
-        crop_key: S3 key of the crop; None for a search probe, which is not stored.
+        crop_key: S3 key of the crop; None for a search probe, which is not stored, and for a face
+            whose crop is gone.
     """
 
     face_id: UUID

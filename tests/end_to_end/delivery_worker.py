@@ -4,14 +4,17 @@ The value of a message is words: ``ok``, ``raise``, ``reject``, ``hang``, ``slow
 ``wait FILE`` (a store that is away until the file is there). What is begun and done is written to
 the file HAZARD_LOG, one line each.
 
-HAZARD_MUTE names a file: once it is there, the consumer is given nothing any more.
+HAZARD_MUTE names a file: while it is there, the consumer asks the broker for nothing.
 """
 
 import asyncio
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+
+from aiokafka.consumer.fetcher import Fetcher
 
 from config.logging import configure_logging
 from config.settings import DetectSettings, load_settings
@@ -23,7 +26,6 @@ from streams.freshness import FreshnessPolicy, frame_reader, shedder
 from streams.kafka import create_producer
 from streams.publisher import Publisher
 from streams.topics import Topics
-from streams.transport import SteeredTransport
 from streams.worker import Stage, Worker
 
 LOG = Path(os.environ["HAZARD_LOG"])
@@ -58,6 +60,20 @@ def verdict(delivery):
     if word == "wait" and not Path(argument).exists():
         return Retry("the store is away")
     return None
+
+
+def stop_fetching_on_demand():
+    """As consumers do after a rebalance gone wrong: they are members, and send no fetch."""
+    fetch = Fetcher._proc_fetch_request
+
+    async def fetch_or_not(self, *arguments):
+        with suppress(asyncio.CancelledError):  # as the original does when it is closed
+            while MUTE.exists():  # noqa: ASYNC110, ASYNC240 - a file has no event
+                await asyncio.sleep(0.1)
+            return await fetch(self, *arguments)
+        return False
+
+    Fetcher._proc_fetch_request = fetch_or_not
 
 
 async def main():
@@ -97,8 +113,7 @@ async def main():
             write(f"assigned {os.getpid()}")
 
         app.on_partitions_assigned.connect(assigned)
-        wants = SteeredTransport.wants
-        SteeredTransport.wants = lambda self, tp: wants(self, tp) and not MUTE.exists()
+        stop_fetching_on_demand()
         await producer.start()
         try:
             await worker.run()

@@ -138,10 +138,7 @@ async def test_an_outage_is_no_hang_and_no_stall(own):
 
 
 async def test_partitions_are_held_through_an_outage_longer_than_any_timeout(own):
-    """A full buffer stops Faust's fetching, and aiokafka then leaves the group.
-
-    Protections: flow control at the fetch, the longest ``max_poll_interval``. The uploads go on.
-    """
+    """A full buffer stops Faust's fetching for all topics. Protection: flow control of our own."""
     back = own.folder / "back"
     await own.publish(*[f"wait {back}"] * 120)
     own.start(OVERLAP="2", BATCH_SIZE="4", KAFKA__SESSION_TIMEOUT="6")
@@ -154,6 +151,20 @@ async def test_partitions_are_held_through_an_outage_longer_than_any_timeout(own
     frames = [f"{own.topics.frames}/0/{offset}" for offset in range(120)]
     await until(lambda: set(frames) <= set(own.noted("done")))
     assert len(own.noted("done")) == len(set(own.noted("done"))) == 121
+    assert len(own.noted("assigned")) == 1
+
+
+async def test_the_group_is_not_left_while_nothing_at_all_can_go_on(own):
+    """aiokafka leaves when nothing is fetched for long. Protection: ``max_poll_interval``."""
+    back = own.folder / "back"
+    for topic in (own.topics.frames, own.topics.uploads):
+        await own.publish(*[f"wait {back}"] * 100, topic=topic)
+    own.start(OVERLAP="2", BATCH_SIZE="4", KAFKA__SESSION_TIMEOUT="6")
+    await until(lambda: len(own.noted("begin")) > 4)
+    await asyncio.sleep(15)
+    back.touch()
+    await until(lambda: len(set(own.noted("done"))) == 200)
+    assert len(own.noted("done")) == 200
     assert len(own.noted("assigned")) == 1
 
 

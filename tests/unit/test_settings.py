@@ -115,6 +115,17 @@ def test_a_detect_worker_needs_no_store(load):
     assert load({}, DetectSettings).s3 is None
 
 
+def test_the_ledger_outlives_what_may_be_delivered_again(load):
+    """Of an upload: a week in its topic, a week a dead letter, a week in its topic again; then
+    the same in faces.detected."""
+    assert load(REQUIRED | {"FECAPASS_RETENTION__LEDGER_DAYS": "42"}).retention.ledger_days == 42
+    with pytest.raises(ConfigurationError, match="LEDGER_DAYS must be at least 42: "):
+        load(REQUIRED | {"FECAPASS_RETENTION__LEDGER_DAYS": "41.9"})
+    longer = {"FECAPASS_KAFKA__UPLOADS_RETENTION_HOURS": "1000"}
+    with pytest.raises(ConfigurationError, match="LEDGER_DAYS must be at least"):
+        load(REQUIRED | longer | {"FECAPASS_RETENTION__LEDGER_DAYS": "42"})
+
+
 def test_a_wrong_value_is_not_repeated(load):
     wrong = REQUIRED | {"FECAPASS_REDIS__PORT": "hunter2", "FECAPASS_WORKERS__BATCH_SIZE": "-777"}
     with pytest.raises(ConfigurationError) as failure:
