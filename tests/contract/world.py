@@ -24,6 +24,13 @@ def young(prepared: Settings, **changes) -> Settings:
     return prepared.model_copy(update={"maintenance": maintenance})
 
 
+def short_lived(settings: Settings) -> Settings:
+    """Settings by which every message, and so every claim check, is past its time."""
+    names = ("frames_retention_hours", "uploads_retention_hours", "dead_letter_retention_hours")
+    kafka = settings.kafka.model_copy(update=dict.fromkeys(names, 1e-4))
+    return settings.model_copy(update={"kafka": kafka})
+
+
 async def reconcile(settings: Settings, *, dry_run=False):
     async with open_upkeep(settings) as stores:
         counts = await Reconciler(stores, settings, dry_run, lambda *_: None).run()
