@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from sinks.crops import Crops
 from sinks.recents import Recents
 from sinks.records import Records
 from sinks.vectors import Vectors
+from tests.interrupts import take_sigterm_for_ctrl_c
 
 if TYPE_CHECKING:
     from tests.containers import ContainerStack
@@ -33,12 +33,8 @@ STACK_VARIABLE = "FECAPASS_TEST_STACK"
 
 
 def pytest_runtest_setup() -> None:
-    """SIGTERM, as ``timeout`` and CI send it, is Ctrl-C: what tests have started is ended.
-
-    Workers have sessions of their own and outlive a pytest that dies at once. Set for every test,
-    because programs under test have handlers of their own.
-    """
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    """Set it for every test, because programs under test have handlers of their own."""
+    take_sigterm_for_ctrl_c()
 
 
 @pytest.fixture(scope="session")

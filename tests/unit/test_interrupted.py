@@ -7,7 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+
+#: As a script's shell starts what it does not wait for: deaf to Ctrl-C.
+IN_THE_BACKGROUND = ("/bin/sh", "-c", 'trap "" INT; exec "$0" "$@"')
 
 STARTS_A_PROCESS = """
 import asyncio
@@ -25,10 +30,11 @@ async def test_that_waits():
 """
 
 
-def test_sigterm_ends_what_a_test_has_started(tmp_path):
+@pytest.mark.parametrize("started_by", [(), IN_THE_BACKGROUND], ids=["shell", "background"])
+def test_sigterm_ends_what_a_test_has_started(tmp_path, started_by):
     script = tmp_path / "test_that_is_interrupted.py"
     script.write_text(STARTS_A_PROCESS)
-    command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "tests.conftest"]
+    command = [*started_by, sys.executable, "-m", "pytest", "-q", "-s", "-p", "tests.conftest"]
     with subprocess.Popen(
         [*command, "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", script],
         cwd=ROOT,
