@@ -25,8 +25,8 @@ class DatabaseSettings(Group):
     tls: DatabaseTls = DatabaseTls()
     pool_min: Annotated[int, Field(ge=0)] = 1
     """Connections that each process keeps open."""
-    pool_max: Count = 8
-    """Most connections that each process opens."""
+    pool_max: Annotated[int, Field(ge=2)] = 8
+    """Most connections that each process opens; one claims the work that others do."""
     connect_timeout: PositiveSeconds = 5.0
     """Seconds to wait for a connection."""
     command_timeout: PositiveSeconds = 30.0

@@ -136,6 +136,12 @@ def test_a_wrong_value_is_not_repeated(load):
     assert "777" not in str(failure.value)
 
 
+def test_a_pool_of_one_connection_is_refused(load):
+    """A claim holds a connection while others are asked for: enrolments would wait for ever."""
+    with pytest.raises(ConfigurationError, match="FECAPASS_MAIN_DB__POOL_MAX"):
+        load(REQUIRED | {"FECAPASS_MAIN_DB__POOL_MAX": "1"})
+
+
 def test_an_unknown_name_in_a_group_is_refused(load):
     with pytest.raises(ConfigurationError, match="_SERVER: there is no such setting"):
         load(REQUIRED | {"FECAPASS_KAFKA__BOOTSTRAP_SERVER": "elsewhere:9092"})
