@@ -101,6 +101,8 @@ def _delivery(event: Any) -> Delivery:
         acknowledge=event.ack,
     )
     message.value = event.value = None
+    message.key = event.key = None
+    message.headers, event.headers = (), {}
     return delivery
 
 
