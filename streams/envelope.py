@@ -80,6 +80,9 @@ def bare_identity(delivery: Delivery) -> tuple[str, str, datetime]:
     address alone names a message only as long as its topic lives: when a topic is made anew, as on
     every start of the embedded broker, offsets begin again, and new frames would be taken for
     those that were processed already.
+
+    Raises:
+        Reject: ``bad_time``.
     """
     milliseconds = round(max(delivery.timestamp, 0.0) * 1000)
     source = f"{delivery.partition.topic}@{milliseconds}"
@@ -241,4 +244,12 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _kafka_time(delivery: Delivery) -> datetime:
-    return datetime.fromtimestamp(max(delivery.timestamp, 0.0), UTC)
+    """Kafka's timestamp, which a producer may choose, and not every broker looks at.
+
+    Raises:
+        Reject: ``bad_time``; it lies after the last year that there is.
+    """
+    try:
+        return datetime.fromtimestamp(max(delivery.timestamp, 0.0), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise Reject("bad_time", "Kafka's timestamp is out of range") from None

@@ -15,12 +15,16 @@ from datetime import UTC, datetime
 
 from streams.delivery import Delivery, Partition
 from streams.envelope import SPEC_VERSION, bare_identity, bare_key, default_kind
+from streams.failures import Reject
 from streams.publisher import Outgoing
 from streams.topics import Topics
 
 DLQ_PREFIX = "dlq_"
 REPLAY_PREFIX = "fecapass_replay_"
 RECEIPT_HEADER = "dlq_replayed"
+
+#: Of Kafka's own numbers, which have 64 bits.
+_MOST_DIGITS = 19
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -173,7 +177,10 @@ def _identified(
     original = Delivery(
         Partition(topic, partition), offset, letter.key, b"", (), stamp / 1000, lambda: None
     )
-    source, event_id, moment = bare_identity(original)
+    try:
+        source, event_id, moment = bare_identity(original)
+    except Reject as error:
+        raise NotReplayable(str(error)) from error
     attributes = {"ce_time": moment.isoformat()}
     key = letter.key
     if is_bare:
@@ -215,4 +222,6 @@ def _attribute(headers: Headers, wanted: str) -> str | None:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else None
+    """A number that we may have written; strangers' headers may have thousands of digits."""
+    written = text is not None and text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text or "") if written else None

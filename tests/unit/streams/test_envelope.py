@@ -183,3 +183,10 @@ def test_the_separator_in_a_name_does_not_make_two_events_one():
     assert event_uuid("a|b", "c") != event_uuid("a", "b|c")
     assert event_uuid("s", "i") == uuid5(NAMESPACE, "s|i")
     assert event_uuid("a|b", "c") == uuid5(NAMESPACE, "|3|1|a|b|c")
+
+
+def test_a_kafka_timestamp_after_the_last_year_is_refused():
+    """A producer chooses it, and not every broker looks at it."""
+    with pytest.raises(Reject) as refusal:
+        decode(delivery(timestamp=9e15), Topics())
+    assert refusal.value.reason == "bad_time"

@@ -63,5 +63,6 @@ def test_uploads_replayed_and_unreadable_messages_are_never_dropped():
         delivery(3, key=b"a", headers=(("ce_specversion", b"9"),)),
         delivery(4, key=b"a"),
         delivery(5, key=b"b"),
+        delivery(6, key=b"a", timestamp=9e15),
     ]
     assert [one.offset for one in shed(waiting)] == [0]

@@ -159,3 +159,10 @@ def test_a_receipt_names_its_letter_and_lies_beside_it():
     assert (note.topic, note.partition, note.value) == (letter.place.topic, 0, b"")
     assert receipt_for(note.headers) == letter.address == "p.camera.frames.dlq/0/4"
     assert receipt_for(letter.headers) is None
+
+
+def test_a_letter_whose_time_is_out_of_range_is_not_replayable_and_stops_no_other():
+    told = [("dlq_timestamp", b"9" * 18), ("dlq_partition", b"0"), ("dlq_offset", b"0")]
+    letter = read_letter(Partition(f"{TOPICS.frames}.dlq", 0), 1, b"k", b"v", told)
+    with pytest.raises(NotReplayable, match="out of range"):
+        revive(letter, TOPICS)
