@@ -14,6 +14,7 @@ from faust.types import TP, StreamT
 
 from config.settings import KafkaSettings, WorkerSettings
 from streams.delivery import Delivery, Partition
+from streams.header_names import take_any_header_name
 from streams.security import faust_credentials
 from streams.transport import SteeredTransport, steer
 from streams.window import Window
@@ -42,6 +43,7 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
         kafka: where the broker is, and how to get in.
         workers: buffers and timeouts.
     """
+    take_any_header_name()
     servers = kafka.bootstrap_servers.split(",")
     app = _App(
         f"{kafka.topic_prefix}fecapass-{role}",

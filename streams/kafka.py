@@ -6,6 +6,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from config.settings import KafkaSettings
+from streams.header_names import take_any_header_name
 from streams.security import client_security
 
 #: Room for key, headers and framing beside the largest message.
@@ -47,6 +48,7 @@ def create_consumer(settings: KafkaSettings, *topics: str, **overrides: Any) -> 
     arguments = _connection(settings) | {
         "max_partition_fetch_bytes": settings.max_message_bytes + _FRAMING_BYTES,
     }
+    take_any_header_name()
     return AIOKafkaConsumer(*topics, **(arguments | overrides))
 
 
