@@ -12,6 +12,8 @@ The scan itself is faiss's "fast scan" (16 table entries in a register; Andre, K
 Scouarnec, VLDB 2015) with one four-bit code a dimension.
 """
 
+from typing import Any
+
 import faiss
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +60,8 @@ class CoarseCopy:
         self._step = _STEP / np.sqrt(dimension)
         self._longest_rest = _USUAL_REST + _REST_SPREAD / np.sqrt(dimension)
         self._strays: set[int] = set()
-        index = faiss.IndexPQFastScan(dimension, dimension, 4, faiss.METRIC_INNER_PRODUCT)
+        # Its stubs do not know what it inherits.
+        index: Any = faiss.IndexPQFastScan(dimension, dimension, 4, faiss.METRIC_INNER_PRODUCT)
         grid = ((np.arange(_LEVELS) - (_LEVELS - 1) / 2) * self._step).astype(np.float32)
         faiss.copy_array_to_vector(np.tile(grid, dimension), index.pq.centroids)
         index.is_trained = True
@@ -129,7 +132,7 @@ class CoarseCopy:
         by_table = unit * np.sqrt(self.dimension / 12)
         by_grid = self._longest_rest / np.sqrt(max(self.dimension - 1, 1))
         slack = _SIGMAS * float(np.hypot(by_table, by_grid)) + unit + _ROUNDING
-        return (least + slack) / (1 - _USUAL_ALONG)
+        return float((least + slack) / (1 - _USUAL_ALONG))
 
     def decoded(self) -> FloatArray:
         """What the codes say, turned back: float32 (size, D)."""
@@ -145,11 +148,12 @@ class CoarseCopy:
         along = np.einsum("ij,ij->i", rest, turned)
         stray = (np.linalg.norm(rest, axis=1) > self._longest_rest) | (along > _USUAL_ALONG)
         self._strays.update(slots[stray].tolist())
-        return steps.astype(np.uint8)
+        return np.asarray(steps, np.uint8)
 
     def _get(self, slots: Slots) -> Levels:
         block, place, shift = _address(slots)
-        return (self._memory()[block, : self.dimension, place] >> shift) & (_LEVELS - 1)
+        found = self._memory()[block, : self.dimension, place] >> shift
+        return np.asarray(found & (_LEVELS - 1), np.uint8)
 
     def _set(self, slots: Slots, levels: Levels) -> None:
         """Slots are different from one another; two may share their bytes."""

@@ -16,8 +16,8 @@ Slots = NDArray[np.int64]
 #: Below this many templates one matrix product is as fast as the scan of the coarse copy.
 SCAN_FROM = 4096
 
-#: Candidates that the scan brings for exact scoring, beyond those asked for and a thousandth of
-#: all; four times as many where these do not settle it.
+#: Most candidates that the scan brings for exact scoring, beyond those asked for and a thousandth
+#: of all; four times as many where these do not settle it.
 SPARE = 1000
 
 # Where more than this share of all were to be fetched, all are scored.
@@ -130,7 +130,7 @@ class Gallery:
         size = len(self._users)
         results: list[list[Candidate]] = [[] for _ in probes]
         open_probes, strays = np.arange(len(probes)), self._coarse.strays
-        fetch = min(size, k + self._spare + size // 1000)
+        fetch = min(size, k + min(self._spare, size // 50) + size // 1000)
         while len(open_probes):
             approximate, found = self._coarse.search(probes[open_probes], fetch)
             undecided = []
@@ -166,7 +166,7 @@ class Gallery:
         lengths = np.linalg.norm(values, axis=1, keepdims=True)
         if not (np.isfinite(lengths) & (lengths > 0)).all():
             raise ValueError("a template has no length, or a value that is no number")
-        return (values / lengths).astype(np.float32)
+        return np.asarray(values / lengths, np.float32)
 
     def _write(self, users: Sequence[UUID], vectors: FloatArray) -> None:
         """Enter or replace the templates of different people."""
