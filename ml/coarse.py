@@ -168,7 +168,8 @@ class CoarseCopy:
     def _memory(self) -> NDArray[np.uint8]:
         """The index's own memory, (blocks, components, 16); valid until its size changes."""
         index = self._index
-        flat = faiss.rev_swig_ptr(index.codes.get(), index.ntotal2 * index.M2 // 2)
+        size = index.ntotal2 * index.M2 // 2
+        flat = faiss.rev_swig_ptr(index.codes.get(), size) if size else np.zeros(0, np.uint8)
         memory: NDArray[np.uint8] = flat.reshape(-1, index.M2, _BLOCK // 2)
         return memory
 
