@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
+ROOMS := agents api benchmarks config infra ml sinks streams
 
 .PHONY: help demo test test-containers compose-check env images bench lint format requirements \
 	env-example openapi clean clean-data
@@ -42,10 +43,13 @@ images: ## Build the container images
 bench: $(READY) ## Measure the pipeline against the bare models
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lint: $(READY) ## Check style, formatting and types
+lint: $(READY) ## Check style, formatting, types, known holes and forgotten secrets
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(ROOMS)
+	$(BIN)/python -m infra.checks.secrets
+	$(BIN)/python -m infra.checks.dependencies
 
 format: $(READY) ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff check --fix

@@ -6,25 +6,46 @@ is read for claim checks alone.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import TypeVar
 
+from agents.memory import Budget, groups
 from config import metrics
 from ml.analyser import AnalysedFace, Analyser
 from ml.errors import ImageRejected
-from ml.images import Image, ImageLimits, decode
+from ml.images import Image, ImageHeader, ImageLimits, decode, inspect
 from streams.codec import pack
 from streams.delivery import Delivery
 from streams.envelope import Envelope, detected_headers
 from streams.envelope import decode as read_envelope
 from streams.events import DetectedFace, DetectedFaces, EventKind, ImageEvent, Refusal
-from streams.failures import Reject
+from streams.failures import Reject, Retry
 from streams.publisher import Outgoing, Publisher
+from streams.settling import Outcomes
 from streams.topics import Topics
 
 #: Fetches what a claim check (``s3://bucket/key``) names.
 Claims = Callable[[str], Awaitable[bytes]]
+
+#: Images of claim checks that a worker holds encoded at once, each of `ImageLimits.max_bytes` at
+#: most: enough for one batch to be fetched while another is decoded.
+CLAIMS_AT_ONCE = 16
+
+_BYTES_PER_PIXEL = 3
+
+Good = TypeVar("Good")
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A message whose image was looked at, but is not decoded yet."""
+
+    delivery: Delivery
+    envelope: Envelope
+    data: bytes
+    header: ImageHeader
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +70,7 @@ class Detect:
         claims: Claims,
         decoders: Executor,
         models: Executor,
+        image_memory: int,
     ) -> None:
         """Put the stage together.
 
@@ -60,6 +82,7 @@ class Detect:
             claims: fetches images that came by claim check.
             decoders: threads that decode.
             models: threads that run the models, as many as the analyser has lanes.
+            image_memory: bytes that decoded images, and their decoding, may take at once.
         """
         self._analyser = analyser
         self._publisher = publisher
@@ -68,44 +91,68 @@ class Detect:
         self._claims = claims
         self._decoders = decoders
         self._models = models
+        self._memory = Budget(image_memory)
+        self._claimed = Budget(CLAIMS_AT_ONCE)
 
-    async def __call__(self, batch: Sequence[Delivery]) -> Mapping[Delivery, Reject]:
-        """Find the faces of every image and send them to ``faces.detected``."""
-        refused: dict[Delivery, Reject] = {}
+    async def __call__(self, batch: Sequence[Delivery]) -> Outcomes:
+        """Find the faces of every image and send them to ``faces.detected``.
+
+        An image whose store is away is to be tried again, and does not hold up the others.
+        """
+        outcomes: dict[Delivery, Reject | Retry] = {}
         messages: list[Outgoing] = []
-        with metrics.stage("decode"):
-            read = await asyncio.gather(*(self._read(delivery) for delivery in batch))
-        frames = []
-        for delivery, outcome in zip(batch, read, strict=True):
-            if isinstance(outcome, _Frame):
-                frames.append(outcome)
-            else:
-                refused[delivery] = outcome.reject
-                messages.extend(self._tell_caller(delivery, outcome))
-        detected = await self._analyse(frames)
-        messages.extend(self._outgoing(frame.delivery, found) for frame, found in detected)
+        async with self._claimed.hold(sum(not delivery.value for delivery in batch)):
+            opened, unreadable = _apart(await asyncio.gather(*map(self._open, batch)))
+            detected: list[tuple[Delivery, DetectedFaces]] = []
+            for group in groups(opened, _cost, self._memory.total):
+                found_here, undecodable = await self._detect(group)
+                detected += found_here
+                unreadable += undecodable
+        for one in unreadable:
+            outcomes[one.delivery] = one.failure
+            messages.extend(self._tell_caller(one))
+        messages.extend(self._outgoing(delivery, found) for delivery, found in detected)
         with metrics.stage("send_detected"):
             await self._publisher.send_all(messages)
-        for frame, found in detected:
-            metrics.FACES.labels(topic=frame.delivery.partition.topic).inc(len(found.faces))
-            if frame.event.kind is EventKind.FRAME:
-                metrics.saw_camera(frame.event.key)
-        return refused
+        for delivery, found in detected:
+            metrics.FACES.labels(topic=delivery.partition.topic).inc(len(found.faces))
+            if found.event.kind is EventKind.FRAME:
+                metrics.saw_camera(found.event.key)
+        return outcomes
 
-    async def _read(self, delivery: Delivery) -> "_Frame | _Unreadable":
-        """Open the envelope, fetch the image if it lies elsewhere, decode it."""
+    async def _open(self, delivery: Delivery) -> "_Opened | _Unreadable":
+        """Open the envelope, fetch the image if it lies elsewhere, look at its header."""
         envelope: Envelope | None = None
         try:
             envelope = read_envelope(delivery, self._topics)
             data = await self._claims(envelope.dataref) if envelope.dataref else delivery.value
-            image = await asyncio.get_running_loop().run_in_executor(
-                self._decoders, decode, data, self._limits
-            )
-        except Reject as reject:
-            return _Unreadable(envelope, reject)
+            return _Opened(delivery, envelope, data, inspect(data, self._limits))
+        except (Reject, Retry) as failure:
+            return _Unreadable(delivery, envelope, failure)
         except ImageRejected as error:
-            return _Unreadable(envelope, Reject(error.reason, str(error)))
-        return _Frame(delivery, envelope.event, image)
+            return _Unreadable(delivery, envelope, Reject(error.reason, str(error)))
+
+    async def _detect(
+        self, group: Sequence[_Opened]
+    ) -> "tuple[list[tuple[Delivery, DetectedFaces]], list[_Unreadable]]":
+        """Decode images that fit into memory together, and find their faces."""
+        async with self._memory.hold(sum(map(_cost, group))) as share:
+            with metrics.stage("decode"):
+                decoded = await asyncio.gather(*map(self._decode, group))
+            frames, unreadable = _apart(decoded)
+            share.shrink(_BYTES_PER_PIXEL * sum(one.header.pixels for one in group))
+            found = await self._analyse(frames)
+        return [(frame.delivery, faces) for frame, faces in found], unreadable
+
+    async def _decode(self, opened: _Opened) -> "_Frame | _Unreadable":
+        try:
+            image = await asyncio.get_running_loop().run_in_executor(
+                self._decoders, decode, opened.data, self._limits
+            )
+        except ImageRejected as error:
+            reject = Reject(error.reason, str(error))
+            return _Unreadable(opened.delivery, opened.envelope, reject)
+        return _Frame(opened.delivery, opened.envelope.event, image)
 
     async def _analyse(self, frames: Sequence[_Frame]) -> list[tuple[_Frame, DetectedFaces]]:
         if not frames:
@@ -141,12 +188,11 @@ class Detect:
             faces=tuple(_detected(face, keep_measures=keep_measures) for face in faces),
         )
 
-    def _tell_caller(self, delivery: Delivery, unreadable: "_Unreadable") -> list[Outgoing]:
+    def _tell_caller(self, unreadable: "_Unreadable") -> list[Outgoing]:
         """Of an upload somebody awaits the answer: the refusal goes on, beside the dead letter."""
-        envelope = unreadable.envelope
-        if envelope is None or envelope.event.kind is EventKind.FRAME:
+        envelope, reject = unreadable.envelope, unreadable.failure
+        if envelope is None or envelope.event.kind is EventKind.FRAME or isinstance(reject, Retry):
             return []
-        reject = unreadable.reject
         found = DetectedFaces(
             event=envelope.event,
             model=self._analyser.embedder.id,
@@ -155,7 +201,7 @@ class Detect:
             faces=(),
             refusal=Refusal(code=reject.reason, message=str(reject)),
         )
-        return [self._outgoing(delivery, found)]
+        return [self._outgoing(unreadable.delivery, found)]
 
     def _outgoing(self, delivery: Delivery, found: DetectedFaces) -> Outgoing:
         return Outgoing(
@@ -165,10 +211,27 @@ class Detect:
 
 @dataclass(frozen=True, slots=True)
 class _Unreadable:
-    """A message that cannot be processed, and its envelope if that much could be read."""
+    """A message that cannot be processed, ever or now, and its envelope if it could be read."""
 
+    delivery: Delivery
     envelope: Envelope | None
-    reject: Reject
+    failure: Reject | Retry
+
+
+def _cost(opened: _Opened) -> int:
+    return opened.header.decoding_bytes
+
+
+def _apart(outcomes: Iterable[Good | _Unreadable]) -> tuple[list[Good], list[_Unreadable]]:
+    """Those that can go on, and those that cannot."""
+    good: list[Good] = []
+    unreadable: list[_Unreadable] = []
+    for outcome in outcomes:
+        if isinstance(outcome, _Unreadable):
+            unreadable.append(outcome)
+        else:
+            good.append(outcome)
+    return good, unreadable
 
 
 def _detected(face: AnalysedFace, *, keep_measures: bool) -> DetectedFace:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import numpy as np
@@ -21,6 +22,9 @@ from streams.answers import (
 )
 from streams.events import DetectedFace, DetectedFaces, FaceMatch, Refusal
 
+#: The id is left out: of an erased person not even that is written down again.
+UNKNOWN_USER = Refusal(code="unknown_user", message="there is no user with this id")
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -30,6 +34,7 @@ class Finding:
         result: the ledger's line, and the rows of the faces.
         crops: JPEG by S3 key.
         sightings: embeddings of faces that a camera saw.
+        answer: of an upload, what its caller is told.
         matches: what ``faces.matches`` is told.
         recents: what the camera's cache is told.
         recognitions: how each face was decided.
@@ -38,6 +43,7 @@ class Finding:
     result: EventResult
     crops: Sequence[tuple[str, bytes]] = ()
     sightings: Sequence[Sighting] = ()
+    answer: UploadAnswer | None = None
     matches: Sequence[FaceMatch] = ()
     recents: Sequence[RecentFace] = ()
     recognitions: Sequence[Recognition] = ()
@@ -101,6 +107,7 @@ def searched(
     )
     return Finding(
         result=_result(found, Outcome.SEARCHED, answer=answer),
+        answer=answer,
         matches=[
             _match(found, index, recognition, None)
             for index, recognition in enumerate(recognitions)
@@ -119,7 +126,7 @@ def refused(found: DetectedFaces, refusal: Refusal) -> Finding:
         message=refusal.message,
         measures=refusal.measures,
     )
-    return Finding(result=_result(found, Outcome.REFUSED, answer=answer))
+    return Finding(result=_result(found, Outcome.REFUSED, answer=answer), answer=answer)
 
 
 def enrolled(found: DetectedFaces, user_id: UUID, photos: int) -> Finding:
@@ -159,44 +166,119 @@ def enrolled(found: DetectedFaces, user_id: UUID, photos: int) -> Finding:
     row = FaceRow(match=match, index=0, landmarks=face.landmarks)
     return Finding(
         result=_result(found, Outcome.ENROLLED, faces=(row,), answer=answer),
+        answer=answer,
         crops=[(key, face.crop)],
     )
 
 
-def with_unknown(finding: Finding, unknown: Collection[UUID]) -> Finding:
-    """The same, with these faces an unknown's: their person was deleted before the commit."""
-    if not any(match.face_id in unknown and match.user_id for match in finding.matches):
+def people_in(finding: Finding) -> set[UUID]:
+    """Everybody whom any part of a finding names."""
+    people = {row.match.user_id for row in finding.result.faces}
+    people |= {match.user_id for match in finding.matches}
+    for recent in finding.recents:
+        people |= {recent.user_id, recent.runner_up_user_id}
+    for face in finding.answer.faces if finding.answer else ():
+        people |= {face.user_id, *(candidate.user_id for candidate in face.candidates)}
+    return {person for person in people if person is not None}
+
+
+def without_people(finding: Finding, gone: Collection[UUID]) -> Finding:
+    """The same, as if these people had been erased before the event came.
+
+    An enrolment of one of them is refused. A face taken for one of them is an unknown's, and has
+    no crop. No answer and no recent names them.
+    """
+    if people_in(finding).isdisjoint(gone):
         return finding
+    if finding.result.outcome is Outcome.ENROLLED:
+        return _refused_enrolment(finding)
+    if finding.answer is not None:
+        return _search_without(finding, finding.answer, gone)
+    named = {match.face_id: match.crop_key for match in finding.matches if match.user_id in gone}
+    rows = tuple(
+        structs.replace(row, match=_as_unknown(row.match, named)) for row in finding.result.faces
+    )
     return dataclasses.replace(
         finding,
-        matches=[
-            structs.replace(match, user_id=None) if match.face_id in unknown else match
-            for match in finding.matches
+        result=structs.replace(finding.result, faces=rows),
+        crops=[(key, crop) for key, crop in finding.crops if key not in set(named.values())],
+        matches=[_as_unknown(match, named) for match in finding.matches],
+        recents=[
+            recent
+            for recent in finding.recents
+            if recent.user_id not in gone and recent.runner_up_user_id not in gone
         ],
-        recents=[recent for recent in finding.recents if recent.face_id not in unknown],
     )
+
+
+def _refused_enrolment(finding: Finding) -> Finding:
+    answer = UploadAnswer(
+        upload_id=finding.result.event.key,
+        status="refused",
+        model=finding.result.model,
+        code=UNKNOWN_USER.code,
+        message=UNKNOWN_USER.message,
+    )
+    result = structs.replace(
+        finding.result, outcome=Outcome.REFUSED, faces=(), answer=encode_answer(answer)
+    )
+    return Finding(result=result, answer=answer)
+
+
+def _search_without(finding: Finding, answer: UploadAnswer, gone: Collection[UUID]) -> Finding:
+    answer = structs.replace(answer, faces=tuple(_without(face, gone) for face in answer.faces))
+    result, event = finding.result, finding.result.event
+    return dataclasses.replace(
+        finding,
+        result=structs.replace(result, answer=encode_answer(answer)),
+        answer=answer,
+        matches=[
+            _match_of_search(face, event.id, event.key, event.captured_at, result.model)
+            for face in answer.faces
+        ],
+    )
+
+
+def _as_unknown(match: FaceMatch, named: Collection[UUID]) -> FaceMatch:
+    if match.face_id not in named:
+        return match
+    return structs.replace(match, user_id=None, crop_key=None)
+
+
+def _without(face: SearchedFace, gone: Collection[UUID]) -> SearchedFace:
+    """What a search says of a face, without these people: nobody is named who lost by a margin."""
+    candidates = tuple(one for one in face.candidates if one.user_id not in gone)
+    if face.user_id not in gone:
+        return structs.replace(face, candidates=candidates)
+    decision = "below_threshold" if candidates else "empty_gallery"
+    return structs.replace(face, candidates=candidates, user_id=None, decision=decision)
 
 
 def matches_of_search(row: LedgerRow) -> list[FaceMatch]:
     """The match events of a search, made anew from its answer in the ledger."""
     answer = decode_answer(row.answer or b"")
     return [
-        FaceMatch(
-            face_id=face.face_id,
-            event_id=row.id,
-            camera_id=row.key,
-            captured_at=row.captured_at,
-            box=face.box,
-            score=face.score,
-            quality=face.quality,
-            user_id=face.user_id,
-            similarity=_similarity(face.candidates, 0),
-            runner_up_similarity=_similarity(face.candidates, 1),
-            model=row.model,
-            crop_key=None,
-        )
-        for face in answer.faces
+        _match_of_search(face, row.id, row.key, row.captured_at, row.model) for face in answer.faces
     ]
+
+
+def _match_of_search(
+    face: SearchedFace, event_id: str, upload_id: str, captured_at: datetime, model: str
+) -> FaceMatch:
+    return FaceMatch(
+        face_id=face.face_id,
+        event_id=event_id,
+        camera_id=upload_id,
+        captured_at=captured_at,
+        box=face.box,
+        score=face.score,
+        quality=face.quality,
+        user_id=face.user_id,
+        similarity=_similarity(face.candidates, 0),
+        runner_up_similarity=_similarity(face.candidates, 1),
+        model=model,
+        crop_key=None,
+    )
 
 
 def _similarity(candidates: Sequence[RankedCandidate], rank: int) -> float | None:

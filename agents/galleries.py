@@ -72,6 +72,7 @@ class Galleries:
 
         Raises:
             StoreUnavailable: the vector database is away.
+            StoreRejected: the model is there with another dimension.
         """
         if model not in self._copies:
             async with self._loading:
@@ -79,6 +80,11 @@ class Galleries:
                     self._copies[model] = await self._load(model, dimension)
         copy = self._copies[model]
         return copy.gallery, copy.revision
+
+    def dimension(self, model: str) -> int | None:
+        """Of a model's embeddings; None when this worker has not met the model yet."""
+        copy = self._copies.get(model)
+        return None if copy is None else copy.gallery.dimension
 
     async def refresh(self, model: str) -> None:
         """Take in what has changed since the last look.

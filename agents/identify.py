@@ -20,6 +20,7 @@ from uuid import UUID
 import numpy as np
 
 from agents import findings
+from agents.announcing import matches_of, outgoing
 from agents.enrolment import EnrolmentPolicy, refusal_of
 from agents.findings import Finding
 from agents.galleries import Galleries
@@ -28,13 +29,14 @@ from agents.stores import Stores
 from config import metrics
 from ml.decision import MatchPolicy
 from sinks.errors import StoreUnavailable
-from sinks.rows import EnrolStatus, EventKey, LedgerRow, Outcome, RecentFace
-from streams.codec import match_to_json, unpack
+from sinks.ledger import Claim
+from sinks.rows import EnrolStatus, EventKey, LedgerRow, RecentFace
+from streams.codec import unpack
 from streams.delivery import Delivery
-from streams.envelope import match_headers
-from streams.events import DetectedFaces, EventKind, FaceMatch, Refusal, utc_now
+from streams.events import DetectedFaces, EventKind, FaceMatch, utc_now
 from streams.failures import Reject
-from streams.publisher import Outgoing, Publisher
+from streams.images import upload_keys
+from streams.publisher import Publisher
 from streams.topics import Topics
 
 logger = logging.getLogger(__name__)
@@ -85,6 +87,7 @@ class Identify:
         for delivery in batch:
             try:
                 faces = unpack(delivery.value)
+                self._require_dimension(faces)
             except Reject as reject:
                 refused[delivery] = reject
             else:
@@ -92,6 +95,16 @@ class Identify:
         await self._settle(found)
         self._count_dropped(len(batch) - len(refused) - len(found))
         return refused
+
+    def _require_dimension(self, faces: DetectedFaces) -> None:
+        """One message of another dimension would spoil the search of its whole batch."""
+        known = self._galleries.dimension(faces.model)
+        if known is not None and faces.faces and len(faces.faces[0].embedding) != 4 * known:
+            raise Reject(
+                "wrong_dimension",
+                f"embeddings of {len(faces.faces[0].embedding)} bytes; {faces.model} has {known} "
+                "dimensions of 4 bytes",
+            )
 
     async def _settle(self, found: Mapping[EventKey, DetectedFaces]) -> None:
         """Decide and store what the ledger does not know; of the rest, tell what was left untold.
@@ -103,17 +116,32 @@ class Identify:
             results = await self._decide(fresh)
             await self._store(results)
             with metrics.stage("records"):
+                results = await self._without_erased(claim, results)
                 written = await claim.commit([one.result for one in results])
         for row in claim.settled.values():
             await self._tell_again(row)
-        await self._tell(
-            [
-                findings.with_unknown(one, written[one.result.key])
-                for one in results
-                if one.result.key in written
-            ]
-        )
+        await self._tell([one for one in results if one.result.key in written])
         self._count_dropped(len(found) - len(written))
+
+    async def _without_erased(self, claim: Claim, results: Sequence[Finding]) -> list[Finding]:
+        """Take people out who were erased since they were recognised; nobody can be from here on.
+
+        Their pictures go, too: photos sent in to enrol them, with the crops, and the crops of
+        faces that this worker's gallery, a moment behind, took for them.
+        """
+        named = {person for one in results for person in findings.people_in(one)}
+        gone = named - await claim.hold_people(named)
+        kept = [findings.without_people(one, gone) for one in results] if gone else list(results)
+        staying = {key for one in kept for key, _ in one.crops}
+        leaving = {key for one in results for key, _ in one.crops} - staying
+        photos = [
+            key
+            for one in kept
+            if one.answer is not None and one.answer.code == findings.UNKNOWN_USER.code
+            for key in upload_keys(one.result.event.uuid)
+        ]
+        await self._stores.crops.delete_many([*sorted(leaving), *photos])
+        return kept
 
     async def _tell_again(self, row: LedgerRow) -> None:
         """A worker may have ended between the commit and the announcement; finish its work."""
@@ -121,13 +149,7 @@ class Identify:
             await self._answer([(row.key, row.answer)])
         if row.announced:
             return
-        if row.outcome is Outcome.SEARCHED:
-            matches = findings.matches_of_search(row)
-        elif row.outcome is Outcome.FACES:
-            stored = await self._stores.records.faces_of(row.event_uuid, row.model)
-            matches = [face.match for face in stored]
-        else:
-            matches = []
+        matches = await matches_of(self._stores.records, row)
         await self._announce(matches, [EventKey(row.event_uuid, row.model)])
 
     async def _decide(self, found: Sequence[DetectedFaces]) -> list[Finding]:
@@ -193,14 +215,14 @@ class Identify:
     async def _enrol(self, found: Sequence[DetectedFaces]) -> list[Finding]:
         """Photos to be enrolled: those that are fit become templates, the others are refused."""
         users = await self._users_of(found)
-        answers = []
+        answers: list[Finding] = []
         for faces in found:
             refusal = faces.refusal or refusal_of(faces.faces, self._policies.enrolment)
             user_id = users.get(faces.event.subject or "")
             if refusal is None and user_id is None:
-                refusal = _unknown_user(faces.event.subject)
+                refusal = findings.UNKNOWN_USER
             if refusal is not None or user_id is None:
-                answers.append(findings.refused(faces, refusal or _unknown_user(None)))
+                answers.append(findings.refused(faces, refusal or findings.UNKNOWN_USER))
             else:
                 answers.append(await self._enrol_one(faces, user_id))
         return answers
@@ -217,7 +239,7 @@ class Identify:
             captured_at=event.captured_at,
         )
         if enrolment.status is EnrolStatus.ERASED:
-            return findings.refused(faces, _unknown_user(event.subject))
+            return findings.refused(faces, findings.UNKNOWN_USER)
         await self._galleries.refresh(faces.model)
         return findings.enrolled(faces, user_id, enrolment.photos)
 
@@ -265,17 +287,7 @@ class Identify:
     async def _announce(self, matches: Sequence[FaceMatch], events: Sequence[EventKey]) -> None:
         """Tell the world, and note in the ledger that it was told."""
         with metrics.stage("send_matches"):
-            await self._publisher.send_all(
-                [
-                    Outgoing(
-                        self._topics.matches,
-                        match.camera_id.encode(),
-                        match_to_json(match),
-                        match_headers(match),
-                    )
-                    for match in matches
-                ]
-            )
+            await self._publisher.send_all([outgoing(match, self._topics) for match in matches])
         with metrics.stage("mark_announced"):
             await self._stores.records.mark_announced(events)
 
@@ -331,10 +343,6 @@ class Identify:
                 metrics.LATENCY_SECONDS.observe(seconds)
             else:
                 metrics.UPLOADS.labels(outcome=one.result.outcome.value).inc()
-
-
-def _unknown_user(subject: str | None) -> Refusal:
-    return Refusal(code="unknown_user", message=f"there is no user with the id {subject!r}")
 
 
 def _cache_is_away(error: StoreUnavailable) -> None:

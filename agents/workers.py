@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from agents.claims import ClaimBreaker
 from agents.detect import Claims, Detect
 from agents.enrolment import EnrolmentPolicy
 from agents.galleries import Galleries
@@ -20,11 +21,18 @@ from ml.registry import match_policy
 from sinks.crops import Crops
 from streams.app import create_app
 from streams.dead_letters import DeadLetters
+from streams.ending import BoundedEnd
 from streams.failures import Fatal, Reject
+from streams.freshness import FreshnessPolicy, frame_reader, shedder
 from streams.kafka import create_producer
 from streams.publisher import Publisher
+from streams.security import why_not
 from streams.topics import Topics
+from streams.window import Shed
 from streams.worker import Stage, Worker
+
+#: What leaving the group and closing the connections may take beyond the work in flight.
+_END_SECONDS = 15.0
 
 
 async def run_detect(settings: DetectSettings) -> None:
@@ -42,6 +50,7 @@ async def run_detect(settings: DetectSettings) -> None:
         execution_provider=analyser.embedder.provider,
     ).set(1)
     async with AsyncExitStack() as stack:
+        end = stack.enter_context(BoundedEnd(settings.workers.stop_timeout + _END_SECONDS))
         decoders = stack.enter_context(ThreadPoolExecutor(settings.workers.decode_threads))
         models = stack.enter_context(ThreadPoolExecutor(analyser.lanes))
         publisher = Publisher(await _producer(settings.kafka, stack))
@@ -49,17 +58,26 @@ async def run_detect(settings: DetectSettings) -> None:
             analyser,
             publisher,
             topics,
-            limits=ImageLimits(settings.models.max_image_bytes, settings.models.max_image_pixels),
+            limits=ImageLimits(
+                settings.models.max_image_bytes,
+                settings.models.max_image_pixels,
+                settings.models.max_image_work,
+            ),
             claims=await _claims(settings, stack),
             decoders=decoders,
             models=models,
+            image_memory=settings.workers.image_memory,
         )
-        stage = Stage(handler, settings.workers.batch_size, settings.workers.detect_overlap)
+        size, overlap = settings.workers.batch_size, settings.workers.detect_overlap
         await Worker(
             create_app("detect", settings.kafka, settings.workers),
-            {topics.frames: stage, topics.uploads: stage},
+            {
+                topics.frames: Stage(handler, size, overlap, _shed(settings, topics)),
+                topics.uploads: Stage(handler, size, overlap),
+            },
             DeadLetters(publisher, topics),
             settings.workers,
+            stopping=end.begin,
         ).run()
 
 
@@ -72,6 +90,7 @@ async def run_identify(settings: Settings) -> None:
     """
     topics = Topics(settings.kafka.topic_prefix)
     async with AsyncExitStack() as stack:
+        end = stack.enter_context(BoundedEnd(settings.workers.stop_timeout + _END_SECONDS))
         searches = stack.enter_context(ThreadPoolExecutor(1))
         stores = await stack.enter_async_context(open_stores(settings))
         publisher = Publisher(await _producer(settings.kafka, stack))
@@ -103,7 +122,16 @@ async def run_identify(settings: Settings) -> None:
             settings.workers,
             checks=galleries.checks,
             background=galleries.follow,
+            stopping=end.begin,
         ).run()
+
+
+def _shed(settings: DetectSettings, topics: Topics) -> Shed | None:
+    """What drops frames that are too old; None where every frame counts."""
+    policy = FreshnessPolicy(
+        settings.workers.frame_max_age, settings.workers.frame_max_age_by_camera or {}
+    )
+    return shedder(policy, frame_reader(topics)) if policy.drops_anything else None
 
 
 async def _producer(settings: KafkaSettings, stack: AsyncExitStack) -> AIOKafkaProducer:
@@ -117,7 +145,8 @@ async def _producer(settings: KafkaSettings, stack: AsyncExitStack) -> AIOKafkaP
     try:
         await producer.start()
     except KafkaError as error:
-        raise Fatal(f"the Kafka broker {settings.bootstrap_servers} does not answer") from error
+        reason = await why_not(settings)
+        raise Fatal(f"no Kafka broker at {settings.bootstrap_servers}: {reason}") from error
     return producer
 
 
@@ -127,7 +156,7 @@ async def _claims(settings: DetectSettings, stack: AsyncExitStack) -> Claims:
         return _no_claims
     crops = await stack.enter_async_context(Crops(settings.s3))
     limit = settings.models.max_image_bytes
-    return lambda dataref: crops.fetch(dataref, limit)
+    return ClaimBreaker(lambda dataref: crops.fetch(dataref, limit))
 
 
 async def _no_claims(dataref: str) -> bytes:

@@ -41,6 +41,7 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
         pool_pre_ping=True,
         connect_args={
             "timeout": settings.connect_timeout,
+            "ssl": settings.tls.argument(),
             "command_timeout": settings.command_timeout,
             "server_settings": {"application_name": "fecapass-api", "timezone": "UTC"},
         },

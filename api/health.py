@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic, perf_counter
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from api.schemas.health import CheckResult, HealthResponse
 from api.services import Services
 from streams.failures import Reject, Retry
+from streams.kafka import create_admin
 from streams.topics import Topics
 
 #: Whoever asks more often gets the last answer: anybody may ask.
@@ -91,8 +91,8 @@ async def _ask_kafka(services: Services) -> None:
         KafkaError: the broker is away.
     """
     kafka = services.settings.kafka
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=kafka.bootstrap_servers,
+    admin = create_admin(
+        kafka,
         client_id="fecapass-health",
         request_timeout_ms=int(services.settings.api.check_timeout * 1000),
     )

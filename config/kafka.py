@@ -1,10 +1,20 @@
 """The broker and the topics."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 
-from config.groups import Count, Group, PositiveSeconds
+from config.groups import Count, Group, PositiveSeconds, inconsistent
+from config.tls import KafkaTls, TlsFiles
+
+#: What each way to say who we are needs, and what the other way has.
+_LOGIN = ("sasl_username", "sasl_password")
+_OAUTH = ("oauth_token_url", "oauth_client_id", "oauth_client_secret")
+_OAUTH_EXTRAS = ("oauth_scope", "oauth_ca_file")
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class KafkaSettings(Group):
@@ -12,6 +22,25 @@ class KafkaSettings(Group):
 
     bootstrap_servers: str = "127.0.0.1:9092"
     """Brokers to begin with, host:port, separated by commas."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
+    """PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, for the SASL protocols."""
+    sasl_username: str | None = None
+    """User name, for PLAIN and SCRAM."""
+    sasl_password: SecretStr | None = None
+    """The user's password."""
+    oauth_token_url: str | None = None
+    """Where OAUTHBEARER gets its tokens, by the client credentials grant; https."""
+    oauth_client_id: str | None = None
+    """Who asks for tokens."""
+    oauth_client_secret: SecretStr | None = None
+    """The secret of who asks."""
+    oauth_scope: str | None = None
+    """Scope to ask for, if the issuer wants one."""
+    oauth_ca_file: Path | None = None
+    """PEM file of the authorities to trust for the issuer; unset: the well-known ones."""
+    tls: KafkaTls = KafkaTls()
     topic_prefix: str = ""
     """Put before the name of every topic and consumer group."""
     frames_partitions: Count = 8
@@ -42,3 +71,79 @@ class KafkaSettings(Group):
     """Seconds between commits of offsets."""
     fetch_max_wait: PositiveSeconds = 0.5
     """Longest that a broker holds an empty fetch, in seconds."""
+
+    @property
+    def image_hours(self) -> dict[str, float]:
+        """How long a message that names an image may be about, by folder of the claim check.
+
+        It lives in its topic, then as a dead letter, and put back by `fecapass replay`, in its
+        topic again.
+        """
+        dead = self.dead_letter_retention_hours
+        return {
+            "frames": 2 * self.frames_retention_hours + dead,
+            "uploads": 2 * self.uploads_retention_hours + dead,
+        }
+
+    @property
+    def longest_way_hours(self) -> float:
+        """How long an event may lie in Kafka in all.
+
+        First as an image and its dead letter; then in faces.detected, which is kept as uploads
+        are, with a dead letter and a replay of its own.
+        """
+        detected = 2 * self.uploads_retention_hours + self.dead_letter_retention_hours
+        return max(self.image_hours.values()) + detected
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether TLS is spoken."""
+        return self.security_protocol in {"SSL", "SASL_SSL"}
+
+    @model_validator(mode="after")
+    def _security_fits(self) -> Self:
+        """Refuse what would be ignored, and what is missing."""
+        if not self.encrypted and (given := self.tls.given()):
+            raise inconsistent(f"{{tls.{given[0]}}} is set, but {{security_protocol}} has no TLS")
+        if not self.security_protocol.startswith("SASL_"):
+            self._unused("{security_protocol} has no SASL", "sasl_mechanism", *_LOGIN, *_OAUTH)
+            self._unused("{security_protocol} has no SASL", *_OAUTH_EXTRAS)
+        elif self.sasl_mechanism is None:
+            raise inconsistent("{security_protocol} asks for SASL, and {sasl_mechanism} is not set")
+        elif self.sasl_mechanism == "OAUTHBEARER":
+            self._needed(*_OAUTH)
+            self._unused("{sasl_mechanism} is OAUTHBEARER", *_LOGIN)
+            self._issuer_is_safe()
+        else:
+            self._needed(*_LOGIN)
+            self._unused("{sasl_mechanism} is not OAUTHBEARER", *_OAUTH, *_OAUTH_EXTRAS)
+        return self
+
+    def _needed(self, *names: str) -> None:
+        missing = [f"{{{name}}}" for name in names if not getattr(self, name)]
+        if missing:
+            raise inconsistent(f"{{sasl_mechanism}} needs {' and '.join(missing)}")
+
+    def _unused(self, why: str, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) is not None:
+                raise inconsistent(f"{{{name}}} is set, but {why}")
+
+    def _issuer_is_safe(self) -> None:
+        """The client's secret goes there: encrypted, or not off this machine."""
+        try:
+            url = urlsplit(self.oauth_token_url or "")
+            scheme, host, user = url.scheme, url.hostname, url.username
+        except ValueError:
+            scheme, host, user = "", None, None
+        if not host or not (scheme == "https" or (scheme == "http" and host in _LOOPBACK)):
+            raise inconsistent("{oauth_token_url} is no https address")
+        if user is not None:
+            raise inconsistent("{oauth_token_url} has a user in it; {oauth_client_id} names it")
+        if ":" in (self.oauth_client_id or ""):
+            raise inconsistent("{oauth_client_id} has a colon in it, which ends a user's name")
+        if self.oauth_ca_file is not None:
+            try:
+                TlsFiles(ca_file=self.oauth_ca_file)
+            except ValueError:
+                raise inconsistent("{oauth_ca_file} is no readable PEM file") from None

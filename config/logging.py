@@ -2,7 +2,11 @@
 
 Context goes into ``extra`` and comes out as fields of its own:
 ``logger.warning("store is down", extra={"store": "s3", "attempt": 3})``. Secrets belong in
-neither the message nor the fields; a `pydantic.SecretStr` that slips in shows as asterisks.
+neither the message nor the fields; a `pydantic.SecretStr` that slips in shows as asterisks, and so
+does the value of a secret setting, whoever wrote it.
+
+Libraries are never asked for more than warnings: at DEBUG, aiokafka logs requests with passwords
+in them and SQLAlchemy statements with people's names.
 """
 
 import json
@@ -11,10 +15,11 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from config.redaction import Redaction
 from config.settings import DetectSettings
 
-#: Libraries that narrate their every step; from them only what needs attention is let through.
-TALKATIVE = ("aiobotocore", "aiokafka", "botocore", "faust", "mode")
+#: Whose logs the level is for: our own rooms, and a module that is run as a program.
+OURS = ("agents", "api", "config", "infra", "ml", "sinks", "streams", "__main__")
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -27,10 +32,23 @@ def configure_logging(settings: DetectSettings) -> None:
     """
     level = logging.getLevelNamesMapping()[settings.log_level]
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name in TALKATIVE:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    formatter = JsonFormatter() if settings.log_format == "json" else TextFormatter()
+    handler.setFormatter(_Redacting(formatter, Redaction(settings)))
+    logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
+    for name in OURS:
+        logging.getLogger(name).setLevel(level)
+
+
+class _Redacting(logging.Formatter):
+    """Another formatter's text, without the secrets."""
+
+    def __init__(self, formatter: logging.Formatter, redaction: Redaction) -> None:
+        super().__init__()
+        self._formatter = formatter
+        self._redaction = redaction
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redaction(self._formatter.format(record))
 
 
 class TextFormatter(logging.Formatter):

@@ -23,7 +23,8 @@ EVENTS = Counter(
 )
 DROPPED = Counter(
     "fecapass_events_dropped_total",
-    "Messages that changed nothing: duplicates of what is already settled, and frames too old.",
+    "Messages that changed nothing: duplicates of what is already settled (`duplicate`), and "
+    "frames too old (`stale`).",
     ["topic", "reason"],
 )
 FACES = Counter("fecapass_faces_detected_total", "Faces found by the detector.", ["topic"])
@@ -107,7 +108,29 @@ LIVE_LISTENERS = Gauge(
 LIVE_GAPS = Counter(
     "fecapass_live_gaps_total", "Times that a slow listener of live matches lost some."
 )
-
+FAULTS_FOUND = Counter(
+    "fecapass_faults_found_total",
+    "Faults between the stores that the reconciler found, dry runs included.",
+    ["fault"],
+)
+FAULTS_REPAIRED = Counter(
+    "fecapass_faults_repaired_total",
+    "Faults between the stores that the reconciler repaired.",
+    ["fault"],
+)
+RETENTION_DELETED = Counter(
+    "fecapass_retention_deleted_total",
+    "What was deleted because it was too old: sightings, crops, embeddings, cache entries, "
+    "ledger lines.",
+    ["what"],
+)
+MAINTENANCE_LAST_SUCCESS = Gauge(
+    "fecapass_maintenance_last_success_timestamp_seconds",
+    "When this process last came through a whole round of maintenance (Unix time).",
+)
+MAINTENANCE_FAILURES = Counter(
+    "fecapass_maintenance_failures_total", "Rounds of maintenance that broke off."
+)
 
 CAMERA_LAST_FRAME = Gauge(
     "fecapass_camera_last_frame_timestamp_seconds",

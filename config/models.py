@@ -69,3 +69,5 @@ class ModelSettings(Group):
     """Largest encoded image."""
     max_image_pixels: Count = 50_000_000
     """Largest image in pixels, refused before it is decoded."""
+    max_image_work: Count = 1_000_000_000
+    """Most pixels times scans of a progressive JPEG; bounds the time of its decoding."""

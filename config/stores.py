@@ -1,11 +1,12 @@
 """The stores: two databases, an object store, a cache."""
 
-from typing import Annotated
-from urllib.parse import quote
+from typing import Annotated, Literal, Self
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
-from config.groups import Count, Group, Port, PositiveSeconds
+from config.groups import Count, Group, Port, PositiveSeconds, inconsistent
+from config.tls import DatabaseTls, RedisTls, TlsFiles
 
 
 class DatabaseSettings(Group):
@@ -21,6 +22,7 @@ class DatabaseSettings(Group):
     """Role that owns the tables."""
     password: SecretStr
     """The role's password."""
+    tls: DatabaseTls = DatabaseTls()
     pool_min: Annotated[int, Field(ge=0)] = 1
     """Connections that each process keeps open."""
     pool_max: Count = 8
@@ -73,7 +75,7 @@ class S3Settings(Group):
     """Any S3-compatible object store."""
 
     endpoint_url: str | None = None
-    """URL of the server; unset for Amazon's own."""
+    """URL of the server, https or http; unset for Amazon's own."""
     region: str = "us-east-1"
     """Region that requests are signed for."""
     bucket: str = "fecapass"
@@ -82,6 +84,9 @@ class S3Settings(Group):
     """Access key."""
     secret_access_key: SecretStr
     """Secret key."""
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    """Bucket in the path or the host name; auto: in the path where an endpoint is set."""
+    tls: TlsFiles = TlsFiles()
     claim_check_buckets: tuple[str, ...] = ()
     """Buckets read by claim check besides the own one; a JSON list."""
     max_connections: Count = 64
@@ -90,6 +95,24 @@ class S3Settings(Group):
     """Seconds to wait for a connection."""
     read_timeout: PositiveSeconds = 20.0
     """Seconds to wait for an answer."""
+
+    @model_validator(mode="after")
+    def _endpoint_fits(self) -> Self:
+        if self.endpoint_url is None:
+            return self
+        try:
+            url = urlsplit(self.endpoint_url)
+            right = url.scheme in {"http", "https"} and url.hostname and not url.query
+            has_user = "@" in url.netloc
+        except ValueError:
+            right, has_user = False, False
+        if not right:
+            raise inconsistent("{endpoint_url} is no http or https address")
+        if has_user:
+            raise inconsistent("{endpoint_url} has a user in it; {access_key_id} names it")
+        if url.scheme == "http" and (given := self.tls.given()):
+            raise inconsistent(f"{{tls.{given[0]}}} is set, but {{endpoint_url}} is not https")
+        return self
 
 
 class RedisSettings(Group):
@@ -101,8 +124,11 @@ class RedisSettings(Group):
     """TCP port."""
     db: Annotated[int, Field(ge=0)] = 0
     """Number of the database."""
+    username: str | None = None
+    """User of the server's access list; unset: its default user."""
     password: SecretStr | None = None
     """Password; unset when the server asks for none."""
+    tls: RedisTls = RedisTls()
     timeout: PositiveSeconds = 2.0
     """Seconds to wait for a connection or an answer."""
     max_connections: Count = 32
@@ -120,10 +146,26 @@ class RedisSettings(Group):
     def url(self) -> str:
         """Connection URL, password included: never log it."""
         secret = self.password.get_secret_value() if self.password else ""
-        credentials = f":{quote(secret, safe='')}@" if secret else ""
-        return f"redis://{credentials}{self.host}:{self.port}/{self.db}"
+        user = quote(self.username or "", safe="")
+        credentials = f"{user}:{quote(secret, safe='')}@" if secret else ""
+        return f"{self._scheme}://{credentials}{self._location}"
 
     @property
     def safe_url(self) -> str:
         """Connection URL without the password, fit for logs and error messages."""
-        return f"redis://{self.host}:{self.port}/{self.db}"
+        return f"{self._scheme}://{self._location}"
+
+    @property
+    def _scheme(self) -> str:
+        return "rediss" if self.tls.enabled else "redis"
+
+    @property
+    def _location(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}/{self.db}"
+
+    @model_validator(mode="after")
+    def _user_has_a_password(self) -> Self:
+        if self.username is not None and self.password is None:
+            raise inconsistent("{username} is set without {password}")
+        return self

@@ -18,8 +18,16 @@ class WorkerSettings(Group):
     """Batches of the detect agent under way at once."""
     decode_threads: Count = 2
     """Threads that decode images."""
+    image_memory: Count = 640 * 1024 * 1024
+    """Most bytes that decoded images, and their decoding, take at once."""
     buffer_messages: Count = 64
     """Most messages fetched ahead; each may hold a whole frame."""
+    held_messages: Count = 1024
+    """Most messages of a partition finished behind one that waits for its store."""
+    frame_max_age: PositiveSeconds | None = None
+    """Seconds after which a frame is dropped if a newer one waits behind it; unset: never."""
+    frame_max_age_by_camera: dict[str, PositiveSeconds | None] | None = None
+    """The same by camera, which goes before; JSON, such as {"door-1": 5, "lab": null}."""
     identify_batch_size: Count = 64
     """Most frames whose faces are identified and stored at once."""
     gallery_poll: PositiveSeconds = 0.5
@@ -32,12 +40,22 @@ class WorkerSettings(Group):
     """Longest wait between retries, in seconds."""
     unexpected_attempts: Count = 3
     """Attempts at an event that fails for no known reason."""
+    denied_patience: PositiveSeconds = 60.0
+    """Seconds that a claim check is tried which the object store denies."""
+    dead_letter_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    """Share of dead letters, averaged over keys, above which the worker ends; 1: no limit."""
+    dead_letter_window: Count = 1000
+    """Messages of which that share is taken."""
+    dead_letter_least: Count = 100
+    """Dead letters among them below which the share does not count."""
     stop_timeout: PositiveSeconds = 20.0
     """Seconds that a stopping worker may take to finish what it began."""
     revoke_timeout: PositiveSeconds = 10.0
     """The same when partitions move to another worker."""
     stall_timeout: PositiveSeconds = 120.0
     """Seconds without progress, while messages wait, that end the worker."""
+    batch_timeout: PositiveSeconds = 300.0
+    """Seconds without an outcome or a retry after which a batch hangs, which ends the worker."""
     health_host: str = "127.0.0.1"
     """Address of /health and /metrics."""
     health_port: Annotated[int, Field(ge=0, le=65535)] = 0

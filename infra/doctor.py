@@ -19,6 +19,8 @@ from sinks.recents import Recents
 from sinks.records import Records
 from sinks.vectors import Vectors
 from streams.failures import Reject, Retry
+from streams.kafka import create_admin
+from streams.security import why_not
 
 Status = Literal["ok", "failed"]
 
@@ -100,9 +102,9 @@ async def _crops(settings: Settings) -> str:
 
 
 async def _kafka(settings: KafkaSettings) -> str:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    admin = create_admin(settings)
     try:
-        await admin.start()
+        await _start(admin, settings)
         there = set(await admin.list_topics())
     finally:
         await admin.close()
@@ -111,6 +113,13 @@ async def _kafka(settings: KafkaSettings) -> str:
     if missing:
         raise Retry(f"topics are missing: {', '.join(missing)}; run fecapass init-db")
     return f"{settings.bootstrap_servers}: {len(planned)} topics"
+
+
+async def _start(admin: AIOKafkaAdminClient, settings: KafkaSettings) -> None:
+    try:
+        await admin.start()
+    except KafkaError as error:
+        raise Retry(f"{settings.bootstrap_servers}: {await why_not(settings)}") from error
 
 
 def _models(settings: ModelSettings) -> str:

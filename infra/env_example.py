@@ -18,7 +18,9 @@ HEADER = """\
 Every setting of Fecapass, with its default. Copy this file to .env, take the # off a line and
 change its value; `fecapass` reads .env in the working directory. The environment wins over .env,
 and .env over .fecapass/stack.env, which `fecapass up` writes. FECAPASS_ENV_FILE names one file to
-read instead of both. A detect worker needs Kafka and the models, and S3 only for claim checks.
+read instead of both. FECAPASS_SECRETS_DIR names a directory of files, each called as a variable and
+holding its value; they count below all others. A detect worker needs Kafka and the models, and S3
+only for claim checks.
 
 Written by `make env-example` from the groups in config/; change it there.
 """
@@ -26,11 +28,10 @@ Written by `make env-example` from the groups in config/; change it there.
 
 def render() -> str:
     """The whole text of ``.env.example``."""
-    single = {name: f for name, f in Settings.model_fields.items() if not _is_group(f)}
+    single = {name: f for name, f in Settings.model_fields.items() if _group(f) is None}
     blocks = [_comment(HEADER), *_variables(ENV_PREFIX, single)]
     for name, field in Settings.model_fields.items():
-        group = field.annotation
-        if isinstance(group, type) and issubclass(group, Group):
+        if (group := _group(field)) is not None:
             title = (group.__doc__ or "").strip().partition("\n")[0]
             blocks.append(_comment(f"--- {title}"))
             blocks += _variables(f"{ENV_PREFIX}{name.upper()}__", group.model_fields)
@@ -43,6 +44,9 @@ def render() -> str:
 
 def _variables(prefix: str, fields: dict[str, FieldInfo]) -> Iterator[str]:
     for name, field in fields.items():
+        if (below := _group(field)) is not None:
+            yield from _variables(f"{prefix}{name.upper()}__", below.model_fields)
+            continue
         note = " Required." if field.is_required() else ""
         yield f"{_comment(f'{field.description}{note}')}#{prefix}{name.upper()}={_value(field)}\n"
 
@@ -59,8 +63,9 @@ def _value(field: FieldInfo) -> str:
     return str(default)
 
 
-def _is_group(field: FieldInfo) -> bool:
-    return isinstance(field.annotation, type) and issubclass(field.annotation, Group)
+def _group(field: FieldInfo) -> type[Group] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Group) else None
 
 
 def _comment(text: str) -> str:

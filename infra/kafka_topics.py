@@ -10,6 +10,8 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from config.settings import KafkaSettings
 from infra.schema import Report
 from sinks.errors import StoreUnavailable
+from streams.kafka import create_admin
+from streams.security import why_not
 from streams.topics import Topics
 
 _MILLISECONDS_AN_HOUR = 3_600_000
@@ -62,12 +64,9 @@ async def ensure_topics(settings: KafkaSettings, report: Report) -> None:
     store = f"Kafka {settings.bootstrap_servers}"
     # aiokafka logs each failed attempt as an error of its own; the one line below says it all.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=settings.bootstrap_servers,
-        request_timeout_ms=int(settings.request_timeout * 1000),
-    )
+    admin = create_admin(settings)
     try:
-        await admin.start()
+        await _start(admin, settings, store)
         # Only those that are there: a broker may make a topic when asked to describe it.
         known = set(await admin.list_topics())
         wanted = [plan.name for plan in plan_topics(settings) if plan.name in known]
@@ -85,6 +84,13 @@ async def ensure_topics(settings: KafkaSettings, report: Report) -> None:
         raise StoreUnavailable(store, "make the topics", detail) from error
     finally:
         await admin.close()
+
+
+async def _start(admin: AIOKafkaAdminClient, settings: KafkaSettings, store: str) -> None:
+    try:
+        await admin.start()
+    except KafkaError as error:
+        raise StoreUnavailable(store, "connect", await why_not(settings)) from error
 
 
 def _present(plan: TopicPlan, partitions: int) -> str:

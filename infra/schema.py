@@ -105,7 +105,7 @@ async def migrate(which: Which, settings: DatabaseSettings, report: Report) -> N
     engine = create_async_engine(
         settings.sqlalchemy_url,
         poolclass=NullPool,
-        connect_args={"timeout": settings.connect_timeout},
+        connect_args={"timeout": settings.connect_timeout, "ssl": settings.tls.argument()},
     )
     try:
         with typed_failures(store, "migrate"):
@@ -151,6 +151,7 @@ async def _connect(
         user=settings.user,
         password=settings.password.get_secret_value(),
         database=database or settings.name,
+        ssl=settings.tls.argument(),
         timeout=settings.connect_timeout,
         command_timeout=settings.command_timeout,
     )

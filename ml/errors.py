@@ -3,7 +3,13 @@
 from typing import Literal
 
 RejectionReason = Literal[
-    "empty", "too_many_bytes", "unsupported_format", "too_many_pixels", "corrupt", "degenerate"
+    "empty",
+    "too_many_bytes",
+    "unsupported_format",
+    "too_many_pixels",
+    "too_complex",
+    "corrupt",
+    "degenerate",
 ]
 
 

@@ -1,6 +1,5 @@
 """Bytes to pixels and back."""
 
-import struct
 from dataclasses import dataclass
 
 import cv2
@@ -8,40 +7,45 @@ import numpy as np
 
 from ml.arrays import Image
 from ml.errors import ImageRejected
-from ml.image_headers import read_header
+from ml.image_chunks import plain_png, plain_webp
+from ml.image_headers import ImageHeader, read_header
 
-__all__ = ["Image", "ImageLimits", "decode", "encode_jpeg"]
+__all__ = ["Image", "ImageHeader", "ImageLimits", "decode", "encode_jpeg", "inspect"]
 
 #: No face that a detector finds fits into fewer pixels; 1xN pictures are artefacts or attacks.
 MIN_SIDE = 8
 
-_EXIF_PREFIX = b"Exif\x00\x00"
+#: OpenCV turns and scales pictures whose sides fit into 16 bits.
+MAX_SIDE = 32_766
+
+_TO_BE_CLEANED = {"png": plain_png, "webp": plain_webp}
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """How large an image may be: as bytes, and as pixels once decoded."""
+    """How large an image may be.
+
+    Attributes:
+        max_bytes: encoded.
+        max_pixels: once decoded.
+        max_work: pixels times scans. Only a JPEG has several scans; each takes the decoder over
+            the whole picture, and may have no more than some ten bytes.
+    """
 
     max_bytes: int
     max_pixels: int
+    max_work: int = 1_000_000_000
 
 
-def decode(data: bytes, limits: ImageLimits) -> Image:
-    """Decode a JPEG, PNG or WebP image.
+def inspect(data: bytes, limits: ImageLimits) -> ImageHeader:
+    """Look at an image without decoding it.
 
-    The size is read from the header and refused before anything is decoded, so a decompression
-    bomb costs nothing. The orientation in the image's EXIF data is applied. All become 8-bit BGR:
-    16-bit samples are scaled down, grey and palette spread, CMYK converted; of an animation the
-    first frame counts. An alpha channel is dropped, not blended: a face under a transparent mask
-    is still the face that was photographed. A truncated picture is refused as corrupt, even when
-    a part could be shown: half a face must not become somebody's template.
+    Size and scans are read from the headers, so a decompression bomb costs nothing, and what
+    comes past here is decoded in bounded time and memory.
 
     Args:
         data: the encoded image.
         limits: refuse what is larger.
-
-    Returns:
-        uint8 array (H, W, 3), BGR, upright.
 
     Raises:
         ImageRejected: with the reason.
@@ -53,19 +57,43 @@ def decode(data: bytes, limits: ImageLimits) -> Image:
             "too_many_bytes", f"the image has {len(data)} bytes, {limits.max_bytes} are allowed"
         )
     header = read_header(data)
+    size = f"{header.width}x{header.height} pixels"
     if min(header.width, header.height) < MIN_SIDE:
+        raise ImageRejected("degenerate", f"the image is {size}; no face fits into it")
+    if header.pixels > limits.max_pixels:
         raise ImageRejected(
-            "degenerate",
-            f"the image is {header.width}x{header.height} pixels; no face fits into it",
+            "too_many_pixels", f"the image is {size}, {limits.max_pixels} in all are allowed"
         )
-    if header.width * header.height > limits.max_pixels:
-        raise ImageRejected(
-            "too_many_pixels",
-            f"the image is {header.width}x{header.height} pixels, "
-            f"{limits.max_pixels} in all are allowed",
-        )
-    if header.format == "webp":
-        data = _with_plain_exif(data)
+    if max(header.width, header.height) > MAX_SIDE:
+        raise ImageRejected("too_many_pixels", f"the image is {size}, {MAX_SIDE} a side allowed")
+    if header.work > limits.max_work:
+        raise ImageRejected("too_complex", f"the image is {size} in {header.scans} scans")
+    return header
+
+
+def decode(data: bytes, limits: ImageLimits) -> Image:
+    """Decode a JPEG, PNG or WebP image.
+
+    The orientation in the image's EXIF data is applied. All become 8-bit BGR: 16-bit samples are
+    scaled down, grey and palette spread, CMYK converted; of an animated WebP the first frame
+    counts, of an animated PNG the picture that programs show which know no animation. An alpha
+    channel is dropped, not blended: a face under a transparent mask is still the face that was
+    photographed. A truncated picture is refused as corrupt, even when a part could be shown: half
+    a face must not become somebody's template.
+
+    Args:
+        data: the encoded image.
+        limits: refuse what is larger (see `inspect`).
+
+    Returns:
+        uint8 array (H, W, 3), BGR, upright.
+
+    Raises:
+        ImageRejected: with the reason.
+    """
+    header = inspect(data, limits)
+    if clean := _TO_BE_CLEANED.get(header.format):
+        data = clean(data)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_BGR)
     except cv2.error:
@@ -84,27 +112,3 @@ def encode_jpeg(image: Image, quality: int) -> bytes:
     """
     _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return encoded.tobytes()
-
-
-def _with_plain_exif(data: bytes) -> bytes:
-    """Drop the prefix that many writers put before the EXIF data of a WebP.
-
-    It belongs to JPEG; RFC 9649 has none, and OpenCV then finds no orientation.
-    """
-    position = 12
-    while position + 8 <= len(data):
-        (size,) = struct.unpack_from("<I", data, position + 4)
-        start = position + 8
-        if data[position : position + 4] == b"EXIF" and data.startswith(_EXIF_PREFIX, start):
-            total, prefix = len(data), len(_EXIF_PREFIX)
-            return b"".join(
-                (
-                    b"RIFF",
-                    struct.pack("<I", total - 8 - prefix),
-                    data[8 : position + 4],
-                    struct.pack("<I", max(size - prefix, 0)),
-                    data[start + prefix :],
-                )
-            )
-        position = start + size + (size & 1)
-    return data

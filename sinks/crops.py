@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from aiobotocore.config import AioConfig
@@ -15,7 +15,7 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from config.settings import S3Settings
-from sinks.errors import StoreRejected, StoreUnavailable
+from sinks.errors import StoreDenied, StoreRejected, StoreUnavailable
 from sinks.lifecycle import Connected
 
 #: Longest camera part of a key; a key may have 1024 bytes in all.
@@ -42,9 +42,14 @@ _PASSING = frozenset(
     }
 )  # fmt: skip
 
+#: Of those, what an object that a claim check names may be denied with for reasons of its own.
+_DENIED = frozenset({"403", "AccessDenied", "Forbidden"})
+
+_BARE_BAD_REQUEST = "400"
 _FIRST_SERVER_ERROR = 500
 _UNSAFE_BYTE = re.compile(rb"[^A-Za-z0-9_.\-]")
 _DATAREF = re.compile(r"s3://([a-z0-9][a-z0-9.\-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _MAX_KEY_BYTES = 1024
 
 
@@ -63,6 +68,17 @@ def crop_key(camera: str, captured_at: datetime, face_id: UUID) -> str:
     except OverflowError:  # the first or last day that there is, in another time zone
         day = captured_at
     return f"crops/{_folder(camera)}/{day.year:04d}/{day.month:02d}/{day.day:02d}/{face_id}.jpg"
+
+
+def is_plain_key(key: str) -> bool:
+    """Whether a key that a stranger chose can mean this object of this bucket and nothing else.
+
+    Clients and servers take ``..`` out of a path before they look at it, which would lead into
+    other buckets; no honest key has such parts, nor control characters.
+    """
+    if len(key.encode(errors="replace")) > _MAX_KEY_BYTES or _CONTROL.search(key):
+        return False
+    return not any(part in {".", ".."} for part in re.split(r"[/\\]", key))
 
 
 def _folder(camera: str) -> str:
@@ -84,6 +100,13 @@ def _folder(camera: str) -> str:
 
 def _escape(byte: re.Match[bytes]) -> bytes:
     return f"={byte[0][0]:02X}".encode()
+
+
+class StoredObject(NamedTuple):
+    """An object as a listing has it; the time is that of its last write."""
+
+    key: str
+    written_at: datetime
 
 
 class Crops(Connected):
@@ -115,7 +138,9 @@ class Crops(Connected):
                 endpoint_url=settings.endpoint_url,
                 aws_access_key_id=settings.access_key_id,
                 aws_secret_access_key=settings.secret_access_key.get_secret_value(),
+                verify=str(settings.tls.ca_file) if settings.tls.ca_file else None,
                 config=AioConfig(
+                    client_cert=_certificate(settings),
                     # Both spare work on every request; together they make a put a quarter cheaper.
                     user_agent="fecapass",
                     parameter_validation=False,
@@ -124,7 +149,7 @@ class Crops(Connected):
                     max_pool_connections=settings.max_connections,
                     # The callers retry for as long as it takes; here only a dropped connection.
                     retries={"mode": "standard", "total_max_attempts": 2},
-                    s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
+                    s3={"addressing_style": _addressing(settings)},
                     # Other makers' servers need not know AWS's newer checksums.
                     request_checksum_calculation="when_required",
                     response_checksum_validation="when_required",
@@ -198,6 +223,25 @@ class Crops(Connected):
                 raise
         return True
 
+    async def pages(self, prefix: str) -> AsyncIterator[list[StoredObject]]:
+        """Every object below a prefix, a page of at most a thousand at a time, in no sure order.
+
+        What is written or deleted meanwhile may or may not come.
+
+        Args:
+            prefix: ends with ``/`` unless a part of a name is meant.
+        """
+        following: dict[str, str] = {}
+        while True:
+            async with self._client("list objects") as client:
+                page = await client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **following)
+            contents = page.get("Contents", ())
+            if contents:
+                yield [StoredObject(one["Key"], one["LastModified"]) for one in contents]
+            if not page.get("IsTruncated"):
+                return
+            following = {"ContinuationToken": page["NextContinuationToken"]}
+
     async def delete_many(self, keys: Iterable[str]) -> None:
         """Delete objects; those that are not there are no error."""
         pending = list(keys)
@@ -223,10 +267,11 @@ class Crops(Connected):
 
         Raises:
             StoreRejected: ``bad_dataref``, ``forbidden_bucket``, ``not_found`` or ``too_large``.
+            StoreDenied: the store denies access to it.
         """
         operation = "fetch a claim check"
         named = _DATAREF.fullmatch(dataref)
-        if named is None or len(named[2].encode(errors="replace")) > _MAX_KEY_BYTES:
+        if named is None or not is_plain_key(named[2]):
             raise StoreRejected(
                 self.store, operation, "it is not s3://bucket/key", reason="bad_dataref"
             )
@@ -288,7 +333,7 @@ class Crops(Connected):
         return True
 
     async def _read(self, operation: str, bucket: str, key: str, max_bytes: int | None) -> bytes:
-        async with self._client(operation) as client:
+        async with self._client(operation, key_is_ours=False) as client:
             try:
                 answer = await client.get_object(Bucket=bucket, Key=key)
             except ClientError as error:
@@ -296,6 +341,9 @@ class Crops(Connected):
                     raise StoreRejected(
                         self.store, operation, "there is no such object", reason="not_found"
                     ) from error
+                if _code(error) in _DENIED:
+                    detail = f"{_code(error)}: {bucket}/{key:.200}"
+                    raise StoreDenied(self.store, operation, detail) from error
                 raise
             async with answer["Body"] as body:
                 length = int(answer["ContentLength"])
@@ -311,7 +359,7 @@ class Crops(Connected):
         return data
 
     @asynccontextmanager
-    async def _client(self, operation: str) -> AsyncIterator[Any]:
+    async def _client(self, operation: str, *, key_is_ours: bool = True) -> AsyncIterator[Any]:
         """The client, when one of its connections is free; its failures are typed."""
         if self._opened is None:
             raise StoreUnavailable(self.store, operation, "not connected")
@@ -319,17 +367,35 @@ class Crops(Connected):
             try:
                 yield self._opened
             except ClientError as error:
-                raise self._typed(operation, error) from error
+                raise self._typed(operation, error, key_is_ours) from error
             except (BotoCoreError, OSError, TimeoutError) as error:
                 detail = f"{type(error).__name__}: {error}"
                 raise StoreUnavailable(self.store, operation, detail) from error
 
-    def _typed(self, operation: str, error: ClientError) -> StoreUnavailable | StoreRejected:
+    def _typed(
+        self, operation: str, error: ClientError, key_is_ours: bool
+    ) -> StoreUnavailable | StoreRejected:
         code = _code(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        # A bare 400 comes of no S3 server: a TLS server says so to plain HTTP, for one.
+        if key_is_ours and code == _BARE_BAD_REQUEST:
+            return StoreUnavailable(self.store, operation, f"{code} (HTTP {status})")
         if code in _PASSING or status >= _FIRST_SERVER_ERROR or status == 0:
             return StoreUnavailable(self.store, operation, f"{code} (HTTP {status})")
         return StoreRejected(self.store, operation, f"{code} (HTTP {status})")
+
+
+def _certificate(settings: S3Settings) -> tuple[str, str] | None:
+    """Our certificate and its key, for a server that asks for one."""
+    certificate, key = settings.tls.cert_file, settings.tls.key_file
+    return (str(certificate), str(key)) if certificate and key else None
+
+
+def _addressing(settings: S3Settings) -> str:
+    """Where the bucket stands: other makers' servers seldom have a host name for each."""
+    if settings.addressing == "auto" and settings.endpoint_url:
+        return "path"
+    return settings.addressing
 
 
 def _code(error: ClientError) -> str:

@@ -6,7 +6,7 @@ also a wrong password or a missing table, is `StoreUnavailable`: giving up good 
 server is set up wrongly would lose them, waiting does not.
 """
 
-from streams.failures import Reject, Retry
+from streams.failures import Denied, Reject, Retry
 
 
 class StoreUnavailable(Retry):
@@ -23,6 +23,14 @@ class StoreUnavailable(Retry):
         self.store = store
         self.operation = operation
         self.detail = detail
+
+
+class StoreDenied(StoreUnavailable, Denied):
+    """The store denies access to this very object.
+
+    S3 says the same of a policy that is set up wrongly, of an object with rules of its own, and,
+    to whoever may not list the bucket, of an object that is not there.
+    """
 
 
 class StoreRejected(Reject):

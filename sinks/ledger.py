@@ -14,6 +14,7 @@ import asyncpg
 import msgspec
 
 from sinks.errors import StoreUnavailable
+from sinks.persons import PRESENT
 from sinks.rows import KIND_NAMES, EventKey, EventResult, FaceRow, LedgerRow, Outcome
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ SELECT pg_advisory_xact_lock(lock) FROM (
     ORDER BY lock
 ) AS ordered
 """
+
+# Whoever repairs what is left behind takes the same lock alone: then no claim is open, so nothing
+# that lies in the stores without its row is about to get one.
+AT_WORK = 0x66656361_776F726B
+
+SHARE_WORK = "SELECT pg_advisory_xact_lock_shared($1)"
 
 SETTLED = f"""
 SELECT {LEDGER_COLUMNS} FROM events
@@ -90,6 +97,16 @@ class Claim:
     _connection: "Connection"
     _store: str
 
+    async def hold_people(self, user_ids: Collection[UUID]) -> set[UUID]:
+        """Which of these people there are; they cannot be erased before the claim ends.
+
+        Call it last before `commit`: erasures wait for it.
+        """
+        if not user_ids:
+            return set()
+        records = await self._connection.fetch(PRESENT, list(user_ids))
+        return {record["id"] for record in records}
+
     async def commit(self, results: Sequence[EventResult]) -> dict[EventKey, frozenset[UUID]]:
         """Write results: of each event and model the first wins, whole.
 
@@ -129,6 +146,7 @@ async def open_claim(
     connection: "Connection", keys: Collection[tuple[UUID, str]], store: str
 ) -> Claim:
     """Take the locks of these results in the connection's transaction, then look them up."""
+    await connection.execute(SHARE_WORK, AT_WORK)
     await connection.execute(CLAIM, [uuid for uuid, _ in keys], [model for _, model in keys])
     return Claim(await look_up(connection, keys), connection, store)
 

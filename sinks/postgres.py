@@ -79,6 +79,7 @@ class PostgresSink(Connected):
         with typed_failures(self.store, "connect"):
             self._pool = await asyncpg.create_pool(
                 settings.dsn,
+                ssl=settings.tls.argument(),
                 min_size=min(settings.pool_min, settings.pool_max),
                 max_size=settings.pool_max,
                 timeout=settings.connect_timeout,

@@ -4,13 +4,15 @@ Everything here may be lost at any time. Every failure is `StoreUnavailable`; ca
 after a miss.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
+from redis.exceptions import WatchError
 
 from config.settings import RedisSettings
 from sinks.answers import CHANNEL, AnswerWaiter, answer_key
@@ -21,6 +23,12 @@ from streams.events import FaceMatch, utc_now
 
 #: A listing that nobody has added to for so long goes.
 _LISTING_SECONDS = 7 * 24 * 3600
+
+#: For so long nothing about an erased person is taken in. It outlasts every batch that was in
+#: work when the person was erased; what begins later learns of the erasure from the stores.
+_TOMBSTONE_SECONDS = 7 * 24 * 3600
+
+_UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 Entry = TypeVar("Entry")
 
@@ -53,6 +61,14 @@ def _people_of_face(value: bytes) -> set[UUID | None]:
         for face in _readable(_decode_face, [value])
         for user_id in (face.user_id, face.runner_up_user_id)
     }
+
+
+def _people_of_recent(face: RecentFace) -> set[UUID]:
+    return {one for one in (face.user_id, face.runner_up_user_id) if one is not None}
+
+
+def _tombstone_key(user_id: UUID) -> bytes:
+    return encode_name(f"{PREFIX}erased:{user_id}")
 
 
 def _expected_key(upload_id: str) -> bytes:
@@ -119,36 +135,72 @@ class Recents(Connected):
         Args:
             faces: by camera id, in the order they were seen.
         """
-        new = {camera: rows for camera, rows in faces.items() if rows}
-        if not new:
-            return
-        lifetime = int(self._settings.recent_seconds * 1000)
+        people = {one for rows in faces.values() for row in rows for one in _people_of_recent(row)}
+        lifetime = max(1, int(self._settings.recent_seconds * 1000))
+
+        def write(pipeline: Any, erased: Collection[UUID]) -> None:
+            for camera, rows in faces.items():
+                kept = [row for row in rows if _people_of_recent(row).isdisjoint(erased)]
+                if not kept:
+                    continue
+                key = _faces_key(camera)
+                pipeline.lpush(key, *(_encode_face(row) for row in kept))
+                pipeline.ltrim(key, 0, self._settings.recent_faces_kept - 1)
+                pipeline.pexpire(key, lifetime)
+
         with typed_failures(self.store, "remember recent faces"):
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for camera, rows in new.items():
-                    key = _faces_key(camera)
-                    pipeline.lpush(key, *(_encode_face(row) for row in rows))
-                    pipeline.ltrim(key, 0, self._settings.recent_faces_kept - 1)
-                    pipeline.pexpire(key, max(1, lifetime))
-                await pipeline.execute()
+            await self._unless_erased(people, write)
 
     async def remember_matches(self, matches: Sequence[FaceMatch]) -> None:
         """Add to the listing of latest matches; the same match again is there once."""
-        if not matches:
-            return
+        people = {match.user_id for match in matches if match.user_id is not None}
+
+        def write(pipeline: Any, erased: Collection[UUID]) -> None:
+            kept = [match for match in matches if match.user_id not in erased]
+            for camera in (None, *dict.fromkeys(match.camera_id for match in kept)):
+                members = {
+                    _encode_match(match): match.captured_at.timestamp()
+                    for match in kept
+                    if camera in {None, match.camera_id}
+                }
+                if not members:
+                    continue
+                key = _matches_key(camera)
+                pipeline.zadd(key, members)
+                pipeline.zremrangebyrank(key, 0, -self._settings.recent_matches_kept - 1)
+                pipeline.expire(key, _LISTING_SECONDS)
+
         with typed_failures(self.store, "remember matches"):
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for camera in (None, *dict.fromkeys(match.camera_id for match in matches)):
-                    key = _matches_key(camera)
-                    members = {
-                        _encode_match(match): match.captured_at.timestamp()
-                        for match in matches
-                        if camera in {None, match.camera_id}
+            await self._unless_erased(people, write)
+
+    async def _unless_erased(
+        self, people: Collection[UUID], write: Callable[[Any, Collection[UUID]], None]
+    ) -> None:
+        """Write, but nothing about people who were erased, be it in this very moment.
+
+        An erasure sets the tombstone before it looks for what to forget. Here the tombstones are
+        watched: should one come between the look and the write, nothing is written and the look
+        repeated. So an entry is written before the erasure looks, or not at all.
+        """
+        keys = {person: _tombstone_key(person) for person in people}
+        while True:
+            async with self._client.pipeline(transaction=bool(keys)) as pipeline:
+                erased: set[UUID] = set()
+                if keys:
+                    await pipeline.watch(*keys.values())
+                    stones = await pipeline.mget(list(keys.values()))
+                    erased = {
+                        person
+                        for person, stone in zip(keys, stones, strict=True)
+                        if stone is not None
                     }
-                    pipeline.zadd(key, members)
-                    pipeline.zremrangebyrank(key, 0, -self._settings.recent_matches_kept - 1)
-                    pipeline.expire(key, _LISTING_SECONDS)
-                await pipeline.execute()
+                    pipeline.multi()
+                write(pipeline, erased)
+                try:
+                    await pipeline.execute()
+                except WatchError:
+                    continue
+                return
 
     async def recent(self, limit: int, camera: str | None = None) -> list[FaceMatch]:
         """The latest matches by time of capture, newest first.
@@ -169,12 +221,14 @@ class Recents(Connected):
     async def forget_user(self, user_id: UUID) -> int:
         """Take a person out of everything kept here, also as the runner-up of another's face.
 
-        Answers to uploads that name the person go whole.
+        Answers to uploads that name the person go whole. Nothing about the person is taken in for
+        days, so that a batch in work now does not bring an entry back.
 
         Returns:
             How many entries went.
         """
         with typed_failures(self.store, "forget a person"):
+            await self._client.set(_tombstone_key(user_id), b"", ex=_TOMBSTONE_SECONDS)
             return await self._forget(
                 user_id,
                 lambda value: user_id in _people_of_face(value),
@@ -194,34 +248,60 @@ class Recents(Connected):
                 ),
             )
 
+    async def traces_of(self, user_id: UUID) -> int:
+        """How many entries name a person; the tombstone is not one."""
+        with typed_failures(self.store, "look for a person"):
+            return await self._forget(
+                user_id,
+                lambda value: user_id in _people_of_face(value),
+                lambda value: user_id in _people_of_match(value),
+                dry_run=True,
+            )
+
+    async def forget_before(self, moment: datetime) -> int:
+        """Take matches out of the listings whose pictures are older; returns how many went."""
+        gone = 0
+        with typed_failures(self.store, "forget old matches"):
+            async for key in self._client.scan_iter(match=f"{_ALL_MATCHES}*", count=1000):
+                gone += await self._client.zremrangebyscore(key, "-inf", f"({moment.timestamp()}")
+        return gone
+
     async def _forget(
         self,
         identifier: UUID,
         is_face: Callable[[bytes], bool],
         is_match: Callable[[bytes], bool],
+        *,
+        dry_run: bool = False,
     ) -> int:
-        gone = 0
-        async for key in self._client.scan_iter(match=_faces_key("*"), count=1000):
-            for value in await self._client.lrange(key, 0, -1):
-                if is_face(value):
-                    gone += await self._client.lrem(key, 0, value)
-        async for key in self._client.scan_iter(match=f"{_ALL_MATCHES}*", count=1000):
-            for value in await self._client.zrange(key, 0, -1):
-                if is_match(value):
-                    gone += await self._client.zrem(key, value)
-        async for key in self._client.scan_iter(match=answer_key("*"), count=1000):
-            if str(identifier).encode() in (await self._client.get(key) or b""):
-                gone += await self._client.delete(key)
+        """Delete what names a face or person; with ``dry_run``, count it."""
+        client, gone = self._client, 0
+        async for key in client.scan_iter(match=_faces_key("*"), count=1000):
+            for value in filter(is_face, await client.lrange(key, 0, -1)):
+                gone += 1 if dry_run else await client.lrem(key, 0, value)
+        async for key in client.scan_iter(match=f"{_ALL_MATCHES}*", count=1000):
+            for value in filter(is_match, await client.zrange(key, 0, -1)):
+                gone += 1 if dry_run else await client.zrem(key, value)
+        async for key in client.scan_iter(match=answer_key("*"), count=1000):
+            if str(identifier).encode() in (await client.get(key) or b""):
+                gone += 1 if dry_run else await client.delete(key)
         return gone
 
     async def answer(self, upload_id: str, payload: bytes) -> None:
-        """Leave the answer to an upload for as long as the setting says, and wake who waits."""
-        lifetime = int(self._settings.answer_seconds * 1000)
-        with typed_failures(self.store, "answer an upload"):
-            async with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.set(answer_key(upload_id), payload, px=max(1, lifetime))
+        """Leave the answer to an upload for as long as the setting says, and wake who waits.
+
+        An answer that names somebody who was erased is not left.
+        """
+        lifetime = max(1, int(self._settings.answer_seconds * 1000))
+
+        def write(pipeline: Any, erased: Collection[UUID]) -> None:
+            if not erased:
+                pipeline.set(answer_key(upload_id), payload, px=lifetime)
                 pipeline.publish(CHANNEL, encode_name(upload_id))
-                await pipeline.execute()
+
+        named = {UUID(one.decode()) for one in _UUID.findall(payload)}
+        with typed_failures(self.store, "answer an upload"):
+            await self._unless_erased(named, write)
 
     async def expect_answer(self, upload_id: str, seconds: float) -> None:
         """Note that an upload is on its way, so that it is told apart from one never made."""

@@ -12,8 +12,9 @@ import asyncpg
 
 from config.settings import DatabaseSettings
 from sinks.ledger import LEDGER_COLUMNS, Claim, ledger_row, look_up, open_claim
+from sinks.persons import Author, Removal, look, take_out
 from sinks.postgres import PostgresSink
-from sinks.rows import EventKey, EventResult, FaceRow, LedgerRow, UserRow
+from sinks.rows import EventKey, EventResult, FaceRow, LedgerRow, MainTraces, UserRow
 from streams.events import FaceMatch
 
 _FACE_COLUMNS = """id, event_id, index, camera_id, captured_at, box, landmarks, score, quality,
@@ -58,6 +59,8 @@ RETURNING {_USER_COLUMNS}
 """  # noqa: S608
 
 USERS = f"SELECT {_USER_COLUMNS} FROM users WHERE id = ANY($1::uuid[])"  # noqa: S608
+
+USER_BY_EMAIL = f"SELECT {_USER_COLUMNS} FROM users WHERE lower(email) = lower($1)"  # noqa: S608
 
 USERS_EXIST = "SELECT id FROM users WHERE id = ANY($1::uuid[])"
 
@@ -170,6 +173,22 @@ class Records(PostgresSink):
         async with self._connection("read users") as connection:
             records = await connection.fetch(USERS, asked)
         return {record["id"]: _user_row(record) for record in records}
+
+    async def user_by_email(self, email: str) -> UserRow | None:
+        """The user with this address, whatever its case, if there is one."""
+        async with self._connection("find a user") as connection:
+            record = await connection.fetchrow(USER_BY_EMAIL, email.strip())
+        return None if record is None else _user_row(record)
+
+    async def traces_of(self, user_id: UUID) -> MainTraces:
+        """What this database holds of a person, and knows to lie elsewhere."""
+        async with self._connection("look for a person") as connection, connection.transaction():
+            return await look(connection, user_id)
+
+    async def erase_user(self, user_id: UUID, author: Author, noted: dict[str, int]) -> Removal:
+        """Take a person out; see `sinks.persons.take_out`."""
+        async with self._connection("erase a person") as connection, connection.transaction():
+            return await take_out(connection, user_id, author, noted)
 
     async def users_exist(self, user_ids: Iterable[UUID]) -> set[UUID]:
         """Which of these users exist."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
@@ -10,6 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from config.settings import RedisSettings
+from config.tls import RedisTls
 from sinks.errors import StoreUnavailable
 
 #: Before every key and channel, so that a server can be shared.
@@ -30,11 +32,13 @@ def create_client(settings: RedisSettings, *, patient: bool = False) -> redis.as
     """
     # Beyond so many calls at once the others wait their turn, as long as a call may take.
     pool = redis.asyncio.BlockingConnectionPool(
+        **_tls(settings.tls),
         max_connections=settings.max_connections,
         timeout=settings.timeout,
         host=settings.host,
         port=settings.port,
         db=settings.db,
+        username=settings.username,
         password=settings.password.get_secret_value() if settings.password else None,
         socket_connect_timeout=settings.timeout,
         socket_timeout=None if patient else settings.timeout,
@@ -44,6 +48,22 @@ def create_client(settings: RedisSettings, *, patient: bool = False) -> redis.as
         retry_on_error=[RedisConnectionError],
     )
     return redis.asyncio.Redis.from_pool(pool)
+
+
+def _tls(tls: RedisTls) -> dict[str, Any]:
+    """What makes the pool's connections speak TLS."""
+    if not tls.enabled:
+        return {}
+    context = tls.context(check_hostname=tls.check_hostname)
+
+    class _Connection(redis.asyncio.SSLConnection):
+        """Trusts what the settings name and nothing else; the client's own adds it to the rest."""
+
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
+            self.ssl_context.context = context
+
+    return {"connection_class": _Connection}
 
 
 @contextmanager

@@ -221,6 +221,45 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     sightings: int
 
 
+class VectorTraces(msgspec.Struct, frozen=True, kw_only=True):
+    """What the vector database holds of a person.
+
+    Attributes:
+        templates: embeddings of enrolled photos.
+        galleries: fused templates, one a model.
+        sightings: embeddings of faces seen that name the person.
+    """
+
+    templates: int
+    galleries: int
+    sightings: int
+
+
+class MainTraces(msgspec.Struct, frozen=True, kw_only=True):
+    """What the main database holds of a person, and what it knows to lie elsewhere.
+
+    Attributes:
+        user: 1 when the user's row is there.
+        enrolled: rows of enrolled faces.
+        sightings: rows of faces seen that name the person.
+        answers: lines of the ledger whose answer names the person.
+        crop_keys: S3 keys of the crops of all these faces.
+        upload_events: events of photos sent in to enrol the person, refused ones included.
+    """
+
+    user: int
+    enrolled: int
+    sightings: int
+    answers: int
+    crop_keys: list[str]
+    upload_events: list[UUID]
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are, or name the person."""
+        return self.user + self.enrolled + self.sightings + self.answers
+
+
 class RecentFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A face that a camera saw a moment ago, and how it was decided.
 

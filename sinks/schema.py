@@ -135,6 +135,20 @@ class Face(MainBase):
 Index("faces_time", Face.captured_at.desc(), Face.id.desc())
 Index("faces_camera_time", Face.camera_id, Face.captured_at.desc(), Face.id.desc())
 Index("faces_user_time", Face.user_id, Face.captured_at.desc(), Face.id.desc())
+# What retention asks for: how long a face has been kept, whatever its camera's clock said.
+Index("faces_created", Face.created_at)
+
+
+class LostEmbedding(MainBase):
+    """A face whose embedding is not there any more, and cannot be made anew from the stores."""
+
+    __tablename__ = "lost_embeddings"
+
+    face_id: Mapped[UUID] = mapped_column(
+        ForeignKey("faces.id", name="lost_embeddings_face_id_fkey", ondelete="CASCADE"),
+        primary_key=True,
+    )
+    found_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
 
 
 class ApiKey(MainBase):
@@ -226,6 +240,19 @@ class GalleryTemplate(VectorBase):
     erased_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
     suspended_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
     updated_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
+
+
+class ErasedPerson(VectorBase):
+    """A tombstone: nothing of this person is stored again, under any model, now or ever.
+
+    The galleries' own tombstones tell their followers; this one stands where there is no gallery
+    yet, and names nobody once the user's row is gone.
+    """
+
+    __tablename__ = "erased_people"
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    erased_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
 
 
 class GalleryHead(VectorBase):

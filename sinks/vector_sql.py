@@ -12,15 +12,27 @@ MODELS = "SELECT model, dimension FROM gallery_heads ORDER BY model"
 
 HEAD = "SELECT revision, dimension FROM gallery_heads WHERE model = $1"
 
-# A tombstone in any gallery: the person asked to be forgotten, not forgotten by one model.
-IS_ERASED = "SELECT EXISTS (SELECT FROM gallery WHERE user_id = $1 AND erased_at IS NOT NULL)"
+# Taken before any head: whoever enrols a person and whoever erases the person go one by one, also
+# when the model's head comes into being meanwhile.
+LOCK_PERSON = "SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, 1))"
+
+# The person asked to be forgotten, not to be forgotten by one model.
+IS_ERASED = "SELECT EXISTS (SELECT FROM erased_people WHERE user_id = $1)"
+
+ADD_TOMBSTONE = "INSERT INTO erased_people (user_id) VALUES ($1) ON CONFLICT DO NOTHING"
+
+TRACES = """
+SELECT (SELECT count(*) FROM face_embeddings WHERE user_id = $1 AND kind = 'template') AS templates,
+       (SELECT count(*) FROM face_embeddings WHERE user_id = $1 AND kind = 'sighting') AS sightings,
+       (SELECT count(*) FROM gallery WHERE user_id = $1 AND embedding IS NOT NULL) AS galleries
+"""
 
 ADD_SIGHTINGS = """
 INSERT INTO face_embeddings (face_id, model, user_id, kind, embedding, captured_at)
 SELECT face_id, $1, user_id, 'sighting', embedding, captured_at
 FROM (
     SELECT face_id, embedding, captured_at, CASE WHEN NOT EXISTS (
-        SELECT FROM gallery WHERE gallery.user_id = row.user_id AND erased_at IS NOT NULL
+        SELECT FROM erased_people WHERE erased_people.user_id = row.user_id
     ) THEN row.user_id END AS user_id
     FROM unnest($2::uuid[], $3::uuid[], $4::vector[], $5::timestamptz[])
         AS row (face_id, user_id, embedding, captured_at)

@@ -27,6 +27,7 @@ from sinks.rows import (
     GalleryChunk,
     Sighting,
     SimilarSighting,
+    VectorTraces,
 )
 from sinks.vector_codec import decode_vector, decode_vectors, encode_vector
 
@@ -115,6 +116,7 @@ class Vectors(PostgresSink):
         """
         operation = "enrol"
         async with self._connection(operation) as connection, connection.transaction():
+            await connection.execute(sql.LOCK_PERSON, user_id)
             dimension = await connection.fetchval(sql.LOCK_HEAD, model)
             if dimension is None:
                 raise self._no_such_model(operation, model)
@@ -138,7 +140,7 @@ class Vectors(PostgresSink):
             if added is None:
                 record = await connection.fetchrow(sql.GALLERY_ENTRY, user_id, model)
                 return _enrolment(EnrolStatus.UNCHANGED, record)
-            return _enrolment(EnrolStatus.ENROLLED, await _fuse(connection, user_id, model))
+            return _enrolment(EnrolStatus.ENROLLED, await fuse(connection, user_id, model))
 
     async def remove_template(self, face_id: UUID) -> Enrolment | None:
         """Take one photo's template away and make the fused template anew.
@@ -156,7 +158,7 @@ class Vectors(PostgresSink):
             user_id = await connection.fetchval(sql.REMOVE_TEMPLATE, face_id, model)
             if user_id is None:
                 return None
-            return _enrolment(EnrolStatus.ENROLLED, await _fuse(connection, user_id, model))
+            return _enrolment(EnrolStatus.ENROLLED, await fuse(connection, user_id, model))
 
     async def remove_sighting(self, face_id: UUID) -> None:
         """Delete the embedding of a face that was seen; there need be none."""
@@ -177,16 +179,19 @@ class Vectors(PostgresSink):
         async with self._connection("resume a person") as connection, connection.transaction():
             await connection.fetch(sql.LOCK_ALL_HEADS)
             for record in await connection.fetch(sql.RESUME, user_id):
-                await _fuse(connection, user_id, record["model"])
+                await fuse(connection, user_id, record["model"])
 
     async def erase_user(self, user_id: UUID) -> Erasure:
         """Take a person out for good: every gallery, every template, every sighting's link.
 
         Tombstones stay, with nothing but the id in them: workers learn of the erasure from them,
-        and an event still in flight cannot bring the person back. Erasing again is harmless.
+        and an event still in flight cannot bring the person back, nor one of a model that nobody
+        has set up yet. Erasing again is harmless.
         """
         async with self._connection("erase a person") as connection:
             async with connection.transaction():
+                await connection.execute(sql.LOCK_PERSON, user_id)
+                await connection.execute(sql.ADD_TOMBSTONE, user_id)
                 galleries = 0
                 for record in await connection.fetch(sql.LOCK_ALL_HEADS):
                     buried = await connection.fetchval(sql.BURY, user_id, record["model"])
@@ -198,6 +203,17 @@ class Vectors(PostgresSink):
                 await connection.execute(sql.WAIT_FOR_WRITERS)
             sightings = await connection.fetchval(sql.UNLINK_SIGHTINGS, user_id)
         return Erasure(galleries=galleries, templates=templates, sightings=sightings)
+
+    async def is_erased(self, user_id: UUID) -> bool:
+        """Whether a tombstone stands for this person."""
+        async with self._connection("look for a tombstone") as connection:
+            return bool(await connection.fetchval(sql.IS_ERASED, user_id))
+
+    async def traces_of(self, user_id: UUID) -> VectorTraces:
+        """What this database holds of a person."""
+        async with self._connection("look for a person") as connection:
+            record = await connection.fetchrow(sql.TRACES, user_id)
+        return VectorTraces(**dict(record or {}))
 
     async def models(self) -> dict[str, int]:
         """The models that are set up, with the dimension of each."""
@@ -356,7 +372,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-async def _fuse(connection: "Connection", user_id: UUID, model: str) -> asyncpg.Record | None:
+async def fuse(connection: "Connection", user_id: UUID, model: str) -> asyncpg.Record | None:
     """Make a person's fused template anew; the gallery's head is locked."""
     return await connection.fetchrow(sql.FUSE, user_id, model)
 

@@ -6,10 +6,19 @@ nothing reaches Faust before everything ahead of it on its partition is finished
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from time import monotonic
 
 from streams.delivery import Delivery, Partition
+
+
+@dataclass(slots=True, eq=False)
+class _Tracked:
+    """A message's place in the order. Of a finished one only the place is kept, not its bytes."""
+
+    acknowledge: Callable[[], object]
+    delivery: Delivery | None
 
 
 class InOrderAcknowledger:
@@ -19,13 +28,16 @@ class InOrderAcknowledger:
     """
 
     def __init__(self) -> None:
-        self._pending: dict[Partition, OrderedDict[int, Delivery]] = {}
-        self._done: set[Delivery] = set()
+        self._pending: dict[Partition, OrderedDict[int, _Tracked]] = {}
         self._last: dict[Partition, tuple[int, float]] = {}
 
     def __len__(self) -> int:
         """Messages that are tracked and not yet acknowledged."""
         return sum(len(pending) for pending in self._pending.values())
+
+    def pending(self, partition: Partition) -> int:
+        """Messages of a partition that are tracked and not yet acknowledged."""
+        return len(self._pending.get(partition, ()))
 
     def position(self, partition: Partition) -> int | None:
         """The offset after the last acknowledged message; None before the first."""
@@ -45,7 +57,7 @@ class InOrderAcknowledger:
         if pending and delivery.offset <= next(reversed(pending)):
             self.forget([delivery.partition])
             pending = self._pending.setdefault(delivery.partition, OrderedDict())
-        pending[delivery.offset] = delivery
+        pending[delivery.offset] = _Tracked(delivery.acknowledge, delivery)
 
     def done(self, delivery: Delivery) -> None:
         """The message's effects are durable; acknowledge it and its followers, if it is the head.
@@ -53,22 +65,36 @@ class InOrderAcknowledger:
         Of a message that was forgotten in the meantime nothing is heard any more.
         """
         pending = self._pending.get(delivery.partition)
-        if pending is None or pending.get(delivery.offset) is not delivery:
+        tracked = pending.get(delivery.offset) if pending else None
+        if pending is None or tracked is None or tracked.delivery is not delivery:
             return
-        self._done.add(delivery)
+        tracked.delivery = None
         while pending:
-            head = next(iter(pending.values()))
-            if head not in self._done:
+            offset, head = next(iter(pending.items()))
+            if head.delivery is not None:
                 return
-            self._done.discard(head)
-            del pending[head.offset]
+            del pending[offset]
             head.acknowledge()
-            self._last[head.partition] = (head.offset + 1, monotonic())
+            self._last[delivery.partition] = (offset + 1, monotonic())
         del self._pending[delivery.partition]
+
+    def untrack(self, delivery: Delivery) -> None:
+        """Work on this message will not begin; the broker will deliver it and its followers again.
+
+        Followers that were finished before it are untracked too: they must not be acknowledged
+        past it.
+        """
+        pending = self._pending.get(delivery.partition)
+        tracked = pending.get(delivery.offset) if pending else None
+        if pending is None or tracked is None or tracked.delivery is not delivery:
+            return
+        while pending and next(reversed(pending)) >= delivery.offset:
+            pending.popitem()
+        if not pending:
+            del self._pending[delivery.partition]
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Drop what is tracked of partitions that this worker has lost."""
         for partition in partitions:
             self._last.pop(partition, None)
-            for delivery in self._pending.pop(partition, {}).values():
-                self._done.discard(delivery)
+            self._pending.pop(partition, None)

@@ -14,10 +14,19 @@ from faust.types import TP, StreamT
 
 from config.settings import KafkaSettings, WorkerSettings
 from streams.delivery import Delivery, Partition
-from streams.transport import use_fetch_wait
+from streams.security import faust_credentials
+from streams.transport import SteeredTransport, steer
 from streams.window import Window
 
 _FRAMING_BYTES = 64 * 1024
+
+#: aiokafka leaves the group when nothing was fetched for so long. While a store is away nothing is,
+#: and the partitions shall be held; whether a worker is dead is for its own watchdog to say. The
+#: longest that fits the protocol's milliseconds.
+_NEVER = (2**31 - 1) // 1000
+
+#: The window takes in at once whatever a fetch brings, so Faust's own buffers never fill.
+_FAUST_BUFFERS = 4
 
 
 class _App(faust.App):
@@ -30,20 +39,22 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
 
     Args:
         role: ``detect`` or ``identify``.
-        kafka: where the broker is.
+        kafka: where the broker is, and how to get in.
         workers: buffers and timeouts.
     """
     servers = kafka.bootstrap_servers.split(",")
     app = _App(
         f"{kafka.topic_prefix}fecapass-{role}",
         broker=[f"kafka://{server.strip()}" for server in servers],
+        broker_credentials=faust_credentials(kafka),
         store="memory://",
         web_enabled=False,
         topic_disable_leader=True,
         # The window drains itself, with a bound; Faust's own waiting has none.
         stream_wait_empty=False,
-        stream_buffer_maxsize=workers.buffer_messages,
+        stream_buffer_maxsize=workers.buffer_messages * _FAUST_BUFFERS,
         broker_max_poll_records=workers.buffer_messages,
+        broker_max_poll_interval=_NEVER,
         broker_commit_interval=kafka.commit_interval,
         broker_session_timeout=kafka.session_timeout,
         broker_request_timeout=kafka.request_timeout,
@@ -54,7 +65,7 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
         key_serializer="raw",
         value_serializer="raw",
     )
-    use_fetch_wait(app, kafka.fetch_max_wait)
+    steer(app, kafka.fetch_max_wait)
     return app
 
 
@@ -69,21 +80,28 @@ def attach(app: faust.App, topic: str, window: Window) -> None:
 
     async def feed(stream: StreamT[Any]) -> None:
         async for event in cast("faust.Stream[bytes]", stream).noack().events():
-            message = event.message
-            await window.admit(
-                Delivery(
-                    partition=Partition(message.topic, message.partition),
-                    offset=message.offset,
-                    key=message.key,
-                    value=message.value or b"",
-                    headers=tuple(message.headers or ()),
-                    timestamp=message.timestamp or 0.0,
-                    acknowledge=event.ack,
-                )
-            )
+            window.admit(_delivery(event))
 
+    transport = cast("SteeredTransport", app.transport)
+    transport.has_room[topic] = lambda number: window.has_room(Partition(topic, number))
     channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw")
     app.agent(channel, name=f"feed-{topic}", concurrency=1)(feed)
+
+
+def _delivery(event: Any) -> Delivery:
+    """The event as ours. Faust keeps it until it is acknowledged, and its bytes are taken away."""
+    message = event.message
+    delivery = Delivery(
+        partition=Partition(message.topic, message.partition),
+        offset=message.offset,
+        key=message.key,
+        value=message.value or b"",
+        headers=tuple(message.headers or ()),
+        timestamp=message.timestamp or 0.0,
+        acknowledge=event.ack,
+    )
+    message.value = event.value = None
+    return delivery
 
 
 def partitions_of(tps: Iterable[TP]) -> set[Partition]:

@@ -8,6 +8,7 @@ import msgspec
 
 from streams.events import DetectedFaces, FaceMatch
 from streams.failures import Reject
+from streams.plausibility import require_plausible
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(DetectedFaces)
@@ -21,15 +22,19 @@ def pack(faces: DetectedFaces) -> bytes:
 
 
 def unpack(value: bytes) -> DetectedFaces:
-    """Decode what `pack` made.
+    """Decode what `pack` made, and a detect worker can have meant.
 
     Raises:
-        Reject: ``bad_encoding``; the bytes are something else.
+        Reject: ``bad_encoding``, the bytes are something else; or as
+            `streams.plausibility.require_plausible` has it.
     """
     try:
-        return _decoder.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, OverflowError) as error:
-        raise Reject("bad_encoding", f"not a message of faces.detected: {error}") from error
+        found = _decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError) as error:
+        reason = f"not a message of faces.detected: {error!s:.200}"
+        raise Reject("bad_encoding", reason) from error
+    require_plausible(found)
+    return found
 
 
 def match_to_json(match: FaceMatch) -> bytes:

@@ -1,7 +1,7 @@
 """Dead letters: the original message, byte for byte, with the reason beside it.
 
 The headers are those of the contract: ``dlq_reason dlq_error dlq_topic dlq_partition dlq_offset
-dlq_attempts dlq_time``.
+dlq_timestamp dlq_attempts dlq_time``.
 """
 
 import logging
@@ -11,11 +11,11 @@ from streams.delivery import Delivery
 from streams.events import utc_now
 from streams.failures import Reject
 from streams.publisher import Publisher
+from streams.replay import DLQ_PREFIX, attempts_before, original_headers
 from streams.topics import Topics
 
 logger = logging.getLogger(__name__)
 
-HEADER_PREFIX = "dlq_"
 _LONGEST_ERROR = 1000
 
 #: Key and headers of at most so many bytes are kept where the whole message does not fit.
@@ -46,7 +46,7 @@ class DeadLetters:
                 self._topics.dead_letter(topic),
                 key=delivery.key,
                 value=delivery.value,
-                headers=[*_original_headers(delivery), *reasons],
+                headers=[*original_headers(delivery.headers), *reasons],
             )
         except Reject as too_large:
             logger.warning("%s is kept without its value: %s", delivery.address, too_large)
@@ -57,24 +57,15 @@ class DeadLetters:
     async def _send_without_value(
         self, delivery: Delivery, reasons: list[tuple[str, bytes]]
     ) -> None:
-        originals = _original_headers(delivery)
+        originals = original_headers(delivery.headers)
         size = sum(len(name) + len(value or b"") for name, value in originals)
-        left_out = (f"{HEADER_PREFIX}value_left_out", str(len(delivery.value)).encode())
+        left_out = (f"{DLQ_PREFIX}value_left_out", str(len(delivery.value)).encode())
         await self._publisher.send(
             self._topics.dead_letter(delivery.partition.topic),
             key=delivery.key if len(delivery.key or b"") <= _SMALL_BYTES else None,
             value=b"",
             headers=[*(originals if size <= _SMALL_BYTES else ()), *reasons, left_out],
         )
-
-
-def _original_headers(delivery: Delivery) -> list[tuple[str, bytes]]:
-    """The headers as sent, less those of an earlier burial."""
-    return [
-        (name, value)
-        for name, value in delivery.headers
-        if not name.lower().startswith(HEADER_PREFIX)
-    ]
 
 
 def _reason_headers(delivery: Delivery, reject: Reject, attempts: int) -> list[tuple[str, bytes]]:
@@ -84,10 +75,10 @@ def _reason_headers(delivery: Delivery, reject: Reject, attempts: int) -> list[t
         "topic": delivery.partition.topic,
         "partition": str(delivery.partition.number),
         "offset": str(delivery.offset),
-        "attempts": str(attempts),
+        "timestamp": str(round(max(delivery.timestamp, 0.0) * 1000)),
+        "attempts": str(attempts + attempts_before(delivery.headers)),
         "time": utc_now().isoformat(),
     }
     return [
-        (HEADER_PREFIX + name, text.encode(errors="backslashreplace"))
-        for name, text in fields.items()
+        (DLQ_PREFIX + name, text.encode(errors="backslashreplace")) for name, text in fields.items()
     ]

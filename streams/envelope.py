@@ -49,23 +49,46 @@ def decode(delivery: Delivery, topics: Topics) -> Envelope:
             ``unsupported_mode``, ``unknown_type``, ``bad_time`` or ``empty``.
     """
     headers = _attributes(delivery)
-    is_upload = delivery.partition.topic == topics.uploads
-    default_kind = EventKind.SEARCH if is_upload else EventKind.FRAME
+    kind = default_kind(delivery.partition.topic, topics)
     key = _key(delivery)
     if "ce_specversion" in headers:
-        event = _cloud_event(headers, key, delivery, default_kind)
+        event = _cloud_event(headers, key, delivery, kind)
     else:
+        source, event_id, captured_at = bare_identity(delivery)
         event = ImageEvent(
-            kind=default_kind,
-            source=_bare_source(delivery),
-            id=delivery.address,
-            key=key or (delivery.address if is_upload else _UNKNOWN_CAMERA),
-            captured_at=_kafka_time(delivery),
+            kind=kind,
+            source=source,
+            id=event_id,
+            key=key or bare_key(kind, event_id),
+            captured_at=captured_at,
         )
     dataref = headers.get("ce_dataref")
     if not delivery.value and not dataref:
         raise Reject("empty", "the value is empty and there is no ce_dataref header")
     return Envelope(event, dataref if not delivery.value else None)
+
+
+def default_kind(topic: str, topics: Topics) -> EventKind:
+    """What is asked of an image on this topic that does not say so itself."""
+    return EventKind.SEARCH if topic == topics.uploads else EventKind.FRAME
+
+
+def bare_identity(delivery: Delivery) -> tuple[str, str, datetime]:
+    """Source, id and time of a message that does not name them, from where it lies in Kafka.
+
+    The source is topic and Kafka's timestamp in milliseconds, which a redelivery has too. The
+    address alone names a message only as long as its topic lives: when a topic is made anew, as on
+    every start of the embedded broker, offsets begin again, and new frames would be taken for
+    those that were processed already.
+    """
+    milliseconds = round(max(delivery.timestamp, 0.0) * 1000)
+    source = f"{delivery.partition.topic}@{milliseconds}"
+    return source, delivery.address, _kafka_time(delivery)
+
+
+def bare_key(kind: EventKind, event_id: str) -> str:
+    """Camera or upload of a message without headers and key."""
+    return _UNKNOWN_CAMERA if kind is EventKind.FRAME else event_id
 
 
 def encode_headers(
@@ -141,13 +164,17 @@ def _key(delivery: Delivery) -> str | None:
     if not delivery.key:
         return None
     try:
-        return _identifier(delivery.key.decode(), "the key", "bad_key")
+        return identifier(delivery.key.decode(), "the key", "bad_key")
     except UnicodeDecodeError:
         raise Reject("bad_key", "the key is not UTF-8") from None
 
 
-def _identifier(text: str, name: str, reason: str = "bad_header") -> str:
-    """Text that may serve as an identifier: of bounded length, free of control characters."""
+def identifier(text: str, name: str, reason: str = "bad_header") -> str:
+    """Text that may serve as an identifier: of bounded length, free of control characters.
+
+    Raises:
+        Reject: with ``reason``; it may not.
+    """
     if len(text.encode(errors="surrogatepass")) > MAX_IDENTIFIER_BYTES:
         raise Reject(reason, f"{name} is longer than {MAX_IDENTIFIER_BYTES} bytes")
     if _CONTROL_CHARACTERS.search(text):
@@ -163,16 +190,16 @@ def _cloud_event(
         raise Reject("unsupported_specversion", f"ce_specversion {version!r:.80}, wanted 1.0")
     if headers.get("content-type", "").lower().startswith("application/cloudevents"):
         raise Reject("unsupported_mode", "structured content mode; wanted binary mode")
-    identifier = _required(headers, "ce_id")
+    event_id = _required(headers, "ce_id")
     source = _required(headers, "ce_source")
     subject = headers.get("ce_subject")
     return ImageEvent(
         kind=_kind(_required(headers, "ce_type"), default_kind),
         source=source,
-        id=identifier,
-        key=key or (source if default_kind is EventKind.FRAME else identifier),
+        id=event_id,
+        key=key or (source if default_kind is EventKind.FRAME else event_id),
         captured_at=_time(headers.get("ce_time")) or _kafka_time(delivery),
-        subject=_identifier(subject, "ce_subject") if subject else None,
+        subject=identifier(subject, "ce_subject") if subject else None,
     )
 
 
@@ -180,7 +207,7 @@ def _required(headers: Mapping[str, str], name: str) -> str:
     value = headers.get(name)
     if not value:
         raise Reject("missing_attribute", f"header {name} is missing or empty")
-    return _identifier(value, name)
+    return identifier(value, name)
 
 
 def _kind(text: str, default_kind: EventKind) -> EventKind:
@@ -211,16 +238,6 @@ def _time(text: str | None) -> datetime | None:
     except (ValueError, OverflowError):
         pass
     raise Reject("bad_time", f"ce_time {text!r:.80} is not an RFC 3339 time with an offset")
-
-
-def _bare_source(delivery: Delivery) -> str:
-    """Topic and Kafka's timestamp in milliseconds, which a redelivery has too.
-
-    The address alone names a message only as long as its topic lives: when a topic is made anew,
-    as on every start of the embedded broker, offsets begin again, and new frames would be taken
-    for those that were processed already.
-    """
-    return f"{delivery.partition.topic}@{round(max(delivery.timestamp, 0.0) * 1000)}"
 
 
 def _kafka_time(delivery: Delivery) -> datetime:

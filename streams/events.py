@@ -10,10 +10,27 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+_SEPARATOR = "|"
+
 #: Namespace of every identifier that Fecapass derives. Outside programs may derive them too:
 #: ``face_id = UUIDv5(NAMESPACE, f"{ce_source}|{ce_id}|{model}|{index}")``.
 #: The constant is UUIDv5 of the DNS namespace and the name "fecapass".
 NAMESPACE = UUID("442503fb-e9c3-5faf-8b73-e0c0f5a4ab9a")
+
+
+def event_uuid(source: str, event_id: str) -> UUID:
+    """One identifier for source and id together, as the ledger keeps it."""
+    return uuid5(NAMESPACE, _name(source, event_id))
+
+
+def _name(source: str, event_id: str) -> str:
+    """Source and id as one text that no other pair has.
+
+    Where one of them holds the separator, their lengths in characters stand before them.
+    """
+    if _SEPARATOR in source or _SEPARATOR in event_id:
+        return f"|{len(source)}|{len(event_id)}|{source}|{event_id}"
+    return f"{source}|{event_id}"
 
 
 class EventKind(StrEnum):
@@ -46,11 +63,11 @@ class ImageEvent(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def uuid(self) -> UUID:
         """One identifier for source and id together, as the ledger keeps it."""
-        return uuid5(NAMESPACE, f"{self.source}|{self.id}")
+        return event_uuid(self.source, self.id)
 
     def face_id(self, model: str, index: int) -> UUID:
         """Identifier of the index-th face (from 0) that ``model`` found in this event."""
-        return uuid5(NAMESPACE, f"{self.source}|{self.id}|{model}|{index}")
+        return uuid5(NAMESPACE, f"{_name(self.source, self.id)}|{model}|{index}")
 
 
 class DetectedFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -126,7 +143,8 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
         similarity: cosine of the best candidate; None when the gallery is empty.
         runner_up_similarity: cosine of the best candidate but one; None when there is none.
         model: id of the embedder.
-        crop_key: S3 key of the crop; None for a search probe, which is not stored.
+        crop_key: S3 key of the crop; None for a search probe, which is not stored, and for a face
+            whose crop is gone.
     """
 
     face_id: UUID

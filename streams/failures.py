@@ -1,6 +1,8 @@
-"""The three ways in which processing fails, each with one treatment.
+"""The ways in which processing fails, each with one treatment.
 
 `Retry`: the world is at fault and will recover; try again for as long as it takes.
+`Denied`: the world or this event is at fault, and nobody says which; try again for a bounded time,
+then it goes to the dead letters, from where it can be replayed.
 `Reject`: this event is at fault; it goes to the dead letters at once.
 `Fatal`: the deployment is at fault; the worker stops and says so.
 """
@@ -8,6 +10,16 @@
 
 class Retry(Exception):
     """A store or the broker is away; the same work may succeed later."""
+
+
+class Denied(Retry):
+    """Somebody refuses without saying whether he will refuse for ever.
+
+    Attributes:
+        reason: stable code in snake case; the ``dlq_reason`` header when patience is over.
+    """
+
+    reason = "access_denied"
 
 
 class Reject(Exception):

@@ -3,17 +3,21 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from config.settings import KafkaSettings
 from streams.envelope import encode_headers
 from streams.events import EventKind, ImageEvent
 from streams.failures import Reject, Retry
+from streams.kafka import create_producer
 from streams.media import EXTENSIONS, extension, media_type
+from streams.security import why_not
 from streams.topics import Topics
+
+if TYPE_CHECKING:
+    from aiokafka import AIOKafkaProducer
 
 #: Stores an image for a claim check: takes key and bytes, returns the ``s3://`` address; raises
 #: `streams.failures.Retry` or `Reject`.
@@ -79,14 +83,12 @@ class ImageProducer:
         """
         if self._producer is not None:
             return
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._kafka.bootstrap_servers,
+        producer = create_producer(
+            self._kafka,
             client_id=self._client_id,
-            acks="all",
             # JPEG, PNG and WebP are compressed already: lz4 on top costs time and saves nothing.
             compression_type=None,
             max_request_size=self._kafka.max_message_bytes,
-            request_timeout_ms=int(self._kafka.request_timeout * 1000),
             # Not idempotent: some brokers have no such producers, and a message that a retry
             # doubles changes nothing, because the event's id names it.
             enable_idempotence=False,
@@ -96,9 +98,8 @@ class ImageProducer:
         except BaseException as error:
             await producer.stop()
             if isinstance(error, KafkaError | OSError):
-                raise PublishError(
-                    f"no Kafka broker answers at {self._kafka.bootstrap_servers} ({_line(error)})"
-                ) from error
+                servers, reason = self._kafka.bootstrap_servers, await why_not(self._kafka)
+                raise PublishError(f"no Kafka broker answers at {servers}: {reason}") from error
             raise
         self._producer = producer
 

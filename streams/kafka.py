@@ -3,8 +3,10 @@
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 
 from config.settings import KafkaSettings
+from streams.security import client_security
 
 #: Room for key, headers and framing beside the largest message.
 _FRAMING_BYTES = 64 * 1024
@@ -16,14 +18,15 @@ def create_producer(settings: KafkaSettings, **overrides: Any) -> AIOKafkaProduc
     Call it inside the running event loop, then ``start`` and ``stop`` it.
 
     Args:
-        settings: where the broker is, and the largest message.
+        settings: where the broker is, how to get in, and the largest message.
         overrides: arguments of `AIOKafkaProducer` to set differently.
+
+    Raises:
+        OSError: a file of the TLS settings is gone since the start.
     """
-    arguments: dict[str, Any] = {
-        "bootstrap_servers": settings.bootstrap_servers,
+    arguments = _connection(settings) | {
         "acks": "all",
         "max_request_size": settings.max_message_bytes + _FRAMING_BYTES,
-        "request_timeout_ms": int(settings.request_timeout * 1000),
     }
     return AIOKafkaProducer(**(arguments | overrides))
 
@@ -34,13 +37,37 @@ def create_consumer(settings: KafkaSettings, *topics: str, **overrides: Any) -> 
     Call it inside the running event loop, then ``start`` and ``stop`` it.
 
     Args:
-        settings: where the broker is, and the largest message.
+        settings: where the broker is, how to get in, and the largest message.
         topics: what to subscribe to.
         overrides: arguments of `AIOKafkaConsumer` to set differently.
+
+    Raises:
+        OSError: a file of the TLS settings is gone since the start.
     """
-    arguments: dict[str, Any] = {
-        "bootstrap_servers": settings.bootstrap_servers,
+    arguments = _connection(settings) | {
         "max_partition_fetch_bytes": settings.max_message_bytes + _FRAMING_BYTES,
-        "request_timeout_ms": int(settings.request_timeout * 1000),
     }
     return AIOKafkaConsumer(*topics, **(arguments | overrides))
+
+
+def create_admin(settings: KafkaSettings, **overrides: Any) -> AIOKafkaAdminClient:
+    """A client that asks about topics and groups, and makes topics.
+
+    Call it inside the running event loop, then ``start`` and ``close`` it.
+
+    Args:
+        settings: where the broker is, and how to get in.
+        overrides: arguments of `AIOKafkaAdminClient` to set differently.
+
+    Raises:
+        OSError: a file of the TLS settings is gone since the start.
+    """
+    return AIOKafkaAdminClient(**(_connection(settings) | overrides))
+
+
+def _connection(settings: KafkaSettings) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "request_timeout_ms": int(settings.request_timeout * 1000),
+        **client_security(settings),
+    }

@@ -5,20 +5,27 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
 
-from streams.failures import Reject, Retry
+from streams.failures import Fatal, Reject, Retry
 
 Headers = Sequence[tuple[str, bytes]]
 
 
 class Outgoing(NamedTuple):
-    """A message to send."""
+    """A message to send; without a partition, the key decides on it."""
 
     topic: str
     key: bytes | None
     value: bytes
     headers: Headers
+    partition: int | None = None
 
 
 class Publisher:
@@ -34,6 +41,7 @@ class Publisher:
         Raises:
             Retry: the broker did not take it, but may later.
             Reject: ``too_large``; the broker will never take it.
+            Fatal: the broker does not let this client write.
         """
         await self.send_all([Outgoing(topic, key, value, headers)])
 
@@ -43,6 +51,7 @@ class Publisher:
         Raises:
             Retry: the broker did not take all of them; some may have gone out.
             Reject: ``too_large``; the broker will never take one of them.
+            Fatal: the broker does not let this client write.
         """
         try:
             sent = [
@@ -50,14 +59,17 @@ class Publisher:
                     message.topic,
                     message.value,
                     message.key,
-                    None,
+                    message.partition,
                     None,
                     headers=list(message.headers),
                 )
                 for message in messages
             ]
             await asyncio.gather(*sent)
-        except MessageSizeTooLargeError as error:
+        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
             raise Reject("too_large", f"too large for the broker: {error}") from error
+        except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError) as error:
+            topics = ", ".join(sorted({message.topic for message in messages}))
+            raise Fatal(f"the broker does not let this client write to {topics}") from error
         except (KafkaError, TimeoutError) as error:
             raise Retry(f"the broker did not take a message: {error!r}") from error

@@ -1,6 +1,6 @@
 """Bring every message of a batch to exactly one outcome: processed, or a dead letter.
 
-This is the one place where a failure meets its treatment; `streams.failures` names the three.
+This is the one place where a failure meets its treatment; `streams.failures` names them.
 """
 
 import asyncio
@@ -8,17 +8,23 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from time import monotonic
+from typing import NoReturn, Protocol
 
 from config import metrics
+from streams.burial_limit import BurialLimit
 from streams.delivery import Delivery
-from streams.failures import Fatal, Reject, Retry
+from streams.failures import Denied, Fatal, Reject, Retry
 
 logger = logging.getLogger(__name__)
 
-#: Works on a batch. Returns the messages that it refuses, with the reason of each; the effects of
-#: all others are durable. Raises `Retry` to be called again with the same batch.
-Handler = Callable[[Sequence[Delivery]], Awaitable[Mapping[Delivery, Reject]]]
+#: What became of the messages that were not processed: refused, or to be tried again.
+Outcomes = Mapping[Delivery, Reject | Retry]
+
+#: Works on a batch. Returns the messages that it refuses or could not process yet, with the reason
+#: of each; the effects of all others are durable. Raises `Retry` to be called again with the same
+#: batch.
+Handler = Callable[[Sequence[Delivery]], Awaitable[Outcomes]]
 
 UNEXPECTED = "unexpected_error"
 
@@ -34,6 +40,19 @@ class DeadLetterOffice(Protocol):
         """
 
 
+class Ticket(Protocol):
+    """What a batch in work tells its window; see `streams.window.Ticket`."""
+
+    def beat(self) -> None:
+        """The batch is alive."""
+
+    def done(self, delivery: Delivery) -> None:
+        """A message has its outcome."""
+
+    def step_aside(self) -> None:
+        """What remains only waits."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """Exponential backoff with full jitter.
@@ -44,16 +63,24 @@ class RetryPolicy:
         initial: upper bound of the first pause, in seconds.
         maximum: upper bound of any pause, in seconds.
         unexpected_attempts: how often a message is tried that fails for no known reason.
+        denied_patience: for so many seconds a message is tried that somebody denies.
     """
 
     initial: float = 0.2
     maximum: float = 15.0
     unexpected_attempts: int = 3
+    denied_patience: float = 60.0
 
     def pause(self, attempt: int) -> float:
         """Seconds to wait after the attempt of this number, counted from 1."""
         bound = min(self.maximum, self.initial * 2.0 ** min(attempt - 1, 32))
         return random.uniform(0.0, bound)  # noqa: S311 - jitter, not a secret
+
+    def given_up(self, failure: Retry, seconds: float) -> Reject | None:
+        """What a message is refused with that has been failing so for so many seconds, if so."""
+        if isinstance(failure, Denied) and seconds >= self.denied_patience:
+            return Reject(failure.reason, f"denied for {seconds:.0f} s: {failure}")
+        return None
 
 
 class Settlement:
@@ -64,6 +91,7 @@ class Settlement:
         handler: Handler,
         dead_letters: DeadLetterOffice,
         policy: RetryPolicy,
+        limit: BurialLimit,
         on_fatal: Callable[[Fatal], None],
     ) -> None:
         """Wrap a handler.
@@ -72,34 +100,81 @@ class Settlement:
             handler: does the work.
             dead_letters: keeps what the handler refuses.
             policy: how long to wait between attempts.
+            limit: how many may be refused.
             on_fatal: stops the worker; its messages stay unacknowledged.
         """
         self._handler = handler
         self._dead_letters = dead_letters
         self._policy = policy
+        self._limit = limit
         self._on_fatal = on_fatal
+        # What was split off its batch is tried one at a time, beside the batches that are whole.
+        self._one_at_a_time = asyncio.Semaphore(1)
 
-    async def __call__(self, batch: Sequence[Delivery]) -> None:
+    async def __call__(self, batch: Sequence[Delivery], ticket: Ticket) -> None:
         """Return when every message of the batch is processed or durably a dead letter."""
+        await self._bring(batch, ticket, split=False)
+
+    async def _bring(self, batch: Sequence[Delivery], ticket: Ticket, *, split: bool) -> None:
+        began = monotonic()
         attempt = 0
-        while True:
+        while batch:
             attempt += 1
             try:
-                refused = await self._handler(batch)
+                outcomes = await self._attempt(batch, split=split)
             except Retry as failure:
-                await self._wait(attempt, batch, failure)
+                await self._wait(attempt, batch, failure, ticket)
             except Fatal as failure:
-                self._on_fatal(failure)
-                await asyncio.Event().wait()  # until the worker's stop cancels this batch
+                await self._end(failure)
             except Exception as error:  # noqa: BLE001 - the boundary: no error may leave an agent
-                if await self._unexpected(batch, error, attempt):
+                if await self._unexpected(batch, error, attempt, ticket):
                     return
             else:
-                for delivery, reject in refused.items():
-                    await self._bury(delivery, reject, attempt)
-                return
+                batch = await self._settle(batch, outcomes, attempt, monotonic() - began, ticket)
+                if batch:
+                    ticket.step_aside()
+                    split = True
+                    why = next(one for one in outcomes.values() if isinstance(one, Retry))
+                    await self._wait(attempt, batch, why, ticket)
 
-    async def _unexpected(self, batch: Sequence[Delivery], error: Exception, attempt: int) -> bool:
+    async def _attempt(self, batch: Sequence[Delivery], *, split: bool) -> Outcomes:
+        if not split:
+            return await self._handler(batch)
+        async with self._one_at_a_time:
+            return await self._handler(batch)
+
+    async def _settle(
+        self,
+        batch: Sequence[Delivery],
+        outcomes: Outcomes,
+        attempt: int,
+        seconds: float,
+        ticket: Ticket,
+    ) -> list[Delivery]:
+        """Note what is processed and bury what is refused.
+
+        Returns:
+            What is to be tried again.
+        """
+        again = []
+        for delivery in batch:
+            outcome = outcomes.get(delivery)
+            if isinstance(outcome, Retry):
+                given_up = self._policy.given_up(outcome, seconds)
+                if given_up is None:
+                    again.append(delivery)
+                    continue
+                outcome = given_up
+            if outcome is None:
+                self._limit.note(delivery, buried=False)
+            else:
+                await self._bury(delivery, outcome, attempt, ticket)
+            ticket.done(delivery)
+        return again
+
+    async def _unexpected(
+        self, batch: Sequence[Delivery], error: Exception, attempt: int, ticket: Ticket
+    ) -> bool:
         """One message spoils the batch, or our own code is at fault: isolate it, then bury it.
 
         Returns:
@@ -112,33 +187,54 @@ class Settlement:
                 type(error).__name__,
                 error,
             )
-            for delivery in batch:
-                await self([delivery])
+            await asyncio.gather(
+                *(self._bring([delivery], ticket, split=True) for delivery in batch)
+            )
             return True
         (delivery,) = batch
-        if isinstance(error, Reject):
-            await self._bury(delivery, error, attempt)
-            return True
-        if attempt < self._policy.unexpected_attempts:
-            await self._wait(attempt, batch, error)
-            return False
-        logger.error("%s failed for no known reason", delivery.address, exc_info=error)
-        reject = Reject(UNEXPECTED, f"{type(error).__name__}: {error}")
-        await self._bury(delivery, reject, attempt)
+        if not isinstance(error, Reject):
+            if attempt < self._policy.unexpected_attempts:
+                await self._wait(attempt, batch, error, ticket)
+                return False
+            logger.error("%s failed for no known reason", delivery.address, exc_info=error)
+            error = Reject(UNEXPECTED, f"{type(error).__name__}: {error}")
+        await self._bury(delivery, error, attempt, ticket)
+        ticket.done(delivery)
         return True
 
-    async def _bury(self, delivery: Delivery, reject: Reject, attempts: int) -> None:
+    async def _bury(
+        self, delivery: Delivery, reject: Reject, attempts: int, ticket: Ticket
+    ) -> None:
+        self._limit.note(delivery, buried=True)
+        if self._limit.reached:
+            await self._end(
+                Fatal(
+                    f"too many dead letters: {self._limit}; the last, {delivery.address}, was not "
+                    f"buried: {reject.reason}: {reject}. "
+                    "FECAPASS_WORKERS__DEAD_LETTER_SHARE sets the limit"
+                )
+            )
         burial = 0
         while True:
             burial += 1
             try:
                 await self._dead_letters.send(delivery, reject, attempts)
             except Retry as failure:
-                await self._wait(burial, [delivery], failure)
+                await self._wait(burial, [delivery], failure, ticket)
+            except Fatal as failure:
+                await self._end(failure)
             else:
                 return
 
-    async def _wait(self, attempt: int, batch: Sequence[Delivery], failure: Exception) -> None:
+    async def _end(self, failure: Fatal) -> NoReturn:
+        self._on_fatal(failure)
+        while True:  # until the worker's stop cancels this batch
+            await asyncio.Event().wait()
+
+    async def _wait(
+        self, attempt: int, batch: Sequence[Delivery], failure: Exception, ticket: Ticket
+    ) -> None:
+        ticket.beat()
         pause = self._policy.pause(attempt)
         topic = batch[0].partition.topic
         metrics.RETRIES.labels(topic=topic).inc()
@@ -152,3 +248,4 @@ class Settlement:
             failure,
         )
         await asyncio.sleep(pause)
+        ticket.beat()

@@ -1,20 +1,56 @@
-"""Faust's Kafka transport with the fetch wait as a setting.
+"""Faust's Kafka transport with two things it lacks: the fetch wait as a setting, and flow control.
 
 Faust asks the broker to hold a fetch for 1.5 s when there is nothing new, and offers no setting.
 Apache Kafka answers as soon as there is something; the embedded broker looks again only after
 half of that time, which would be the latency of every frame.
+
+When an agent's buffer is full, Faust blocks the one loop that fetches for all topics: frames that
+wait for a store would hold the uploads, and aiokafka, which takes a consumer that does not fetch
+for a dead one, leaves the group after ``max_poll_interval``. Here the worker says for each
+partition whether it wants more, and only those are asked for.
 """
 
+import asyncio
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import aiokafka
 import faust
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types import TP
+
+#: So soon it is looked again whether a full partition has room, in seconds.
+_LOOK_AGAIN = 0.02
+
+HasRoom = Callable[[int], bool]
 
 
-def use_fetch_wait(app: faust.App, seconds: float) -> None:
-    """Let the app's consumer ask the broker to hold an empty fetch no longer than this."""
-    wait_ms = max(1, int(seconds * 1000))
+class SteeredTransport(Transport):
+    """The transport of the workers' apps.
+
+    Attributes:
+        has_room: by topic, says of a partition's number whether more of it is wanted. Topics that
+            are not here are always fetched.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.has_room: dict[str, HasRoom] = {}
+
+    def wants(self, tp: TP) -> bool:
+        """Whether more messages of a partition are wanted now."""
+        has_room = self.has_room.get(tp.topic)
+        return has_room is None or has_room(tp.partition)
+
+
+def steer(app: faust.App, fetch_wait: float) -> None:
+    """Give the app its transport.
+
+    Args:
+        app: whose consumer is steered.
+        fetch_wait: longest that the broker holds an empty fetch, in seconds.
+    """
+    wait_ms = max(1, int(fetch_wait * 1000))
 
     class _Thread(AIOKafkaConsumerThread):
         def _create_worker_consumer(self, transport: Transport) -> aiokafka.AIOKafkaConsumer:
@@ -26,10 +62,22 @@ def use_fetch_wait(app: faust.App, seconds: float) -> None:
             return consumer
 
     class _Consumer(Consumer):
+        transport: SteeredTransport
+
         def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
             return _Thread(self, loop=self.loop, beacon=self.beacon)
 
-    class _Transport(Transport):
+        async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
+            active = active_partitions or set()
+            wanted = {tp for tp in active if self.transport.wants(tp)}
+            if not wanted:
+                await asyncio.sleep(_LOOK_AGAIN)
+                return {}
+            if len(wanted) < len(active):
+                timeout = min(timeout, _LOOK_AGAIN)
+            return await super()._getmany(wanted, timeout)
+
+    class _Transport(SteeredTransport):
         Consumer: ClassVar[Any] = _Consumer
 
     app.transport = _Transport(app.conf.broker_consumer, app)

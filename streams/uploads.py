@@ -3,6 +3,7 @@
 import hashlib
 from uuid import UUID, uuid4, uuid5
 
+from streams import events
 from streams.events import NAMESPACE, EventKind, ImageEvent, utc_now
 
 SOURCE = "fecapass/uploads"
@@ -29,7 +30,7 @@ def search_event() -> ImageEvent:
 
 def event_uuid(upload_id: str) -> UUID:
     """What the ledger calls an upload that was made here."""
-    return uuid5(NAMESPACE, f"{SOURCE}|{upload_id}")
+    return events.event_uuid(SOURCE, upload_id)
 
 
 def _event(kind: EventKind, upload_id: str, subject: str | None) -> ImageEvent:

@@ -6,39 +6,91 @@ concurrently), is done here once, for all agents.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from time import monotonic
 
 from config import metrics
 from streams.acknowledgement import InOrderAcknowledger
 from streams.delivery import Delivery, Partition
 
-Process = Callable[[Sequence[Delivery]], Awaitable[None]]
+
+class Ticket:
+    """What a batch in work tells its window."""
+
+    def __init__(self, done: Callable[[Delivery], None], leave: Callable[[], None]) -> None:
+        """Use the window's own means to note what is done, and to free the batch's place."""
+        self._done = done
+        self._leave = leave
+        self._inside = True
+        self.beat_at = monotonic()
+
+    def beat(self) -> None:
+        """The batch is alive: an attempt has ended, with whatever result."""
+        self.beat_at = monotonic()
+
+    def done(self, delivery: Delivery) -> None:
+        """A message of the batch has its outcome, durably."""
+        self.beat()
+        self._done(delivery)
+
+    def step_aside(self) -> None:
+        """What remains of the batch only waits for something: another may begin meanwhile."""
+        if self._inside:
+            self._inside = False
+            self._leave()
+
+
+Process = Callable[[Sequence[Delivery], Ticket], Awaitable[None]]
+
+#: Says of all that waits, in order, what is not worth the work any more.
+Shed = Callable[[Sequence[Delivery]], Sequence[Delivery]]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowLimits:
+    """How much a window takes.
+
+    Attributes:
+        batch_size: most messages in a batch.
+        batch_wait: how long the first message of a batch waits for company, in seconds.
+        overlap: most batches in work at once.
+        ahead: most messages that wait for a batch, or for a store without holding a batch's place.
+        held: most messages of a partition that are taken in and not acknowledged: how many may be
+            finished behind one that is not.
+    """
+
+    batch_size: int
+    batch_wait: float
+    overlap: int
+    ahead: int = 64
+    held: int = 1024
 
 
 class Window:
     """Collects messages into batches and keeps a few batches in work at once.
 
-    Memory is bounded: at most ``overlap`` batches are in work and one more is being filled;
-    `admit` waits while there is no room, which makes Faust pause the partitions.
+    Memory is bounded by `has_room`, which the consumer asks before it fetches.
     """
 
-    def __init__(
-        self, process: Process, *, batch_size: int, batch_wait: float, overlap: int
-    ) -> None:
+    def __init__(self, process: Process, limits: WindowLimits, shed: Shed | None = None) -> None:
         """Make a window; `run` gives it life.
 
         Args:
-            process: brings every message of a batch to its outcome. It may only return when the
-                effects are durable and, but for cancellation, never raises.
-            batch_size: most messages in a batch.
-            batch_wait: how long the first message of a batch waits for company, in seconds.
-            overlap: most batches in work at once.
+            process: brings every message of a batch to its outcome, and tells the ticket. It may
+                only return when the effects are durable and, but for cancellation, never raises.
+            limits: how much it takes.
+            shed: chooses what is dropped when messages wait; None drops nothing.
         """
         self._process = process
-        self._batch_size = batch_size
-        self._batch_wait = batch_wait
-        self._queue: asyncio.Queue[Delivery] = asyncio.Queue(maxsize=batch_size)
-        self._slots = asyncio.Semaphore(overlap)
+        self._limits = limits
+        self._shed = shed
+        self._waiting: deque[Delivery] = deque()
+        self._arrived = asyncio.Event()
+        self._slots = asyncio.Semaphore(limits.overlap)
+        self._aside = 0
+        self._tickets: set[Ticket] = set()
         self._acknowledger = InOrderAcknowledger()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -53,14 +105,27 @@ class Window:
         return self._acknowledger.position(partition)
 
     def moved_at(self, partition: Partition) -> float | None:
-        """When (event loop's clock) a message was last acknowledged; None before the first."""
+        """When (monotonic clock) a message was last acknowledged; None before the first."""
         return self._acknowledger.moved_at(partition)
 
-    async def admit(self, delivery: Delivery) -> None:
-        """Take one message; waits while the window is full."""
+    def has_room(self, partition: Partition) -> bool:
+        """Whether more messages of a partition may be fetched."""
+        return (
+            len(self._waiting) + self._aside < self._limits.ahead
+            and self._acknowledger.pending(partition) < self._limits.held
+        )
+
+    def silent_for(self) -> float:
+        """Seconds since the most silent batch in work gave a sign of life; 0 without any."""
+        now = monotonic()
+        return max((now - ticket.beat_at for ticket in self._tickets), default=0.0)
+
+    def admit(self, delivery: Delivery) -> None:
+        """Take one message."""
         self._acknowledger.track(delivery)
         self._idle.clear()
-        await self._queue.put(delivery)
+        self._waiting.append(delivery)
+        self._arrived.set()
 
     async def run(self) -> None:
         """Work until cancelled. Batches in work are cancelled too, and stay unacknowledged."""
@@ -71,11 +136,17 @@ class Window:
                 batches.create_task(self._work(batch))
 
     async def drain(self, deadline: float) -> bool:
-        """Wait until all that was admitted is acknowledged; False when time runs out first.
+        """Begin nothing that waits, and wait until what is in work is acknowledged.
 
         Args:
             deadline: how long to wait, in seconds.
+
+        Returns:
+            False when time runs out first.
         """
+        while self._waiting:
+            self._acknowledger.untrack(self._waiting.pop())
+        self._note_idle()
         try:
             async with asyncio.timeout(deadline):
                 await self._idle.wait()
@@ -85,30 +156,71 @@ class Window:
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Partitions were revoked: what is in work of them will not be acknowledged."""
-        self._acknowledger.forget(partitions)
+        gone = set(partitions)
+        self._waiting = deque(one for one in self._waiting if one.partition not in gone)
+        self._acknowledger.forget(gone)
         self._note_idle()
 
     async def _collect(self) -> list[Delivery]:
-        batch = [await self._queue.get()]
-        try:
-            async with asyncio.timeout(self._batch_wait):
-                while len(batch) < self._batch_size:
-                    batch.append(await self._queue.get())
-        except TimeoutError:
-            pass
+        """The next batch, of at least one message."""
+        batch: list[Delivery] = []
+        while not batch:
+            await self._arrival()
+            try:
+                async with asyncio.timeout(self._limits.batch_wait):
+                    while len(self._waiting) < self._limits.batch_size:
+                        self._arrived.clear()
+                        await self._arrived.wait()
+            except TimeoutError:
+                pass
+            self._drop_stale()
+            size = min(self._limits.batch_size, len(self._waiting))
+            batch = [self._waiting.popleft() for _ in range(size)]
         return batch
 
-    async def _work(self, batch: Sequence[Delivery]) -> None:
-        try:
-            await self._process(batch)
-        finally:
-            self._slots.release()
-        topic = batch[0].partition.topic
-        metrics.EVENTS.labels(topic=topic).inc(len(batch))
-        metrics.BATCH_FILL.labels(topic=topic).observe(len(batch))
-        for delivery in batch:
+    async def _arrival(self) -> None:
+        while not self._waiting:
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def _drop_stale(self) -> None:
+        dropped = set(self._shed(self._waiting)) if self._shed is not None else set()
+        if not dropped:
+            return
+        self._waiting = deque(one for one in self._waiting if one not in dropped)
+        for delivery in dropped:
+            metrics.DROPPED.labels(topic=delivery.partition.topic, reason="stale").inc()
             self._acknowledger.done(delivery)
         self._note_idle()
+
+    async def _work(self, batch: Sequence[Delivery]) -> None:
+        topic = batch[0].partition.topic
+        metrics.BATCH_FILL.labels(topic=topic).observe(len(batch))
+        remaining = len(batch)
+        aside = False
+
+        def done(delivery: Delivery) -> None:
+            nonlocal remaining
+            remaining -= 1
+            self._aside -= aside
+            metrics.EVENTS.labels(topic=topic).inc()
+            self._acknowledger.done(delivery)
+            self._note_idle()
+
+        def leave() -> None:
+            nonlocal aside
+            aside = True
+            self._aside += remaining
+            self._slots.release()
+
+        ticket = Ticket(done, leave)
+        self._tickets.add(ticket)
+        try:
+            await self._process(batch, ticket)
+        finally:
+            self._tickets.discard(ticket)
+            ticket.step_aside()
+            self._aside -= remaining
 
     def _note_idle(self) -> None:
         if not self._acknowledger:

@@ -9,22 +9,30 @@ from time import monotonic
 from typing import Any
 
 import faust
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 
 from config import metrics
 from config.settings import WorkerSettings
 from streams.app import attach, partitions_of
+from streams.burial_limit import BurialLimit, BurialPolicy
 from streams.delivery import Partition
 from streams.failures import Fatal
 from streams.health import Check, HealthServer
 from streams.settling import DeadLetterOffice, Handler, RetryPolicy, Settlement
-from streams.window import Window
+from streams.watch import PartitionState, StallWatch
+from streams.window import Shed, Window, WindowLimits
 
 logger = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 1.0
+
+#: So often the broker is asked how much lies in it, in seconds.
+_ENDS_SECONDS = 5.0
+
+#: A worker that cannot go on finishes what it can within this time.
+_LAST_SECONDS = 2.0
 
 #: What the consumer, which lives in a thread of its own, answers about a partition that has gone
 #: since it was listed, or before it has started (aiokafka uses both of the others).
@@ -39,11 +47,13 @@ class Stage:
         handler: works on a batch.
         batch_size: most messages in a batch.
         overlap: most batches in work at once.
+        shed: chooses what is dropped when messages wait.
     """
 
     handler: Handler
     batch_size: int
     overlap: int
+    shed: Shed | None = None
 
 
 class Worker:
@@ -58,6 +68,7 @@ class Worker:
         *,
         checks: Callable[[], Sequence[Check]] = tuple,
         background: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        stopping: Callable[[], None] = lambda: None,
     ) -> None:
         """Attach the stages to the app.
 
@@ -69,24 +80,42 @@ class Worker:
             checks: what else decides on the worker's health.
             background: runs beside the stages until it is cancelled; should it end by itself, so
                 does the worker.
+            stopping: called when the end begins.
         """
         self._app = app
         self._settings = settings
         self._checks = checks
         self._background = background
+        self._stopping = stopping
         self._stop = asyncio.Event()
         self._fatal: Fatal | None = None
         self._joined = False
-        self._watched: dict[Partition, float] = {}
+        self._stall = StallWatch(settings.stall_timeout)
+        self._ends: dict[TP, int] = {}
         retry = RetryPolicy(
-            settings.retry_initial, settings.retry_maximum, settings.unexpected_attempts
+            settings.retry_initial,
+            settings.retry_maximum,
+            settings.unexpected_attempts,
+            settings.denied_patience,
+        )
+        limit = BurialLimit(
+            BurialPolicy(
+                settings.dead_letter_share,
+                settings.dead_letter_window,
+                settings.dead_letter_least,
+            )
         )
         self._windows = {
             topic: Window(
-                Settlement(stage.handler, dead_letters, retry, self.fail),
-                batch_size=stage.batch_size,
-                batch_wait=settings.batch_wait,
-                overlap=stage.overlap,
+                Settlement(stage.handler, dead_letters, retry, limit, self.fail),
+                WindowLimits(
+                    batch_size=stage.batch_size,
+                    batch_wait=settings.batch_wait,
+                    overlap=stage.overlap,
+                    ahead=settings.buffer_messages,
+                    held=settings.held_messages,
+                ),
+                stage.shed,
             )
             for topic, stage in stages.items()
         }
@@ -97,12 +126,15 @@ class Worker:
 
     def stop(self) -> None:
         """Ask the worker to drain and end."""
+        self._stopping()
         self._stop.set()
 
     def fail(self, fatal: Fatal) -> None:
         """Ask the worker to end because it cannot do its work; `run` raises the failure."""
-        self._fatal = self._fatal or fatal
-        self._stop.set()
+        if self._fatal is None:
+            self._fatal = fatal
+            logger.error("%s ends: %s", self._app.conf.id, fatal)
+        self.stop()
 
     async def run(self) -> None:
         """Work until `stop`, SIGTERM or SIGINT; then finish what is in flight, within a bound.
@@ -140,6 +172,7 @@ class Worker:
             asyncio.create_task(window.run()) for window in self._windows.values()
         ]
         tasks.append(asyncio.create_task(self._watch()))
+        tasks.append(asyncio.create_task(self._ask_for_ends()))
         if self._background is not None:
             tasks.append(asyncio.create_task(self._background()))
         tasks.append(asyncio.create_task(self._stop.wait()))
@@ -173,7 +206,7 @@ class Worker:
         consumer.stop_flow()
         self._app.flow_control.suspend()
         self._app.flow_control.clear()
-        await self._finish(self._settings.stop_timeout)
+        await self._finish(_LAST_SECONDS if self._fatal else self._settings.stop_timeout)
 
     async def _finish(self, seconds: float) -> None:
         drained = await asyncio.gather(
@@ -197,20 +230,25 @@ class Worker:
         gone = partitions_of(revoked)
         for window in self._windows.values():
             window.forget(gone)
-        for partition in gone & self._watched.keys():
-            del self._watched[partition]
+        for partition in gone:
+            if partition not in self._stall:
+                continue
+            self._stall.forget(partition)
             metrics.CONSUMER_LAG.remove(partition.topic, str(partition.number))
 
     async def _watch(self) -> None:
-        """Keep the lag up to date, and end a worker that stands still though there is work.
-
-        Faust consumers have been seen to stop fetching after a rebalance (faust issues 175, 523,
-        532, 629); a restart mends that.
-        """
+        """Keep the lag up to date, and end a worker that stands still though there is work."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             for topic, window in self._windows.items():
                 metrics.IN_FLIGHT.labels(topic=topic).set(window.in_flight)
+                if window.silent_for() > self._settings.batch_timeout:
+                    self.fail(
+                        Fatal(
+                            f"a batch of {topic} hangs: neither an outcome nor a retry for "
+                            f"{self._settings.batch_timeout:.0f} s"
+                        )
+                    )
             try:
                 stalled = [tp for tp in self._app.consumer.assignment() if await self._stalled(tp)]
             except _ASSIGNMENT_MOVED as error:
@@ -224,24 +262,33 @@ class Worker:
                     )
                 )
 
+    async def _ask_for_ends(self) -> None:
+        """Keep up how much lies in the broker: a consumer that does not fetch never hears of it."""
+        while True:
+            await asyncio.sleep(_ENDS_SECONDS)
+            try:
+                # Without a timeout of our own: Faust's consumer would go on with the question, and
+                # has two places for all it is asked.
+                assignment = self._app.consumer.assignment()
+                self._ends = dict(await self._app.consumer.highwaters(*assignment))
+            except (*_ASSIGNMENT_MOVED, KafkaError) as error:
+                logger.debug("the broker does not say how much lies in it: %r", error)
+
     async def _stalled(self, tp: TP) -> bool:
         """Whether messages wait on a partition and none was taken in for too long."""
-        highwater = self._app.consumer.highwater(tp)
         partition = Partition(tp.topic, tp.partition)
         window = self._windows.get(tp.topic)
-        if highwater is None or window is None:
+        end = max(self._app.consumer.highwater(tp) or 0, self._ends.get(tp, 0))
+        if window is None:
             return False
-        # Past the control records of transactional producers too, which are never delivered.
-        fetched = await self._app.consumer.position(tp) or 0
-        waiting = max(0, highwater - fetched)
-        finished = window.position(partition)
-        lag = waiting if finished is None or finished > fetched else highwater - finished
-        metrics.CONSUMER_LAG.labels(topic=tp.topic, partition=str(tp.partition)).set(max(0, lag))
-        now = monotonic()
-        if waiting == 0 or window.in_flight:
-            self._watched[partition] = now
-        last = max(self._watched.setdefault(partition, now), window.moved_at(partition) or 0.0)
-        return now - last > self._settings.stall_timeout
+        state = PartitionState(
+            end=end,
+            fetched=await self._app.consumer.position(tp) or 0,
+            acknowledged=window.position(partition),
+            has_room=window.has_room(partition),
+        )
+        metrics.CONSUMER_LAG.labels(topic=tp.topic, partition=str(tp.partition)).set(state.lag)
+        return self._stall.stalled(partition, state, monotonic())
 
     def _all_checks(self) -> Sequence[Check]:
         detail = (

@@ -84,6 +84,8 @@ def environment(stack: "EmbeddedStack | ContainerStack") -> dict[str, str]:
     return stack.environment() | {
         "FECAPASS_KAFKA__TOPIC_PREFIX": f"t{session}.",
         "FECAPASS_S3__BUCKET": f"fecapass-{session}",
+        # Tests send more garbage than a worker should put up with.
+        "FECAPASS_WORKERS__DEAD_LETTER_SHARE": "1",
     }
 
 

@@ -14,13 +14,17 @@ import typer
 from config.settings import ConfigurationError
 from infra.cli import keys, worker
 from infra.cli.api import api
+from infra.cli.dead_letters import dead_letters
 from infra.cli.demo import demo
 from infra.cli.doctor import doctor
 from infra.cli.enrol import enrol
+from infra.cli.erase import erase
 from infra.cli.errors import CommandFailed
 from infra.cli.init_db import init_db
+from infra.cli.maintenance import maintain, reconcile, retain
 from infra.cli.publish import publish
 from infra.cli.recent import recent
+from infra.cli.replay import replay
 from infra.cli.search import search
 from infra.cli.up import up
 
@@ -49,6 +53,12 @@ app.command()(enrol)
 app.command()(publish)
 app.command()(search)
 app.command()(recent)
+app.command("dead-letters")(dead_letters)
+app.command()(replay)
+app.command()(erase)
+app.command()(reconcile)
+app.command()(retain)
+app.command()(maintain)
 app.command()(doctor)
 
 

@@ -3,17 +3,17 @@
 import asyncio
 from collections import defaultdict
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
 from config.settings import KafkaSettings
+from streams.kafka import create_admin
 
 _POLL_SECONDS = 0.5
 
 
 async def shares(kafka: KafkaSettings, group: str, topic: str) -> dict[str, list[int]]:
     """Partitions of a topic by member of a group; empty while the group is being formed."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    admin = create_admin(kafka)
     await admin.start()
     try:
         (answer,) = await admin.describe_consumer_groups([group])

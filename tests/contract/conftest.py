@@ -1,8 +1,13 @@
 """Fixtures of the sinks' contract tests."""
 
+import asyncio
+
+import numpy as np
 import pytest
 
 from config.settings import Settings
+from tests.contract.builders import unique
+from tests.contract.world import DIMENSION, World, reconcile, young
 
 
 @pytest.fixture
@@ -22,3 +27,18 @@ def nowhere(prepared: Settings) -> Settings:
             ),
         }
     )
+
+
+@pytest.fixture
+async def clean(prepared):
+    """Stores in which nothing is at fault; other tests plant faults of their own."""
+    await reconcile(young(prepared))
+    await asyncio.sleep(1.1)  # S3 tells the time of a write in whole seconds
+    assert set((await reconcile(young(prepared))).values()) == {(0, 0)}
+
+
+@pytest.fixture
+async def world(prepared, records, vectors, crops):
+    model = unique("reconciled")
+    await vectors.ensure_model(model, DIMENSION)
+    return World(prepared, records, vectors, crops, model, np.random.default_rng(11))

@@ -2,8 +2,9 @@
 
 from uuid import uuid4
 
+from sinks.recents import Recents
 from streams.answers import UploadAnswer, encode_answer
-from tests.contract.builders import a_recent
+from tests.contract.builders import a_match, a_recent, an_event
 
 
 async def test_a_face_is_forgotten_and_its_neighbours_are_not(recents):
@@ -36,3 +37,56 @@ async def test_an_expected_upload_is_told_from_one_never_made(recents):
     assert not await recents.expects_answer(upload)
     await recents.expect_answer(upload, 60.0)
     assert await recents.expects_answer(upload)
+
+
+async def test_nothing_about_the_erased_is_taken_in_again(recents):
+    """A batch that was in work when the person was erased comes to the cache after it."""
+    user, other, camera, upload = uuid4(), uuid4(), uuid4().hex, uuid4().hex
+    await recents.forget_user(user)
+    kept = a_recent(other)
+    await recents.remember({camera: [a_recent(user), a_recent(other, runner_up=user), kept]})
+    matches = [a_match(an_event(camera), user_id=one) for one in (user, other, None)]
+    await recents.remember_matches(matches)
+    answer = UploadAnswer(upload_id=upload, status="enrolled", model="m", user_id=user)
+    await recents.answer(upload, encode_answer(answer))
+    assert (await recents.recall([camera]))[camera] == [kept]
+    assert {one.user_id for one in await recents.recent(10, camera)} == {other, None}
+    assert await recents.wait_for_answer(upload, 0.05) is None
+    assert await recents.traces_of(user) == 0
+    assert await recents.traces_of(other) > 0
+
+
+async def test_an_erasure_between_look_and_write_is_noticed(prepared):
+    """The tombstone is set after the writer has looked for it, and before it writes."""
+    user, camera = uuid4(), uuid4().hex
+    async with Recents(prepared.redis) as writer, Recents(prepared.redis) as eraser:
+        pipeline_of = writer._client.pipeline
+        looks = []
+
+        class Slow:
+            """A pipeline that lets an erasure pass between its look and its write."""
+
+            def __init__(self, inner):
+                self.inner = inner
+
+            async def __aenter__(self):
+                await self.inner.__aenter__()
+                return self
+
+            async def __aexit__(self, *error):
+                return await self.inner.__aexit__(*error)
+
+            async def mget(self, keys):
+                found = await self.inner.mget(keys)
+                looks.append(found)
+                if len(looks) == 1:
+                    await eraser.forget_user(user)
+                return found
+
+            def __getattr__(self, name):
+                return getattr(self.inner, name)
+
+        writer._client.pipeline = lambda **options: Slow(pipeline_of(**options))
+        await writer.remember({camera: [a_recent(user)]})
+        assert len(looks) == 2
+        assert await eraser.traces_of(user) == 0

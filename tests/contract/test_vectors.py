@@ -190,6 +190,35 @@ async def test_an_erased_person_is_gone_for_good(vectors, model, rng):
     assert (await loaded(vectors, other_model))[0] == 1
 
 
+async def test_who_is_erased_stays_so_under_a_model_that_comes_later(vectors, rng):
+    """At the erasure there need be no gallery at all."""
+    user, model = uuid4(), unique("model")
+    await vectors.erase_user(user)
+    await vectors.ensure_model(model, DIMENSION)
+    outcome = await vectors.enrol(uuid4(), user, model, a_vector(rng, DIMENSION), NOON)
+    assert outcome.status is EnrolStatus.ERASED
+    late = a_sighting(rng, user)
+    await vectors.add_sightings(model, [late])
+    (found,) = await vectors.similar_sightings(late.embedding, model, 1)
+    assert found.user_id is None
+    assert await vectors.is_erased(user)
+    assert not await vectors.is_erased(uuid4())
+
+
+async def test_an_enrolment_under_way_is_erased_or_refused(vectors, rng):
+    """Its model comes into being while the person is erased, so that no head is locked yet."""
+
+    async def enrol(user, model):
+        await vectors.ensure_model(model, DIMENSION)
+        await vectors.enrol(uuid4(), user, model, a_vector(rng, DIMENSION), NOON)
+
+    for _ in range(20):
+        user, model = uuid4(), unique("model")
+        await asyncio.gather(enrol(user, model), vectors.erase_user(user), enrol(user, model))
+        traces = await vectors.traces_of(user)
+        assert (traces.templates, traces.galleries) == (0, 0)
+
+
 async def test_erasing_outruns_sightings_being_written(vectors, model, rng, prepared):
     user = uuid4()
     connection = await asyncpg.connect(prepared.vector_db.dsn)

@@ -2,19 +2,23 @@
 
 import json
 import logging
+from urllib.parse import quote
 
 import pytest
 from pydantic import SecretStr
 
-from config.logging import TALKATIVE, configure_logging
-from config.settings import DetectSettings
+from config.logging import OURS, configure_logging
+from config.settings import DetectSettings, KafkaSettings
+
+#: Some that would talk of passwords, of statements with people's names, or at length.
+LIBRARIES = ("aiobotocore", "aiokafka", "asyncio", "botocore", "faust", "mode", "sqlalchemy.engine")
 
 
 @pytest.fixture(autouse=True)
 def as_it_was():
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in TALKATIVE}
+    levels = {name: logging.getLogger(name).level for name in OURS}
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -67,13 +71,36 @@ def test_a_secret_that_slips_in_is_masked(capsys, form):
 def test_the_level_is_respected_and_libraries_are_kept_quiet(capsys):
     configure(log_level="DEBUG")
     logging.getLogger("agents").debug("ours")
-    for name in TALKATIVE:
+    for name in LIBRARIES:
         logging.getLogger(f"{name}.inner").info("theirs")
         logging.getLogger(f"{name}.inner").warning("attention")
     err = capsys.readouterr().err
     assert "ours" in err
     assert "theirs" not in err
-    assert err.count("attention") == len(TALKATIVE)
+    assert err.count("attention") == len(LIBRARIES)
     configure(log_level="ERROR")
     logging.getLogger("mode").warning("not that urgent")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_secrets_of_the_settings_are_blotted_out_whoever_writes_them(capsys, form):
+    password = SecretStr('p/ss"word 1')
+    configure(log_format=form, kafka=login(password))
+    try:
+        int(f"kafka://u:{quote(password.get_secret_value(), safe='')}@h")
+    except ValueError:
+        logging.getLogger("sinks").exception("said %s", password.get_secret_value())
+    err = capsys.readouterr().err
+    assert "ss%22word" not in err
+    assert "word 1" not in err
+    assert err.count("**********") == 2
+
+
+def login(password):
+    return KafkaSettings(
+        security_protocol="SASL_SSL",
+        sasl_mechanism="PLAIN",
+        sasl_username="u",
+        sasl_password=password,
+    )

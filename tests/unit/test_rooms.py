@@ -13,7 +13,7 @@ RULES: dict[str, frozenset[str] | None] = {
     "config": frozenset(),
     "ml": frozenset({"config"}),
     "streams": frozenset({"config"}),
-    "sinks": frozenset({"config", "streams.events", "streams.failures"}),
+    "sinks": frozenset({"config", "streams.events", "streams.failures", "streams.uploads"}),
     "agents": frozenset({"config", "ml", "streams", "sinks"}),
     "api": frozenset({"config", "streams", "sinks"}),
     "infra": None,

@@ -52,13 +52,16 @@ def load(tmp_path):
 
 def variables():
     """Every variable that the models know, by walking them."""
-    for name, field in Settings.model_fields.items():
+    yield from walk(ENV_PREFIX, Settings.model_fields)
+
+
+def walk(prefix, fields):
+    for name, field in fields.items():
         group = field.annotation
         if isinstance(group, type) and issubclass(group, Group):
-            for inner, inner_field in group.model_fields.items():
-                yield f"{ENV_PREFIX}{name}__{inner}".upper(), inner_field
+            yield from walk(f"{prefix}{name.upper()}__", group.model_fields)
         else:
-            yield f"{ENV_PREFIX}{name}".upper(), field
+            yield f"{prefix}{name.upper()}", field
 
 
 def documented():
@@ -110,6 +113,17 @@ def test_required_means_required():
 
 def test_a_detect_worker_needs_no_store(load):
     assert load({}, DetectSettings).s3 is None
+
+
+def test_the_ledger_outlives_what_may_be_delivered_again(load):
+    """Of an upload: a week in its topic, a week a dead letter, a week in its topic again; then
+    the same in faces.detected."""
+    assert load(REQUIRED | {"FECAPASS_RETENTION__LEDGER_DAYS": "42"}).retention.ledger_days == 42
+    with pytest.raises(ConfigurationError, match="LEDGER_DAYS must be at least 42: "):
+        load(REQUIRED | {"FECAPASS_RETENTION__LEDGER_DAYS": "41.9"})
+    longer = {"FECAPASS_KAFKA__UPLOADS_RETENTION_HOURS": "1000"}
+    with pytest.raises(ConfigurationError, match="LEDGER_DAYS must be at least"):
+        load(REQUIRED | longer | {"FECAPASS_RETENTION__LEDGER_DAYS": "42"})
 
 
 def test_a_wrong_value_is_not_repeated(load):

@@ -20,12 +20,13 @@ STORES = {
     "grafana": "/var/lib/grafana",
 }
 ONE_SHOT = {"init"}
-OURS = {"init", "app", "identify", "detect", "detect_gpu"}
+OURS = {"init", "app", "identify", "maintain", "detect", "detect_gpu"}
 SERVICES = OURS | set(STORES)
 NEEDS = {
     "init": {"db_main", "db_vector", "kafka", "s3"},
     "app": {"init", "db_main", "db_vector", "redis", "kafka", "s3"},
     "identify": {"init", "db_main", "db_vector", "redis", "kafka", "s3"},
+    "maintain": {"init", "db_main", "db_vector", "redis", "kafka", "s3"},
     "detect": {"init", "kafka", "s3"},
     "detect_gpu": {"init", "kafka", "s3"},
 }

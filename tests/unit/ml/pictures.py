@@ -6,6 +6,8 @@ import zlib
 import cv2
 import numpy as np
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
 
 def picture(height=40, width=60):
     """Dark, with one bright corner at the upper left, so that its orientation can be told."""
@@ -53,7 +55,7 @@ def oriented_webp(value, prefix=b""):
 def bomb_png(side):
     """A PNG header that promises side x side pixels, and nothing behind it."""
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IEND", b"")
+    return PNG_SIGNATURE + png_chunk(b"IHDR", header) + png_chunk(b"IEND", b"")
 
 
 def bomb_jpeg(side):

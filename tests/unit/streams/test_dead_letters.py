@@ -12,14 +12,20 @@ LIMIT = 64 * 1024
 class Broker(Publisher):
     """Refuses what is larger than its limit, as aiokafka's producer does."""
 
-    def __init__(self):
+    def __init__(self, headers=dict):
         self.sent = []
+        self._headers = headers
+
+    @classmethod
+    def keeping_headers(cls):
+        """One that keeps the order and repetition of headers."""
+        return cls(list)
 
     async def send(self, topic, *, key, value, headers):
         size = len(key or b"") + len(value) + sum(len(name) + len(text) for name, text in headers)
         if size > LIMIT:
             raise Reject("too_large", "too large for the broker")
-        self.sent.append((topic, key, value, dict(headers)))
+        self.sent.append((topic, key, value, self._headers(headers)))
 
 
 async def bury(**message):

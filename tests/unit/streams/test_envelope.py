@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.envelope import MAX_IDENTIFIER_BYTES, decode, encode_headers
-from streams.events import NAMESPACE, EventKind, ImageEvent
+from streams.events import NAMESPACE, EventKind, ImageEvent, event_uuid, utc_now
 from streams.failures import Reject
 from streams.topics import Topics
 from tests.unit.streams.deliveries import delivery
@@ -163,3 +163,23 @@ def test_identifiers_can_be_derived_by_outside_programs():
     )
     assert event.face_id("sface", 2) == uuid5(NAMESPACE, "s|i|sface|2")
     assert UUID("442503fb-e9c3-5faf-8b73-e0c0f5a4ab9a") == NAMESPACE
+
+
+@given(
+    first=st.tuples(st.text("a1|", min_size=1), st.text("a1|", min_size=1)),
+    second=st.tuples(st.text("a1|", min_size=1), st.text("a1|", min_size=1)),
+)
+def test_two_events_never_share_an_identity(first, second):
+    """Also where source and id hold the separator."""
+    one, other = (
+        ImageEvent(kind=EventKind.FRAME, source=source, id=name, key="k", captured_at=utc_now())
+        for source, name in (first, second)
+    )
+    assert (one.uuid == other.uuid) == (first == second)
+    assert (one.face_id("m", 0) == other.face_id("m", 0)) == (first == second)
+
+
+def test_the_separator_in_a_name_does_not_make_two_events_one():
+    assert event_uuid("a|b", "c") != event_uuid("a", "b|c")
+    assert event_uuid("s", "i") == uuid5(NAMESPACE, "s|i")
+    assert event_uuid("a|b", "c") == uuid5(NAMESPACE, "|3|1|a|b|c")

@@ -4,11 +4,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.failures import Fatal, Reject, Retry
+from streams.burial_limit import BurialLimit, BurialPolicy
+from streams.failures import Denied, Fatal, Reject, Retry
 from streams.settling import UNEXPECTED, RetryPolicy, Settlement
 from tests.unit.streams.deliveries import delivery
 
-POLICY = RetryPolicy(initial=0.0001, maximum=0.001, unexpected_attempts=2)
+POLICY = RetryPolicy(initial=0.0001, maximum=0.001, unexpected_attempts=2, denied_patience=0.05)
+NO_LIMIT = BurialPolicy(share=1.0, window=10, least=1)
+
+
+class Ticket:
+    """Remembers what a batch tells its window."""
+
+    def __init__(self):
+        self.finished = []
+        self.aside = False
+        self.beats = 0
+
+    def beat(self):
+        self.beats += 1
+
+    def done(self, message):
+        self.finished.append(message.offset)
+
+    def step_aside(self):
+        self.aside = True
 
 
 class Grave:
@@ -25,22 +45,31 @@ class Grave:
         self.letters.append((message.offset, reject.reason, attempts))
 
 
-async def settle(handler, batch, grave, on_fatal=pytest.fail):
+def settlement(handler, grave, on_fatal=pytest.fail, limit=NO_LIMIT):
+    return Settlement(handler, grave, POLICY, BurialLimit(limit), on_fatal)
+
+
+async def settle(handler, batch, grave):
+    ticket = Ticket()
     async with asyncio.timeout(10):
-        await Settlement(handler, grave, POLICY, on_fatal)(batch)
+        await settlement(handler, grave)(batch, ticket)
+    return ticket
 
 
 @given(
     fates=st.lists(
-        st.sampled_from(["processed", "refused", "rejecting", "poisonous"]), min_size=1, max_size=6
+        st.sampled_from(["processed", "refused", "rejecting", "poisonous", "late", "denied"]),
+        min_size=1,
+        max_size=6,
     ),
     outages=st.integers(0, 4),
 )
 async def test_every_message_has_exactly_one_outcome(fates, outages):
     """Whatever is in a batch and however long the stores are away."""
     batch = [delivery(offset) for offset in range(len(fates))]
-    processed = set()
+    processed = []
     remaining = outages
+    late = {message.offset: 2 for message in batch if fates[message.offset] == "late"}
 
     async def handler(messages):
         nonlocal remaining
@@ -52,17 +81,34 @@ async def test_every_message_has_exactly_one_outcome(fates, outages):
             raise ZeroDivisionError
         if any(fate == "rejecting" for _, fate in own):
             raise Reject("rejecting", "refused by a store")
-        processed.update(message.offset for message, fate in own if fate == "processed")
-        return {message: Reject("refused", "no") for message, fate in own if fate == "refused"}
+        outcomes = {}
+        for message, fate in own:
+            if fate == "refused":
+                outcomes[message] = Reject("refused", "no")
+            elif fate == "denied":
+                outcomes[message] = Denied("no")
+            elif fate == "late" and late[message.offset]:
+                late[message.offset] -= 1
+                outcomes[message] = Retry("not yet")
+            else:
+                processed.append(message.offset)
+        return outcomes
 
     grave = Grave(closed_for=outages)
-    await settle(handler, batch, grave)
-    expected = {"refused": "refused", "rejecting": "rejecting", "poisonous": UNEXPECTED}
+    ticket = await settle(handler, batch, grave)
+    expected = {
+        "refused": "refused",
+        "rejecting": "rejecting",
+        "poisonous": UNEXPECTED,
+        "denied": "access_denied",
+    }
     assert {(offset, reason) for offset, reason, _ in grave.letters} == {
         (offset, expected[fate]) for offset, fate in enumerate(fates) if fate in expected
     }
-    assert len(grave.letters) == len(fates) - fates.count("processed")
-    assert processed == {offset for offset, fate in enumerate(fates) if fate == "processed"}
+    good = [offset for offset, fate in enumerate(fates) if fate in {"processed", "late"}]
+    assert len(grave.letters) == len(fates) - len(good)
+    assert sorted(processed) == good
+    assert sorted(ticket.finished) == list(range(len(fates)))
 
 
 async def test_an_unexpected_failure_is_tried_again_before_it_is_buried():
@@ -86,14 +132,116 @@ async def test_a_fatal_failure_stops_the_worker_and_settles_nothing():
 
     failures = []
     grave = Grave()
-    task = asyncio.create_task(Settlement(handler, grave, POLICY, failures.append)([delivery()]))
+    ticket = Ticket()
+    task = asyncio.create_task(settlement(handler, grave, failures.append)([delivery()], ticket))
     _, waiting = await asyncio.wait([task], timeout=0.05)
     assert waiting
     assert [str(failure) for failure in failures] == ["wrong key"]
-    assert grave.letters == []
+    assert (grave.letters, ticket.finished) == ([], [])
     task.cancel()
 
 
 @given(attempt=st.integers(1, 10_000), initial=st.floats(0.001, 10), maximum=st.floats(0.001, 60))
 def test_pauses_are_bounded(attempt, initial, maximum):
     assert 0 <= RetryPolicy(initial, maximum).pause(attempt) <= maximum
+
+
+async def test_what_waits_for_its_store_holds_up_neither_its_batch_nor_the_next():
+    """A claim check whose store is away, among frames that came inline."""
+    store_is_back = asyncio.Event()
+    calls = []
+
+    async def handler(messages):
+        calls.append([message.offset for message in messages])
+        if store_is_back.is_set():
+            return {}
+        return {message: Retry("away") for message in messages if message.offset == 1}
+
+    ticket = Ticket()
+    task = asyncio.create_task(
+        settlement(handler, Grave())([delivery(0), delivery(1), delivery(2)], ticket)
+    )
+    async with asyncio.timeout(5):
+        while len(calls) < 3:  # noqa: ASYNC110 - any state of a settlement
+            await asyncio.sleep(0)
+        assert (ticket.finished, ticket.aside) == ([0, 2], True)
+        store_is_back.set()
+        await task
+    assert calls[:2] == [[0, 1, 2], [1]]
+    assert ticket.finished == [0, 2, 1]
+
+
+async def test_a_denial_is_no_dead_letter_before_patience_is_over():
+    answers = [Denied("policy"), Denied("policy"), None]
+
+    async def handler(messages):
+        answer = answers.pop(0)
+        return {messages[0]: answer} if answer else {}
+
+    grave = Grave()
+    ticket = await settle(handler, [delivery()], grave)
+    assert (grave.letters, ticket.finished) == ([], [0])
+
+
+async def test_an_outage_is_no_dead_letter_however_long_it_lasts():
+    assert POLICY.given_up(Retry("away"), 1e9) is None
+    assert POLICY.given_up(Denied("no"), 1e9).reason == "access_denied"
+
+
+async def test_beyond_the_limit_nothing_more_is_buried_and_the_worker_ends():
+    async def handler(messages):
+        return {message: Reject("corrupt", "no image") for message in messages}
+
+    grave, ticket, failures = Grave(), Ticket(), []
+    limit = BurialPolicy(share=0.5, window=10, least=4)
+    batch = [delivery(offset) for offset in range(8)]
+    task = asyncio.create_task(settlement(handler, grave, failures.append, limit)(batch, ticket))
+    async with asyncio.timeout(5):
+        while not failures:  # noqa: ASYNC110 - any state of a settlement
+            await asyncio.sleep(0)
+    assert [offset for offset, _, _ in grave.letters] == ticket.finished == [0, 1, 2]
+    (failure,) = failures
+    assert "FECAPASS_WORKERS__DEAD_LETTER_SHARE" in str(failure)
+    assert not task.done()
+    task.cancel()
+
+
+async def test_every_attempt_is_a_sign_of_life():
+    outages = 5
+
+    async def handler(_messages):
+        nonlocal outages
+        outages -= 1
+        if outages:
+            raise Retry("away")
+        return {}
+
+    assert (await settle(handler, [delivery()], Grave())).beats >= 4
+
+
+async def test_one_that_waits_does_not_hold_up_the_rest_of_a_batch_that_is_tried_one_by_one():
+    store_is_back = asyncio.Event()
+    at_once = most_at_once = 0
+
+    async def handler(messages):
+        nonlocal at_once, most_at_once
+        at_once += 1
+        most_at_once = max(most_at_once, at_once)
+        await asyncio.sleep(0)
+        at_once -= 1
+        if any(message.offset == 1 for message in messages):
+            raise ZeroDivisionError
+        away = not store_is_back.is_set()
+        return {one: Retry("away") for one in messages if one.offset == 0 and away}
+
+    grave, ticket = Grave(), Ticket()
+    task = asyncio.create_task(
+        settlement(handler, grave)([delivery(offset) for offset in range(4)], ticket)
+    )
+    async with asyncio.timeout(5):
+        while len(ticket.finished) < 3:  # noqa: ASYNC110 - any state of a settlement
+            await asyncio.sleep(0)
+        assert (sorted(ticket.finished), most_at_once) == ([1, 2, 3], 1)
+        store_is_back.set()
+        await task
+    assert [offset for offset, *_ in grave.letters] == [1]

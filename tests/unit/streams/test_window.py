@@ -5,8 +5,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.delivery import Partition
-from streams.window import Window
+from streams.window import Window, WindowLimits
 from tests.unit.streams.deliveries import Log
+
+PARTITION = Partition("camera.frames", 0)
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - any state of a window
+            await asyncio.sleep(0)
+
+
+def settle(batch, ticket):
+    for message in batch:
+        ticket.done(message)
+
+
+def limits(batch_size, overlap, **more):
+    return WindowLimits(batch_size=batch_size, batch_wait=0.0, overlap=overlap, **more)
 
 
 @asynccontextmanager
@@ -31,7 +48,7 @@ async def test_everything_is_acknowledged_once_and_in_order(count, batch_size, o
     at_once = most_at_once = 0
     sizes = []
 
-    async def process(batch):
+    async def process(batch, ticket):
         nonlocal at_once, most_at_once
         at_once += 1
         most_at_once = max(most_at_once, at_once)
@@ -39,12 +56,13 @@ async def test_everything_is_acknowledged_once_and_in_order(count, batch_size, o
         for _ in range(turns[len(sizes) % len(turns)]):
             await asyncio.sleep(0)
         at_once -= 1
+        settle(batch, ticket)
 
-    window = Window(process, batch_size=batch_size, batch_wait=0.0, overlap=overlap)
+    window = Window(process, limits(batch_size, overlap))
     async with running(window):
         for offset in range(count):
-            await window.admit(log.delivery(offset, number=offset % 3))
-        assert await window.drain(5)
+            window.admit(log.delivery(offset, number=offset % 3))
+        await until(lambda: not window.in_flight)
     assert {n: list(range(n, count, 3)) for n in range(min(3, count))} == log.offsets
     assert sum(sizes) == count
     assert max(sizes) <= batch_size
@@ -53,57 +71,170 @@ async def test_everything_is_acknowledged_once_and_in_order(count, batch_size, o
 
 async def test_the_next_batch_starts_while_the_one_before_is_in_work():
     log = Log()
-    both = asyncio.Barrier(2)
+    both = asyncio.Barrier(3)
     release = asyncio.Event()
 
-    async def process(batch):
+    async def process(batch, ticket):
         await both.wait()
         if batch[0].offset == 0:
             await release.wait()
+        settle(batch, ticket)
 
-    async with running(Window(process, batch_size=1, batch_wait=0.0, overlap=2)) as window:
-        await window.admit(log.delivery(0))
-        await window.admit(log.delivery(1))
-        assert not await window.drain(0.05)
+    async with running(Window(process, limits(1, 2))) as window:
+        window.admit(log.delivery(0))
+        window.admit(log.delivery(1))
+        await both.wait()
         assert log.offsets == {}
         release.set()
-        assert await window.drain(5)
+        await until(lambda: not window.in_flight)
     assert log.offsets == {0: [0, 1]}
 
 
-async def test_a_full_window_makes_the_feeder_wait():
+async def test_a_full_window_has_no_room_until_a_batch_begins():
     log = Log()
     release = asyncio.Event()
 
-    async def process(_batch):
+    async def process(batch, ticket):
         await release.wait()
+        settle(batch, ticket)
 
-    async with running(Window(process, batch_size=2, batch_wait=0.0, overlap=1)) as window:
-
-        async def feed():
-            for offset in range(10):
-                await window.admit(log.delivery(offset))
-
-        feeder = asyncio.create_task(feed())
-        _, waiting = await asyncio.wait([feeder], timeout=0.05)
-        assert waiting
-        assert window.in_flight <= 2 + 2 + 1
+    async with running(Window(process, limits(2, 1, ahead=4))) as window:
+        offset = 0
+        while window.has_room(PARTITION):
+            window.admit(log.delivery(offset))
+            offset += 1
+            await asyncio.sleep(0)
+        assert 4 <= offset <= 4 + 2 + 2
         release.set()
-        await feeder
-        assert await window.drain(5)
-    assert log.offsets == {0: list(range(10))}
+        await until(lambda: log.offsets == {0: list(range(offset))})
+        assert window.has_room(PARTITION)
+
+
+async def test_a_partition_held_by_one_message_is_full_and_the_others_are_not():
+    """Bounded memory: what is finished behind a message that waits cannot be acknowledged."""
+    log = Log()
+
+    async def process(batch, ticket):
+        rest = [
+            message for message in batch if (message.partition.number, message.offset) != (0, 0)
+        ]
+        settle(rest, ticket)
+        if len(rest) < len(batch):
+            ticket.step_aside()
+            await asyncio.Event().wait()
+
+    async with running(Window(process, limits(2, 1, held=5))) as window:
+        for offset in range(5):
+            assert window.has_room(PARTITION)
+            window.admit(log.delivery(offset, number=0))
+        window.admit(log.delivery(0, number=1))
+        await until(lambda: log.offsets == {1: [0]})
+        assert not window.has_room(PARTITION)
+        assert window.has_room(Partition("camera.frames", 1))
+        assert window.in_flight == 5
+
+
+async def test_batches_that_stepped_aside_are_not_unlimited():
+    log = Log()
+
+    aside = []
+
+    async def process(batch, ticket):
+        ticket.step_aside()
+        aside.extend(batch)
+        await asyncio.Event().wait()
+
+    async with running(Window(process, limits(1, 1, ahead=3))) as window:
+        for offset in range(3):
+            window.admit(log.delivery(offset))
+        await until(lambda: len(aside) == 3)
+        assert not window.has_room(PARTITION)
+
+
+@given(
+    cameras=st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=1, max_size=30),
+    in_work=st.integers(0, 8),
+)
+async def test_a_drain_acknowledges_nothing_past_what_was_not_begun(cameras, in_work):
+    """Stale ones are finished before older ones of other cameras have begun."""
+    log = Log()
+    order = [log.delivery(offset, number) for offset, (number, _) in enumerate(cameras)]
+    stale = {one for one, (_, dropped) in zip(order, cameras, strict=True) if dropped}
+    release = asyncio.Event()
+    begun = []
+
+    async def process(batch, ticket):
+        begun.extend(batch)
+        await release.wait()
+        settle(batch, ticket)
+
+    def shed(waiting):
+        return [one for one in waiting if one in stale]
+
+    window = Window(process, limits(1, in_work + 1), shed)
+    for one in order:
+        window.admit(one)
+    async with running(window):
+        await until(lambda: len(begun) == min(in_work + 1, len(order) - len(stale)))
+        draining = asyncio.create_task(window.drain(5))
+        await asyncio.sleep(0)
+        release.set()
+        assert await draining
+    settled = {(one.partition.number, one.offset) for one in (*begun, *stale)}
+    for number in range(3):
+        mine = [one.offset for one in order if one.partition.number == number]
+        acknowledged = log.offsets.get(number, [])
+        assert acknowledged == mine[: len(acknowledged)]
+        assert {(number, offset) for offset in acknowledged} <= settled
+
+
+async def test_a_drain_begins_nothing_and_waits_for_what_is_in_work():
+    log = Log()
+    release = asyncio.Event()
+
+    async def process(batch, ticket):
+        await release.wait()
+        settle(batch, ticket)
+
+    async with running(Window(process, limits(1, 1))) as window:
+        for offset in range(5):
+            window.admit(log.delivery(offset))
+        await until(lambda: len(window._waiting) < 5)
+        draining = asyncio.create_task(window.drain(5))
+        await asyncio.sleep(0)
+        release.set()
+        assert await draining
+    assert log.offsets in ({0: [0]}, {0: [0, 1]})
+
+
+async def test_a_silent_batch_is_noticed_and_a_retrying_one_is_not():
+    log = Log()
+    tickets = []
+
+    async def process(_batch, ticket):
+        tickets.append(ticket)
+        await asyncio.Event().wait()
+
+    async with running(Window(process, limits(1, 1))) as window:
+        assert window.silent_for() == 0
+        window.admit(log.delivery(0))
+        await until(lambda: tickets)
+        tickets[0].beat_at -= 100
+        assert window.silent_for() > 99
+        tickets[0].beat()
+        assert window.silent_for() < 1
 
 
 async def test_a_batch_cut_off_in_the_middle_is_not_acknowledged():
     log = Log()
     started = asyncio.Event()
 
-    async def process(_batch):
+    async def process(_batch, _ticket):
         started.set()
         await asyncio.Event().wait()
 
-    async with running(Window(process, batch_size=4, batch_wait=0.0, overlap=1)) as window:
-        await window.admit(log.delivery(0))
+    async with running(Window(process, limits(4, 1))) as window:
+        window.admit(log.delivery(0))
         await started.wait()
     assert log.offsets == {}
     assert window.in_flight == 1
@@ -112,11 +243,12 @@ async def test_a_batch_cut_off_in_the_middle_is_not_acknowledged():
 async def test_a_revoked_partition_no_longer_holds_up_the_drain():
     log = Log()
 
-    async def process(_batch):
+    async def process(_batch, _ticket):
         await asyncio.Event().wait()
 
-    async with running(Window(process, batch_size=4, batch_wait=0.0, overlap=1)) as window:
-        await window.admit(log.delivery(0))
+    async with running(Window(process, limits(4, 1))) as window:
+        window.admit(log.delivery(0))
+        await until(lambda: not window._waiting)
         assert not await window.drain(0.05)
         window.forget([Partition("camera.frames", 0)])
         assert await window.drain(0.05)

@@ -42,6 +42,9 @@ class Consumer:
     async def position(self, _tp):
         return 0
 
+    async def highwaters(self, *_tps):
+        return {}
+
     async def commit(self):
         pass
 
@@ -57,6 +60,7 @@ class App:
         self.consumer = consumer
         self.rebalancing = False
         self.on_partitions_assigned = self.on_partitions_revoked = Signal()
+        self.transport = SimpleNamespace(has_room={})
         self.flow_control = SimpleNamespace(suspend=lambda: None, clear=lambda: None)
 
     def topic(self, *_args, **_options):

@@ -1,0 +1,30 @@
+"""What the world is told on ``faces.matches``, made from a result or anew from the stores."""
+
+from agents.findings import matches_of_search
+from sinks.records import Records
+from sinks.rows import LedgerRow, Outcome
+from streams.codec import match_to_json
+from streams.envelope import match_headers
+from streams.events import FaceMatch
+from streams.publisher import Outgoing
+from streams.topics import Topics
+
+
+async def matches_of(records: Records, row: LedgerRow) -> list[FaceMatch]:
+    """The matches of a settled event, as they were told, or were to be.
+
+    Raises:
+        StoreUnavailable: the main database is away.
+    """
+    if row.outcome is Outcome.SEARCHED:
+        return matches_of_search(row)
+    if row.outcome is Outcome.FACES:
+        return [face.match for face in await records.faces_of(row.event_uuid, row.model)]
+    return []
+
+
+def outgoing(match: FaceMatch, topics: Topics) -> Outgoing:
+    """A match as a message."""
+    return Outgoing(
+        topics.matches, match.camera_id.encode(), match_to_json(match), match_headers(match)
+    )

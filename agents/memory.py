@@ -1,0 +1,95 @@
+"""How much memory images may take at once, in a whole worker."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+class Budget:
+    """Units of something scarce, lent in the order of the asking.
+
+    Whoever asks for more than there is gets all of it, when nobody else has any. Ask once for all
+    that is needed together: to ask for more while holding some can wait for ever.
+    """
+
+    def __init__(self, total: int) -> None:
+        """Make a budget of ``total`` units."""
+        self.total = total
+        self._free = total
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def hold(self, units: int) -> AsyncIterator["Share"]:
+        """Wait for so many units, and give back what is left of them at the end."""
+        share = Share(self, min(units, self.total))
+        await self._take(share.units)
+        try:
+            yield share
+        finally:
+            share.shrink(0)
+
+    def give_back(self, units: int) -> None:
+        """Return units; whoever waits longest gets them."""
+        self._free += units
+        self._serve()
+
+    async def _take(self, units: int) -> None:
+        if units == 0:
+            return  # who needs nothing waits for nobody
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((units, turn))
+        self._serve()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._serve()  # whoever is behind may fit
+            else:
+                self.give_back(units)
+            raise
+
+    def _serve(self) -> None:
+        while self._waiting:
+            units, turn = self._waiting[0]
+            if not turn.cancelled():
+                if units > self._free:
+                    return
+                self._free -= units
+                turn.set_result(None)
+            self._waiting.popleft()
+
+
+class Share:
+    """Units that were lent."""
+
+    def __init__(self, budget: Budget, units: int) -> None:
+        """Hold ``units`` of ``budget``."""
+        self.units = units
+        self._budget = budget
+
+    def shrink(self, units: int) -> None:
+        """Keep at most so many units, and give the others back."""
+        surplus = max(0, self.units - units)
+        self.units -= surplus
+        self._budget.give_back(surplus)
+
+
+def groups(items: Iterable[Item], cost: Callable[[Item], int], most: int) -> list[list[Item]]:
+    """Cut a sequence into runs that cost at most so much together.
+
+    An item that costs more makes a run of its own.
+    """
+    runs: list[list[Item]] = []
+    room = 0
+    for item in items:
+        units = cost(item)
+        if not runs or units > room:
+            runs.append([])
+            room = most
+        runs[-1].append(item)
+        room -= units
+    return runs

@@ -1,0 +1,1 @@
+"""What `make lint` looks at beside style and types."""

@@ -1,0 +1,109 @@
+"""``fecapass dead-letters``: what could not be processed, and why."""
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infra.cli.quiet import quiet_libraries
+from infra.cli.replay import Reasons, Since
+
+if TYPE_CHECKING:
+    from config.settings import KafkaSettings
+    from infra.dead_letters import Progress, Selection
+    from infra.tables import Row
+    from streams.replay import Letter
+
+
+def dead_letters(
+    topic: Annotated[
+        str | None,
+        typer.Argument(help="Only those of camera.frames, photo.uploads or faces.detected."),
+    ] = None,
+    *,
+    reason: Reasons = None,
+    since: Since = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Letters to show.")] = 50,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the messages that could not be processed, latest last, and count them by reason.
+
+    `fecapass replay` puts them back. With `--json`: an array with one object a letter.
+    """
+    import asyncio
+
+    from config.settings import DetectSettings, load_settings
+    from infra.cli.failures import expected_failures
+    from infra.cli.output import show_listing
+    from infra.cli.progress import progress_bar
+    from infra.dead_letters import Selection, UnknownTopicError, source_topic
+    from infra.tables import Column, moment
+    from streams.topics import Topics
+
+    quiet_libraries()
+    kafka = load_settings(DetectSettings).kafka
+    topics = Topics(kafka.topic_prefix)
+    try:
+        wanted = [source_topic(topic, topics)] if topic else list(topics.consumed)
+    except UnknownTopicError as error:
+        raise typer.BadParameter(str(error)) from error
+    selection = Selection(frozenset(reason or ()), since=since.astimezone() if since else None)
+    with expected_failures(), progress_bar("messages read") as progress:
+        rows, counted = asyncio.run(_read(kafka, wanted, selection, limit, progress))
+    columns = (
+        Column("buried_at", "buried", moment),
+        Column("letter", "letter"),
+        Column("event_id", "event"),
+        Column("reason", "reason", style="bold"),
+        Column("attempts", "attempts", justify="right"),
+        Column("replayed", "replayed", lambda replayed: "yes" if replayed else "no"),
+        Column("error", "error"),
+    )
+    show_listing(rows, columns, as_json=json, empty="no dead letters")
+    if rows and not json:
+        reasons = ", ".join(f"{name} {count}" for name, count in counted.most_common())
+        typer.echo(f"{counted.total()} in all: {reasons}")
+
+
+async def _read(
+    kafka: "KafkaSettings",
+    topics: list[str],
+    selection: "Selection",
+    limit: int,
+    progress: "Progress",
+) -> "tuple[list[Row], Counter[str]]":
+    from infra.dead_letters import reading
+
+    latest: deque[Letter] = deque(maxlen=limit)
+    counted: Counter[str] = Counter()
+    replayed: set[str] = set()
+    for topic in topics:
+        async with reading(kafka, topic) as reader:
+            replayed |= await reader.receipts(progress)
+            async for letters in reader.letters(progress):
+                chosen = [letter for letter in letters if selection.takes(letter)]
+                counted.update(letter.reason for letter in chosen)
+                latest.extend(letter.without_value() for letter in chosen)
+    by_time = sorted(latest, key=_buried_at)
+    return [_row(letter, replayed) for letter in by_time], counted
+
+
+def _buried_at(letter: "Letter") -> float:
+    return letter.buried_at.timestamp() if letter.buried_at else 0.0
+
+
+def _row(letter: "Letter", replayed: set[str]) -> "Row":
+    return {
+        "letter": letter.address,
+        "topic": letter.told.get("topic"),
+        "original": letter.original,
+        "key": letter.key.decode(errors="replace") if letter.key else None,
+        "event_id": letter.event_id,
+        "reason": letter.reason,
+        "error": letter.told.get("error"),
+        "attempts": letter.attempts,
+        "buried_at": letter.buried_at,
+        "bytes": letter.size,
+        "value_left_out": "value_left_out" in letter.told,
+        "replayed": letter.address in replayed,
+    }

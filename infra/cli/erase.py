@@ -1,0 +1,148 @@
+"""``fecapass erase``: a person out of every store, and a receipt."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infra.cli.errors import CommandFailed
+from infra.cli.quiet import quiet_libraries
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from config.settings import Settings
+    from infra.tables import Row
+    from sinks.erasure import Receipt
+
+
+def erase(
+    user: Annotated[str, typer.Argument(help="Id or e-mail address of the user.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what there is, and change nothing.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Erase a person from every store, look again in each, and print a receipt.
+
+    Templates, crops, photos, cache entries and the user go; what cameras saw becomes an unknown's.
+    An event still on its way cannot bring the person back. The exit code is 1 when the second look
+    found something. The receipt also says what cannot be recalled: what lies in Kafka until its
+    retention, and what `faces.matches` has told.
+    """
+    import asyncio
+    import sys
+
+    from config.settings import get_settings
+    from infra.cli.failures import expected_failures
+
+    quiet_libraries()
+    settings = get_settings()
+    with expected_failures():
+        user_id = asyncio.run(_find(settings, user))
+        if not (yes or dry_run):
+            typer.confirm(f"Erase {user} ({user_id}) for good?", abort=True, err=True)
+        receipt = asyncio.run(_erase(settings, user_id, dry_run=dry_run))
+    remains = _remains(settings)
+    if json:
+        import msgspec
+
+        document = {
+            "user_id": receipt.user_id,
+            "dry_run": receipt.dry_run,
+            "complete": receipt.complete,
+            "checks": receipt.checks,
+            "remains": remains,
+        }
+        text = msgspec.json.format(msgspec.json.encode(document), indent=2)
+        sys.stdout.write(text.decode() + "\n")
+    else:
+        _show(receipt, remains)
+    if not (receipt.complete or dry_run):
+        raise CommandFailed(f"something is left of {user_id}; run it again with this id")
+
+
+def _show(receipt: "Receipt", remains: "list[Row]") -> None:
+    from rich.console import Console
+
+    from infra.tables import Column, table
+
+    columns = (
+        Column("store", "store", style="bold"),
+        Column("what", "what"),
+        Column("found", "found", justify="right"),
+        Column("removed", "removed", justify="right"),
+        Column("left", "left", justify="right"),
+    )
+    rows = [
+        {"store": c.store, "what": c.what, "found": c.found, "removed": c.removed, "left": c.left}
+        for c in receipt.checks
+    ]
+    console = Console()
+    title = "Dry run: nothing was changed" if receipt.dry_run else f"Erased {receipt.user_id}"
+    console.print(table(rows, columns, title=title))
+    kept = (Column("where", "not recalled", style="bold"), Column("why", "why, and until when"))
+    console.print(table(remains, kept))
+
+
+async def _find(settings: "Settings", user: str) -> "UUID":
+    """The user's id; of a user who is gone already, it must be known that there was one.
+
+    Raises:
+        CommandFailed: there is no such user.
+    """
+    from uuid import UUID
+
+    from infra.maintenance.stores import open_person_stores
+
+    async with open_person_stores(settings) as stores:
+        try:
+            user_id = UUID(user)
+        except ValueError:
+            found = await stores.records.user_by_email(user)
+            if found is None:
+                raise CommandFailed(f"there is no user {user}") from None
+            return found.id
+        if await stores.records.user(user_id) or await stores.vectors.is_erased(user_id):
+            return user_id
+    raise CommandFailed(f"there is no user {user}")
+
+
+async def _erase(settings: "Settings", user_id: "UUID", *, dry_run: bool) -> "Receipt":
+    from infra.maintenance.stores import open_person_stores
+    from infra.uploads import actor
+    from sinks.erasure import erase as erase_person
+    from sinks.erasure import look_for
+    from sinks.persons import Author
+
+    async with open_person_stores(settings) as stores:
+        if dry_run:
+            return await look_for(stores, user_id)
+        return await erase_person(stores, user_id, Author(actor()))
+
+
+def _remains(settings: "Settings") -> "list[Row]":
+    """What an erasure does not reach, and how long it stays there."""
+    from infra.kafka_topics import plan_topics
+    from streams.topics import Topics
+
+    topics = Topics(settings.kafka.topic_prefix)
+    holds = {
+        topics.frames: "frames the person may be in",
+        topics.uploads: "photos sent in",
+        topics.detected: "faces found in them",
+        topics.matches: "matches told: their readers may keep them for longer",
+    }
+    kept: list[Row] = []
+    for plan in plan_topics(settings.kafka):
+        source = plan.name.removesuffix(".dlq")
+        what = holds[source] if source == plan.name else f"dead letters: {holds[source]}"
+        kept.append(
+            {"where": f"kafka {plan.name}", "why": f"{what}; for {plan.retention_hours:g} h"}
+        )
+    kept.append({"where": "main audit", "why": "who erased whom: ids alone; for ever"})
+    kept.append({"where": "vector tombstone", "why": "the id, against what is in flight; for ever"})
+    kept.append({"where": "redis tombstone", "why": "the id, against what is in work; for 7 days"})
+    kept.append({"where": "backups", "why": "erase again by the id after restoring one"})
+    return kept

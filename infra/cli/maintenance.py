@@ -1,0 +1,166 @@
+"""``fecapass reconcile``, ``retain`` and ``maintain``: looking after the stores."""
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from infra.cli.errors import CommandFailed
+from infra.cli.quiet import quiet_libraries
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from config.settings import Settings
+    from infra.maintenance.stores import Progress, UpkeepStores
+
+T = TypeVar("T")
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Look, and change nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def reconcile(
+    *,
+    dry_run: DryRun = False,
+    grace: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="MINUTES",
+            help="What is younger is taken for work in progress. "
+            "Default: FECAPASS_MAINTENANCE__GRACE (seconds).",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Find and repair what a crash between two stores left behind.
+
+    Harmless to repeat, and beside running workers. The exit code is 0 when the stores agree now,
+    and 1 when something is left as it was: after a dry run, or because somebody was at work on it.
+    """
+    from infra.cli.output import show_listing
+    from infra.maintenance.faults import REPAIRS
+    from infra.maintenance.reconcile import Reconciler
+    from infra.tables import Column
+
+    settings = _settings()
+    if grace is not None:
+        changed = settings.maintenance.model_copy(update={"grace": grace * 60})
+        settings = settings.model_copy(update={"maintenance": changed})
+    counts = _run(
+        settings,
+        lambda stores, progress: Reconciler(stores, settings, dry_run, progress).run(),
+    )
+    columns = (
+        Column("fault", "fault", style="bold"),
+        Column("checked", "looked at", justify="right"),
+        Column("found", "found", justify="right"),
+        Column("repaired", "repaired", justify="right"),
+        Column("left", "left", justify="right"),
+        Column("repair", "repair"),
+    )
+    rows = [
+        {
+            "fault": one.fault.value,
+            "checked": one.checked,
+            "found": one.found,
+            "repaired": one.repaired,
+            "left": one.left,
+            "repair": REPAIRS[one.fault],
+        }
+        for one in counts
+    ]
+    show_listing(rows, columns, as_json=json, empty="nothing was looked at")
+    if left := sum(one.left for one in counts):
+        why = "nothing was to be changed" if dry_run else "in use; run it again later"
+        raise CommandFailed(f"faults left: {left} ({why})")
+
+
+def retain(*, dry_run: DryRun = False, json: Json = False) -> None:
+    """Delete what is older than FECAPASS_RETENTION__* allows, in bounded batches.
+
+    Sightings go with their crops and embeddings. Enrolled faces, templates and the audit trail
+    stay. Where a setting is unset, everything is kept.
+    """
+    import msgspec
+
+    from infra.cli.output import show_listing
+    from infra.maintenance.retention import retain as work
+    from infra.tables import Column
+
+    settings = _settings()
+    done = _run(settings, lambda stores, told: work(stores, settings, told, dry_run=dry_run))
+    columns = (
+        Column("what", "what", style="bold"),
+        Column("days", "kept for days"),
+        Column("found", "too old", justify="right"),
+        Column("deleted", "deleted", justify="right"),
+    )
+    rows = [msgspec.structs.asdict(one) for one in done]
+    show_listing(rows, columns, as_json=json, empty="nothing was looked at")
+
+
+def maintain(
+    health_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port of /health and /metrics; 0 takes a free one. "
+            "Default: FECAPASS_WORKERS__HEALTH_PORT.",
+        ),
+    ] = None,
+) -> None:
+    """Run `retain` and `reconcile` again and again; one such process is enough.
+
+    FECAPASS_MAINTENANCE__INTERVAL says how often. SIGTERM or Ctrl-C ends it at once: what is half
+    done is found by the next round.
+    """
+    import asyncio
+
+    from config.logging import configure_logging
+    from config.settings import get_settings
+    from infra.cli.failures import expected_failures
+    from infra.maintenance.process import Maintenance
+
+    settings = get_settings()
+    if health_port is not None:
+        workers = settings.workers.model_copy(update={"health_port": health_port})
+        settings = settings.model_copy(update={"workers": workers})
+    configure_logging(settings)
+    with expected_failures():
+        asyncio.run(Maintenance(settings).run())
+
+
+def _settings() -> "Settings":
+    from config.settings import get_settings
+
+    quiet_libraries()
+    return get_settings()
+
+
+def _run(
+    settings: "Settings", work: "Callable[[UpkeepStores, Progress], Awaitable[list[T]]]"
+) -> list[T]:
+    import asyncio
+
+    from infra.cli.failures import expected_failures
+    from infra.maintenance.stores import open_upkeep
+
+    async def run() -> list[T]:
+        async with open_upkeep(settings) as stores:
+            with _shown() as progress:
+                return await work(stores, progress)
+
+    with expected_failures():
+        return asyncio.run(run())
+
+
+@contextmanager
+def _shown() -> "Iterator[Progress]":
+    """Progress on standard error, where somebody watches."""
+    from rich.console import Console
+
+    with Console(stderr=True).status("connected") as status:
+        yield lambda what, done: status.update(f"{what}: {done}")

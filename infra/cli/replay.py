@@ -1,0 +1,94 @@
+"""``fecapass replay``: dead letters, put back onto their topic."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infra.cli.errors import CommandFailed
+from infra.cli.quiet import quiet_libraries
+
+if TYPE_CHECKING:
+    from infra.dead_letters import ReplayReport
+
+Reasons = Annotated[
+    list[str] | None,
+    typer.Option("--reason", help="Only letters with this dlq_reason; may be repeated."),
+]
+Since = Annotated[
+    datetime | None, typer.Option(help="Only letters buried at this time (local) or later.")
+]
+
+
+def replay(
+    topic: Annotated[
+        str, typer.Argument(help="Whose dead letters: camera.frames, photo.uploads, ...")
+    ],
+    *,
+    reason: Reasons = None,
+    event_id: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--id",
+            help="Only the letters of this event (ce_id), or at this topic/partition/offset, be it "
+            "the letter's or the original's; may be repeated.",
+        ),
+    ] = None,
+    since: Since = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also letters that were replayed before.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be replayed, and do nothing.")
+    ] = False,
+) -> None:
+    """Put the dead letters of a topic back onto it: all, or those selected.
+
+    A message is sent as it was, and keeps its identity: what was processed meanwhile changes
+    nothing. Letters that come in during the run are left to the next, and no letter is replayed
+    by two runs unless asked with `--again`. Letters whose value was too large to be kept cannot
+    be replayed; each is named.
+    """
+    import asyncio
+
+    from config.settings import DetectSettings, load_settings
+    from infra.cli.failures import expected_failures
+    from infra.cli.progress import progress_bar
+    from infra.dead_letters import Selection, UnknownTopicError, source_topic
+    from infra.dead_letters import replay as run_replay
+    from streams.topics import Topics
+
+    quiet_libraries()
+    kafka = load_settings(DetectSettings).kafka
+    try:
+        full_name = source_topic(topic, Topics(kafka.topic_prefix))
+    except UnknownTopicError as error:
+        raise typer.BadParameter(str(error)) from error
+    selection = Selection(
+        frozenset(reason or ()),
+        frozenset(event_id or ()),
+        since.astimezone() if since else None,
+    )
+    with expected_failures(), progress_bar("letters read") as progress:
+        report = asyncio.run(
+            run_replay(kafka, full_name, selection, again=again, dry_run=dry_run, progress=progress)
+        )
+    for address, why in report.impossible.items():
+        typer.echo(f"{address} cannot be replayed: {why}", err=True)
+    typer.echo(_line(report, dry_run=dry_run))
+    if selection.ids and not report.replayed:
+        raise CommandFailed("no letter with this id was replayed")
+
+
+def _line(report: "ReplayReport", *, dry_run: bool) -> str:
+    count = report.replayed.total()
+    reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(report.replayed.items()))
+    parts = [
+        f"{'would replay' if dry_run else 'replayed'} {count} letter{'s' * (count != 1)} "
+        f"to {report.topic}" + (f" ({reasons})" if reasons else "")
+    ]
+    if report.earlier:
+        parts.append(f"{report.earlier} were replayed before (--again repeats them)")
+    if report.impossible:
+        parts.append(f"{len(report.impossible)} cannot be replayed")
+    return "; ".join(parts)

@@ -1,0 +1,1 @@
+"""Looking after the stores: what a crash left behind is repaired, what is old is deleted."""

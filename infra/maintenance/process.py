@@ -1,0 +1,100 @@
+"""``fecapass maintain``: reconciler and retention, round after round, until told to stop."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from time import monotonic
+
+from config import metrics
+from config.settings import Settings
+from infra.maintenance.reconcile import Reconciler
+from infra.maintenance.retention import retain
+from infra.maintenance.stores import open_upkeep
+from infra.signals import stop_event
+from streams.failures import Fatal, Reject, Retry
+from streams.health import Check, HealthServer
+
+logger = logging.getLogger(__name__)
+
+
+class Maintenance:
+    """Rounds of maintenance, and what is to be told about them."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take the settings; nothing is connected yet."""
+        self._settings = settings
+        self._failure: str | None = None
+        self._ended_at: float | None = None
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT; what is half done is found again by the next round.
+
+        Raises:
+            Fatal: the port of ``/health`` is taken.
+        """
+        workers = self._settings.workers
+        health = HealthServer(
+            workers.health_host, workers.health_port, "fecapass-maintain", self._checks
+        )
+        try:
+            url = await health.start()
+        except OSError as error:
+            raise Fatal(
+                f"cannot serve health on port {workers.health_port}: {error.strerror}; "
+                "set FECAPASS_WORKERS__HEALTH_PORT (0 takes a free port)"
+            ) from error
+        logger.info("fecapass-maintain serves %s/health and %s/metrics", url, url)
+        with stop_event() as stop:
+            rounds = asyncio.create_task(self._rounds())
+            stopping = asyncio.create_task(stop.wait())
+            try:
+                await asyncio.wait((rounds, stopping), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                rounds.cancel()
+                stopping.cancel()
+                await asyncio.gather(rounds, stopping, return_exceptions=True)
+                await health.stop()
+        if not rounds.cancelled():
+            rounds.result()
+        logger.info("fecapass-maintain has stopped")
+
+    async def _rounds(self) -> None:
+        maintenance = self._settings.maintenance
+        while True:
+            try:
+                await self._round()
+            except (Retry, Reject) as error:
+                self._failure = str(error)
+                metrics.MAINTENANCE_FAILURES.inc()
+                logger.warning("a round of maintenance broke off: %s", error)
+                await asyncio.sleep(maintenance.retry)
+            else:
+                self._failure = None
+                self._ended_at = monotonic()
+                metrics.MAINTENANCE_LAST_SUCCESS.set_to_current_time()
+                await asyncio.sleep(maintenance.interval)
+
+    async def _round(self) -> None:
+        """Retention first: should it be cut off, what it leaves is repaired a little later."""
+        async with open_upkeep(self._settings) as stores:
+            for one in await retain(stores, self._settings, _silent, dry_run=False):
+                if one.deleted:
+                    logger.info("retention deleted %d %s", one.deleted, one.what)
+            for count in await Reconciler(stores, self._settings, False, _silent).run():
+                if count.found:
+                    logger.warning(
+                        "%s: %d found, %d repaired", count.fault, count.found, count.repaired
+                    )
+
+    def _checks(self) -> Sequence[Check]:
+        if self._failure is not None:
+            return [Check("maintenance", False, self._failure)]
+        if self._ended_at is None:
+            return [Check("maintenance", True, "in the first round")]
+        return [
+            Check("maintenance", True, f"last round ended {monotonic() - self._ended_at:.0f} s ago")
+        ]
+
+
+def _silent(_what: str, _done: int) -> None:
+    """Progress is for people who watch."""

@@ -1,0 +1,77 @@
+"""A limit on the share of dead letters: a bad deployment must not drain a topic into them.
+
+The share is the mean over the keys (cameras) of each key's share, over the last messages of this
+worker. A broken release spoils every camera's messages and reaches the limit; one camera that
+sends nothing but garbage, however fast, spoils its own share only.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from streams.delivery import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class BurialPolicy:
+    """When there are too many.
+
+    Attributes:
+        share: most that may be dead letters, 0 to 1; 1 sets no limit.
+        window: so many of the last messages are looked at.
+        least: no judgement before so many of them are dead letters.
+    """
+
+    share: float
+    window: int
+    least: int
+
+
+class BurialLimit:
+    """Remembers the last outcomes, and says whether one more burial is too many."""
+
+    def __init__(self, policy: BurialPolicy) -> None:
+        """Begin with nothing remembered."""
+        self._policy = policy
+        self._last: deque[tuple[bytes | None, bool]] = deque()
+        self._by_key: dict[bytes | None, tuple[int, int]] = {}
+        self._buried = 0
+
+    def note(self, delivery: Delivery, *, buried: bool) -> None:
+        """Remember the outcome of a message."""
+        self._count(delivery.key, buried=buried, by=1)
+        self._last.append((delivery.key, buried))
+        if len(self._last) > self._policy.window:
+            key, was_buried = self._last.popleft()
+            self._count(key, buried=was_buried, by=-1)
+
+    @property
+    def share(self) -> float:
+        """The mean over the keys of their share of dead letters, 0 to 1."""
+        if not self._by_key:
+            return 0.0
+        return sum(buried / total for total, buried in self._by_key.values()) / len(self._by_key)
+
+    @property
+    def reached(self) -> bool:
+        """Whether no more may be buried."""
+        return (
+            self._policy.share < 1.0
+            and self._buried >= self._policy.least
+            and self.share > self._policy.share
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self._buried} of the last {len(self._last)} messages are dead letters, "
+            f"{self.share:.0%} on average over {len(self._by_key)} key(s); "
+            f"at most {self._policy.share:.0%} may be"
+        )
+
+    def _count(self, key: bytes | None, *, buried: bool, by: int) -> None:
+        total, dead = self._by_key.get(key, (0, 0))
+        total += by
+        self._buried += by * buried
+        if total:
+            self._by_key[key] = (total, dead + by * buried)
+        else:
+            del self._by_key[key]

@@ -1,0 +1,218 @@
+"""Dead letters, read and brought back to life.
+
+A replayed message is the original, byte for byte, but for the headers that tell of its burial. It
+keeps its identity: to a bare message, whose id is its place in Kafka, attributes are added that
+say what its place was. ``fecapass_replay_of`` names the letter, ``fecapass_replay_attempts`` says
+how often it was tried before.
+
+That a letter was replayed is noted beside it, in the topic of dead letters, by a *receipt*: a
+message without a value whose header ``dlq_replayed`` names the letter.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from streams.delivery import Delivery, Partition
+from streams.envelope import SPEC_VERSION, bare_identity, bare_key, default_kind
+from streams.publisher import Outgoing
+from streams.topics import Topics
+
+DLQ_PREFIX = "dlq_"
+REPLAY_PREFIX = "fecapass_replay_"
+RECEIPT_HEADER = "dlq_replayed"
+
+Headers = Sequence[tuple[str, bytes]]
+
+#: What a bare message may not say of itself, though such a header may be on it.
+_OF_BARE = frozenset({"ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "ce_subject"})
+
+
+class NotReplayable(Exception):
+    """A letter cannot be replayed; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter.
+
+    Attributes:
+        place: where the letter itself lies.
+        offset: its offset there.
+        key: of the original.
+        value: of the original.
+        headers: of the original.
+        told: what the ``dlq_`` headers say, by name without the prefix.
+        size: bytes of the letter's value.
+    """
+
+    place: Partition
+    offset: int
+    key: bytes | None
+    value: bytes = field(repr=False)
+    headers: Headers
+    told: dict[str, str]
+    size: int
+
+    def without_value(self) -> "Letter":
+        """The same for a listing, which needs no images in memory."""
+        return replace(self, value=b"")
+
+    @property
+    def address(self) -> str:
+        """``topic/partition/offset`` of the letter."""
+        return f"{self.place.topic}/{self.place.number}/{self.offset}"
+
+    @property
+    def original(self) -> str | None:
+        """``topic/partition/offset`` of the original; None when the letter does not say."""
+        parts = [self.told.get(name) for name in ("topic", "partition", "offset")]
+        return None if None in parts else "/".join(part or "" for part in parts)
+
+    @property
+    def reason(self) -> str:
+        """Why it was buried; ``unknown`` when the letter does not say."""
+        return self.told.get("reason", "unknown")
+
+    @property
+    def event_id(self) -> str | None:
+        """The event's ``ce_id``; of a bare message the original's address."""
+        return _attribute(self.headers, "ce_id") or self.original
+
+    @property
+    def attempts(self) -> int:
+        """How often it was tried in all."""
+        return _number(self.told.get("attempts")) or 0
+
+    @property
+    def buried_at(self) -> datetime | None:
+        """When; None when the letter does not say."""
+        try:
+            moment = datetime.fromisoformat(self.told.get("time", ""))
+        except ValueError:
+            return None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def is_replayed(headers: Headers) -> bool:
+    """Whether a message was put back by a replay."""
+    return any(name.lower().startswith(REPLAY_PREFIX) for name, _ in headers)
+
+
+def attempts_before(headers: Headers) -> int:
+    """How often a message was tried before it was replayed; 0 for one that never was."""
+    return _number(_attribute(headers, f"{REPLAY_PREFIX}attempts")) or 0
+
+
+def original_headers(headers: Headers) -> list[tuple[str, bytes]]:
+    """The headers as first sent: less those of burials and replays."""
+    return [
+        (name, value)
+        for name, value in headers
+        if not name.lower().startswith((DLQ_PREFIX, REPLAY_PREFIX))
+    ]
+
+
+def receipt_for(headers: Headers) -> str | None:
+    """Of a receipt, the address of the letter that was replayed; None of anything else."""
+    return _attribute(headers, RECEIPT_HEADER)
+
+
+def receipt(letter: Letter, now: datetime) -> Outgoing:
+    """The note beside a letter that it was replayed."""
+    headers = [
+        (RECEIPT_HEADER, letter.address.encode()),
+        (f"{DLQ_PREFIX}time", now.isoformat().encode()),
+    ]
+    return Outgoing(letter.place.topic, letter.key, b"", headers, letter.place.number)
+
+
+def read_letter(
+    place: Partition, offset: int, key: bytes | None, value: bytes | None, headers: Headers
+) -> Letter:
+    """Read a message of a dead-letter topic that is no receipt."""
+    told = {
+        name.lower().removeprefix(DLQ_PREFIX): (text or b"").decode(errors="replace")
+        for name, text in headers
+        if name.lower().startswith(DLQ_PREFIX)
+    }
+    kept = value or b""
+    return Letter(place, offset, key, kept, original_headers(headers), told, len(kept))
+
+
+def revive(letter: Letter, topics: Topics) -> Outgoing:
+    """The original as it is to be sent again.
+
+    Raises:
+        NotReplayable: the letter does not hold all of it.
+    """
+    if (left_out := letter.told.get("value_left_out")) is not None:
+        raise NotReplayable(f"its value ({left_out} bytes) was too large to be kept")
+    topic = letter.place.topic.removesuffix(topics.dead_letter(""))
+    headers, key = list(letter.headers), letter.key
+    if topic in (topics.frames, topics.uploads):
+        headers, key = _identified(letter, topic, topics)
+    headers.append((f"{REPLAY_PREFIX}of", letter.address.encode()))
+    headers.append((f"{REPLAY_PREFIX}attempts", str(letter.attempts).encode()))
+    return Outgoing(topic, key, letter.value, headers, _number(letter.told.get("partition")))
+
+
+def _identified(
+    letter: Letter, topic: str, topics: Topics
+) -> tuple[list[tuple[str, bytes]], bytes | None]:
+    """Headers and key that name the same event wherever the message lies."""
+    stamp = _number(letter.told.get("timestamp"))
+    is_bare = not _has(letter.headers, "ce_specversion")
+    if not is_bare and _attribute(letter.headers, "ce_time"):
+        return list(letter.headers), letter.key
+    if stamp is None and not is_bare:
+        return list(letter.headers), letter.key
+    partition, offset = (_number(letter.told.get(name)) for name in ("partition", "offset"))
+    if stamp is None or partition is None or offset is None:
+        raise NotReplayable("it is a bare message, and the letter does not say what its place was")
+    original = Delivery(
+        Partition(topic, partition), offset, letter.key, b"", (), stamp / 1000, lambda: None
+    )
+    source, event_id, moment = bare_identity(original)
+    attributes = {"ce_time": moment.isoformat()}
+    key = letter.key
+    if is_bare:
+        kind = default_kind(topic, topics)
+        attributes |= {
+            "ce_specversion": SPEC_VERSION,
+            "ce_id": event_id,
+            "ce_source": source,
+            "ce_type": kind.value,
+        }
+        key = letter.key or bare_key(kind, event_id).encode()
+    kept = [
+        (name, value)
+        for name, value in letter.headers
+        if name.lower() not in (_OF_BARE if is_bare else {"ce_time"})
+        and not (is_bare and _is_structured(name, value))
+    ]
+    return [*kept, *((name, text.encode()) for name, text in attributes.items())], key
+
+
+def _is_structured(name: str, value: bytes) -> bool:
+    """A media type that means nothing on a bare message, and a refused mode on others."""
+    return name.lower() == "content-type" and (value or b"").lower().startswith(
+        b"application/cloudevents"
+    )
+
+
+def _has(headers: Iterable[tuple[str, bytes]], wanted: str) -> bool:
+    return any(name.lower() == wanted for name, _ in headers)
+
+
+def _attribute(headers: Headers, wanted: str) -> str | None:
+    """The last header of a name, as text; None when there is none or it is empty."""
+    found = None
+    for name, value in headers:
+        if name.lower() == wanted:
+            found = (value or b"").decode(errors="replace")
+    return found or None
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None

@@ -1,0 +1,246 @@
+"""The reconciler on real stores: each fault is planted, found, repaired, and then not there."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from infra.maintenance.faults import Fault
+from infra.maintenance.stores import open_upkeep
+from sinks.crops import crop_key
+from sinks.rows import Sighting
+from streams.kafka import create_consumer
+from streams.topics import Topics
+from tests.contract.builders import NOON, an_event, unique
+from tests.contract.world import reconcile, the_result, young
+
+
+async def plant_crops(world):
+    keys = [crop_key(unique("door"), NOON, uuid4()) for _ in range(2)]
+    for key in keys:
+        await world.crops.put(key, b"jpeg")
+    await world.crops.put("crops/notes.txt", b"not ours")
+
+    async def check():
+        assert not any([await world.crops.exists(key) for key in keys])
+        assert await world.crops.exists("crops/notes.txt")
+
+    return check
+
+
+async def plant_sightings(world):
+    lost = [await world.a_face(without=("row", "crop")) for _ in range(2)]
+
+    async def check():
+        async with open_upkeep(world.prepared) as stores:
+            assert await stores.vectors.there([one.face_id for one in lost]) == set()
+
+    return check
+
+
+async def plant_templates(world):
+    user = await world.a_user()
+    for _ in range(2):
+        await world.vectors.enrol(uuid4(), user, world.model, world.a_vector(), NOON)
+
+    async def check():
+        traces = await world.vectors.traces_of(user)
+        assert (traces.templates, traces.galleries) == (0, 0)
+        assert (await world.vectors.changes(world.model, 0))[-1].embedding is None
+
+    return check
+
+
+async def plant_rows_without_crop(world):
+    broken = [await world.a_face(without=("crop",)) for _ in range(2)]
+
+    async def check():
+        async with open_upkeep(world.prepared) as stores:
+            keys = await stores.main.crop_keys([one.face_id for one in broken])
+        assert keys == {one.face_id: None for one in broken}
+
+    return check
+
+
+async def plant_rows_without_embedding(world):
+    broken = [await world.a_face(without=("embedding",)) for _ in range(2)]
+
+    async def check():
+        async with open_upkeep(world.prepared) as stores:
+            assert await stores.main.not_yet_lost([one.face_id for one in broken]) == set()
+
+    return check
+
+
+async def plant_means(world):
+    users = [await world.a_user() for _ in range(3)]
+    for user in (*users, *users):
+        result = the_result(an_event(), world.model, user_id=user)
+        match = result.faces[0].match
+        await world.crops.put(match.crop_key, b"jpeg")
+        await world.vectors.enrol(match.face_id, user, world.model, world.a_vector(), NOON)
+        await world.records.commit([result])
+        await world.records.mark_announced([result.key])
+    before = await world.gallery()
+    async with world.vectors._connection("test") as connection:
+        await connection.execute(
+            "UPDATE gallery SET embedding = ($2::float4[])::vector WHERE user_id = $1",
+            users[0],
+            world.a_vector().tolist(),
+        )
+        await connection.execute("DELETE FROM gallery WHERE user_id = $1", users[1])
+
+    async def check():
+        after = await world.gallery()
+        assert after.keys() == before.keys()
+        for user_id, embedding in before.items():
+            np.testing.assert_allclose(after[user_id], embedding, atol=1e-6)
+
+    return check
+
+
+async def plant_unannounced(world):
+    untold = [await world.a_face(without=("announcement",)) for _ in range(2)]
+
+    async def check():
+        topic = Topics(world.prepared.kafka.topic_prefix).matches
+        consumer = create_consumer(world.prepared.kafka, topic, auto_offset_reset="earliest")
+        await consumer.start()
+        told, wanted = [], {str(one.face_id) for one in untold}
+        try:
+            async with asyncio.timeout(30):
+                while len(told) < len(wanted):
+                    headers = dict((await consumer.getone()).headers)
+                    told += wanted & {headers["ce_id"].decode()}
+        finally:
+            await consumer.stop()
+        assert sorted(told) == sorted(wanted)
+
+    return check
+
+
+async def plant_claim_checks(world):
+    keys = [f"frames/{uuid4()}.jpg", f"uploads/{uuid4()}.png"]
+    for key in keys:
+        await world.crops.put(key, b"image")
+
+    async def check():
+        assert not any([await world.crops.exists(key) for key in keys])
+
+    return check
+
+
+PLANTS = {
+    Fault.CROP_WITHOUT_ROW: plant_crops,
+    Fault.SIGHTING_WITHOUT_ROW: plant_sightings,
+    Fault.TEMPLATE_WITHOUT_ROW: plant_templates,
+    Fault.ROW_WITHOUT_CROP: plant_rows_without_crop,
+    Fault.ROW_WITHOUT_EMBEDDING: plant_rows_without_embedding,
+    Fault.WRONG_MEAN: plant_means,
+    Fault.NOT_ANNOUNCED: plant_unannounced,
+    Fault.OLD_CLAIM_CHECK: plant_claim_checks,
+}
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+async def test_a_planted_fault_is_found_repaired_and_gone(clean, fault, world, prepared, records):
+    whole = await world.a_face()
+    repaired = await PLANTS[fault](world)
+    await asyncio.sleep(1.1)  # S3 tells the time of a write in whole seconds
+    settings = young(prepared)
+    if fault is Fault.OLD_CLAIM_CHECK:
+        hours = {"frames_retention_hours": 1e-4, "uploads_retention_hours": 1e-4}
+        kafka = {**hours, "dead_letter_retention_hours": 1e-4}
+        settings = settings.model_copy(update={"kafka": settings.kafka.model_copy(update=kafka)})
+    expected = dict.fromkeys(Fault, (0, 0))
+    looked = await reconcile(settings, dry_run=True)
+    assert looked == expected | {fault: (2, 0)}
+    assert await reconcile(settings, dry_run=True) == looked, "a dry run changes nothing"
+    assert await reconcile(settings) == expected | {fault: (2, 2)}
+    await repaired()
+    assert await reconcile(settings) == expected
+    assert await world.crops.exists(whole.crop_key)
+    async with open_upkeep(prepared) as stores:
+        assert await stores.main.crop_keys([whole.face_id]) == {whole.face_id: whole.crop_key}
+        assert await stores.vectors.there([whole.face_id]) == {whole.face_id}
+
+
+async def test_what_is_younger_than_the_grace_is_work_in_progress(clean, world, prepared):
+    for without in (("row",), ("crop",), ("embedding",), ("announcement",)):
+        await world.a_face(without=without)
+    settings = young(prepared, grace=600.0)
+    assert set((await reconcile(settings)).values()) == {(0, 0)}
+    await reconcile(young(prepared))
+
+
+async def test_nothing_is_deleted_that_a_worker_is_about_to_commit(
+    clean, world, prepared, records, vectors, crops
+):
+    """An event delivered again writes over an old crop, whose row comes only with the commit."""
+    event = an_event()
+    result = the_result(event, world.model)
+    match = result.faces[0].match
+    await crops.put(match.crop_key, b"jpeg")
+    sighting = Sighting(
+        face_id=match.face_id, user_id=None, embedding=world.a_vector(), captured_at=NOON
+    )
+    await vectors.add_sightings(world.model, [sighting])
+    await asyncio.sleep(1.1)  # S3 tells the time of a write in whole seconds
+    async with records.claim([result.key]) as claim:
+        busy = await reconcile(young(prepared, quiet_wait=0.2))
+        assert busy[Fault.CROP_WITHOUT_ROW] == (1, 0)
+        assert busy[Fault.SIGHTING_WITHOUT_ROW] == (1, 0)
+        patient = asyncio.create_task(reconcile(young(prepared, quiet_wait=20.0)))
+        async with asyncio.timeout(20):
+            while not await is_waiting(records):  # noqa: ASYNC110 - a server has no event to wait for
+                await asyncio.sleep(0.02)
+        await claim.commit([result])
+    await patient
+    assert await crops.exists(match.crop_key)
+    async with open_upkeep(prepared) as stores:
+        assert await stores.vectors.there([match.face_id]) == {match.face_id}
+
+
+async def is_waiting(records):
+    async with records._connection("test") as connection:
+        return await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+        )
+
+
+def fecapass(environment, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "infra.cli.main", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+async def test_the_command_says_what_is_left_and_what_was_repaired(clean, environment, crops):
+    await crops.put(crop_key(unique("door"), NOON - timedelta(days=1), uuid4()), b"jpeg")
+    await asyncio.sleep(1.1)  # S3 tells the time of a write in whole seconds
+
+    async def run(*arguments):
+        return await asyncio.to_thread(
+            fecapass, environment, "reconcile", "--grace", "0", "--json", *arguments
+        )
+
+    dry = await run("--dry-run")
+    assert dry.returncode == 1, dry.stderr
+    assert "faults left: 1" in dry.stderr
+    wet = await run()
+    assert wet.returncode == 0, wet.stderr
+    rows = {row["fault"]: row for row in json.loads(wet.stdout)}
+    assert rows["crop_without_row"]["repaired"] == 1
+    assert set(rows) == {fault.value for fault in Fault}
+    again = await run()
+    assert again.returncode == 0
+    assert all(row["found"] == 0 for row in json.loads(again.stdout))

@@ -1,0 +1,107 @@
+"""The retention on real stores, and what is left when it is cut off."""
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from msgspec import structs
+
+from infra.maintenance.faults import Fault
+from infra.maintenance.retention import retain
+from infra.maintenance.stores import open_upkeep
+from sinks.errors import StoreUnavailable
+from streams.events import utc_now
+from tests.contract.builders import NOON, a_match, an_event
+from tests.contract.world import reconcile, the_result, young
+
+
+def keeping(prepared, **retention):
+    changed = prepared.retention.model_copy(update=retention)
+    return young(prepared).model_copy(update={"retention": changed})
+
+
+async def age(sink, table, column, where, days):
+    async with sink._connection("test") as connection:
+        await connection.execute(
+            f"UPDATE {table} SET {column} = $1 WHERE {where}",  # noqa: S608
+            utc_now() - timedelta(days=days),
+        )
+
+
+async def run(settings, *, dry_run=False):
+    async with open_upkeep(settings) as stores:
+        done = await retain(stores, settings, lambda *_: None, dry_run=dry_run)
+    return {one.what: one.deleted if not dry_run else one.found for one in done}
+
+
+async def enrol(world):
+    """An enrolled face; it is kept however old."""
+    user = await world.a_user()
+    result = the_result(an_event(), world.model, user_id=user)
+    (row,) = result.faces
+    match = structs.replace(row.match, similarity=None)
+    result = structs.replace(result, faces=(structs.replace(row, match=match),))
+    await world.crops.put(match.crop_key, b"jpeg")
+    await world.vectors.enrol(match.face_id, user, world.model, world.a_vector(), NOON)
+    await world.records.commit([result])
+    await world.records.mark_announced([result.key])
+    return user, match
+
+
+async def test_old_sightings_go_with_all_they_have_and_nothing_else_does(clean, world, prepared):
+    old = [await world.a_face() for _ in range(7)]
+    recent = await world.a_face()
+    user, enrolled = await enrol(world)
+    ids = ", ".join(f"'{one.face_id}'" for one in (*old, enrolled))
+    await age(world.records, "faces", "created_at", f"id IN ({ids})", 31)
+    settings = keeping(prepared, sightings_days=30.0)
+    assert (await run(keeping(prepared)))["sightings"] == 0, "unset keeps everything"
+    assert (await run(settings, dry_run=True))["sightings"] == 7
+    done = await run(settings)
+    assert (done["sightings"], done["crops"], done["embeddings"]) == (7, 7, 7)
+    async with open_upkeep(prepared) as stores:
+        everybody = [one.face_id for one in (*old, recent, enrolled)]
+        kept = {recent.face_id, enrolled.face_id}
+        assert (await stores.main.crop_keys(everybody)).keys() == kept
+        assert await stores.vectors.there(everybody) == kept
+    assert not any([await world.crops.exists(one.crop_key) for one in old])
+    assert await world.crops.exists(recent.crop_key)
+    assert await world.crops.exists(enrolled.crop_key)
+    assert (await world.vectors.traces_of(user)).templates == 1
+    assert (await run(settings))["sightings"] == 0
+
+
+async def test_what_a_cut_leaves_is_what_the_reconciler_deletes(clean, world, prepared, nowhere):
+    old = [await world.a_face() for _ in range(3)]
+    ids = ", ".join(f"'{one.face_id}'" for one in old)
+    await age(world.records, "faces", "created_at", f"id IN ({ids})", 31)
+    settings = keeping(prepared, sightings_days=30.0)
+    with pytest.raises(StoreUnavailable):
+        await run(settings.model_copy(update={"s3": nowhere.s3}))
+    await asyncio.sleep(1.1)  # S3 tells the time of a write in whole seconds
+    found = await reconcile(young(prepared))
+    assert found.pop(Fault.CROP_WITHOUT_ROW) == (3, 3)
+    assert set(found.values()) == {(0, 0)}
+    assert not any([await world.crops.exists(one.crop_key) for one in old])
+
+
+async def test_the_ledger_is_pruned_but_for_what_was_not_announced(clean, world, prepared):
+    told, untold = an_event(), an_event()
+    results = [the_result(event, world.model) for event in (told, untold)]
+    await world.records.commit(results)
+    await world.records.mark_announced([results[0].key])
+    await age(world.records, "events", "processed_at", f"model = '{world.model}'", 100)
+    settings = keeping(prepared, ledger_days=99.0)
+    assert (await run(settings, dry_run=True))["ledger lines"] == 1
+    assert (await run(settings))["ledger lines"] == 1
+    assert await world.records.event(told.uuid, world.model) is None
+    assert await world.records.event(untold.uuid, world.model) is not None
+
+
+async def test_old_matches_leave_the_cache(recents, prepared):
+    camera = uuid4().hex
+    matches = [a_match(an_event(camera, seconds=seconds)) for seconds in (0, 10)]
+    await recents.remember_matches(matches)
+    await recents.forget_before(NOON + timedelta(seconds=5))
+    assert await recents.recent(10, camera) == matches[1:]

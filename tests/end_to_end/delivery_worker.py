@@ -1,0 +1,128 @@
+"""A worker with the real delivery and a handler that does what the messages say.
+
+The value of a message is words: ``ok``, ``raise``, ``reject``, ``hang``, ``slow N`` (seconds), or
+``wait FILE`` (a store that is away until the file is there). What is begun and done is written to
+the file HAZARD_LOG, one line each.
+
+HAZARD_MUTE names a file: while it is there, the consumer asks the broker for nothing.
+"""
+
+import asyncio
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from aiokafka.consumer.fetcher import Fetcher
+
+from config.logging import configure_logging
+from config.settings import DetectSettings, load_settings
+from streams.app import create_app
+from streams.dead_letters import DeadLetters
+from streams.ending import BoundedEnd
+from streams.failures import Fatal, Reject, Retry
+from streams.freshness import FreshnessPolicy, frame_reader, shedder
+from streams.kafka import create_producer
+from streams.publisher import Publisher
+from streams.topics import Topics
+from streams.worker import Stage, Worker
+
+LOG = Path(os.environ["HAZARD_LOG"])
+MUTE = Path(os.environ.get("HAZARD_MUTE", "/nowhere"))
+BATCH_SIZE = int(os.environ.get("HAZARD_BATCH_SIZE", "1"))
+OVERLAP = int(os.environ.get("HAZARD_OVERLAP", "1"))
+
+
+def write(line):
+    with LOG.open("a") as log:
+        log.write(f"{line}\n")
+
+
+def note(event, delivery):
+    write(f"{event} {delivery.address} {delivery.value.decode()}")
+
+
+async def obey(delivery, hanging):
+    word, _, argument = delivery.value.decode().partition(" ")
+    if word == "raise":
+        raise ZeroDivisionError("a bug")
+    if word == "slow":
+        await asyncio.sleep(float(argument))
+    elif word == "hang":
+        await asyncio.get_running_loop().run_in_executor(hanging, time.sleep, 600)
+
+
+def verdict(delivery):
+    word, _, argument = delivery.value.decode().partition(" ")
+    if word == "reject":
+        return Reject("corrupt", "no image")
+    if word == "wait" and not Path(argument).exists():
+        return Retry("the store is away")
+    return None
+
+
+def stop_fetching_on_demand():
+    """As consumers do after a rebalance gone wrong: they are members, and send no fetch."""
+    fetch = Fetcher._proc_fetch_request
+
+    async def fetch_or_not(self, *arguments):
+        with suppress(asyncio.CancelledError):  # as the original does when it is closed
+            while MUTE.exists():  # noqa: ASYNC110, ASYNC240 - a file has no event
+                await asyncio.sleep(0.1)
+            return await fetch(self, *arguments)
+        return False
+
+    Fetcher._proc_fetch_request = fetch_or_not
+
+
+async def main():
+    settings = load_settings(DetectSettings)
+    configure_logging(settings)
+    topics = Topics(settings.kafka.topic_prefix)
+    producer = create_producer(settings.kafka)
+    with BoundedEnd(settings.workers.stop_timeout + 3) as end, ThreadPoolExecutor(2) as hanging:
+
+        async def handler(batch):
+            for delivery in batch:
+                note("begin", delivery)
+                await obey(delivery, hanging)
+            outcomes = {one: verdict(one) for one in batch}
+            if len(batch) == 1 and isinstance(outcomes[batch[0]], Retry):
+                raise outcomes[batch[0]]
+            for delivery, outcome in outcomes.items():
+                if outcome is None:
+                    note("done", delivery)
+            return {one: outcome for one, outcome in outcomes.items() if outcome}
+
+        policy = FreshnessPolicy(settings.workers.frame_max_age, {})
+        shed = shedder(policy, frame_reader(topics)) if policy.drops_anything else None
+        app = create_app("hazard", settings.kafka, settings.workers)
+        worker = Worker(
+            app,
+            {
+                topics.frames: Stage(handler, BATCH_SIZE, OVERLAP, shed),
+                topics.uploads: Stage(handler, BATCH_SIZE, OVERLAP),
+            },
+            DeadLetters(Publisher(producer), topics),
+            settings.workers,
+            stopping=end.begin,
+        )
+
+        async def assigned(*_args, **_options):
+            write(f"assigned {os.getpid()}")
+
+        app.on_partitions_assigned.connect(assigned)
+        stop_fetching_on_demand()
+        await producer.start()
+        try:
+            await worker.run()
+        except Fatal as failure:
+            print(f"fatal: {failure}", flush=True)  # noqa: T201 - what the test reads
+            raise SystemExit(1) from None
+        finally:
+            await producer.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,232 @@
+"""Whatever order things come in, nothing of an erased person is left, or comes back."""
+
+import asyncio
+import json
+import os
+import sys
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sinks.crops import crop_key
+from sinks.erasure import PersonStores, erase, look_for
+from sinks.persons import Author
+from streams.envelope import encode_headers
+from streams.events import DetectedFaces, EventKind, ImageEvent
+from tests.end_to_end import photos
+from tests.end_to_end.test_identify import DIMENSION, NOON, delivery, face, identify
+
+BY_TEST = Author("test")
+
+#: The person's own face, and what photos and frames of it look like.
+PERSON = 501
+
+
+@pytest.fixture
+def stores(records, vectors, crops, recents):
+    return PersonStores(records=records, vectors=vectors, crops=crops, recents=recents)
+
+
+@pytest.fixture
+async def agents(records, vectors, crops, recents, producer, topics, prepared):
+    """Two identify agents; neither follows the gallery but for what it enrols itself."""
+    parts = (records, vectors, crops, recents, producer, topics, prepared)
+    async with identify(*parts) as one, identify(*parts) as other:
+        yield one, other
+
+
+@pytest.fixture(scope="module")
+async def model(vectors):
+    name = f"erased-{uuid4().hex[:8]}"
+    await vectors.ensure_model(name, DIMENSION)
+    return name
+
+
+def found_in(kind, number, model, user_id, run):
+    """What the detect agent says of one of the person's photos or frames."""
+    event = ImageEvent(
+        kind=kind,
+        source="fecapass/uploads" if kind is not EventKind.FRAME else "camera/erased",
+        id=f"{run}-{kind}-{number}",
+        key=f"{run}-{number if kind is not EventKind.FRAME else 'door'}",
+        captured_at=NOON,
+        subject=str(user_id) if kind is EventKind.ENROL else None,
+    )
+    looks = face(600 + number, near=PERSON)
+    return DetectedFaces(event=event, model=model, width=640, height=480, faces=(looks,))
+
+
+kinds = st.sampled_from([EventKind.ENROL, EventKind.FRAME, EventKind.SEARCH])
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("event"), kinds, st.integers(0, 2), st.integers(0, 1)),
+        st.tuples(st.just("erase")),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    before=st.lists(steps, max_size=2),
+    beside=steps,
+    after=st.lists(steps, max_size=2),
+)
+async def test_any_interleaving_leaves_no_trace(
+    agents, stores, model, records, crops, before, beside, after
+):
+    """The steps of a group run at once; the group in the middle has an erasure in it."""
+    run = uuid4().hex
+    user = (await records.ensure_user(f"{run}@example.org")).id
+    enrolments = [found_in(EventKind.ENROL, number, model, user, run) for number in range(3)]
+
+    async def do(step):
+        if step[0] == "erase":
+            await erase(stores, user, BY_TEST)
+        else:
+            _, kind, number, worker = step
+            message = delivery(found_in(kind, number, model, user, run))
+            assert await agents[worker]([message]) == {}
+
+    await asyncio.gather(*(do(("event", EventKind.ENROL, 0, worker)) for worker in (0, 1)))
+    for group in (*before, [*beside, ("erase",)], *after):
+        await asyncio.gather(*(do(step) for step in group))
+
+    left = await look_for(stores, user)
+    assert [check for check in left.checks if check.found] == []
+    for one in enrolments:
+        face_id = one.event.face_id(model, 0)
+        assert not await crops.exists(crop_key(one.event.key, NOON, face_id))
+        assert await records.faces_of(one.event.uuid, model) == []
+    async with records._connection("test") as connection:
+        for table in ("users", "faces", "events"):
+            rows = await connection.fetch(
+                f"SELECT 1 FROM {table} AS row WHERE row::text LIKE '%' || $1 || '%'",  # noqa: S608
+                str(user),
+            )
+            assert rows == [], table
+
+
+async def test_a_photo_of_the_erased_goes_with_its_refusal(agents, stores, model, records, crops):
+    """The claim check may be stored, and the event sent, after the erasure looked for photos."""
+    user = (await records.ensure_user(f"{uuid4().hex}@example.org")).id
+    await erase(stores, user, BY_TEST)
+    found = found_in(EventKind.ENROL, 0, model, user, uuid4().hex)
+    key = f"uploads/{found.event.uuid}.jpg"
+    await crops.put(key, b"photo")
+    await agents[0]([delivery(found)])
+    assert not await crops.exists(key)
+    ledger = await records.event(found.event.uuid, model)
+    assert ledger.outcome == "refused"
+    assert str(user) not in str(ledger.answer)
+
+
+async def test_erasing_is_found_in_the_receipt_and_the_audit(stores, model, agents, records):
+    run = uuid4().hex
+    user = (await records.ensure_user(f"{run}@example.org")).id
+    for kind in (EventKind.ENROL, EventKind.FRAME, EventKind.SEARCH):
+        await agents[0]([delivery(found_in(kind, 1, model, user, run))])
+    looked = {(one.store, one.what): one.found for one in (await look_for(stores, user)).checks}
+    receipt = await erase(stores, user, BY_TEST)
+    assert receipt.complete
+    assert {(one.store, one.what): one.found for one in receipt.checks} == looked
+    assert {(one.store, one.what): one.removed for one in receipt.checks} == looked
+    assert looked["vector", "templates"] == 1
+    assert looked["vector", "links of sightings"] == 1
+    assert looked["s3", "crops"] == 2
+    assert looked["redis", "entries"] >= 3
+    assert looked["main", "enrolled faces"] == looked["main", "links of sightings"] == 1
+    assert looked["main", "answers to uploads"] == 2
+    async with records._connection("test") as connection:
+        entries = await connection.fetch(
+            "SELECT actor FROM audit WHERE target = $1 AND action = 'user.delete'", f"user:{user}"
+        )
+    assert [row["actor"] for row in entries] == ["test"]
+
+
+async def test_the_command_erases_while_frames_of_the_person_keep_coming(
+    client, records, stores, producer, topics, environment, tmp_path
+):
+    photo = tmp_path / "her.png"
+    photo.write_bytes(photos.astronaut())
+    email = f"{uuid4().hex}@example.org"
+    user = await records.ensure_user(email)
+    (answer,) = await client.enrol(user, [photo])
+    assert answer.answer.status == "enrolled"
+    camera, sent, stop = f"door-{uuid4().hex[:8]}", [], asyncio.Event()
+
+    async def publish():
+        while not stop.is_set():
+            event = ImageEvent(
+                kind=EventKind.FRAME,
+                source=f"camera/{camera}",
+                id=str(len(sent)),
+                key=camera,
+                captured_at=NOON,
+            )
+            headers = encode_headers(event, "image/png")
+            await producer.send_and_wait(
+                topics.frames, photos.astronaut(), key=camera.encode(), headers=headers
+            )
+            sent.append(event)
+            await asyncio.sleep(0.1)
+
+    async def settled(model="sface-2021dec"):
+        return len(await records.settled([(event.uuid, model) for event in sent]))
+
+    async def until(condition):
+        async with asyncio.timeout(120):
+            while not await condition():  # noqa: ASYNC110 - a server has no event to wait for
+                await asyncio.sleep(0.1)
+
+    async def seen():
+        return any(
+            one.match.user_id == user.id for one in await records.recent_faces(100, camera=camera)
+        )
+
+    async def fecapass(*arguments):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "infra.cli.main",
+            *arguments,
+            env={**os.environ, **environment},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, errors = await process.communicate()
+        return process.returncode, output.decode(), errors.decode()
+
+    publishing = asyncio.create_task(publish())
+    try:
+        await until(seen)
+        code, output, errors = await fecapass("erase", email, "--yes", "--json")
+        assert code == 0, errors
+        so_far = len(sent)
+        await until(lambda: _longer(sent, so_far + 20))
+    finally:
+        stop.set()
+        await publishing
+    receipt = json.loads(output)
+    assert receipt["complete"]
+    assert all(check["left"] == 0 for check in receipt["checks"])
+    assert any("photo.uploads" in one["where"] for one in receipt["remains"])
+
+    async def all_settled():
+        return await settled() == len(sent)
+
+    await until(all_settled)
+    assert [one for one in (await look_for(stores, user.id)).checks if one.found] == []
+    later = await records.recent_faces(10, camera=camera)
+    assert {one.match.user_id for one in later} == {None}
+    assert (await fecapass("erase", email, "--yes"))[0] == 1
+    code, output, errors = await fecapass("erase", str(user.id), "--dry-run", "--json")
+    assert code == 0, errors
+    assert sum(check["found"] for check in json.loads(output)["checks"]) == 0
+
+
+async def _longer(listed, length):
+    return len(listed) >= length

@@ -1,0 +1,94 @@
+"""``fecapass maintain`` as a process of its own."""
+
+import asyncio
+import socket
+from uuid import uuid4
+
+import aiohttp
+
+from infra.demo.workers import CommandProcess
+from sinks.crops import crop_key
+from streams.events import utc_now
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+async def page(url):
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return answer.status, await answer.text()
+
+
+async def until(condition, process):
+    async with asyncio.timeout(60):
+        while True:
+            process.check()
+            try:
+                if await condition():
+                    return
+            except aiohttp.ClientConnectionError:
+                pass  # it does not listen yet
+            await asyncio.sleep(0.1)
+
+
+async def test_it_repairs_tells_and_ends_when_told_to(prepared, environment, crops, tmp_path):
+    key = crop_key(uuid4().hex, utc_now(), uuid4())
+    await crops.put(key, b"jpeg")
+    address = f"http://127.0.0.1:{free_port()}"
+    every_second = {
+        "FECAPASS_MAINTENANCE__INTERVAL": "0.5",
+        "FECAPASS_MAINTENANCE__GRACE": "0",
+        "FECAPASS_WORKERS__HEALTH_HOST": "127.0.0.1",
+    }
+    port = address.rpartition(":")[2]
+    process = CommandProcess(
+        ("maintain", "--health-port", port), environment | every_second, tmp_path / "log"
+    )
+    try:
+
+        async def repaired():
+            _, text = await page(f"{address}/metrics")
+            return (
+                not await crops.exists(key)
+                and "fecapass_maintenance_last_success_timestamp_seconds 1." in text
+                and 'fecapass_faults_repaired_total{fault="crop_without_row"}' in text
+            )
+
+        await until(repaired, process)
+        status, text = await page(f"{address}/health")
+        assert status == 200, text
+        assert "fecapass-maintain" in text
+    finally:
+        await process.stop(10)
+    assert process.returncode == 0, process.tail()
+
+
+async def test_a_store_that_is_away_is_told_and_waited_for(environment, tmp_path):
+    address = f"http://127.0.0.1:{free_port()}"
+    away = {
+        "FECAPASS_MAIN_DB__PORT": "1",
+        "FECAPASS_MAINTENANCE__RETRY": "0.2",
+        "FECAPASS_WORKERS__HEALTH_HOST": "127.0.0.1",
+    }
+    port = address.rpartition(":")[2]
+    process = CommandProcess(
+        ("maintain", "--health-port", port), environment | away, tmp_path / "log"
+    )
+    try:
+
+        async def told():
+            status, text = await page(f"{address}/health")
+            return status == 503 and "main database" in text
+
+        async def tried_again():
+            _, text = await page(f"{address}/metrics")
+            return "fecapass_maintenance_failures_total 3." in text
+
+        await until(told, process)
+        await until(tried_again, process)
+    finally:
+        await process.stop(10)
+    assert process.returncode == 0, process.tail()

@@ -1,0 +1,59 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.burial_limit import BurialLimit, BurialPolicy
+from tests.unit.streams.deliveries import delivery
+
+outcomes = st.lists(
+    st.tuples(st.sampled_from([b"a", b"b", b"c", None]), st.booleans()), max_size=60
+)
+
+
+@given(
+    outcomes=outcomes,
+    share=st.floats(0.05, 1.0),
+    window=st.integers(1, 20),
+    least=st.integers(1, 10),
+)
+def test_the_limit_is_the_mean_share_of_the_keys_over_the_last_messages(
+    outcomes, share, window, least
+):
+    limit = BurialLimit(BurialPolicy(share, window, least))
+    for number, (key, buried) in enumerate(outcomes):
+        limit.note(delivery(number, key=key), buried=buried)
+        last = outcomes[: number + 1][-window:]
+        keys = {key for key, _ in last}
+        shares = [
+            sum(dead for one, dead in last if one == key) / sum(1 for one, _ in last if one == key)
+            for key in keys
+        ]
+        mean = sum(shares) / len(shares)
+        assert abs(limit.share - mean) < 1e-9
+        if abs(mean - share) > 1e-9:
+            dead = sum(dead for _, dead in last)
+            assert limit.reached == (share < 1 and dead >= least and mean > share)
+
+
+def test_a_broken_camera_does_not_stop_the_others():
+    limit = BurialLimit(BurialPolicy(0.5, 1000, 10))
+    for number in range(1000):
+        broken = number % 50 != 0
+        key = b"broken" if broken else f"door-{number % 3}".encode()
+        limit.note(delivery(number, key=key), buried=broken)
+    assert not limit.reached
+
+
+def test_a_broken_release_does():
+    limit = BurialLimit(BurialPolicy(0.5, 1000, 10))
+    for number in range(10):
+        assert not limit.reached
+        limit.note(delivery(number, key=f"door-{number}".encode()), buried=True)
+    assert limit.reached
+    assert str(limit).startswith("10 of the last 10 messages are dead letters, 100%")
+
+
+def test_a_share_of_one_sets_no_limit():
+    limit = BurialLimit(BurialPolicy(1.0, 10, 1))
+    for number in range(10):
+        limit.note(delivery(number), buried=True)
+    assert not limit.reached

@@ -1,0 +1,161 @@
+"""A replayed message is the original again, and the same event, wherever it lies."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.dead_letters import DeadLetters
+from streams.delivery import Delivery, Partition
+from streams.envelope import decode
+from streams.events import utc_now
+from streams.failures import Reject
+from streams.replay import (
+    NotReplayable,
+    attempts_before,
+    is_replayed,
+    read_letter,
+    receipt,
+    receipt_for,
+    revive,
+)
+from streams.topics import Topics
+from tests.unit.streams.test_dead_letters import Broker
+
+TOPICS = Topics("p.")
+KINDS = [b"fecapass.frame.captured", b"fecapass.photo.enrol", b"fecapass.photo.search", b"other"]
+TIMES = [b"2026-01-02T03:04:05Z", b"2026-01-02T03:04:05+05:00", b"", b"noon"]
+
+names = st.text("abc|@/ ", min_size=0, max_size=6).map(str.encode)
+header = st.one_of(
+    st.tuples(st.just("ce_specversion"), st.sampled_from([b"1.0", b"2.0"])),
+    st.tuples(st.sampled_from(["ce_id", "ce_source", "ce_subject", "CE_ID"]), names),
+    st.tuples(st.just("ce_type"), st.sampled_from(KINDS)),
+    st.tuples(st.just("ce_time"), st.sampled_from(TIMES)),
+    st.tuples(
+        st.just("content-type"), st.sampled_from([b"image/jpeg", b"application/cloudevents+json"])
+    ),
+    st.tuples(st.just("ce_dataref"), st.just(b"s3://bucket/key")),
+    st.tuples(st.just("x-trace"), st.binary(max_size=4)),
+)
+messages = st.builds(
+    Delivery,
+    partition=st.builds(
+        Partition, st.sampled_from([TOPICS.frames, TOPICS.uploads]), st.integers(0, 9)
+    ),
+    offset=st.integers(0, 10**9),
+    key=st.one_of(st.none(), st.binary(max_size=5), st.just(b"door-1")),
+    value=st.binary(max_size=5),
+    headers=st.lists(header, max_size=7).map(tuple),
+    timestamp=st.integers(0, 4 * 10**12).map(lambda ms: ms / 1000),
+    acknowledge=st.just(lambda: None),
+)
+
+
+async def buried(message, attempts=1):
+    """The letter of a message."""
+    broker = Broker.keeping_headers()
+    await DeadLetters(broker, TOPICS).send(message, Reject("corrupt", "no image"), attempts)
+    ((topic, key, value, headers),) = broker.sent
+    return read_letter(Partition(topic, 3), 77, key, value, headers)
+
+
+def arrived(outgoing):
+    """What was sent, as it arrives in another place at another time."""
+    return Delivery(
+        Partition(outgoing.topic, 5),
+        123_456,
+        outgoing.key,
+        outgoing.value,
+        tuple(outgoing.headers),
+        1_900_000_000.0,
+        lambda: None,
+    )
+
+
+def read(message):
+    try:
+        return decode(message, TOPICS)
+    except Reject as reject:
+        return reject.reason
+
+
+@given(message=messages)
+async def test_a_replayed_message_is_the_same_event(message):
+    back = arrived(revive(await buried(message), TOPICS))
+    assert back.value == message.value
+    assert read(back) == read(message)
+
+
+@given(message=messages, first=st.integers(1, 5), second=st.integers(1, 5))
+async def test_a_message_buried_again_is_the_same_letter_with_all_its_attempts(
+    message, first, second
+):
+    letter = await buried(message, first)
+    back = arrived(revive(letter, TOPICS))
+    assert is_replayed(back.headers)
+    assert attempts_before(back.headers) == first
+    again = await buried(back, second)
+    assert again.attempts == first + second
+    third = arrived(revive(again, TOPICS))
+    assert read(third) == read(message)
+    assert third.value == message.value
+
+
+@given(message=messages)
+async def test_headers_with_an_identity_of_their_own_are_kept_as_they_are(message):
+    letter = await buried(message)
+    back = revive(letter, TOPICS)
+    others = {
+        "ce_specversion",
+        "ce_id",
+        "ce_source",
+        "ce_type",
+        "ce_time",
+        "ce_subject",
+        "content-type",
+    }
+    assert [one for one in back.headers if one[0].lower() not in others][:-2] == [
+        one for one in message.headers if one[0].lower() not in others
+    ]
+    assert not [name for name, _ in back.headers if name.lower().startswith("dlq_")]
+
+
+async def test_a_letter_of_faces_is_sent_back_as_it_was():
+    message = Delivery(
+        Partition(TOPICS.detected, 2), 9, b"door", b"packed", (("ce_id", b"1"),), 5.0, lambda: None
+    )
+    back = revive(await buried(message), TOPICS)
+    assert (back.topic, back.key, back.value, back.partition) == (
+        TOPICS.detected,
+        b"door",
+        b"packed",
+        2,
+    )
+    assert back.headers[0] == ("ce_id", b"1")
+
+
+def letter_with(**told):
+    headers = [(f"dlq_{name}", text.encode()) for name, text in told.items()]
+    return read_letter(Partition(TOPICS.dead_letter(TOPICS.frames), 0), 4, b"k", b"v", headers)
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({"value_left_out": "9000000"}, "9000000 bytes"),
+        ({"topic": "camera.frames", "partition": "0", "offset": "1"}, "bare"),
+        ({}, "bare"),
+    ],
+    ids=["no value", "no timestamp", "not ours"],
+)
+def test_what_cannot_be_replayed_says_why(told, why):
+    with pytest.raises(NotReplayable, match=why):
+        revive(letter_with(**told), TOPICS)
+
+
+def test_a_receipt_names_its_letter_and_lies_beside_it():
+    letter = letter_with(reason="corrupt")
+    note = receipt(letter, utc_now())
+    assert (note.topic, note.partition, note.value) == (letter.place.topic, 0, b"")
+    assert receipt_for(note.headers) == letter.address == "p.camera.frames.dlq/0/4"
+    assert receipt_for(letter.headers) is None
