@@ -4,15 +4,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from api import problems
 from api.health import Health
-from api.middleware import Gateway
+from api.middleware import Gateway, Guard
 from api.openapi import describe
 from api.photos import FORM_OVERHEAD
 from api.routers import cameras, faces, health, matches, search, uploads, users
@@ -21,7 +21,6 @@ from config.settings import Settings
 
 #: The operator's console: index.html is served at ``/``, everything beside it below ``/console``.
 CONSOLE = Path(__file__).parent / "console"
-
 
 #: Of the interface, not of the program: what is added keeps it, what breaks callers raises it.
 API_VERSION = "1.0"
@@ -63,23 +62,41 @@ def create_app(settings: Settings) -> FastAPI:
 def _add_layers(app: FastAPI, settings: Settings) -> None:
     """Middleware; what is added last is outermost."""
     api = settings.api
+    app.add_middleware(
+        Guard,
+        max_bodies={
+            faces.router.prefix: FORM_OVERHEAD
+            + min(api.max_request_bytes, api.max_photos * api.max_photo_bytes),
+            f"{search.router.prefix}/search": api.max_photo_bytes + FORM_OVERHEAD,
+        },
+    )
     if api.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(api.cors_origins),
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
             allow_headers=["Authorization", "X-API-Key", "X-Request-ID", "Prefer", "Last-Event-ID"],
             expose_headers=["X-Request-ID", "Location", "Retry-After", "Preference-Applied"],
         )
-    app.add_middleware(Gateway, max_upload=api.max_photos * api.max_photo_bytes + FORM_OVERHEAD)
+    app.add_middleware(Gateway)
 
 
 def _add_console(app: FastAPI) -> None:
     if not (CONSOLE / "index.html").is_file():
         return
+    files = _ConsoleFiles(directory=CONSOLE)
 
     @app.get("/", include_in_schema=False)
-    async def console() -> FileResponse:
-        return FileResponse(CONSOLE / "index.html", headers={"Cache-Control": "no-cache"})
+    async def console(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
 
-    app.mount("/console", StaticFiles(directory=CONSOLE), name="console")
+    app.mount("/console", files, name="console")
+
+
+class _ConsoleFiles(StaticFiles):
+    """Browsers keep them, and ask each time whether they have changed: the names never do."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response

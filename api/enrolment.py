@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from api.audit import record
 from api.keys import Caller
@@ -17,21 +17,22 @@ from streams.events import ImageEvent
 from streams.uploads import enrol_event
 
 
-async def enrol_photos(
-    services: Services, caller: Caller, user_id: UUID, photos: Sequence[bytes], seconds: float
-) -> FaceUploadResponse:
-    """Send photos in, and wait for what comes of them.
+async def publish_photos(
+    services: Services, caller: Caller, user_id: UUID, photos: Sequence[bytes]
+) -> list[ImageEvent]:
+    """Send photos in.
 
     Args:
         services: of the process.
         caller: for the audit trail.
         user_id: whose photos they are.
         photos: image bytes; a repeated one counts once.
-        seconds: how long to wait for all answers; 0 not at all.
+
+    Returns:
+        The event of each photo.
 
     Raises:
-        ApiProblem: ``user_not_found``, ``user_inactive``, or the first refusal's code when every
-            photo was refused.
+        ApiProblem: ``user_not_found`` or ``user_inactive``.
         PublishError: the broker did not take them.
         StoreUnavailable: a store is away.
     """
@@ -41,11 +42,7 @@ async def enrol_photos(
     async with services.databases.main.begin() as db:
         record(db, caller.actor, "face.enrol", f"user:{user_id}", uploads=list(uploads))
     await services.uploads.publish(list(uploads.values()))
-    events = [event for event, _ in uploads.values()]
-    answers: Sequence[UploadAnswer | None] = [None] * len(events)
-    if seconds > 0:
-        answers = await services.uploads.answers(events, seconds)
-    return await _told(services, user_id, events, answers)
+    return [event for event, _ in uploads.values()]
 
 
 async def _require_active(services: Services, user_id: UUID) -> None:
@@ -56,12 +53,24 @@ async def _require_active(services: Services, user_id: UUID) -> None:
         raise ApiProblem(409, "user_inactive", "this user is deactivated; activate the user first")
 
 
-async def _told(
+async def told(
     services: Services,
     user_id: UUID,
     events: Sequence[ImageEvent],
     answers: Sequence[UploadAnswer | None],
 ) -> FaceUploadResponse:
+    """What a caller is told of the photos of a user.
+
+    Args:
+        services: of the process.
+        user_id: whose photos they are.
+        events: of the photos.
+        answers: of the pipeline to each; None where there is none yet.
+
+    Raises:
+        ApiProblem: the first refusal's code when every photo was refused.
+        StoreUnavailable: a store is away.
+    """
     faces = await read_faces(services, (one.face_id for one in answers if one and one.face_id))
     results = [
         _result(event.id, answer, faces) for event, answer in zip(events, answers, strict=True)
@@ -81,9 +90,27 @@ async def _told(
     return FaceUploadResponse(
         user_id=user_id,
         status="pending" if pending else "enrolled",
-        photos=max((answer.photos or 0 for answer in answers if answer), default=0) or None,
+        photos=await _photos_of(services, user_id, faces.values()),
         uploads=results,
     )
+
+
+async def _photos_of(
+    services: Services, user_id: UUID, faces: Iterable[FaceResponse]
+) -> int | None:
+    """Photos that the template of these faces' model is made of by now.
+
+    The answers do not tell: to a photo that was enrolled before, the pipeline answers as then.
+    """
+    model = next((face.model for face in faces), None)
+    if model is None:
+        return None
+    async with services.databases.main() as db:
+        return await db.scalar(
+            select(func.count())
+            .select_from(Face)
+            .where(Face.user_id == user_id, Face.similarity.is_(None), Face.model == model)
+        )
 
 
 def _result(

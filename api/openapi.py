@@ -1,9 +1,11 @@
 """The OpenAPI document, with what FastAPI cannot know by itself."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.problems import MEDIA_TYPE
@@ -31,10 +33,26 @@ _EVERYWHERE = {
 _MEANINGS = {
     "400": "The body cannot be read",
     "404": "There is none",
+    "408": "The photos did not arrive in time",
     "409": "It does not fit what is there",
     "413": "Larger than is taken",
     "415": "Not a form with photos",
 }
+
+_LATER = "seconds after which another attempt makes sense"
+#: Headers by status, beside the one that every response has.
+_HEADERS = {
+    "201": {"Location": "where the new resource is", "Preference-Applied": "what was granted"},
+    "202": {
+        "Location": "where the answer will be",
+        "Preference-Applied": "what was granted",
+        "Retry-After": _LATER,
+    },
+    "401": {"WWW-Authenticate": "always Bearer"},
+    "429": {"Retry-After": _LATER},
+    "503": {"Retry-After": _LATER},
+}
+_EVERY_RESPONSE = {"X-Request-ID": "the request's id, as in the log and in problem documents"}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -55,6 +73,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
         schemas.update(more["$defs"])
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
+        for model in _described(BaseModel):
+            if model.__name__ in schemas:
+                _restore_examples(schemas[model.__name__], model)
         for path, operations in document["paths"].items():
             for operation in operations.values():
                 _complete(path, operation)
@@ -62,11 +83,27 @@ def describe(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
+def _described(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """Every model of the interface."""
+    for model in base.__subclasses__():
+        if model.__module__.startswith("api.schemas."):
+            yield model
+        yield from _described(model)
+
+
+def _restore_examples(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """The framework drops what is null, which makes examples that lack what is required."""
+    extra = model.model_config.get("json_schema_extra")
+    if isinstance(extra, dict) and "examples" in extra:
+        schema["examples"] = extra["examples"]
+
+
 def _complete(path: str, operation: dict[str, Any]) -> None:
     """Every failure is a problem document, except the report of what is unhealthy."""
     responses = operation["responses"]
     if path.startswith(_OPEN_PATHS):
         responses.pop("422", None)
+        _name_headers(responses, {})
         return
     for status, meaning in _EVERYWHERE.items():
         responses.setdefault(status, {})["description"] = meaning
@@ -75,3 +112,14 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
             response["description"] = _MEANINGS.get(status, _EVERYWHERE.get(status, "Refused"))
             reference = {"$ref": _TEMPLATE.format(model=Problem.__name__)}
             response["content"] = {MEDIA_TYPE: {"schema": reference}}
+    _name_headers(responses, _HEADERS)
+
+
+def _name_headers(
+    responses: dict[str, dict[str, Any]], by_status: Mapping[str, Mapping[str, str]]
+) -> None:
+    for status, response in responses.items():
+        response["headers"] = {
+            name: {"description": description, "schema": {"type": "string"}}
+            for name, description in {**by_status.get(status, {}), **_EVERY_RESPONSE}.items()
+        }

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -37,12 +37,12 @@ class Cursor:
         try:
             padded = text + "=" * (-len(text) % 4)
             at, _, identifier = base64.urlsafe_b64decode(padded.encode()).decode().partition("|")
-            cursor = cls(datetime.fromisoformat(at), UUID(identifier))
-        except (ValueError, binascii.Error, UnicodeError):
-            cursor = None
-        if cursor is None or cursor.at.tzinfo is None:
-            raise ApiProblem(422, "invalid_cursor", "the cursor is not one that a listing gave")
-        return cursor
+            moment = datetime.fromisoformat(at)
+            if moment.tzinfo is not None:
+                return cls(moment.astimezone(UTC), UUID(identifier))
+        except (ValueError, OverflowError, binascii.Error, UnicodeError):
+            pass
+        raise ApiProblem(422, "invalid_cursor", "the cursor is not one that a listing gave")
 
 
 @dataclass(frozen=True, slots=True)

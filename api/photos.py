@@ -1,10 +1,12 @@
 """Forms with photos, held to their limits while they are read.
 
-What a photo decodes to is not looked at here: the detect worker reads its header and refuses too
-many pixels (``too_many_pixels``) before it decodes, and the caller gets that answer.
+Nothing is decoded here. Format and pixels are read from each photo's header, so that a
+decompression bomb is refused before anything is published.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,7 +16,9 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from api.problems import ApiProblem, invalid
-from streams.media import media_type
+from api.services import Services
+from ml.errors import ImageRejected
+from ml.image_headers import read_header
 
 #: What a form holds beside its photos, in bytes: boundaries, part headers, short fields.
 FORM_OVERHEAD = 64 * 1024
@@ -32,10 +36,14 @@ class FormLimits:
     Attributes:
         photos: at most so many files.
         photo_bytes: at most so many bytes each.
+        form_bytes: at most so many bytes in all.
+        seconds: how long it may take to arrive.
     """
 
     photos: int
     photo_bytes: int
+    form_bytes: int
+    seconds: float
 
 
 class _PhotoParser(MultiPartParser):
@@ -78,21 +86,53 @@ class _PhotoParser(MultiPartParser):
         super().on_part_data(data, start, end)
 
 
-async def read_form(
-    request: Request, schema: type[AnyForm], limits: FormLimits, *, lists: frozenset[str]
-) -> AnyForm:
-    """Read a multipart form into its schema.
+@asynccontextmanager
+async def taken_in(
+    request: Request,
+    services: Services,
+    schema: type[AnyForm],
+    limits: FormLimits,
+    *,
+    lists: frozenset[str] = frozenset(),
+) -> AsyncIterator[AnyForm]:
+    """Read a multipart form into its schema; its bytes have their room for the time of the context.
+
+    Keep nothing of the form beyond the context: an answer may be long in coming.
 
     Args:
         request: its body is not yet read.
+        services: of the process.
         schema: what the form holds; photos are bytes.
         limits: how much it may hold.
         lists: fields that may come several times.
 
     Raises:
-        ApiProblem: ``unsupported_media_type``, ``malformed_form``, ``photo_too_large``,
-            ``too_many_photos`` or ``invalid_request``.
+        ApiProblem: ``too_busy``, ``too_slow``, ``unsupported_media_type``, ``malformed_form``,
+            ``photo_too_large``, ``too_many_photos`` or ``invalid_request``.
     """
+    async with services.intake.room(_announced(request, limits.form_bytes)):
+        try:
+            async with asyncio.timeout(limits.seconds):
+                form = await _read(request, schema, limits, lists)
+        except TimeoutError:
+            raise ApiProblem(
+                408,
+                "too_slow",
+                f"the photos did not arrive within {limits.seconds:g} s",
+                headers={"Connection": "close"},
+            ) from None
+        yield form
+
+
+def _announced(request: Request, most: int) -> int:
+    """How many bytes a body will have; the most that it may have where it does not say."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else most
+
+
+async def _read(
+    request: Request, schema: type[AnyForm], limits: FormLimits, lists: frozenset[str]
+) -> AnyForm:
     kind = request.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() != "multipart/form-data":
         raise ApiProblem(415, "unsupported_media_type", "this takes multipart/form-data")
@@ -122,20 +162,30 @@ async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
-def require_pictures(photos: Mapping[str, bytes]) -> None:
-    """Refuse at once what no worker could read.
+def require_pictures(photos: Mapping[str, bytes], max_pixels: int) -> None:
+    """Refuse at once what no worker would decode, as told by each photo's header.
 
     Args:
         photos: by the name of their field.
+        max_pixels: most pixels of a photo.
 
     Raises:
-        ApiProblem: ``empty`` or ``unsupported_format``.
+        ApiProblem: ``empty``, ``unsupported_format``, ``corrupt`` or ``too_many_pixels``.
     """
     for field, photo in photos.items():
         if not photo:
             raise _unreadable("empty", field, "the photo has no bytes")
-        if media_type(photo) is None:
-            raise _unreadable("unsupported_format", field, "the photo is no JPEG, PNG or WebP")
+        try:
+            header = read_header(photo)
+        except ImageRejected as error:
+            raise _unreadable(error.reason, field, str(error)) from error
+        if header.width * header.height > max_pixels:
+            raise _unreadable(
+                "too_many_pixels",
+                field,
+                f"the photo is {header.width}x{header.height} pixels, "
+                f"{max_pixels} in all are allowed",
+            )
 
 
 def _unreadable(code: str, field: str, message: str) -> ApiProblem:

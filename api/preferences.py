@@ -1,8 +1,19 @@
 """The Prefer header (RFC 7240): whether, and how long, a caller wants to wait."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import Response
+from fastapi import Header, Response
+
+#: The header, as a parameter of an operation.
+Prefer = Annotated[
+    Sequence[str],
+    Header(
+        description="`respond-async`: do not wait for the pipeline's answer; `wait=N`: at most N "
+        "seconds; both: wait N seconds, then go on without it"
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,21 +29,28 @@ class Preferences:
     applied: str | None = None
 
     @classmethod
-    def read(cls, header: str | None, longest: float) -> "Preferences":
-        """From the header; what is not understood is ignored, as the RFC has it.
+    def read(cls, headers: Sequence[str], longest: float) -> "Preferences":
+        """From the headers; what is not understood is ignored, as the RFC has it.
 
         Args:
-            header: ``respond-async`` or ``wait=N``, or both, among others.
+            headers: ``respond-async``, ``wait=N`` or both, among others: together they ask for an
+                answer within so many seconds, and else not to wait.
             longest: as long as anybody may wait, in seconds.
         """
-        for preference in (header or "").split(","):
-            name, _, value = preference.partition(";")[0].strip().lower().partition("=")
-            if name == "respond-async":
-                return cls(0.0, "respond-async")
-            if name == "wait" and value.isascii() and value.isdigit():
-                seconds = min(float(value), longest)
-                return cls(seconds, f"wait={value}" if seconds == float(value) else None)
-        return cls(longest)
+        wishes: dict[str, str] = {}
+        for preference in ",".join(headers).split(","):
+            name, _, value = preference.partition(";")[0].partition("=")
+            # Of one that is given twice, the first counts.
+            wishes.setdefault(name.strip().lower(), value.strip())
+        seconds, applied = longest, []
+        if "respond-async" in wishes:
+            seconds, applied = 0.0, ["respond-async"]
+        wait = wishes.get("wait", "")
+        if wait.isascii() and wait.isdigit():
+            seconds = min(float(wait), longest)
+            if seconds == float(wait):
+                applied.append(f"wait={wait}")
+        return cls(seconds, ", ".join(applied) or None)
 
     def acknowledge(self, response: Response) -> None:
         """Say in the response what was granted."""

@@ -16,12 +16,15 @@ from starlette.routing import compile_path
 
 from api.context import request_id
 from sinks.errors import StoreUnavailable
-from streams.failures import Retry
+from streams.failures import Reject, Retry
 from streams.images import PublishError
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+
+#: How the path of an answer without end ends: HEAD is not for it.
+STREAM = "/stream"
 
 _RETRY_AFTER = "2"
 
@@ -104,11 +107,14 @@ def invalid(errors: Sequence[Mapping[str, Any]], *, place: str | None = None) ->
 
 def _methods(app: FastAPI, path: str) -> list[str]:
     """The methods that are served at a path."""
+    paths = app.openapi()["paths"]
+    # What is named whole is not also an instance of a template: "search" is no face's id.
+    templates = [path] if path in paths else paths
     return sorted(
         method.upper()
-        for template, operations in app.openapi()["paths"].items()
+        for template in templates
         if compile_path(template)[0].match(path)
-        for method in operations
+        for method in paths[template]
     )
 
 
@@ -125,6 +131,8 @@ def install(app: FastAPI) -> None:
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             # The framework names only the methods of the first route with this path.
             allowed = _methods(app, request.url.path)
+            if "GET" in allowed and not request.url.path.endswith(STREAM):
+                allowed = sorted([*allowed, "HEAD"])
             error.headers = {"Allow": ", ".join(allowed)} if allowed else error.headers
         code = _FRAMEWORK_CODES.get(error.status_code, "request_refused")
         return problem_response(error.status_code, code, str(error.detail), error.headers)
@@ -135,8 +143,12 @@ def install(app: FastAPI) -> None:
 
     async def unavailable(_request: Request, error: Exception) -> JSONResponse:
         logger.warning("request %s cannot be served: %s", request_id.get(), error)
-        code = "broker_unavailable" if isinstance(error, PublishError) else "store_unavailable"
-        what = "the broker" if isinstance(error, PublishError) else "a store"
+        # A photo that goes by claim check may fail at its store.
+        is_broker = isinstance(error, PublishError) and not isinstance(
+            error.__cause__, Retry | Reject
+        )
+        code = "broker_unavailable" if is_broker else "store_unavailable"
+        what = "the broker" if is_broker else "a store"
         return problem_response(
             503,
             code,

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from api.decisions import decide_again
 from api.schemas.faces import (
     FaceSearchCandidate,
     FaceSearchResponse,
@@ -11,6 +10,7 @@ from api.schemas.faces import (
 )
 from api.schemas.users import UserSummary
 from api.services import Services
+from ml.decision import Candidate, MatchPolicy, decide
 from sinks.rows import UserRow
 from streams.answers import SearchedFace, UploadAnswer
 
@@ -30,26 +30,26 @@ async def search_response(
         candidate.user_id for face in answer.faces for candidate in face.candidates
     )
     active = {user_id: user for user_id, user in people.items() if user.is_active}
-    least = threshold if threshold is not None else answer.threshold or 0.0
-    margin = answer.margin or 0.0
+    policy = MatchPolicy(
+        threshold=threshold if threshold is not None else answer.threshold or 0.0,
+        margin=answer.margin or 0.0,
+    )
     return FaceSearchResponse(
         upload_id=UUID(answer.upload_id),
         model=answer.model,
-        threshold=least,
-        margin=margin,
-        faces=[_result(face, active, limit, least, margin) for face in answer.faces],
+        threshold=policy.threshold,
+        margin=policy.margin,
+        faces=[_result(face, active, limit, policy) for face in answer.faces],
     )
 
 
 def _result(
-    face: SearchedFace,
-    people: Mapping[UUID, UserRow],
-    limit: int,
-    threshold: float,
-    margin: float,
+    face: SearchedFace, people: Mapping[UUID, UserRow], limit: int, policy: MatchPolicy
 ) -> FaceSearchResult:
-    candidates = [candidate for candidate in face.candidates if candidate.user_id in people]
-    decided = decide_again(candidates, threshold, margin)
+    candidates = [
+        Candidate(one.user_id, one.similarity) for one in face.candidates if one.user_id in people
+    ]
+    decided = decide(candidates, policy)
     return FaceSearchResult(
         face_id=face.face_id,
         box=face.box,

@@ -1,6 +1,5 @@
 """Who may do what: API keys with scopes, and a limit on each key's requests."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import Annotated
@@ -11,12 +10,8 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 
 from api.keys import ANYBODY, Caller, Scope
 from api.problems import ApiProblem
-from api.services import Services, ServicesDep
+from api.services import ServicesDep
 from config import metrics
-from sinks.errors import StoreUnavailable
-from sinks.rates import WINDOW
-
-logger = logging.getLogger(__name__)
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -44,7 +39,7 @@ async def authenticate(
     caller = await services.keyring.find(key)
     if caller is None:
         raise _unknown("key_invalid", "the API key is unknown or revoked")
-    await _count(services, caller)
+    await services.limit.count(caller.id or "")
     return caller
 
 
@@ -75,29 +70,6 @@ Uploader = Annotated[Caller, Depends(require("read", "enrol", "search"))]
 def _unknown(code: str, detail: str) -> ApiProblem:
     metrics.HTTP_REFUSED.labels(reason="key").inc()
     return ApiProblem(401, code, detail, headers={"WWW-Authenticate": "Bearer"})
-
-
-async def _count(services: Services, caller: Caller) -> None:
-    """Refuse what is too much.
-
-    Without Redis nothing is counted and everything let through: the limit shares the service
-    fairly between holders of valid keys, and must not take it away from all of them.
-    """
-    limit = services.settings.api.requests_per_minute
-    try:
-        calls = await services.rates.count(caller.id or "")
-    except StoreUnavailable as error:
-        logger.warning("requests are not counted: %s", error)
-        metrics.CACHE_ERRORS.inc()
-        return
-    if calls > limit:
-        metrics.HTTP_REFUSED.labels(reason="rate").inc()
-        raise ApiProblem(
-            429,
-            "too_many_requests",
-            f"this key may make {limit} requests a minute",
-            headers={"Retry-After": str(WINDOW // 6)},
-        )
 
 
 def _keep_other_sites_out(request: Request) -> None:

@@ -8,7 +8,9 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 
 from api.databases import Databases
+from api.intake import Intake
 from api.keyring import Keyring
+from api.limits import RequestLimit
 from api.live import LiveMatches
 from api.people import People
 from api.uploads import UploadClient
@@ -37,7 +39,8 @@ class Services:
     vectors: Vectors
     crops: Crops
     recents: Recents
-    rates: Rates
+    limit: RequestLimit
+    intake: Intake
     uploads: UploadClient
     people: People
     keyring: Keyring
@@ -52,6 +55,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(databases.close)
         records = await stack.enter_async_context(Records(_lazy(settings.main_db)))
         crops = await stack.enter_async_context(Crops(settings.s3))
+        rates = await stack.enter_async_context(Rates(settings.redis))
         waiter = AnswerWaiter(settings.redis)
         stack.push_async_callback(waiter.close)
         waiter.start()
@@ -69,7 +73,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             vectors=await stack.enter_async_context(Vectors(_lazy(settings.vector_db))),
             crops=crops,
             recents=await stack.enter_async_context(Recents(settings.redis)),
-            rates=await stack.enter_async_context(Rates(settings.redis)),
+            limit=RequestLimit(rates, settings.api.requests_per_minute),
+            intake=Intake(settings.api.max_upload_memory, settings.api.answer_timeout),
             uploads=UploadClient(
                 producer, waiter, records, publish_timeout=settings.api.publish_timeout
             ),

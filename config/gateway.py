@@ -17,11 +17,17 @@ class ApiSettings(Group):
     auth: bool = True
     """Ask for API keys; off only where nobody else can connect."""
     requests_per_minute: Count = 600
-    """Requests that each API key may make."""
+    """Requests that each API key may make; without Redis, in each process."""
     max_photos: Count = 10
     """Most photos in one enrolment."""
     max_photo_bytes: Count = 16 * 1024 * 1024
     """Largest photo in bytes, refused while it is read."""
+    max_request_bytes: Count = 64 * 1024 * 1024
+    """Largest enrolment in bytes, all its photos together."""
+    max_upload_memory: Count = 256 * 1024 * 1024
+    """Bytes of photos that one process takes in at once; further requests wait for their turn."""
+    upload_timeout: PositiveSeconds = 60.0
+    """Seconds that a request's photos may take to arrive."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the API from a browser; a JSON list."""
     stream_clients: Count = 100

@@ -102,6 +102,13 @@ HTTP_REFUSED = Counter(
     "Requests refused at the door: no key, a wrong key, a missing scope, too many requests.",
     ["reason"],
 )
+RATE_FALLBACKS = Counter(
+    "fecapass_http_rate_fallbacks_total",
+    "Requests counted against their key's limit in one process alone, for Redis was away.",
+)
+UPLOAD_BYTES = Gauge(
+    "fecapass_upload_bytes", "Bytes of photos for which requests of this API process have room."
+)
 LIVE_LISTENERS = Gauge(
     "fecapass_live_listeners", "Open streams of live matches of this API process."
 )

@@ -31,6 +31,8 @@ class DatabaseSettings(Group):
     """Seconds to wait for a connection."""
     command_timeout: PositiveSeconds = 30.0
     """Seconds that one statement may take."""
+    idle_transaction_timeout: PositiveSeconds = 60.0
+    """Seconds after which the server ends a transaction that stands still."""
 
     @property
     def dsn(self) -> str:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 _FAULT_OF_THE_DATA = frozenset({"22", "23", "54"})
 
 
+#: How often the server looks, during a statement, whether its client is still there.
+_LOOK_FOR_CLIENT_SECONDS = 10.0
+
+
 @contextmanager
 def typed_failures(store: str, operation: str) -> Iterator[None]:
     """Turn what asyncpg raises into `StoreUnavailable` and `StoreRejected`.
@@ -48,6 +52,11 @@ def typed_failures(store: str, operation: str) -> Iterator[None]:
         raise StoreUnavailable(store, operation, "no answer in time") from error
     except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise StoreUnavailable(store, operation, str(error) or type(error).__name__) from error
+
+
+def _milliseconds(seconds: float) -> str:
+    """As Postgres takes a duration without a unit."""
+    return str(max(1, round(seconds * 1000)))
 
 
 class PostgresSink(Connected):
@@ -85,7 +94,16 @@ class PostgresSink(Connected):
                 timeout=settings.connect_timeout,
                 command_timeout=settings.command_timeout,
                 init=self._prepare,
-                server_settings={"application_name": "fecapass", "timezone": "UTC"},
+                server_settings={
+                    "application_name": "fecapass",
+                    "timezone": "UTC",
+                    # A host that vanishes closes nothing: without this, the server would keep what
+                    # its worker had claimed until TCP gives up, in hours.
+                    "idle_in_transaction_session_timeout": _milliseconds(
+                        settings.idle_transaction_timeout
+                    ),
+                    "client_connection_check_interval": _milliseconds(_LOOK_FOR_CLIENT_SECONDS),
+                },
             )
 
     async def close(self) -> None:

@@ -17,6 +17,9 @@ from sinks.errors import StoreUnavailable
 #: Before every key and channel, so that a server can be shared.
 PREFIX = "fecapass:"
 
+#: uvloop says so of a connection that was reset, where asyncio would raise an OSError.
+_CLOSED_UNDER_UVLOOP = "the handler is closed"
+
 
 def encode_name(name: str) -> bytes:
     """A key's name as bytes, whatever characters a camera's or upload's id has in it."""
@@ -71,6 +74,8 @@ def typed_failures(store: str, operation: str) -> Iterator[None]:
     """Turn whatever the client raises into `StoreUnavailable`: to callers it is a cache miss."""
     try:
         yield
-    except (RedisError, OSError, UnicodeError) as error:
+    except (RedisError, OSError, UnicodeError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and _CLOSED_UNDER_UVLOOP not in str(error):
+            raise
         detail = f"{type(error).__name__}: {error}"
         raise StoreUnavailable(store, operation, detail) from error

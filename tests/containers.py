@@ -6,13 +6,14 @@ fixed when they are made: a restarted container keeps its address, as a server w
 
 import os
 import secrets
-import shutil
 import socket
-import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
 from config.settings import MainDatabaseSettings, S3Settings, VectorDatabaseSettings
+from infra.compose.deployment import unavailable
 from infra.embedded.stack import ServerName
 
 # Where this machine itself looks like a container, the published ports are still on loopback.
@@ -27,18 +28,16 @@ REDIS_IMAGE = "redis:7-alpine"
 S3_IMAGE = "chrislusf/seaweedfs:4.48"
 KAFKA_IMAGE = "apache/kafka:4.1.0"
 
+IMAGES = (POSTGRES_IMAGE, PGVECTOR_IMAGE, REDIS_IMAGE, S3_IMAGE, KAFKA_IMAGE)
+
 USER = "fecapass"
 START_SECONDS = 120
 STOP_SECONDS = 30
 
 
 def missing_engine() -> str | None:
-    """Why no container can be started here; None where one can."""
-    docker = shutil.which("docker")
-    if docker is None:
-        return "docker is not installed"
-    answer = subprocess.run([docker, "info"], check=False, capture_output=True, text=True)
-    return None if answer.returncode == 0 else f"no Docker engine answers: {answer.stderr.strip()}"
+    """Why the containers cannot be started here; None where they can."""
+    return unavailable(IMAGES)
 
 
 def free_port() -> int:
@@ -144,8 +143,9 @@ class ContainerStack:
 
     def __enter__(self) -> Self:
         try:
-            for name in self._servers:
-                self.start_server(name)
+            # The first start of all makes testcontainers' reaper, which must be made once.
+            self.start_server("redis")
+            _all_at_once(server.start for server in self._all_but("redis"))
         except BaseException:
             self._remove()
             raise
@@ -215,7 +215,17 @@ class ContainerStack:
         (server,) = self._servers[name]
         return server.port
 
+    def _all_but(self, *names: ServerName) -> Iterator[Server]:
+        for name, servers in self._servers.items():
+            if name not in names:
+                yield from servers
+
     def _remove(self) -> None:
-        for servers in self._servers.values():
-            for server in servers:
-                server.remove()
+        _all_at_once(server.remove for server in self._all_but())
+
+
+def _all_at_once(steps: Iterable[Callable[[], None]]) -> None:
+    """Containers start and end in seconds each; none of them waits for another."""
+    with ThreadPoolExecutor() as pool:
+        for started in [pool.submit(step) for step in steps]:
+            started.result()

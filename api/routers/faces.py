@@ -1,16 +1,15 @@
 """Faces: enrolled, shown, deleted."""
 
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.databases import MainDb
-from api.enrolment import enrol_photos
+from api.enrolment import publish_photos, told
 from api.erasure import erase_face
-from api.photos import FormLimits, read_form, require_pictures
-from api.preferences import Preferences
+from api.photos import FormLimits, require_pictures, taken_in
+from api.preferences import Prefer, Preferences
 from api.problems import ApiProblem
 from api.schemas.faces import FaceResponse, FaceUploadRequest, FaceUploadResponse
 from api.security import Enroller, Reader
@@ -18,6 +17,7 @@ from api.services import ServicesDep
 from sinks.errors import StoreRejected
 from sinks.schema import Face
 
+# Only what looks like an id is one: GET of "search" is no face that is missing.
 router = APIRouter(prefix="/api/v1/faces", tags=["faces"])
 
 #: Crops never change; but a person may be erased, so nobody keeps them for long.
@@ -29,7 +29,7 @@ _CROP_HEADERS = {"Cache-Control": "private, max-age=60"}
     status_code=201,
     responses={
         202: {"model": FaceUploadResponse, "description": "Not all answered yet"},
-        400: {}, 404: {}, 409: {}, 413: {}, 415: {},
+        400: {}, 404: {}, 408: {}, 409: {}, 413: {}, 415: {},
     },
     openapi_extra={
         "requestBody": {
@@ -47,7 +47,7 @@ async def enrol_face(
     response: Response,
     caller: Enroller,
     services: ServicesDep,
-    prefer: Annotated[str | None, Header(description="`respond-async`: do not wait")] = None,
+    prefer: Prefer = (),
 ) -> FaceUploadResponse:
     """Enrol a user from photos, each of which shows this person alone.
 
@@ -57,34 +57,47 @@ async def enrol_face(
     `poor_quality`, `too_many_pixels`, ...) and what was measured; when some were, `uploads` tells.
     """
     api = services.settings.api
-    form = await read_form(
-        request,
-        FaceUploadRequest,
-        FormLimits(api.max_photos, api.max_photo_bytes),
-        lists=frozenset({"photos"}),
-    )
-    require_pictures({f"photos.{number}": photo for number, photo in enumerate(form.photos)})
     preferences = Preferences.read(prefer, api.answer_timeout)
-    result = await enrol_photos(services, caller, form.user_id, form.photos, preferences.seconds)
+    limits = FormLimits(
+        api.max_photos, api.max_photo_bytes, api.max_request_bytes, api.upload_timeout
+    )
+    async with taken_in(
+        request, services, FaceUploadRequest, limits, lists=frozenset({"photos"})
+    ) as form:
+        photos = {f"photos.{number}": photo for number, photo in enumerate(form.photos)}
+        require_pictures(photos, services.settings.models.max_image_pixels)
+        user_id = form.user_id
+        events = await publish_photos(services, caller, user_id, form.photos)
+        del form, photos
+    answers = await services.uploads.answers(events, preferences.seconds)
+    result = await told(services, user_id, events, answers)
     preferences.acknowledge(response)
-    if result.status == "pending":
-        response.status_code = 202
-        response.headers["Location"] = result.uploads[0].status_url
-        response.headers["Retry-After"] = "1"
-    else:
-        face = next(one.face for one in result.uploads if one.face is not None)
-        response.headers["Location"] = f"/api/v1/faces/{face.id}"
+    locate(response, result)
     return result
 
 
-@router.get("/{face_id}", responses={404: {}})
+def locate(response: Response, result: FaceUploadResponse) -> None:
+    """Say where to look: at the first face, or at the first photo that is not yet answered."""
+    if result.status == "pending":
+        response.status_code = 202
+        pending = next(one for one in result.uploads if one.status == "pending")
+        response.headers["Location"] = pending.status_url
+        response.headers["Retry-After"] = "1"
+        return
+    # There is none where the face was deleted between the answer and now.
+    for face in (one.face for one in result.uploads if one.face is not None):
+        response.headers["Location"] = f"/api/v1/faces/{face.id}"
+        return
+
+
+@router.get("/{face_id:uuid}", responses={404: {}})
 async def read_face(face_id: UUID, _caller: Reader, db: MainDb) -> FaceResponse:
     """A stored face."""
     return FaceResponse.of(await _existing(db, face_id))
 
 
 @router.get(
-    "/{face_id}/crop",
+    "/{face_id:uuid}/crop",
     response_class=Response,
     responses={200: {"content": {"image/jpeg": {}}, "description": "The crop"}, 404: {}},
 )
@@ -101,7 +114,7 @@ async def read_crop(face_id: UUID, _caller: Reader, db: MainDb, services: Servic
     return Response(crop, media_type="image/jpeg", headers=_CROP_HEADERS)
 
 
-@router.delete("/{face_id}", status_code=204, responses={404: {}})
+@router.delete("/{face_id:uuid}", status_code=204, responses={404: {}})
 async def delete_face(face_id: UUID, caller: Enroller, db: MainDb, services: ServicesDep) -> None:
     """Delete a face. Of an enrolled one, the person's template is made anew from the others."""
     face = await _existing(db, face_id)

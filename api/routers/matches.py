@@ -112,7 +112,12 @@ async def stream_matches(
     Comments keep the connection open while nothing happens.
     """
     if services.live.full:
-        raise ApiProblem(503, "too_many_listeners", "all places are taken; try again later")
+        raise ApiProblem(
+            503,
+            "too_many_listeners",
+            "all places are taken; try again later",
+            headers={"Retry-After": "15"},
+        )
     events = _events(services, caller, _last(last_event_id), camera_id, user_id)
     return StreamingResponse(events, media_type="text/event-stream", headers=_STREAM_HEADERS)
 

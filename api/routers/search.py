@@ -1,19 +1,17 @@
 """Who is in this photo?"""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from api.enrolment import expect_answers
-from api.photos import FormLimits, read_form, require_pictures
-from api.preferences import Preferences
+from api.photos import FormLimits, require_pictures, taken_in
+from api.preferences import Prefer, Preferences
 from api.problems import ApiProblem
 from api.schemas.faces import (
     FaceSearchRequest,
     FaceSearchResponse,
     UploadPendingResponse,
-    status_url,
+    search_status_url,
 )
 from api.searching import search_response
 from api.security import Searcher
@@ -28,7 +26,7 @@ router = APIRouter(prefix="/api/v1/faces", tags=["search"])
     response_model=FaceSearchResponse,
     responses={
         202: {"model": UploadPendingResponse, "description": "Not answered yet"},
-        400: {}, 413: {}, 415: {},
+        400: {}, 408: {}, 413: {}, 415: {},
     },
     openapi_extra={
         "requestBody": {
@@ -46,7 +44,7 @@ async def search_faces(
     response: Response,
     _caller: Searcher,
     services: ServicesDep,
-    prefer: Annotated[str | None, Header(description="`respond-async`: do not wait")] = None,
+    prefer: Prefer = (),
 ) -> FaceSearchResponse | Response:
     """Say who is in a photo, for every face in it. The probe does not become a stored face.
 
@@ -54,19 +52,20 @@ async def search_faces(
     answer; the margin to the next candidate stays. Deactivated users are no candidates.
     """
     api = services.settings.api
-    form = await read_form(
-        request, FaceSearchRequest, FormLimits(1, api.max_photo_bytes), lists=frozenset()
-    )
-    require_pictures({"photo": form.photo})
     preferences = Preferences.read(prefer, api.answer_timeout)
     event = search_event()
-    await services.uploads.publish([(event, form.photo)])
-    answer = None
-    if preferences.seconds > 0:
-        (answer,) = await services.uploads.answers([event], preferences.seconds)
+    limits = FormLimits(1, api.max_photo_bytes, api.max_photo_bytes, api.upload_timeout)
+    async with taken_in(request, services, FaceSearchRequest, limits) as form:
+        require_pictures({"photo": form.photo}, services.settings.models.max_image_pixels)
+        await services.uploads.publish([(event, form.photo)])
+        limit, threshold = form.limit, form.threshold
+        del form
+    (answer,) = await services.uploads.answers([event], preferences.seconds)
     if answer is None:
         await expect_answers(services, [event.id])
-        pending = UploadPendingResponse(upload_id=event.id, status_url=status_url(event.id))
+        pending = UploadPendingResponse(
+            upload_id=event.id, status_url=search_status_url(event.id, limit, threshold)
+        )
         response = JSONResponse(
             pending.model_dump(mode="json"),
             202,
@@ -82,4 +81,4 @@ async def search_faces(
             answer.message or "the photo was refused",
             measures=answer.measures,
         )
-    return await search_response(services, answer, form.limit, form.threshold)
+    return await search_response(services, answer, limit, threshold)

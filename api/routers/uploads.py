@@ -1,12 +1,13 @@
 """What became of an upload."""
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from api.enrolment import read_faces
 from api.problems import ApiProblem
-from api.schemas.faces import MAX_CANDIDATES, UploadStatusResponse
+from api.schemas.faces import MAX_CANDIDATES, CandidateLimit, Threshold, UploadStatusResponse
 from api.searching import search_response
 from api.security import Uploader
 from api.services import Services, ServicesDep
@@ -19,12 +20,20 @@ router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"])
 
 @router.get("/{upload_id}", responses={404: {}})
 async def read_upload(
-    upload_id: UUID, response: Response, _caller: Uploader, services: ServicesDep
+    upload_id: UUID,
+    response: Response,
+    _caller: Uploader,
+    services: ServicesDep,
+    limit: Annotated[CandidateLimit, Query()] = MAX_CANDIDATES,
+    threshold: Annotated[Threshold | None, Query()] = None,
 ) -> UploadStatusResponse:
-    """The state of an upload, from the ledger: `pending` until the pipeline has answered."""
+    """The state of an upload, from the ledger: `pending` until the pipeline has answered.
+
+    `limit` and `threshold` are for searches, and stand in the address that a search has given.
+    """
     row = await services.records.upload(event_uuid(str(upload_id)))
     if row is not None and row.answer is not None:
-        return await _answered(services, upload_id, decode_answer(row.answer))
+        return await _answered(services, decode_answer(row.answer), upload_id, limit, threshold)
     if not await _expected(services, upload_id):
         raise ApiProblem(404, "upload_not_found", "there is no upload with this id")
     response.headers["Retry-After"] = "1"
@@ -32,10 +41,14 @@ async def read_upload(
 
 
 async def _answered(
-    services: Services, upload_id: UUID, answer: UploadAnswer
+    services: Services,
+    answer: UploadAnswer,
+    upload_id: UUID,
+    limit: int,
+    threshold: float | None,
 ) -> UploadStatusResponse:
     if answer.status == "searched":
-        found = await search_response(services, answer, MAX_CANDIDATES, None)
+        found = await search_response(services, answer, limit, threshold)
         return UploadStatusResponse(upload_id=upload_id, status="searched", search=found)
     faces = await read_faces(services, [answer.face_id] if answer.face_id else [])
     return UploadStatusResponse(

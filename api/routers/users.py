@@ -41,8 +41,8 @@ async def create_user(
     async with db.begin():
         db.add(user)
         await _flush(db)
+        await db.refresh(user)
         record(db, caller.actor, "user.create", f"user:{user.id}")
-    await db.refresh(user)
     response.headers["Location"] = f"/api/v1/users/{user.id}"
     return UserResponse.of(user)
 
@@ -126,22 +126,26 @@ async def update_user(
     all cameras; the photos are kept, and count again with `is_active: true`.
     """
     changes = body.model_dump(exclude_unset=True)
-    # Towards caution first: should the second step fail, nobody is recognised who must not be.
-    if changes.get("is_active") is False:
-        await _existing(db, user_id)
-        await db.rollback()
-        await services.vectors.suspend_user(user_id)
     async with db.begin():
-        user = await _existing(db, user_id)
+        user = await _locked(db, user_id)
         for name, value in changes.items():
             setattr(user, name, value)
         await _flush(db)
-        record(db, caller.actor, "user.update", f"user:{user_id}", fields=sorted(changes))
+        await db.refresh(user)
+        changed = UserResponse.of(user)
+        # Nothing personal, for it cannot be erased; but whether somebody was locked out must show.
+        said = {name: value for name, value in changes.items() if name == "is_active"}
+        record(db, caller.actor, "user.update", f"user:{user_id}", fields=sorted(changes), **said)
+        # Before the commit: should that fail, nobody is recognised who must not be.
+        if changes.get("is_active") is False:
+            await services.vectors.suspend_user(user_id)
     if changes.get("is_active") is True:
-        await services.vectors.resume_user(user_id)
+        async with db.begin():
+            # After the commit, for the same reason; unless somebody deactivated meanwhile.
+            if (await _locked(db, user_id)).is_active:
+                await services.vectors.resume_user(user_id)
     services.people.forget(user_id)
-    await db.refresh(user)
-    return UserResponse.of(user)
+    return changed
 
 
 @router.delete("/{user_id}", status_code=204, responses={404: {}})
@@ -159,6 +163,14 @@ async def delete_user(
 
 async def _existing(db: AsyncSession, user_id: UUID) -> User:
     user = await db.get(User, user_id)
+    if user is None:
+        raise ApiProblem(404, "user_not_found", "there is no user with this id")
+    return user
+
+
+async def _locked(db: AsyncSession, user_id: UUID) -> User:
+    """As it stands now; whoever else wants to change it waits for the end of the transaction."""
+    user = await db.get(User, user_id, with_for_update=True, populate_existing=True)
     if user is None:
         raise ApiProblem(404, "user_not_found", "there is no user with this id")
     return user

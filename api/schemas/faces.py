@@ -1,13 +1,14 @@
 """Faces: enrolment, search, and the stored face itself."""
 
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlencode
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from api.decisions import Decision
 from api.schemas.common import Box, Moment, Schema
-from api.schemas.users import UserSummary
+from api.schemas.users import SUMMARY, UserSummary
+from ml.decision import Reason
 from sinks.schema import Face
 
 #: Candidates that the pipeline ranks for each face.
@@ -34,6 +35,31 @@ _FACE: dict[str, Any] = {
     "runner_up_similarity": None,
     "crop_url": "/api/v1/faces/1c5f4d5e-53d5-5b6f-9a0f-0a3d5d1a7f10/crop",
 }
+_UPLOAD: dict[str, Any] = {
+    "upload_id": _FACE["camera_id"],
+    "status": "enrolled",
+    "status_url": f"/api/v1/uploads/{_FACE['camera_id']}",
+    "face": _FACE,
+    "measures": {"quality": 0.81},
+}
+_CANDIDATE: dict[str, Any] = {"user": SUMMARY, "similarity": 0.71}
+_SEARCHED: dict[str, Any] = {
+    "face_id": "0b7f1d9c-2f5b-5c3f-9f6e-0b9a7a3a5d10",
+    "box": [177.1, 65.4, 90.2, 113.0],
+    "score": 0.93,
+    "quality": 0.81,
+    "decision": "matched",
+    "user": SUMMARY,
+    "candidates": [_CANDIDATE],
+}
+
+
+CandidateLimit = Annotated[
+    int, Field(ge=1, le=MAX_CANDIDATES, description="candidates for each face, at most")
+]
+Threshold = Annotated[
+    float, Field(ge=-1.0, le=1.0, description="least similarity; default: the model's own")
+]
 
 
 class FaceUploadRequest(Schema):
@@ -87,12 +113,18 @@ class FaceResponse(Schema):
 class FaceListResponse(Schema):
     """A page of faces, newest first."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [_FACE], "next_cursor": None}]}
+    )
+
     items: list[FaceResponse]
     next_cursor: str | None
 
 
 class UploadResult(Schema):
     """What became of one photo."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_UPLOAD]})
 
     upload_id: UUID
     status: Literal["enrolled", "refused", "pending"]
@@ -115,15 +147,7 @@ class FaceUploadResponse(Schema):
                     "user_id": _FACE["user_id"],
                     "status": "enrolled",
                     "photos": 1,
-                    "uploads": [
-                        {
-                            "upload_id": _FACE["camera_id"],
-                            "status": "enrolled",
-                            "status_url": f"/api/v1/uploads/{_FACE['camera_id']}",
-                            "face": _FACE,
-                            "measures": {"quality": 0.81},
-                        }
-                    ],
+                    "uploads": [_UPLOAD],
                 }
             ]
         }
@@ -145,16 +169,14 @@ class FaceSearchRequest(Schema):
     )
 
     photo: Photo
-    limit: int = Field(
-        default=5, ge=1, le=MAX_CANDIDATES, description="candidates for each face, at most"
-    )
-    threshold: float | None = Field(
-        default=None, ge=-1.0, le=1.0, description="least similarity; default: the model's own"
-    )
+    limit: CandidateLimit = 5
+    threshold: Threshold | None = None
 
 
 class FaceSearchCandidate(Schema):
     """Somebody who resembles the face."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_CANDIDATE]})
 
     user: UserSummary
     similarity: float = Field(description="cosine of probe and template, -1 to 1")
@@ -163,11 +185,13 @@ class FaceSearchCandidate(Schema):
 class FaceSearchResult(Schema):
     """One face of the photo, and who it may be."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_SEARCHED]})
+
     face_id: UUID
     box: Box
     score: float
     quality: float
-    decision: Decision
+    decision: Reason
     user: UserSummary | None = Field(description="who it is; null unless matched")
     candidates: list[FaceSearchCandidate] = Field(description="best first")
 
@@ -184,30 +208,7 @@ class FaceSearchResponse(Schema):
                     "model": "sface-2021dec",
                     "threshold": 0.42,
                     "margin": 0.03,
-                    "faces": [
-                        {
-                            "face_id": "0b7f1d9c-2f5b-5c3f-9f6e-0b9a7a3a5d10",
-                            "box": [177.1, 65.4, 90.2, 113.0],
-                            "score": 0.93,
-                            "quality": 0.81,
-                            "decision": "matched",
-                            "user": {
-                                "id": _FACE["user_id"],
-                                "email": "ada@example.com",
-                                "full_name": "Ada Lovelace",
-                            },
-                            "candidates": [
-                                {
-                                    "user": {
-                                        "id": _FACE["user_id"],
-                                        "email": "ada@example.com",
-                                        "full_name": "Ada Lovelace",
-                                    },
-                                    "similarity": 0.71,
-                                }
-                            ],
-                        }
-                    ],
+                    "faces": [_SEARCHED],
                 }
             ]
         }
@@ -265,6 +266,12 @@ def crop_url(face_id: UUID) -> str:
 def status_url(upload_id: UUID | str) -> str:
     """Where an upload's state is served."""
     return f"/api/v1/uploads/{upload_id}"
+
+
+def search_status_url(upload_id: UUID | str, limit: int, threshold: float | None) -> str:
+    """Where a search's answer is served, by the limit and threshold that were asked for."""
+    wishes = {"limit": limit} | ({} if threshold is None else {"threshold": threshold})
+    return f"{status_url(upload_id)}?{urlencode(wishes)}"
 
 
 def is_enrolled(face: Face) -> bool:

@@ -8,6 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field
 class CheckResult(BaseModel):
     """One server."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"status": "failed", "latency_ms": 2000.1, "detail": "no answer within 2 s"}
+            ]
+        }
+    )
+
     status: Literal["ok", "failed"]
     latency_ms: float = Field(description="how long its answer took, or was waited for")
     detail: str | None = Field(default=None, description="of a failure, what is wrong")
@@ -36,5 +44,7 @@ class HealthResponse(BaseModel):
 
 class LiveResponse(BaseModel):
     """The process runs."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
 
     status: Literal["ok"] = "ok"

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from api.schemas.common import Box, Moment, Schema
 from api.schemas.faces import crop_url
-from api.schemas.users import UserSummary
+from api.schemas.users import SUMMARY, UserSummary
 from sinks.rows import UserRow
 from sinks.schema import Face
 from streams.events import FaceMatch
@@ -20,16 +20,17 @@ _MATCH: dict[str, Any] = {
     "box": [310.0, 122.5, 88.0, 110.0],
     "score": 0.91,
     "quality": 0.74,
-    "user_id": "7a0e6a0a-0a51-4a8e-9a0d-1f6f5ce3d2b1",
-    "user": {
-        "id": "7a0e6a0a-0a51-4a8e-9a0d-1f6f5ce3d2b1",
-        "email": "ada@example.com",
-        "full_name": "Ada Lovelace",
-    },
+    "user_id": SUMMARY["id"],
+    "user": SUMMARY,
     "similarity": 0.68,
     "runner_up_similarity": 0.11,
     "model": "sface-2021dec",
     "crop_url": "/api/v1/faces/9d2f6a44-0c0e-5b57-8a56-5d1a5a2c7e33/crop",
+}
+_CAMERA: dict[str, Any] = {
+    "camera_id": "entrance",
+    "last_frame_at": "2026-11-23T09:01:12Z",
+    "frames_per_second": 4.8,
 }
 
 
@@ -76,6 +77,10 @@ class MatchResponse(Schema):
 class MatchListResponse(Schema):
     """A page of matches, newest first."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [_MATCH], "next_cursor": None}]}
+    )
+
     items: list[MatchResponse]
     next_cursor: str | None
 
@@ -83,17 +88,7 @@ class MatchListResponse(Schema):
 class CameraResponse(Schema):
     """A camera that has sent frames."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "camera_id": "entrance",
-                    "last_frame_at": "2026-11-23T09:01:12Z",
-                    "frames_per_second": 4.8,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_CAMERA]})
 
     camera_id: str
     last_frame_at: Moment
@@ -102,5 +97,7 @@ class CameraResponse(Schema):
 
 class CameraListResponse(Schema):
     """All cameras by name."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [_CAMERA]}]})
 
     items: list[CameraResponse]

@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, model_validator
 
 from api.schemas.common import PLAIN_TEXT, Moment, Schema
 from sinks.rows import UserRow
@@ -30,10 +30,13 @@ FullName = Annotated[
     str, Field(min_length=1, max_length=200, pattern=PLAIN_TEXT), AfterValidator(_tidy)
 ]
 
-_USER: dict[str, Any] = {
+#: For the examples of other resources too.
+SUMMARY: dict[str, Any] = {
     "id": "7a0e6a0a-0a51-4a8e-9a0d-1f6f5ce3d2b1",
     "email": "ada@example.com",
     "full_name": "Ada Lovelace",
+}
+_USER: dict[str, Any] = SUMMARY | {
     "is_active": True,
     "created_at": "2026-11-23T08:15:00Z",
     "updated_at": "2026-11-23T08:15:00Z",
@@ -60,7 +63,7 @@ class UserUpdateRequest(Schema):
 
     email: Email | None = None
     full_name: FullName | None = None
-    is_active: bool | None = Field(
+    is_active: StrictBool | None = Field(
         default=None,
         description="false: kept with all photos, but recognised by no camera until true again",
     )
@@ -77,6 +80,8 @@ class UserUpdateRequest(Schema):
 
 class UserSummary(Schema):
     """Who somebody is, in other resources."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [SUMMARY]})
 
     id: UUID
     email: str
@@ -141,6 +146,10 @@ class UserDetailResponse(UserResponse):
 
 class UserListResponse(Schema):
     """A page of users, newest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [_USER], "next_cursor": None}]}
+    )
 
     items: list[UserResponse]
     next_cursor: str | None = Field(description="of the next page; null on the last one")

@@ -39,7 +39,7 @@ def api(
     with _listen(settings.api) as listening:
         typer.echo(f"console and API on {address_of(settings.api)}", err=True)
         if not settings.api.auth:
-            typer.echo("no API keys are asked for: FECAPASS_API__AUTH is false", err=True)
+            typer.echo(_open_doors(settings.api), err=True)
         uvloop.run(Server(settings).serve([listening]))
 
 
@@ -48,6 +48,23 @@ def address_of(settings: "ApiSettings") -> str:
     everywhere = settings.host in {"0.0.0.0", "::", ""}  # noqa: S104 - recognised, not chosen
     host = "localhost" if everywhere or settings.host == "127.0.0.1" else settings.host
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def _open_doors(settings: "ApiSettings") -> str:
+    """What an operator should know who asks for no keys."""
+    line = "no API keys are asked for: FECAPASS_API__AUTH is false"
+    if settings.host == "localhost" or _is_loopback(settings.host):
+        return line
+    return f"warning: {line}, and whoever reaches {settings.host or 'this machine'} may do all"
+
+
+def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _listen(settings: "ApiSettings") -> "socket.socket":

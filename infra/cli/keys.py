@@ -19,6 +19,8 @@ app = typer.Typer(no_args_is_help=True, help="Make, list and revoke keys to the 
 
 T = TypeVar("T")
 
+_LONGEST_NAME = 100
+
 
 class ScopeName(StrEnum):
     """What a key is good for; ``admin`` includes all."""
@@ -47,6 +49,11 @@ def create(
     from api.keys import create_key
     from infra.uploads import actor
 
+    name = name.strip()
+    if not name.isprintable() or not 1 <= len(name) <= _LONGEST_NAME:
+        raise typer.BadParameter(
+            f"wanted are 1 to {_LONGEST_NAME} printable characters", param_hint="NAME"
+        )
     scopes = [one.value for one in dict.fromkeys(scope)]
 
     async def work(session: "AsyncSession") -> "tuple[ApiKey, str]":

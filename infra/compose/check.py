@@ -1,11 +1,14 @@
 """``python -m infra.compose.check``: docker-compose.yml, started for real and asserted.
 
-Everything is healthy; frames published from the host come out on ``faces.matches``; a detect worker
-that is killed in the middle of its work, and brought back, loses none; three of them share the
-partitions; stopping one gives its partitions back at once; and the end leaves nothing behind.
+The images hold what they should and no more, and the one for GPUs refuses to do without unless its
+settings allow the CPU. Everything is healthy; frames published from the host come out on
+``faces.matches``; both databases come back from their backups; a detect worker that is killed in
+the middle of its work, and brought back, loses none; three of them share the partitions; stopping
+one gives its partitions back at once; and the end leaves nothing behind.
 
 It is a deployment of its own, beside any other on the host. Exit code 0 when all holds, 1 with the
-reason when not, 0 with the reason where no Docker engine answers.
+reason when not, 0 with the reason where there is no Docker engine or an upstream image is not to
+be had.
 """
 
 import asyncio
@@ -16,9 +19,20 @@ from time import monotonic
 import asyncpg
 
 from config.settings import ConfigurationError, KafkaSettings, Settings
-from infra.compose.deployment import Deployment, DeploymentError, engine_answers
+from infra.compose.deployment import Deployment, DeploymentError, unavailable
 from infra.compose.groups import until_shared
+from infra.compose.images import (
+    APP_IMAGE,
+    BASE_IMAGE,
+    GPU_IMAGE,
+    ImageError,
+    allows_the_cpu,
+    refuses_a_missing_gpu,
+    size,
+    sound,
+)
 from infra.compose.observe import ObserveError, until_shown
+from infra.compose.recovery import RecoveryError, comes_back
 from infra.compose.traffic import (
     SOURCE,
     TrafficError,
@@ -34,6 +48,7 @@ from streams.topics import Topics
 
 PROJECT = "fecapass-check"
 
+_UPSTREAM = ("db_main", "db_vector", "redis", "kafka", "s3", "prometheus")
 _FIRST = 48
 _FEW = 4
 _BACKLOG = 900
@@ -74,10 +89,14 @@ async def check(deployment: Deployment) -> None:
     if not healthy:
         raise CheckError(f"the API is not healthy from the host: {answer}")
     say("the API finds every server in order")
+    await allows_the_cpu(f"{deployment.project}-network", "kafka:9092", _GROUP_SECONDS)
+    say("the GPU image works on the CPU where its settings allow it")
     async with watching(settings.kafka) as watch:
         ids = await publish(settings.kafka, "first", repeated(frames, _FIRST))
         await watch.until_matched(ids, _SECONDS)
         say(f"{len(ids)} frames published from the host are on faces.matches")
+        rows = await comes_back(deployment)
+        say(f"both databases are back from their backups: {rows}")
         await _observe(deployment, settings.kafka, frames)
         killed = await _kill_in_the_middle(deployment, settings.kafka, watch, frames)
         shared = await _share(deployment, settings.kafka, watch, frames)
@@ -160,6 +179,16 @@ async def _in_the_ledger(settings: Settings, ids: list[str]) -> None:
     say(f"the ledger holds each of the {len(ids)} events once")
 
 
+def _images(deployment: Deployment) -> None:
+    """Both images, built from this tree."""
+    deployment.compose("--profile", "gpu", "build")
+    for image in (APP_IMAGE, GPU_IMAGE):
+        sound(image)
+        say(f"{image} ({size(image)}) is sound")
+    refuses_a_missing_gpu()
+    say("the GPU image refuses to start without a GPU")
+
+
 def _nothing_left(deployment: Deployment) -> None:
     if left := deployment.leftovers():
         raise CheckError(f"down -v left {', '.join(left)}")
@@ -168,21 +197,25 @@ def _nothing_left(deployment: Deployment) -> None:
 
 def main() -> int:
     """Start, check, end; returns the exit code."""
-    if not engine_answers():
-        say("skipped: no Docker engine answers")
+    if reason := unavailable():
+        say(f"skipped: {reason}")
         return 0
     deployment = Deployment(PROJECT)
     try:
         with deployment:
             deployment.configure(_VARIABLES)
+            if reason := unavailable({BASE_IMAGE, *deployment.images(_UPSTREAM)}):
+                say(f"skipped: {reason}")
+                return 0
+            _images(deployment)
             began = monotonic()
-            deployment.compose("up", "--detach", "--wait", "--build")
+            deployment.compose("up", "--detach", "--wait")
             say(f"up and healthy in {monotonic() - began:.0f} s")
             asyncio.run(check(deployment))
         _nothing_left(deployment)
     except (
-        CheckError, ConfigurationError, DeploymentError, MediaError, ObserveError, OSError,
-        TrafficError,
+        CheckError, ConfigurationError, DeploymentError, ImageError, MediaError, ObserveError,
+        OSError, RecoveryError, TrafficError,
     ) as error:  # fmt: skip
         sys.stderr.write(f"compose-check: failed: {error}\n")
         return 1

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,12 +30,30 @@ class DeploymentError(Exception):
     """A docker command failed; the message holds the end of what it printed."""
 
 
-def engine_answers() -> bool:
-    """Whether ``docker`` is installed and its engine runs."""
+def unavailable(images: Iterable[str] = ()) -> str | None:
+    """Why no container of these images can be started here; None where all can.
+
+    Args:
+        images: those that are not here are pulled.
+    """
     program = shutil.which("docker")
     if program is None:
-        return False
-    return subprocess.run([program, "info"], check=False, capture_output=True).returncode == 0  # noqa: S603
+        return "docker is not installed"
+    answer = _try(program, "info")
+    if answer.returncode != 0:
+        return f"no Docker engine answers: {answer.stderr.strip()}"
+    for image in images:
+        if _try(program, "image", "inspect", image).returncode != 0:
+            pulled = _try(program, "pull", "--quiet", image)
+            if pulled.returncode != 0:
+                return f"{image} is not here and cannot be pulled: {pulled.stderr.strip()}"
+    return None
+
+
+def _try(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - docker, with our own arguments
+        command, check=False, capture_output=True, text=True, errors="replace"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +124,42 @@ class Deployment:
         Raises:
             DeploymentError: it failed.
         """
+        return docker(*self._command(arguments), env=self._environment())
+
+    def pipe(self, *arguments: str, data: bytes | None = None) -> bytes:
+        """Run ``docker compose`` on this project with bytes for its standard input.
+
+        Returns:
+            The bytes that it wrote to standard output.
+
+        Raises:
+            DeploymentError: it failed.
+        """
+        done = subprocess.run(  # noqa: S603 - our own arguments
+            ["docker", *self._command(arguments)],  # noqa: S607 - docker stands where PATH says
+            check=False,
+            env=self._environment(),
+            cwd=ROOT,
+            input=data or b"",
+            capture_output=True,
+        )
+        if done.returncode != 0:
+            raise DeploymentError(
+                f"docker compose {' '.join(arguments)} exited {done.returncode}:\n"
+                f"{done.stderr[-4000:].decode(errors='replace')}"
+            )
+        return done.stdout
+
+    def _command(self, arguments: Sequence[str]) -> list[str]:
         files = [part for file in self._files for part in ("--file", str(file))]
-        environment = self._clean_environment() | {
+        settings = ("--ansi", "never", "--env-file", str(self._env_file))
+        return ["compose", *settings, *files, *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        return self._clean_environment() | {
             "FECAPASS_ENV_FILE": str(self._env_file),
             "COMPOSE_PROJECT_NAME": self.project,
         }
-        return docker(
-            "compose",
-            "--ansi",
-            "never",
-            "--env-file",
-            str(self._env_file),
-            *files,
-            *arguments,
-            env=environment,
-        )
 
     def containers(self, service: str) -> list[Container]:
         """The containers of a service, running or not."""
@@ -129,6 +168,12 @@ class Deployment:
             Container(entry["Name"], entry["State"], entry["Health"], entry["ExitCode"])
             for entry in map(json.loads, lines)
         ]
+
+    def images(self, services: Iterable[str]) -> set[str]:
+        """The images that some services are made from."""
+        profiles = [part for name in _PROFILES for part in ("--profile", name)]
+        described = json.loads(self.compose(*profiles, "config", "--format", "json"))["services"]
+        return {described[name]["image"] for name in services}
 
     def leftovers(self) -> list[str]:
         """Containers, volumes and networks that carry this project's label."""

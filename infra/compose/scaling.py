@@ -14,7 +14,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 
-from infra.compose.deployment import Deployment, DeploymentError, docker, engine_answers
+from infra.compose.deployment import Deployment, DeploymentError, docker, unavailable
 from infra.compose.groups import until_shared
 from infra.compose.traffic import TrafficError, publish, repeated, sample_frames, watching
 from infra.media import MediaError
@@ -79,8 +79,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--frames", type=int, default=800)
     arguments = parser.parse_args()
-    if not engine_answers():
-        say("no Docker engine answers")
+    if reason := unavailable():
+        say(reason)
         return 1
     if len(os.sched_getaffinity(0)) < _TWO:
         say("this needs two cores")

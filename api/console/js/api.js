@@ -3,8 +3,11 @@
 import { noteServerTime } from "./format.js";
 
 const BASE = "/api/v1";
+const HEALTH = "/health";
 const STORED_KEY = "fecapass-api-key";
 const LONGEST_POLL = 120_000;
+/** Refusals that say nothing about the photo: it waits and goes out again. */
+const CROWDED = new Set(["too_many_requests", "too_busy"]);
 
 /** A request that the server did not grant: a problem document (RFC 9457). */
 export class Problem extends Error {
@@ -14,6 +17,8 @@ export class Problem extends Error {
     this.code = document.code || "";
     this.requestId = document.request_id || "";
     this.fields = document.errors || [];
+    /** What is wrong, without the name of the field where there is only one. */
+    this.plain = this.fields.length === 1 ? this.fields[0].message : this.message;
     this.measures = document.measures || {};
     /** Seconds after which another attempt makes sense; null when the server named none. */
     this.retryAfter = retryAfter;
@@ -26,6 +31,9 @@ export class Unreachable extends Error {
     super("The server does not answer.");
   }
 }
+
+/** Says "lost" whenever a request found no server, whoever made it. */
+export const contact = new EventTarget();
 
 let askForKey = null;
 let asking = null;
@@ -86,7 +94,7 @@ export async function upload(path, form, signal) {
       const body = await response.json();
       return response.status === 202 ? { pending: body } : { done: body };
     } catch (error) {
-      if (!(error instanceof Problem) || error.status !== 429) throw error;
+      if (!(error instanceof Problem && CROWDED.has(error.code))) throw error;
       await pause((error.retryAfter ?? 5) * 1000, signal);
     }
   }
@@ -105,7 +113,7 @@ export async function outcomeOf(statusUrl, signal) {
 
 /** The service's health; also from its 503. */
 export async function health(signal) {
-  const response = await send("/health", { signal });
+  const response = await send(HEALTH, { signal });
   return response.json();
 }
 
@@ -136,6 +144,7 @@ async function send(url, options) {
     response = await fetch(url, { credentials: "omit", ...options });
   } catch (error) {
     if (isAbort(error)) throw error;
+    if (url !== HEALTH) contact.dispatchEvent(new Event("lost"));
     throw new Unreachable();
   }
   noteServerTime(response.headers.get("date"));

@@ -1,10 +1,12 @@
 /* The state of the service, in the header. */
 
-import { health } from "./api.js";
+import { contact, health } from "./api.js";
 import { show } from "./dialogs.js";
 import { fill, h, say } from "./dom.js";
 
 const EVERY = 15_000;
+/** While the server does not answer, the operator waits for it. */
+const EVERY_WHILE_LOST = 3000;
 const NAMES = {
   main_db: "Main database",
   vector_db: "Vector database",
@@ -20,8 +22,10 @@ export function watchHealth(button) {
   const text = h("span", {}, "Checking");
   fill(button, dot, text);
   let last = null;
+  let timer = 0;
 
   async function look() {
+    clearTimeout(timer);
     try {
       last = await health();
     } catch {
@@ -33,6 +37,8 @@ export function watchHealth(button) {
     const [first, ...others] = failed.map(([name]) => NAMES[name] ?? name);
     const label = LABELS[status] ?? "No connection";
     say(text, first && !others.length ? `${first} is down` : label);
+    clearTimeout(timer);
+    timer = setTimeout(() => document.hidden || look(), last ? EVERY : EVERY_WHILE_LOST);
   }
 
   button.addEventListener("click", async () => {
@@ -40,7 +46,7 @@ export function watchHealth(button) {
     show("Service", details(last));
   });
   document.addEventListener("visibilitychange", () => document.hidden || look());
-  setInterval(() => document.hidden || look(), EVERY);
+  contact.addEventListener("lost", () => last && look());
   look();
 }
 

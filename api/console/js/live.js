@@ -4,7 +4,7 @@ import { call, isAbort } from "./api.js";
 import { follow } from "./stream.js";
 import { Visits } from "./visits.js";
 
-const HISTORY = 100;
+const HISTORY = 200;
 
 /**
  * Events: "state" when the connection changes, "visit" (detail: what `Visits.add` gives) and

@@ -11,6 +11,8 @@ const TITLES = {
   scope_missing: "This key may not do that",
   too_many_requests: "Too many requests",
   too_many_listeners: "Too many open consoles",
+  too_busy: "Too many uploads at once",
+  too_slow: "The upload took too long",
   store_unavailable: "A store is away",
   broker_unavailable: "The broker is away",
   user_not_found: "There is no such person",

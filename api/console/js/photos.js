@@ -57,5 +57,11 @@ export function photoDrop({ many, prompt, take, signal }) {
 export function preview(file, alt, signal) {
   const address = URL.createObjectURL(file);
   signal.addEventListener("abort", () => URL.revokeObjectURL(address), { once: true });
-  return h("img", { src: address, alt });
+  const image = h("img", { src: address, alt });
+  // What the browser cannot show, the server may refuse with a reason: no torn picture until then.
+  image.addEventListener("error", () => {
+    image.hidden = true;
+    image.parentElement?.classList.add("missing");
+  });
+  return image;
 }

@@ -1,6 +1,9 @@
 """Whatever the OpenAPI document allows, and what it does not, is answered as it says."""
 
+import asyncio
 import json
+import os
+import sys
 
 import hypothesis
 import pytest
@@ -33,6 +36,9 @@ def takes_something(operation: schemathesis.APIOperation) -> bool:
     return "requestBody" in definition or bool(places & {"path", "query"})
 
 
+#: Systematic values of every kind, and sequences of requests that build on each other.
+PHASES = "examples,coverage,stateful"
+
 CASES = [
     pytest.param(operation, mode, id=f"{operation.label} {mode.value}")
     for operation in OPERATIONS
@@ -45,13 +51,30 @@ async def test_the_document_is_served(http):
     assert (await http.get("/openapi.json")).json() == json.loads(render())
 
 
+async def test_the_command_finds_nothing(gateway, http, tmp_path):
+    """As anybody would try the server."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"{gateway.address}/openapi.json"),
+        *("--url", gateway.address, "--header", f"X-API-Key: {http.headers['authorization'][7:]}"),
+        *("--phases", PHASES, "--max-examples", "30", "--exclude-path", ENDLESS),
+        *("--exclude-checks", "positive_data_acceptance,ignored_auth", "--seed", "1", "--no-color"),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(300):
+        told, _ = await process.communicate()
+    assert process.returncode == 0, told.decode()
+
+
 @pytest.mark.parametrize(("operation", "mode"), CASES)
 def test_every_answer_fits_the_document(operation, mode, gateway, http):
     """No 5xx, no status, type or body outside the document, no way around the key."""
     headers = dict(http.headers)
 
     @hypothesis.settings(
-        max_examples=25,
+        max_examples=50 if mode is GenerationMode.POSITIVE else 25,
         deadline=None,
         derandomize=True,
         suppress_health_check=list(hypothesis.HealthCheck),

@@ -11,6 +11,7 @@ from config.settings import Settings
 from infra.embedded.stack import EmbeddedStack, settings_from
 from infra.init_db import initialise
 from tests.conftest import reachable_directory
+from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import USERS, assert_problem, new_key
 
 CHECKS = {"main_db", "vector_db", "redis", "kafka", "s3"}
@@ -112,7 +113,7 @@ async def test_an_upload_that_no_broker_takes_is_refused_in_time(client, own_sta
         answer = await client.post(
             "/api/v1/faces",
             data={"user_id": answer.json()["id"]},
-            files={"photos": ("a.jpg", b"\xff\xd8\xff" + bytes(100))},
+            files={"photos": ("a.jpg", photos.carphone(1)[0])},
             timeout=30,
         )
         assert_problem(answer, 503, "broker_unavailable")

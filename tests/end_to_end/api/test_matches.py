@@ -192,6 +192,7 @@ async def test_there_are_only_so_many_places(prepared):
     async with running_app(prepared, stream_clients=0) as client:
         answer = await client.get(STREAM, headers=bearer(key))
         assert_problem(answer, 503, "too_many_listeners")
+        assert int(answer.headers["retry-after"]) > 0
 
 
 @pytest.mark.parametrize(

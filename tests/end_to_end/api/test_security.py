@@ -1,5 +1,6 @@
 """Keys, scopes, limits, the audit trail, and what a server says of itself."""
 
+import json
 import subprocess
 import sys
 from uuid import uuid4
@@ -23,6 +24,7 @@ from tests.end_to_end.api.conftest import (
 )
 
 ID = str(uuid4())
+FALLBACKS = "fecapass_http_rate_fallbacks_total"
 #: Method, path, and the scopes (beside admin) that may.
 MATRIX = [
     ("GET", USERS, {"read"}),
@@ -124,6 +126,9 @@ async def test_keys_are_made_listed_and_revoked_by_command(gateway, environment,
     assert again.returncode == 1
     assert public in again.stderr
     assert fecapass(environment, "create", "x", "--scope", "everything").returncode == 2
+    for name in (" ", "x" * 101, "a\x1b[2Jb"):
+        refused = fecapass(environment, "create", name, "--scope", "read")
+        assert refused.returncode == 2, name
 
     connection = await asyncpg.connect(prepared.main_db.dsn)
     kept = await connection.fetchrow("SELECT * FROM api_keys WHERE id = $1", public)
@@ -150,6 +155,8 @@ async def test_every_change_is_in_the_audit_trail_which_cannot_be_changed(
         assert made.headers["x-request-id"] == "audit-test-1"
         user = made.json()["id"]
         await client.patch(f"{USERS}/{user}", json={"full_name": "Secret Name"})
+        for is_active in (False, True):
+            await client.patch(f"{USERS}/{user}", json={"is_active": is_active})
         enrolled = await client.post(
             FACES, data={"user_id": user}, files={"photos": ("a.jpg", photos.astronaut())}
         )
@@ -163,13 +170,20 @@ async def test_every_change_is_in_the_audit_trail_which_cannot_be_changed(
         assert [row["action"] for row in rows] == [
             "user.create",
             "user.update",
+            "user.update",
+            "user.update",
             "face.enrol",
             "face.delete",
             "user.delete",
         ]
         assert rows[0]["request_id"] == "audit-test-1"
         assert rows[0]["target"] == f"user:{user}"
-        assert upload["upload_id"] in rows[2]["detail"]
+        assert [json.loads(row["detail"]).get("is_active") for row in rows[1:4]] == [
+            None,
+            False,
+            True,
+        ]
+        assert upload["upload_id"] in rows[4]["detail"]
         assert "Secret Name" not in str(rows)
         for statement in (
             "UPDATE audit SET actor = 'nobody'",
@@ -193,13 +207,19 @@ async def test_a_key_has_so_many_requests_a_minute(prepared):
         assert (await client.get(USERS, headers=bearer(idle))).status_code == 200
 
 
-async def test_without_redis_nothing_is_counted_and_nothing_refused(prepared):
-    key = await new_key(prepared, "read")
+async def test_without_redis_each_process_counts_by_itself(prepared):
+    busy, idle = [await new_key(prepared, "read") for _ in range(2)]
     away = prepared.redis.model_copy(update={"port": 1})
     settings = prepared.model_copy(update={"redis": away})
-    async with running_app(settings, requests_per_minute=1) as client:
+    async with running_app(settings, requests_per_minute=3) as client:
         for _ in range(3):
-            assert (await client.get(USERS, headers=bearer(key))).status_code == 200
+            assert (await client.get(USERS, headers=bearer(busy))).status_code == 200
+        refused = await client.get(USERS, headers=bearer(busy))
+        assert_problem(refused, 429, "too_many_requests")
+        assert (await client.get(USERS, headers=bearer(idle))).status_code == 200
+        counted = (await client.get("/metrics")).text
+    (line,) = [one for one in counted.splitlines() if one.startswith(f"{FALLBACKS} ")]
+    assert float(line.split()[1]) >= 4
 
 
 async def test_without_keys_pages_from_elsewhere_may_not_call(prepared):
@@ -236,6 +256,45 @@ async def test_other_origins_are_let_in_by_setting_only(prepared):
         assert "access-control-allow-origin" not in other.headers
 
 
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [(b"{}", 401, "key_missing"), (b"x" * 100_000, 413, "too_large")],
+)
+async def test_pages_of_other_origins_can_read_why_they_are_refused(
+    prepared, content, status, code
+):
+    origin = "https://app.example"
+    async with running_app(prepared, cors_origins=(origin,)) as client:
+        answer = await client.patch(f"{USERS}/{ID}", content=content, headers={"origin": origin})
+        assert_problem(answer, status, code)
+        assert answer.headers["access-control-allow-origin"] == origin
+        assert "X-Request-ID" in answer.headers["access-control-expose-headers"]
+
+
+async def test_our_own_fault_can_be_read_by_other_origins_too(prepared, monkeypatch):
+    async def broken(*_args: object, **_kwargs: object) -> None:
+        raise RuntimeError
+
+    origin = "https://app.example"
+    key = await new_key(prepared, "read")
+    monkeypatch.setattr("api.people.People.get", broken)
+    async with running_app(prepared, cors_origins=(origin,)) as client:
+        answer = await client.get(MATCHES, headers={**bearer(key), "origin": origin})
+        assert_problem(answer, 500, "internal_error")
+        assert answer.headers["access-control-allow-origin"] == origin
+
+
+async def test_only_where_photos_are_taken_may_a_body_be_large(prepared):
+    """Bodies of other requests are read before anybody has asked for a key."""
+    async with running_app(prepared) as client:
+        for path in (USERS, f"{USERS}/{ID}", "/health", "/nowhere"):
+            for kind in ("multipart/form-data; boundary=x", "application/json"):
+                answer = await client.post(
+                    path, content=b"x" * 100_000, headers={"content-type": kind}
+                )
+                assert_problem(answer, 413, "too_large")
+
+
 async def test_every_response_has_its_guards(http):
     for path in ("/health/live", USERS, "/nowhere"):
         answer = await http.get(path)
@@ -251,7 +310,13 @@ async def test_the_framework_refuses_by_problem_documents_too(http):
     assert_problem(await http.get("/api/v1/nowhere"), 404, "not_found")
     refused = await http.put(USERS)
     assert_problem(refused, 405, "method_not_allowed")
-    assert refused.headers["allow"] == "GET, POST"
+    assert refused.headers["allow"] == "GET, HEAD, POST"
+    assert_problem(await http.options(USERS), 405, "method_not_allowed")
+    for method in ("GET", "PUT", "DELETE"):
+        search = await http.request(method, SEARCH)
+        assert_problem(search, 405, "method_not_allowed")
+        assert search.headers["allow"] == "POST"
+    assert_problem(await http.put("/console/js/main.js"), 405, "method_not_allowed")
 
 
 @pytest.mark.parametrize("given", ["short", "with space 123", "x" * 65, "a\tb\tc\td\te"])

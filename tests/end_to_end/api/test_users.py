@@ -1,9 +1,12 @@
 """Users over HTTP."""
 
+import asyncio
+import base64
 from uuid import uuid4
 
 import pytest
 
+from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import USERS, assert_problem
 
 
@@ -92,7 +95,11 @@ async def test_what_is_no_json_is_refused(http):
     assert_problem(answer, 422, "invalid_request")
 
 
-@pytest.mark.parametrize("cursor", ["x", "????", "MjAyNg", "ä", "bm90aGluZw=="])
+#: A moment that lies outside the calendar in UTC.
+OUTSIDE = base64.urlsafe_b64encode(f"0001-01-01T00:00:00+14:00|{uuid4()}".encode()).decode()
+
+
+@pytest.mark.parametrize("cursor", ["x", "????", "MjAyNg", "ä", "bm90aGluZw==", OUTSIDE])
 async def test_a_foreign_cursor_is_refused(http, cursor):
     answer = await http.get(USERS, params={"cursor": cursor})
     assert_problem(answer, 422, "invalid_cursor")
@@ -107,7 +114,45 @@ async def test_nobody_is_found_by_an_unknown_id(http):
     assert_problem(await http.get(f"{USERS}/not-an-id"), 422, "invalid_request")
 
 
-@pytest.mark.parametrize("body", [{}, {"is_active": None}, {"email": None}])
+async def test_a_change_that_is_refused_leaves_the_person_recognisable(
+    http, new_user, enrol, vectors
+):
+    user = await new_user()
+    body = (await enrol(user, photos.carphone(1, first=30)[0])).json()
+    taken = f"{uuid4().hex}@example.com"
+    assert (await http.post(USERS, json={"email": taken})).status_code == 201
+    answer = await http.patch(f"{USERS}/{user}", json={"is_active": False, "email": taken})
+    assert_problem(answer, 409, "email_taken")
+    assert (await http.get(f"{USERS}/{user}")).json()["is_active"] is True
+    assert await is_in_gallery(vectors, body, user)
+
+
+async def test_of_changes_at_once_users_and_gallery_say_the_same(http, new_user, enrol, vectors):
+    user = await new_user()
+    body = (await enrol(user, photos.carphone(1, first=30)[0])).json()
+    for _ in range(15):
+        answers = await asyncio.gather(
+            *(
+                http.patch(f"{USERS}/{user}", json={"is_active": number % 2 == 0})
+                for number in range(4)
+            )
+        )
+        assert {one.status_code for one in answers} == {200}
+        is_active = (await http.get(f"{USERS}/{user}")).json()["is_active"]
+        assert await is_in_gallery(vectors, body, user) is is_active
+    assert (await http.delete(f"{USERS}/{user}")).status_code == 204
+
+
+async def is_in_gallery(vectors, enrolled, user) -> bool:
+    """Whether workers are given the person's template."""
+    changes = await vectors.changes(enrolled["uploads"][0]["face"]["model"], 0, 100_000)
+    (embedding,) = [one.embedding for one in changes if str(one.user_id) == user]
+    return embedding is not None
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"is_active": None}, {"is_active": 0}, {"is_active": "no"}, {"email": None}]
+)
 async def test_a_change_changes_something(http, new_user, body):
     answer = await http.patch(f"{USERS}/{await new_user()}", json=body)
     assert_problem(answer, 422, "invalid_request")

@@ -241,6 +241,18 @@ async def test_a_photo_waits_when_there_are_too_many_requests(console, alone):
     assert refused.is_set()
 
 
+async def test_a_server_that_does_not_answer_is_told_at_once_and_its_return_too(console):
+    page = await console("/search")
+    state = page.locator("#health")
+    await expect(state).to_have_text("All systems up")
+    await page.route("**/*", lambda route: route.abort())
+    await page.get_by_role("link", name="People", exact=True).click()
+    await expect(state).to_have_text("No connection", timeout=8000)  # a look comes every 15 s
+    await expect(page.get_by_role("alert")).to_contain_text("Is it running?")
+    await page.unroute_all()
+    await expect(state).to_have_text("All systems up", timeout=8000)
+
+
 async def test_a_server_that_is_down_is_named(console):
     page = await console("/search")
     checks = {"redis": {"status": "failed", "latency_ms": 2000.0, "detail": "refused"}}

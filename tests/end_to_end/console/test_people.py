@@ -71,6 +71,15 @@ async def test_a_photo_may_be_dropped_or_pasted(console):
     await expect(page.locator(".upload")).to_have_count(1)
 
 
+async def test_a_file_that_is_no_picture_is_named_without_our_own_words(console, eileen):
+    page = await console(f"/people/{eileen}/photos")
+    await choose(page, picture_file("nonsense.png", b"nonsense"))
+    await expect(page.locator(".upload .picture")).to_have_class("picture missing")
+    await page.get_by_role("button", name="Add photos").click()
+    await expect(page.locator(".upload .badge")).to_have_text("Not a JPEG, PNG or WebP")
+    await expect(page.locator(".upload .detail")).to_contain_text("The bytes are neither")
+
+
 async def test_what_is_missing_is_told_before_anything_is_sent(console):
     page = await console("/enrol")
     await page.get_by_role("button", name="Enrol").click()

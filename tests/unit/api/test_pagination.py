@@ -1,6 +1,8 @@
 """Cursors come back as they went out, and nothing else is one."""
 
+import base64
 from datetime import UTC
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -28,6 +30,15 @@ def test_any_other_text_is_refused_and_breaks_nothing(text):
         assert problem.code == "invalid_cursor"
     else:
         assert cursor.at.tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-01-01T00:00:00"]
+)
+def test_a_moment_that_no_database_takes_is_refused(moment):
+    text = base64.urlsafe_b64encode(f"{moment}|{uuid4()}".encode()).decode().rstrip("=")
+    with pytest.raises(ApiProblem):
+        Cursor.decode(text)
 
 
 @pytest.mark.parametrize("text", ["", "MjAyNi0wMS0wMVQwMDowMDowMHw"])

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from tests.unit.deployment.documents import Instruction, Pin
 
 NETWORK = "fecapass-network"
@@ -38,6 +40,40 @@ FILES = (
     "requirements-dev.txt",
 )  # fmt: skip
 API_PORT = "8000"
+_OF_THE_STORES = (
+    "FECAPASS_MAIN_DB__PASSWORD", "FECAPASS_VECTOR_DB__PASSWORD", "FECAPASS_REDIS__PASSWORD",
+)  # fmt: skip
+#: What .env holds and a container must not see.
+WITHHELD = {
+    **dict.fromkeys(("init", "app", "identify", "maintain"), ("GRAFANA_ADMIN_PASSWORD",)),
+    **dict.fromkeys(("detect", "detect_gpu"), ("GRAFANA_ADMIN_PASSWORD", *_OF_THE_STORES)),
+}
+#: What the build context consists of, without what is left out within.
+CONTEXT = (*ROOMS, "requirements.txt", "requirements-gpu.txt", "LICENSE")
+#: Settings that a deployment relies on, with their defaults; `...` where one has to be given.
+DEFAULTS: Mapping[str, Mapping[str, object]] = {
+    "main_db": {
+        "host": "127.0.0.1", "port": 5432, "name": "fecapass_main", "user": "fecapass",
+        "password": ...,
+    },
+    "vector_db": {
+        "host": "127.0.0.1", "port": 5432, "name": "fecapass_vector", "user": "fecapass",
+        "password": ...,
+    },
+    "kafka": {
+        "bootstrap_servers": "127.0.0.1:9092", "topic_prefix": "", "frames_partitions": 8,
+        "detected_partitions": 8, "replication_factor": 1, "session_timeout": 30.0,
+    },
+    "s3": {
+        "endpoint_url": None, "bucket": "fecapass", "access_key_id": ..., "secret_access_key": ...,
+    },
+    "redis": {"host": "127.0.0.1", "port": 6379, "password": None},
+    "models": {"detector": "yunet", "embedder": "sface", "execution_provider": "cpu"},
+    "workers": {
+        "batch_size": 8, "stop_timeout": 20.0, "health_host": "127.0.0.1", "health_port": 0,
+    },
+    "api": {"host": "127.0.0.1", "port": 8000},
+}  # fmt: skip
 
 _SECRET = re.compile(r"PASSWORD|SECRET|ACCESS_KEY|TOKEN|AUTH$")
 _VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)")
@@ -197,15 +233,11 @@ def _circles(compose: Compose) -> Problems:
 
 
 def least_privilege(compose: Compose) -> Problems:
-    """A detect worker is given no credentials of a database."""
+    """No container sees a secret of .env that does not concern it."""
     return [
         f"{name}: is given {variable}"
-        for name in ("detect", "detect_gpu")
-        for variable in (
-            "FECAPASS_MAIN_DB__PASSWORD",
-            "FECAPASS_VECTOR_DB__PASSWORD",
-            "FECAPASS_REDIS__PASSWORD",
-        )
+        for name, variables in WITHHELD.items()
+        for variable in variables
         if compose["services"].get(name, {}).get("environment", {}).get(variable) != ""
     ]
 
@@ -228,6 +260,15 @@ def image(name: str, instructions: list[Instruction]) -> Problems:
         problems.append("no health check")
     if not any(i.name == "LABEL" for i in final):
         problems.append("no labels")
+    if rest.get("STOPSIGNAL") != "SIGTERM":
+        problems.append("no stop signal")
+    problems += [
+        f"holds {variable}"
+        for i in instructions
+        if i.name in ("ENV", "ARG")
+        for variable in re.findall(r"\b([A-Z_]+)(?==|$)", i.rest)
+        if _SECRET.search(variable)
+    ]
     if any(i.name == "RUN" and _BUILD_TOOLS.search(i.rest) for i in final):
         problems.append("installs something in its last stage")
     built = " ".join(i.rest for i in instructions if i.name == "RUN" and i.stage < last)
@@ -296,19 +337,31 @@ def structure(files: set[str]) -> Problems:
 def ignored(patterns: list[str]) -> Problems:
     """The build context holds what the images need, and neither secrets nor tests."""
     problems = [] if patterns[:1] == ["*"] else ["*: not everything is left out to begin with"]
-    problems += [f"{room}: left out" for room in ROOMS if f"!{room}" not in patterns]
-    problems += [
-        f"{name}: left out"
-        for name in ("requirements.txt", "requirements-gpu.txt")
-        if f"!{name}" not in patterns
-    ]
+    problems += [f"{name}: left out" for name in CONTEXT if f"!{name}" not in patterns]
     if "**/.env*" not in patterns:
         problems.append("**/.env*: taken in")
     return problems + [
-        f"{pattern}: taken in"
+        f"{pattern[1:]}: taken in"
         for pattern in patterns
-        if pattern in ("!tests", "!.git", "!.env", "!*")
+        if pattern.startswith("!") and pattern[1:] not in CONTEXT
     ]
+
+
+def attributes(groups: Mapping[str, type[BaseModel]]) -> Problems:
+    """Every setting that a deployment relies on is there, with its default.
+
+    Args:
+        groups: models of the groups of settings, by name.
+    """
+    problems = []
+    for group, defaults in DEFAULTS.items():
+        fields = groups[group].model_fields
+        for name, default in defaults.items():
+            if name not in fields:
+                problems.append(f"{group}.{name}: missing")
+            elif (... if fields[name].is_required() else fields[name].default) != default:
+                problems.append(f"{group}.{name}: its default is not {default}")
+    return problems
 
 
 def documentation(

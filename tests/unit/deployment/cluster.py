@@ -14,6 +14,25 @@ KUBERNETES = ROOT / "infra/kubernetes"
 WORKERS = ("detect", "identify")
 KEDA = "keda.sh/v1alpha1"
 STORE_SOURCES = {"fecapass-stores"}
+JOB = "fecapass/job"
+
+_EVERYBODY = {("kube-system", 53), ("kafka", 9092), ("storage", 8333)}
+_STORING = _EVERYBODY | {("databases", 5432), ("databases", 6379)}
+_EGRESS = {
+    "api": _STORING,
+    "identify": _STORING,
+    "maintain": _STORING,
+    "init": _STORING,
+    "detect": _EVERYBODY,
+}
+_METRICS = {("monitoring", 8000), ("monitoring", 9100)}
+_INGRESS = {
+    "api": _METRICS | {("ingress-nginx", 8000)},
+    "identify": _METRICS,
+    "maintain": _METRICS,
+    "detect": _METRICS,
+    "init": set[tuple[str, int]](),
+}
 
 Manifest = Mapping[str, Any]
 
@@ -155,16 +174,72 @@ def secrecy(manifests: Sequence[Manifest]) -> list[str]:
 
 
 def network(manifests: Sequence[Manifest]) -> list[str]:
-    """Nothing is open that is not named: there is a default for both directions."""
-    policies = of_kind(manifests, "NetworkPolicy").values()
+    """Every pod may speak to what it needs and to nothing else; who may call it is said, too."""
+    policies = list(of_kind(manifests, "NetworkPolicy").values())
+    problems = []
     if not any(
         p["spec"]["podSelector"] == {}
         and set(p["spec"]["policyTypes"]) == {"Ingress", "Egress"}
         and not p["spec"].keys() & {"ingress", "egress"}
         for p in policies
     ):
-        return ["network: nothing is denied by default"]
-    return []
+        problems.append("network: nothing is denied by default")
+    for manifest in manifests:
+        if manifest["kind"] not in ("Deployment", "Job"):
+            continue
+        name = manifest["metadata"]["name"]
+        labels = manifest["spec"]["template"]["metadata"]["labels"]
+        ours = [p["spec"] for p in policies if _selects(p["spec"]["podSelector"], labels)]
+        for way, far in (("egress", _EGRESS), ("ingress", _INGRESS)):
+            allowed = {opening for spec in ours for opening in _openings(spec, way)}
+            wanted = far[labels["app.kubernetes.io/component"]]
+            problems += [f"{name}: {way}: {o} is shut" for o in sorted(wanted - allowed)]
+            problems += [f"{name}: {way}: {o} is open" for o in sorted(allowed - wanted)]
+    return problems
+
+
+def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    return all(labels.get(k) == v for k, v in selector.get("matchLabels", {}).items()) and all(
+        rule["operator"] == "In" and labels.get(rule["key"]) in rule["values"]
+        for rule in selector.get("matchExpressions", ())
+    )
+
+
+def _openings(spec: Mapping[str, Any], way: str) -> Iterable[tuple[str, int]]:
+    """Namespace and port of all that a policy opens; ``*`` and 0 where it names none."""
+    for rule in spec.get(way, ()):
+        peers = rule.get("to" if way == "egress" else "from") or [{}]
+        for peer in peers:
+            named = peer.get("namespaceSelector", {}).get("matchLabels", {})
+            space = named.get("kubernetes.io/metadata.name", "*")
+            yield from ((space, port.get("port", 0)) for port in rule.get("ports") or [{}])
+
+
+def observation(manifests: Sequence[Manifest], jobs: Iterable[str]) -> list[str]:
+    """Whatever keeps running belongs to a job that the rules know.
+
+    Args:
+        manifests: all of them.
+        jobs: names of the jobs in ``prometheus.yml``.
+    """
+    known = set(jobs)
+    return [
+        f"{name}: {job} is no job of the rules"
+        for name, deployment in of_kind(manifests, "Deployment").items()
+        if (job := deployment["spec"]["template"]["metadata"].get("annotations", {}).get(JOB))
+        not in known
+    ]
+
+
+def partitions(manifests: Sequence[Manifest], topics: Mapping[str, str]) -> dict[str, int]:
+    """Partitions of each topic, as the cluster's own settings say.
+
+    Args:
+        manifests: all of them.
+        topics: variable that sets the number, by topic.
+    """
+    data = of_kind(manifests, "ConfigMap")["fecapass-config"]["data"]
+    return {topic: int(data[variable]) for topic, variable in topics.items()}
 
 
 def settings(manifests: Sequence[Manifest], documented: Iterable[str]) -> list[str]:

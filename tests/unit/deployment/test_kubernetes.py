@@ -3,8 +3,10 @@
 import copy
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from config.settings import DetectSettings
 from streams.app import create_app
@@ -14,13 +16,31 @@ from tests.unit.deployment import cluster, documents
 PARTS = cluster.parts()
 DOCUMENTED = documents.env_example(documents.read(".env.example"))
 SETTINGS = DetectSettings()
-PARTITIONS = {
-    Topics().frames: SETTINGS.kafka.frames_partitions,
-    Topics().detected: SETTINGS.kafka.detected_partitions,
+COUNTS = {
+    Topics().frames: "FECAPASS_KAFKA__FRAMES_PARTITIONS",
+    Topics().detected: "FECAPASS_KAFKA__DETECTED_PARTITIONS",
 }
+PARTITIONS = cluster.partitions(PARTS, COUNTS)
+JOBS = [
+    job["job_name"]
+    for job in yaml.safe_load(documents.read("infra/prometheus/prometheus.yml"))["scrape_configs"]
+]
 DEPLOYMENTS = st.sampled_from(sorted(cluster.of_kind(PARTS, "Deployment")))
 PODS = st.sampled_from(sorted(cluster.pods(PARTS)))
+POLICIES = cluster.of_kind(PARTS, "NetworkPolicy")
 SCALED = st.sampled_from(sorted(cluster.of_kind(PARTS, "ScaledObject")))
+
+#: Fields of a ScaledObject, by the way to each.
+KEDA_PATHS = [
+    ("spec", "scaleTargetRef"), ("spec", "scaleTargetRef", "name"), ("spec", "minReplicaCount"),
+    ("spec", "maxReplicaCount"), ("spec", "pollingInterval"), ("spec", "cooldownPeriod"),
+    ("spec", "fallback"), ("spec", "fallback", "failureThreshold"),
+    ("spec", "fallback", "replicas"),
+    ("spec", "advanced"), ("spec", "advanced", "horizontalPodAutoscalerConfig"),
+    ("spec", "advanced", "horizontalPodAutoscalerConfig", "behavior"),
+    ("spec", "advanced", "horizontalPodAutoscalerConfig", "behavior", "scaleUp"),
+    ("spec", "triggers"), ("spec", "triggers", 0, "type"), ("spec", "triggers", 0, "metadata"),
+]  # fmt: skip
 
 #: The clusters' versions that the manifests are held to: the oldest in support, and a new one.
 VERSIONS = ["1.30.0", "1.34.0"]
@@ -42,6 +62,7 @@ def test_the_manifests_are_sound():
     assert cluster.scaling(PARTS, PARTITIONS) == []
     assert cluster.secrecy(PARTS) == []
     assert cluster.network(PARTS) == []
+    assert cluster.observation(PARTS, JOBS) == []
     assert cluster.settings(PARTS, DOCUMENTED) == []
 
 
@@ -117,9 +138,38 @@ def test_a_detect_worker_with_the_stores_is_reported():
     assert about(cluster.secrecy(manifests), "fecapass-detect")
 
 
-def test_an_open_network_is_reported():
-    open_network = [m for m in PARTS if m["metadata"]["name"] != "fecapass-default-deny"]
-    assert cluster.network(open_network)
+@given(policies=st.sets(st.sampled_from(sorted(POLICIES)), min_size=1))
+def test_a_network_policy_that_is_missing_is_reported(policies):
+    assert cluster.network([m for m in PARTS if m["metadata"]["name"] not in policies])
+
+
+@given(
+    policy=st.sampled_from(sorted(POLICIES)),
+    way=st.sampled_from(["egress", "ingress"]),
+    port=st.none() | st.integers(10_000, 65_535),
+)
+def test_a_network_that_is_open_too_far_is_reported(policy, way, port):
+    manifests, mutant_policy = mutant("NetworkPolicy", policy)
+    rule = {"ports": [{"port": port}]} if port else {}
+    mutant_policy["spec"].setdefault(way, []).append(rule)
+    assert cluster.network(manifests)
+
+
+@given(name=DEPLOYMENTS, job=st.none() | st.from_regex(r"[a-z]{4,9}", fullmatch=True))
+def test_a_worker_whom_no_rule_watches_is_reported(name, job):
+    manifests, deployment = mutant("Deployment", name)
+    annotations = deployment["spec"]["template"]["metadata"]["annotations"]
+    annotations.pop(cluster.JOB) if job is None else annotations.update({cluster.JOB: job})
+    assert about(cluster.observation(manifests, JOBS), name)
+
+
+@given(partitions=st.integers(1, 7))
+def test_fewer_partitions_than_replicas_are_reported(partitions):
+    manifests, config = mutant("ConfigMap", "fecapass-config")
+    config["data"] |= dict.fromkeys(COUNTS.values(), str(partitions))
+    counted = cluster.partitions(manifests, COUNTS)
+    for name in cluster.of_kind(manifests, "ScaledObject"):
+        assert about(cluster.scaling(manifests, counted), name)
 
 
 @given(key=st.from_regex(r"FECAPASS_[A-Z]{3,9}__[A-Z]{20}", fullmatch=True))
@@ -127,6 +177,31 @@ def test_a_setting_that_there_is_not_is_reported(key):
     manifests, config = mutant("ConfigMap", "fecapass-config")
     config["data"][key] = "x"
     assert about(cluster.settings(manifests, DOCUMENTED), key)
+
+
+def as_keda_reads(manifest):
+    """The manifest with what KEDA's schema knows; what is misspelt is gone.
+
+    Raises:
+        pydantic.ValidationError: something is missing, or of another type.
+    """
+    keda = pytest.importorskip("cloudcoil.models.keda.v1alpha1", reason="KEDA's schema is not here")
+    model = getattr(keda, manifest["kind"]).model_validate(manifest)
+    return model.model_dump(by_alias=True, exclude_unset=True, mode="json")
+
+
+@given(name=SCALED, path=st.sampled_from(KEDA_PATHS), letter=st.sampled_from("abcxyz"))
+def test_the_schema_of_keda_refuses_a_misspelt_field(name, path, letter):
+    _, scaled = mutant("ScaledObject", name)
+    *outer, last = path
+    inner = scaled
+    for step in outer:
+        inner = inner[step]
+    inner[last + letter] = inner.pop(last)
+    try:
+        assert as_keda_reads(scaled) != scaled
+    except ValidationError as refusal:
+        assert last in str(refusal)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -139,7 +214,9 @@ def test_the_manifests_fit_the_schemas(overlay, version):
         if manifests is None:
             pytest.skip("neither kustomize nor kubectl is installed")
     for manifest in manifests:
-        if manifest["apiVersion"] != cluster.KEDA:
+        if manifest["apiVersion"] == cluster.KEDA:
+            assert as_keda_reads(manifest) == manifest
+        else:
             schemas.validate(manifest, version, strict=True)
 
 
@@ -161,14 +238,20 @@ def test_an_overlay_is_sound_and_says_where_models_run(overlay):
     assert cluster.scaling(manifests, PARTITIONS) == []
     assert cluster.secrecy(manifests) == []
     assert cluster.settings(manifests, DOCUMENTED) == []
+    assert cluster.network(manifests) == []
+    assert cluster.observation(manifests, JOBS) == []
     assert {m["metadata"].get("namespace", "fecapass") for m in manifests} == {"fecapass"}
     (detect,) = cluster.pods(manifests)["fecapass-detect"]["containers"]
+    deployment = cluster.of_kind(manifests, "Deployment")["fecapass-detect"]
+    job = deployment["spec"]["template"]["metadata"]["annotations"][cluster.JOB]
     gpus = detect["resources"]["limits"].get("nvidia.com/gpu")
     provider = {v["name"]: v["value"] for v in detect.get("env", ())}
     if overlay == "gpu":
         assert gpus == "1"
         assert provider["FECAPASS_MODELS__EXECUTION_PROVIDER"] == "cuda"
         assert detect["image"].startswith("fecapass-gpu:")
+        assert job == "fecapass-detect-gpu"
     else:
         assert gpus is None
         assert detect["image"].startswith("fecapass-app:")
+        assert job == "fecapass-detect"

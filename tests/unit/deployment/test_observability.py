@@ -1,5 +1,6 @@
 """Rules and dashboards ask for what the workers expose, and the rules do what they say."""
 
+import copy
 import json
 import re
 import shutil
@@ -151,11 +152,39 @@ def test_the_rules_pass_promtool():
     assert rules.returncode == 0, rules.stdout + rules.stderr
 
 
+def check_for_kubernetes(directory, change):
+    """Check a changed kubernetes.yml; Debian's promtool knows no discovery in Kubernetes."""
+    shutil.copytree(ROOT / "infra/prometheus", directory / "prometheus")
+    file = directory / "prometheus/kubernetes.yml"
+    text = file.read_text()
+    discovery = text[text.index("    kubernetes_sd_configs") : text.index("    relabel_configs")]
+    assert yaml.safe_load(discovery)["kubernetes_sd_configs"][0]["role"] == "pod"
+    file.write_text(change(text.replace(discovery, "    static_configs: [{targets: [pod:1]}]\n")))
+    directory.chmod(0o755)
+    return promtool("check", "config", file, root=directory)
+
+
+def test_the_configuration_for_kubernetes_passes_promtool(tmp_path):
+    result = check_for_kubernetes(tmp_path, lambda text: text)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_broken_configuration_for_kubernetes_does_not(tmp_path):
+    result = check_for_kubernetes(tmp_path, lambda text: text.replace("target_label", "target"))
+    assert "field target not found" in result.stdout + result.stderr
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
         ("messages:sum > 100", "messages:sum > 5000"),
-        ("[10m])) > 0", "[10m])) > 7"),
+        (") > 0\n        labels: {severity: w", ") > 7\n        labels: {severity: w"),
+        (" unless fecapass_dead_letters_total offset 10m", " unless fecapass_dead_letters_total"),
+        ("[90s])) > 0", "[5m])) > 0"),
+        ("increase(fecapass_retries_total[90s])) > 0", "rate(fecapass_retries_total[90s])) > 0.05"),
+        (' unless on () up{job="fecapass-detect-gpu"}', ""),
+        ('absent(up{job="fecapass-identify"})', 'absent(up{job="fecapass-api"})'),
+        ('absent(up{job="fecapass-maintain"})', 'absent(up{job="fecapass-api"})'),
         ("timestamp_seconds) > 300", "timestamp_seconds) > 900"),
         ('job=~".*-gpu", ', ""),
         ("ratio10m > 0.05", "ratio10m > 0.5"),
@@ -173,3 +202,45 @@ def test_a_broken_rule_fails_its_test(tmp_path, old, new):
     result = promtool("test", "rules", tmp_path / "tests/prometheus/rules_test.yml", root=tmp_path)
     assert result.returncode != 0
     assert "FAILED" in result.stdout + result.stderr
+
+
+def as_grafana_reads(dashboard):
+    """The dashboard with what Grafana's own types know; what is misspelt is gone."""
+    sdk = pytest.importorskip("grafana_foundation_sdk", reason="Grafana's types are not here")
+    assert sdk
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    register_default_plugins()
+    return json.loads(JSONEncoder().encode(Dashboard.from_json(copy.deepcopy(dashboard))))
+
+
+def missing(written, read, path=""):
+    """Paths of what was written and is not read, or is read as something else."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        for key, value in written.items():
+            yield from missing(value, read.get(key), f"{path}/{key}")
+    elif isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        for number, (ours, theirs) in enumerate(zip(written, read, strict=True)):
+            yield from missing(ours, theirs, f"{path}/{number}")
+    elif written != read:
+        yield path
+
+
+def test_grafana_knows_all_that_the_dashboard_says():
+    assert list(missing(DASHBOARD, as_grafana_reads(DASHBOARD))) == []
+
+
+@given(
+    panel=st.sampled_from([p["id"] for p in DASHBOARD["panels"] if p["type"] != "row"]),
+    key=st.sampled_from(["id", "title", "gridPos", "targets", "fieldConfig", "options"]),
+    letter=st.sampled_from("abcxyz"),
+)
+def test_a_misspelt_field_of_a_panel_is_reported(panel, key, letter):
+    mutant = copy.deepcopy(DASHBOARD)
+    (broken,) = (p for p in mutant["panels"] if p["id"] == panel)
+    broken[key + letter] = broken.pop(key)
+    assert any(
+        path.endswith(f"/{key}{letter}") for path in missing(mutant, as_grafana_reads(mutant))
+    )

@@ -175,7 +175,7 @@ class Photo {
     } catch (error) {
       if (isAbort(error)) throw error;
       const isRefusal = error instanceof Problem && [413, 415, 422].includes(error.status);
-      if (isRefusal) this.#show({ status: "refused", code: error.code, message: error.message, measures: error.measures });
+      if (isRefusal) this.#show({ status: "refused", code: error.code, message: error.plain, measures: error.measures });
       else this.#turn("failed", "not sent", h("p", {}, reasonOf(error)));
     }
   }

@@ -93,7 +93,7 @@ function unpacked(status) {
 function refusal(error) {
   if (!(error instanceof Problem) || ![413, 415, 422].includes(error.status)) return null;
   return h("div.problem", { role: "alert" },
-    h("h2", {}, titleOf(error.code)), h("p", {}, `${error.message}.`), measureList(error.measures));
+    h("h2", {}, titleOf(error.code)), h("p", {}, `${error.plain.replace(/^./, (c) => c.toUpperCase())}.`), measureList(error.measures));
 }
 
 /** The photo with a numbered frame around every face. */
@@ -125,6 +125,8 @@ function faceCard(face, index, { threshold }) {
           : DECISIONS[face.decision]),
       face.user ? h("span.badge", {}, DECISIONS.matched) : null),
     h("p.fine", {}, `Quality ${face.quality.toFixed(2)}, detector ${face.score.toFixed(2)}${lead}`),
+    face.decision === "ambiguous"
+      ? h("p", {}, "Two people resemble this face about equally. Is somebody enrolled twice?") : null,
     face.candidates.length
       ? h("ol.candidates", { "aria-label": "Candidates, best first" }, face.candidates.map((one) =>
         h("li", {},

@@ -1,0 +1,55 @@
+"""``make chaos``, or ``python -m tests.chaos``."""
+
+import argparse
+import asyncio
+import logging
+import secrets
+import sys
+
+from rich.console import Console
+
+from tests.chaos import report
+from tests.chaos.run import Options, Result, run
+
+_WIDTH = 130
+
+
+def main() -> int:
+    """The command line; 0 when nothing was lost, doubled, wrong or stuck."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos",
+        description="Strike the running pipeline with faults, then count what came of each event.",
+    )
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long events are published")
+    parser.add_argument("--rate", type=float, default=12.0, help="events a second")
+    parser.add_argument("--seed", type=int, help="of events and faults; a run prints its own")
+    parser.add_argument("--runs", type=int, default=1, help="so many, with seeds from --seed on")
+    parser.add_argument("--workers", type=int, default=2, help="of each kind, before faults")
+    parser.add_argument("--embedded-broker", action="store_true", help="leave Docker alone")
+    parser.add_argument("--no-faults", action="store_true", help="to see what the events do alone")
+    parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
+    arguments = parser.parse_args()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    console, progress = Console(width=_WIDTH), Console(width=_WIDTH, stderr=arguments.json)
+    first = arguments.seed if arguments.seed is not None else secrets.randbelow(1 << 31)
+    results: list[Result] = []
+    for seed in range(first, first + arguments.runs):
+        options = Options(
+            seed=seed,
+            seconds=arguments.seconds,
+            rate=arguments.rate,
+            embedded_broker=arguments.embedded_broker,
+            quiet=arguments.no_faults,
+            workers=arguments.workers,
+        )
+        result = asyncio.run(
+            run(options, lambda line: progress.print(line, markup=False, highlight=False))
+        )
+        progress.print(report.one_run(result))
+        results.append(result)
+    report.show(console, results, machine=arguments.json)
+    return 0 if all(result.passed for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

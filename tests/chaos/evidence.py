@@ -1,0 +1,224 @@
+"""Reads what is there after a run, from every store and topic, as any outsider could."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Self
+from uuid import UUID
+
+import aiobotocore.session
+import asyncpg
+import msgspec
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from config.settings import Settings
+from infra.kafka_topics import plan_topics
+from streams.codec import match_from_json
+from streams.kafka import create_consumer
+from streams.topics import Topics
+from tests.chaos import pictures
+from tests.chaos.accounting import Event, Evidence, Face, LedgerLine, Letter, Told
+from tests.chaos.expectations import Expect, Planned
+
+_READ_SECONDS = 60
+_SOME = 5
+
+
+async def read_topic(settings: Settings, topic: str) -> AsyncIterator[ConsumerRecord]:
+    """Every message of a topic, from the first to the last of this moment."""
+    consumer: AIOKafkaConsumer = create_consumer(settings.kafka)
+    await consumer.start()
+    try:
+        partitions = _partitions(settings, topic)
+        consumer.assign(partitions)
+        # At once: left to itself, a consumer begins where the topic ends.
+        for partition in partitions:
+            consumer.seek(partition, 0)
+        ends = await consumer.end_offsets(partitions)
+        async with asyncio.timeout(_READ_SECONDS):
+            while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+                for records in (await consumer.getmany(timeout_ms=500)).values():
+                    for record in records:
+                        yield record
+    finally:
+        await consumer.stop()
+
+
+def _partitions(settings: Settings, topic: str) -> list[TopicPartition]:
+    (count,) = (plan.partitions for plan in plan_topics(settings.kafka) if plan.name == topic)
+    return [TopicPartition(topic, number) for number in range(count)]
+
+
+async def published(
+    settings: Settings, topics: Topics, planned: Sequence[Planned]
+) -> tuple[list[Event], dict[str, str]]:
+    """The events that the broker has, with what each must come to; and digests by address.
+
+    The topics are the truth: a message whose acknowledgement got lost was sent again, and a bare
+    one is then an event of its own.
+    """
+    expected = {f"event-{event.number}": event.expect for event in planned}
+    copies: dict[tuple[str, str], list[str]] = {}
+    first: dict[tuple[str, str], tuple[Expect, datetime]] = {}
+    digests = {}
+    for topic in (topics.frames, topics.uploads):
+        async for record in read_topic(settings, topic):
+            address = f"{topic}/{record.partition}/{record.offset}"
+            headers = dict(record.headers)
+            if "ce_id" in headers:
+                name = headers["ce_source"].decode(), headers["ce_id"].decode()
+                expect = expected[name[1]]
+            else:
+                name = f"{topic}@{record.timestamp}", address
+                expect = pictures.by_digest()[pictures.digest(record.value)]
+            at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+            copies.setdefault(name, []).append(address)
+            earlier = first.get(name, (expect, at))
+            first[name] = expect, min(earlier[1], at)
+            digests[address] = _digest(record.key, record.value, record.headers)
+    events = [
+        Event(source, identifier, *first[source, identifier], tuple(addresses))
+        for (source, identifier), addresses in copies.items()
+    ]
+    named = {f"event-{event.number}" for event in planned if event.form != "bare"}
+    missing = named - {event.id for event in events}
+    if missing or len(events) < len(planned):
+        some = ", ".join(sorted(missing)[:_SOME])
+        raise AssertionError(
+            f"{len(events)} of {len(planned)} acknowledged events are on the broker; not {some}"
+        )
+    return events, digests
+
+
+async def collect(
+    settings: Settings, topics: Topics, digests: dict[str, str], person: UUID
+) -> Evidence:
+    """All that is there now."""
+    letters = [
+        _letter(record, digests)
+        for topic in topics.consumed
+        async for record in read_topic(settings, topics.dead_letter(topic))
+    ]
+    told = [_told(record) async for record in read_topic(settings, topics.matches)]
+    async with _database(settings.main_db.dsn) as main:
+        ledger = await main.fetch(
+            "SELECT event_uuid, source, id, model, outcome, announced_at FROM events"
+        )
+        faces = await main.fetch("SELECT id, event_uuid, user_id, crop_key FROM faces")
+    async with _database(settings.vector_db.dsn) as vector:
+        embeddings = await vector.fetch("SELECT face_id, kind FROM face_embeddings")
+        photos = await vector.fetchval(
+            "SELECT coalesce(sum(photos), 0) FROM gallery WHERE user_id = $1", person
+        )
+    return Evidence(
+        ledger=[LedgerLine(*row) for row in ledger],
+        letters=letters,
+        faces=[Face(*row) for row in faces],
+        crops=await _keys(settings, "crops/"),
+        embeddings={row["face_id"]: row["kind"] for row in embeddings},
+        told=told,
+        known=person,
+        photos=photos,
+    )
+
+
+def _letter(record: ConsumerRecord, digests: dict[str, str]) -> Letter:
+    headers = {name: value.decode() for name, value in record.headers if name.startswith("dlq_")}
+    original = [(name, value) for name, value in record.headers if not name.startswith("dlq_")]
+    address = "/".join(headers[f"dlq_{part}"] for part in ("topic", "partition", "offset"))
+    return Letter(
+        address=address,
+        reason=f"{headers['dlq_reason']}: {headers['dlq_error']}",
+        intact=digests.get(address) == _digest(record.key, record.value, original),
+        told_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+    )
+
+
+def _told(record: ConsumerRecord) -> Told:
+    match = match_from_json(record.value)
+    digest = _digest(record.key, record.value, record.headers)
+    headers = dict(record.headers)
+    return Told(UUID(headers["ce_id"].decode()), match.event_id, match.user_id, digest)
+
+
+def _digest(key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]]) -> str:
+    return hashlib.sha256(msgspec.msgpack.encode([key, value, sorted(headers)])).hexdigest()
+
+
+@asynccontextmanager
+async def _database(dsn: str) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _keys(settings: Settings, prefix: str) -> set[str]:
+    client = aiobotocore.session.get_session().create_client(
+        "s3",
+        region_name=settings.s3.region,
+        endpoint_url=settings.s3.endpoint_url,
+        aws_access_key_id=settings.s3.access_key_id,
+        aws_secret_access_key=settings.s3.secret_access_key.get_secret_value(),
+    )
+    keys = set()
+    async with client as s3:
+        pages = s3.get_paginator("list_objects_v2").paginate(
+            Bucket=settings.s3.bucket, Prefix=prefix
+        )
+        async for page in pages:
+            keys.update(entry["Key"] for entry in page.get("Contents", ()))
+    return keys
+
+
+class Lag:
+    """How far the workers' groups are behind; an asynchronous context manager."""
+
+    def __init__(self, settings: Settings, topics: Topics) -> None:
+        """Ask the broker of ``settings``."""
+        self._settings = settings
+        self._groups = {
+            f"{topics.prefix}fecapass-detect": (topics.frames, topics.uploads),
+            f"{topics.prefix}fecapass-identify": (topics.detected,),
+        }
+
+    async def __aenter__(self) -> Self:
+        servers = self._settings.kafka.bootstrap_servers
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+        self._consumer: AIOKafkaConsumer = create_consumer(self._settings.kafka)
+        await self._admin.start()
+        await self._consumer.start()
+        watched = [
+            partition
+            for names in self._groups.values()
+            for topic in names
+            for partition in _partitions(self._settings, topic)
+        ]
+        # Only to be told where they end: nothing is to be fetched.
+        self._consumer.assign(watched)
+        self._consumer.pause(*watched)
+        return self
+
+    async def __aexit__(self, *_details: object) -> None:
+        await self._consumer.stop()
+        await self._admin.close()
+
+    async def of_each(self) -> dict[str, int]:
+        """Messages that are not yet acknowledged, by topic."""
+        lags = {}
+        for group, names in self._groups.items():
+            for topic in names:
+                partitions = _partitions(self._settings, topic)
+                ends = await self._consumer.end_offsets(partitions)
+                committed = await self._admin.list_consumer_group_offsets(
+                    group, partitions=partitions
+                )
+                lags[topic] = sum(
+                    end - max(0, committed[tp].offset) if tp in committed else end
+                    for tp, end in ends.items()
+                )
+        return lags

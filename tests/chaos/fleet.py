@@ -1,0 +1,213 @@
+"""The worker processes, and who starts a new one for each that ends, as Kubernetes would."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+import aiohttp
+
+from tests.containers import free_port
+
+_LOOK_SECONDS = 0.25
+_FIRST_WAIT = 1.0
+_LONGEST_WAIT = 8.0
+_LIVED_LONG = 15.0
+_STOP_SECONDS = 40.0
+
+PROGRAM = "infra.cli.main"
+
+
+@dataclass(eq=False)
+class Member:
+    """One worker process."""
+
+    kind: str
+    number: int
+    process: subprocess.Popen[bytes]
+    address: str
+    log: Path
+    started: float = field(default_factory=monotonic)
+    frozen: bool = False
+    #: Its end is no surprise: it was killed or told to stop.
+    dismissed: bool = False
+    peak_bytes: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}-{self.number}"
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid, number)
+
+    def note_memory(self) -> None:
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    self.peak_bytes = max(self.peak_bytes, int(line.split()[1]) * 1024)
+
+
+class Fleet:
+    """Keeps as many workers of each kind as are wanted.
+
+    Attributes:
+        wanted: how many of each kind.
+        surprises: ends that nobody asked for, or not in order, one line each.
+        unclean: workers that were told to stop and did not do so in time.
+        members: every process that was started, the ended ones too.
+    """
+
+    def __init__(self, environment: Mapping[str, str], logs: Path, program: str = PROGRAM) -> None:
+        """Start workers with these variables, as ``python -m program worker KIND``."""
+        self.wanted = {"detect": 0, "identify": 0}
+        self.surprises: list[str] = []
+        self.unclean: list[str] = []
+        self.members: list[Member] = []
+        self._environment = environment
+        self._logs = logs
+        self._program = program
+        self._short_lives = dict.fromkeys(self.wanted, 0)
+        self._not_before = dict.fromkeys(self.wanted, 0.0)
+        self._endings: set[asyncio.Task[None]] = set()
+
+    def alive(self, kind: str) -> list[Member]:
+        """Those that run and were not told to end, in the order of their numbers."""
+        return [
+            one for one in self.members if one.kind == kind and one.running and not one.dismissed
+        ]
+
+    async def keep(self) -> None:
+        """Watch over them until cancelled."""
+        seen: set[Member] = set()
+        while True:
+            for member in self.members:
+                if member.running:
+                    member.note_memory()
+                elif member not in seen:
+                    seen.add(member)
+                    self._note_end(member)
+            for kind, count in self.wanted.items():
+                if len(self.alive(kind)) < count and monotonic() >= self._not_before[kind]:
+                    self.start(kind)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def start(self, kind: str) -> Member:
+        number = sum(one.kind == kind for one in self.members)
+        log = self._logs / f"{kind}-{number}.log"
+        port = free_port()
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", self._program, "worker", kind],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={
+                    **os.environ,
+                    **self._environment,
+                    "FECAPASS_WORKERS__HEALTH_HOST": "127.0.0.1",
+                    "FECAPASS_WORKERS__HEALTH_PORT": str(port),
+                },
+                start_new_session=True,
+            )
+        member = Member(kind, number, process, f"http://127.0.0.1:{port}", log)
+        self.members.append(member)
+        return member
+
+    def kill(self, member: Member) -> None:
+        member.dismissed = True
+        member.send(signal.SIGKILL)
+        member.send(signal.SIGCONT)
+
+    def dismiss(self, member: Member) -> None:
+        """SIGTERM; that it ends in order is seen to in the background."""
+        member.dismissed = True
+        member.send(signal.SIGTERM)
+        task = asyncio.create_task(self._see_off(member))
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+
+    async def unhealthy(self) -> list[str]:
+        """Workers of whom /health does not say 200, and those that are missing."""
+        bad = []
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as session:
+            for kind, count in self.wanted.items():
+                members = self.alive(kind)
+                bad += [f"{count - len(members)} {kind} missing"] * (len(members) < count)
+                for member in members:
+                    try:
+                        async with session.get(f"{member.address}/health") as response:
+                            if response.status != 200:
+                                bad.append(f"{member.name}: {(await response.text())[:300]}")
+                    except (aiohttp.ClientError, TimeoutError) as error:
+                        bad.append(f"{member.name}: {error!r}")
+        return bad
+
+    async def stop(self) -> None:
+        """End them all in order."""
+        self.wanted = dict.fromkeys(self.wanted, 0)
+        for member in self.members:
+            if member.running and not member.dismissed:
+                self.dismiss(member)
+        await asyncio.gather(*self._endings)
+        for member in self.members:
+            member.note_memory()
+            if member.running:
+                self.kill(member)
+                await asyncio.to_thread(member.process.wait)
+
+    async def _see_off(self, member: Member) -> None:
+        try:
+            code = await asyncio.to_thread(member.process.wait, _STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.unclean.append(f"{member.name} did not stop within {_STOP_SECONDS:.0f} s")
+            self.kill(member)
+        else:
+            if code != 0:
+                self.surprises.append(f"{member.name}, told to stop, failed: {last_line(member)}")
+
+    def _note_end(self, member: Member) -> None:
+        lived = monotonic() - member.started
+        code = member.process.returncode
+        if not member.dismissed:
+            self.surprises.append(f"{member.name} ended after {lived:.0f} s: {last_line(member)}")
+            short = code != 0 and lived < _LIVED_LONG
+            self._short_lives[member.kind] = self._short_lives[member.kind] + 1 if short else 0
+        wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** self._short_lives[member.kind])
+        self._not_before[member.kind] = monotonic() + wait
+
+
+def last_line(member: Member) -> str:
+    """What a worker said last."""
+    lines = member.log.read_text(errors="replace").strip().splitlines()
+    return lines[-1][:300] if lines else f"exit code {member.process.returncode}"
+
+
+@asynccontextmanager
+async def running_fleet(
+    environment: Mapping[str, str], logs: Path, program: str, *, detect: int, identify: int
+) -> AsyncIterator[Fleet]:
+    """Healthy workers, watched over; all ended on leaving."""
+    fleet = Fleet(environment, logs, program)
+    fleet.wanted = {"detect": detect, "identify": identify}
+    keeper = asyncio.create_task(fleet.keep())
+    try:
+        async with asyncio.timeout(120):
+            while await fleet.unhealthy():  # noqa: ASYNC110 - they tell only who asks
+                await asyncio.sleep(_LOOK_SECONDS)
+        yield fleet
+    finally:
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
+        await fleet.stop()

@@ -1,0 +1,125 @@
+"""Publishes the planned events at their times, and insists until the broker has each."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from streams.media import media_type
+from streams.topics import Topics
+from tests.chaos import pictures
+from tests.chaos.expectations import UPLOADS, Expect, Planned
+
+SOURCE = "chaos/harness"
+CAMERAS = 7
+_AGAIN_SECONDS = 0.5
+
+_TYPES = {
+    Expect.ENROLLED: "fecapass.photo.enrol",
+    Expect.REFUSED: "fecapass.photo.enrol",
+    Expect.FOUND: "fecapass.photo.search",
+    Expect.NOT_FOUND: "fecapass.photo.search",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is put on a topic."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Where images lie for claim checks, by their SHA-256; and an address with nothing there."""
+
+    addresses: dict[str, str]
+    missing: str
+
+    def address(self, expect: Expect, picture: bytes) -> str:
+        return (
+            self.missing
+            if expect is Expect.DEAD_LETTER
+            else self.addresses[pictures.digest(picture)]
+        )
+
+
+class Composer:
+    """Makes messages of planned events, by the contract alone (docs/events.md)."""
+
+    def __init__(self, topics: Topics, person: UUID, claims: Claims) -> None:
+        """Enrolments are of ``person``."""
+        self._topics = topics
+        self._person = person
+        self._claims = claims
+
+    def message(self, event: Planned) -> Message:
+        expect = event.expect
+        if expect is Expect.ENROLLED:
+            picture = pictures.portrait(event.number)
+        else:
+            picture = pictures.choose(expect, event.picture)
+        upload = expect in UPLOADS
+        topic = self._topics.uploads if upload else self._topics.frames
+        key = f"event-{event.number}" if upload else f"camera-{event.number % CAMERAS}"
+        if event.form == "bare":
+            return Message(topic, key.encode(), picture, ())
+        headers = {
+            "ce_specversion": "1.0",
+            "ce_id": f"event-{event.number}",
+            "ce_source": SOURCE,
+            "ce_type": _TYPES.get(expect, "fecapass.frame.captured"),
+            "ce_time": datetime.now(UTC).isoformat(),
+        }
+        if expect in (Expect.ENROLLED, Expect.REFUSED):
+            headers["ce_subject"] = str(self._person)
+        if event.form == "claim":
+            headers["ce_dataref"] = self._claims.address(expect, picture)
+            picture = b""
+        elif kind := media_type(picture):
+            headers["content-type"] = kind
+        encoded = tuple((name, value.encode()) for name, value in headers.items())
+        return Message(topic, key.encode(), picture, encoded)
+
+
+class Publisher:
+    """Sends at a steady rate, whether or not the broker is there."""
+
+    def __init__(self, producer: AIOKafkaProducer, composer: Composer) -> None:
+        """Send through a started producer."""
+        self._producer = producer
+        self._composer = composer
+        self.taken = 0
+        self.again = 0
+
+    async def publish(self, events: Sequence[Planned]) -> None:
+        """Return when the broker has them all, repetitions too."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        sendings = [(event.at, event) for event in events]
+        sendings += [(event.repeat_at, event) for event in events if event.repeat_at is not None]
+        async with asyncio.TaskGroup() as group:
+            for at, event in sorted(sendings, key=lambda sending: (sending[0], sending[1].number)):
+                await asyncio.sleep(start + at - loop.time())
+                group.create_task(self.send(self._composer.message(event)))
+
+    async def send(self, message: Message) -> None:
+        """A message that was not acknowledged is sent again; it may then be there twice."""
+        while True:
+            try:
+                await self._producer.send_and_wait(
+                    message.topic, message.value, message.key, headers=list(message.headers)
+                )
+            except (KafkaError, TimeoutError):
+                self.again += 1
+                await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                self.taken += 1
+                return

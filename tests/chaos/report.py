@@ -1,0 +1,122 @@
+"""The tables at the end: for people, and as JSON."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+
+from infra.tables import Column, table
+from tests.chaos import recovery
+from tests.chaos.run import Result
+
+_MOST_FLAWS = 25
+_SORTS = ("lost", "doubled", "wrong", "stuck")
+
+
+def _seconds(value: object) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+_RECOVERY = (
+    Column("name", "fault"),
+    Column("count", "times", justify="right"),
+    Column("p50", "recovery p50 s", _seconds, justify="right"),
+    Column("longest", "longest s", _seconds, justify="right"),
+)
+_RUNS = (
+    Column("seed", "seed", justify="right"),
+    Column("faults", "faults", justify="right"),
+    Column("events", "events", justify="right"),
+    *(Column(sort, sort, justify="right") for sort in _SORTS),
+    Column("repeats", "told again", justify="right"),
+    Column("p50", "recovery p50 s", _seconds, justify="right"),
+    Column("longest", "longest s", _seconds, justify="right"),
+    Column("settled_after", "settled s", _seconds, justify="right"),
+    Column("peak_mb", "worker MB", justify="right"),
+    Column("wall", "whole run s", lambda value: f"{value:.0f}", justify="right"),
+    Column("passed", ""),
+)
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """Everything about a run, as plain values."""
+    verdict, options = result.verdict, result.options
+    return {
+        "seed": options.seed,
+        "seconds": options.seconds,
+        "rate": options.rate,
+        "broker": result.broker,
+        "passed": result.passed,
+        "faults": len(result.struck),
+        "events": result.events,
+        "messages": result.messages,
+        "outcomes": dict(verdict.outcomes),
+        **{sort: verdict.count(sort) for sort in _SORTS},
+        "repeated_matches": verdict.repeated_matches,
+        "repeated_dead_letters": verdict.repeated_letters,
+        "recoveries": [{"fault": name, "seconds": seconds} for name, seconds in result.recoveries],
+        "settled_after": result.settled_after,
+        "notable_ends": list(result.surprises),
+        "worker_peak_bytes": result.peak_bytes,
+        "left_out": list(result.left_out),
+        "wall_seconds": result.seconds,
+        "flaws": [{"sort": flaw.sort, "what": flaw.what} for flaw in verdict.flaws],
+        "logs": None if result.logs is None else str(result.logs),
+    }
+
+
+def one_run(result: Result) -> RenderableType:
+    """The tables of one run."""
+    lines = [
+        *(f"{flaw.sort}: {flaw.what}" for flaw in result.verdict.flaws[:_MOST_FLAWS]),
+        *(f"noted: {line}" for line in result.surprises),
+    ]
+    outcomes = ", ".join(f"{count} {name}" for name, count in result.verdict.outcomes.items())
+    return Group(
+        table([_row(one) for one in recovery.summarise(result.recoveries)], _RECOVERY),
+        f"events: {outcomes}",
+        *lines,
+        all_runs([result]),
+    )
+
+
+def all_runs(results: Sequence[Result]) -> RenderableType:
+    """One line a run."""
+    return table([_summary(result) for result in results], _RUNS)
+
+
+def show(console: Console, results: Sequence[Result], *, machine: bool) -> None:
+    """Print what there is to say at the end."""
+    if machine:
+        console.out(json.dumps([as_json(result) for result in results], indent=2))
+    elif len(results) > 1:
+        recoveries = [one for result in results for one in result.recoveries]
+        rows = [_row(one) for one in recovery.summarise(recoveries)]
+        console.print(Group(table(rows, _RECOVERY), all_runs(results)))
+
+
+def _row(summary: recovery.Summary) -> dict[str, object]:
+    return {
+        "name": summary.name,
+        "count": summary.count,
+        "p50": summary.p50,
+        "longest": summary.longest,
+    }
+
+
+def _summary(result: Result) -> dict[str, object]:
+    (total,) = recovery.summarise([("all", seconds) for _, seconds in result.recoveries]) or [None]
+    return {
+        "seed": result.options.seed,
+        "faults": len(result.struck),
+        "events": result.events,
+        **{sort: result.verdict.count(sort) for sort in _SORTS},
+        "repeats": result.verdict.repeated_matches + result.verdict.repeated_letters,
+        "p50": None if total is None else total.p50,
+        "longest": None if total is None else total.longest,
+        "settled_after": result.settled_after,
+        "peak_mb": result.peak_bytes >> 20,
+        "wall": result.seconds,
+        "passed": "passed" if result.passed else "FAILED",
+    }

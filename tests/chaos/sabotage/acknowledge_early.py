@@ -1,0 +1,17 @@
+"""Every message is acknowledged as it comes in, before its effects are durable."""
+
+from infra.cli.main import main
+from streams.window import Window
+
+admit = Window.admit
+
+
+def acknowledge_first(self, delivery):
+    delivery.acknowledge()
+    return admit(self, delivery)
+
+
+Window.admit = acknowledge_first
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""A worker whose host or line is gone holds nothing for long, though it never closed anything."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import uvloop
+
+from sinks.errors import StoreUnavailable
+from sinks.recents import Recents
+from sinks.records import Records
+from tests.chaos.proxy import Proxy
+from tests.contract.builders import MODEL
+
+
+@asynccontextmanager
+async def behind_a_line(settings, **changes):
+    """Records whose connections a test can make dead."""
+    proxy = Proxy(settings.main_db.port)
+    await proxy.start()
+    changed = settings.main_db.model_copy(update={"port": proxy.port, **changes})
+    try:
+        yield proxy, Records(changed)
+    finally:
+        await proxy.stop()
+
+
+async def test_the_claim_of_a_vanished_worker_falls_to_another(prepared, records):
+    key = (uuid4(), MODEL)
+    claimed, gone = asyncio.Event(), asyncio.Event()
+    async with behind_a_line(prepared, idle_transaction_timeout=1.0) as (proxy, vanishing):
+
+        async def hold():
+            await vanishing.connect()
+            async with vanishing.claim([key]):
+                claimed.set()
+                await gone.wait()
+
+        holding = asyncio.create_task(hold())
+        await claimed.wait()
+        proxy.swallow()
+        async with asyncio.timeout(15), records.claim([key]) as claim:
+            assert claim.settled == {}
+        holding.cancel()
+        proxy.cut()
+        await asyncio.gather(holding, return_exceptions=True)
+
+
+async def test_a_reset_line_to_the_cache_is_an_outage_under_uvloop_too(prepared):
+    """uvloop raises a RuntimeError there, which would count as the event's own fault."""
+    proxy = Proxy(prepared.redis.port)
+    await proxy.start()
+    loop = asyncio.get_running_loop()
+    line = prepared.redis.model_copy(update={"port": proxy.port})
+
+    def under_uvloop():
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(ask_over(line, lambda: loop.call_soon_threadsafe(proxy.cut)))
+
+    try:
+        assert "unavailable" in await asyncio.to_thread(under_uvloop)
+    finally:
+        await proxy.stop()
+
+
+async def ask_over(settings, cut):
+    """What calls come to whose connections are reset all the time; other errors are raised."""
+    said = set()
+    async with Recents(settings) as recents:
+
+        async def ask():
+            try:
+                await recents.recall(["door"])
+            except StoreUnavailable:
+                said.add("unavailable")
+            else:
+                said.add("answered")
+
+        for _ in range(40):
+            cut()
+            await asyncio.gather(*(ask() for _ in range(8)))
+    return said

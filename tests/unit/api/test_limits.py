@@ -1,0 +1,54 @@
+"""What one process counts by itself is what Redis would have counted."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.limits import LocalRates
+from sinks.rates import WINDOW
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_each_caller_is_counted_alone():
+    rates = LocalRates(Clock())
+    assert [rates.count("a"), rates.count("a"), rates.count("b")] == [1, 2, 1]
+
+
+def test_the_last_minute_counts_by_how_much_of_it_still_lies_within():
+    clock = Clock()
+    rates = LocalRates(clock)
+    for _ in range(10):
+        rates.count("a")
+    clock.now = WINDOW * 1.25
+    assert rates.count("a") == 1 + 10 * 0.75
+    clock.now = WINDOW * 3.0
+    assert rates.count("a") == 1
+
+
+@given(st.lists(st.floats(0, 3 * WINDOW), min_size=1, max_size=60))
+def test_what_is_counted_lies_between_one_minute_and_two(pauses):
+    clock = Clock()
+    rates = LocalRates(clock)
+    calls = []
+    for pause in pauses:
+        clock.now += pause
+        calls.append(clock.now)
+        counted = rates.count("a")
+        assert 1 <= counted <= sum(clock.now - 2 * WINDOW < at for at in calls)
+        assert counted >= sum(clock.now // WINDOW == at // WINDOW for at in calls)
+
+
+def test_nobody_is_remembered_for_longer_than_two_minutes():
+    clock = Clock()
+    rates = LocalRates(clock)
+    for number in range(100):
+        rates.count(str(number))
+    clock.now = 2.5 * WINDOW
+    rates.count("a")
+    assert len(rates._now) + len(rates._before) == 1

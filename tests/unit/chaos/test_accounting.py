@@ -1,0 +1,206 @@
+"""The count itself: a good run has no flaw, and each way to lose or double one is found."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4, uuid5
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.events import NAMESPACE
+from tests.chaos.accounting import (
+    Event,
+    Evidence,
+    Face,
+    LedgerLine,
+    Letter,
+    Told,
+    judge,
+    told_times,
+)
+from tests.chaos.expectations import Expect
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PERSON = UUID(int=7)
+OUTCOMES = {
+    Expect.KNOWN: "faces",
+    Expect.UNKNOWN: "faces",
+    Expect.NO_FACE: "no_face",
+    Expect.ENROLLED: "enrolled",
+    Expect.REFUSED: "refused",
+    Expect.FOUND: "searched",
+    Expect.NOT_FOUND: "searched",
+}
+STORED = {Expect.KNOWN: "sighting", Expect.UNKNOWN: "sighting", Expect.ENROLLED: "template"}
+NAMED = {Expect.KNOWN, Expect.ENROLLED, Expect.FOUND}
+TOLD = {Expect.KNOWN, Expect.UNKNOWN, Expect.FOUND, Expect.NOT_FOUND}
+
+
+def event(number, expect):
+    return Event("s", f"e{number}", expect, NOW, (f"camera.frames/0/{number}",))
+
+
+def face_id(one):
+    return uuid5(NAMESPACE, f"{one.source}|{one.id}|sface|0")
+
+
+def whole(events):
+    """What is there after a run in which nothing went wrong."""
+    alive = [one for one in events if one.expect is not Expect.DEAD_LETTER]
+    stored = [one for one in alive if one.expect in STORED]
+    return Evidence(
+        ledger=[
+            LedgerLine(one.uuid, one.source, one.id, "sface", OUTCOMES[one.expect], NOW)
+            for one in alive
+        ],
+        letters=[
+            Letter(one.copies[0], "bad_image: x", intact=True, told_at=NOW)
+            for one in events
+            if one.expect is Expect.DEAD_LETTER
+        ],
+        faces=[
+            Face(face_id(one), one.uuid, PERSON if one.expect in NAMED else None, f"crops/{one.id}")
+            for one in stored
+        ],
+        crops={f"crops/{one.id}" for one in stored},
+        embeddings={face_id(one): STORED[one.expect] for one in stored},
+        told=[
+            Told(face_id(one), one.id, PERSON if one.expect in NAMED else None, f"d{one.id}")
+            for one in alive
+            if one.expect in TOLD
+        ],
+        known=PERSON,
+        photos=sum(one.expect is Expect.ENROLLED for one in events),
+    )
+
+
+EVENTS = [event(number, expect) for number, expect in enumerate(Expect)]
+GOOD = whole(EVENTS)
+
+
+def flaws(evidence, events=EVENTS):
+    verdict = judge(events, evidence)
+    return {flaw.sort for flaw in verdict.flaws}
+
+
+@given(st.lists(st.sampled_from(Expect), max_size=30))
+def test_a_good_run_has_no_flaw_whatever_was_published(expects):
+    events = [event(number, expect) for number, expect in enumerate(expects)]
+    verdict = judge(events, whole(events))
+    assert verdict.flaws == ()
+    assert sum(verdict.outcomes.values()) == len(events)
+
+
+@given(st.data())
+def test_whatever_one_thing_is_missing_is_found(data):
+    """Of any list, any one member taken away leaves a loss."""
+    where = data.draw(
+        st.sampled_from(["ledger", "letters", "faces", "crops", "embeddings", "told"])
+    )
+    things = list(getattr(GOOD, where))
+    gone = data.draw(st.sampled_from(things))
+    left = [thing for thing in things if thing != gone]
+    kept = {thing: GOOD.embeddings[thing] for thing in left} if where == "embeddings" else left
+    assert "lost" in flaws(replace(GOOD, **{where: kept}))
+
+
+@given(st.data())
+def test_whatever_belongs_to_no_event_is_found(data):
+    where = data.draw(
+        st.sampled_from(["ledger", "letters", "faces", "crops", "embeddings", "told"])
+    )
+    stray = {
+        "ledger": LedgerLine(uuid4(), "s", "nobody", "sface", "faces", NOW),
+        "letters": Letter("camera.frames/0/999", "x: y", intact=True, told_at=NOW),
+        "faces": Face(uuid4(), uuid4(), None, "crops/e0"),
+        "crops": "crops/stray",
+        "embeddings": uuid4(),
+        "told": Told(uuid4(), "nobody", None, "d"),
+    }[where]
+    more = (
+        {**GOOD.embeddings, stray: "sighting"}
+        if where == "embeddings"
+        else [*getattr(GOOD, where), stray]
+    )
+    assert flaws(replace(GOOD, **{where: more})) == {"doubled"}
+
+
+@pytest.mark.parametrize("line", GOOD.ledger, ids=lambda line: line.outcome)
+def test_two_lines_of_one_event_are_a_double(line):
+    again = replace(line, event_uuid=uuid4())
+    assert "doubled" in flaws(replace(GOOD, ledger=[*GOOD.ledger, again]))
+
+
+def test_an_event_in_the_ledger_and_in_the_dead_letters_is_a_double_and_wrong():
+    letter = Letter(EVENTS[0].copies[0], "unexpected_error: x", intact=True, told_at=NOW)
+    assert flaws(replace(GOOD, letters=[*GOOD.letters, letter])) == {"doubled", "wrong"}
+
+
+def test_a_good_event_that_became_a_dead_letter_is_wrong():
+    one = EVENTS[0]
+    letter = Letter(one.copies[0], "unexpected_error: x", intact=True, told_at=NOW)
+    assert flaws(replace(whole(EVENTS[1:]), letters=[*GOOD.letters, letter])) == {"wrong"}
+
+
+def test_a_bad_picture_that_has_a_line_is_wrong():
+    bad = next(one for one in EVENTS if one.expect is Expect.DEAD_LETTER)
+    line = LedgerLine(bad.uuid, bad.source, bad.id, "sface", "no_face", NOW)
+    assert flaws(replace(GOOD, ledger=[*GOOD.ledger, line], letters=[])) == {"wrong"}
+
+
+def test_a_dead_letter_that_is_not_what_was_sent_is_a_loss():
+    assert flaws(replace(GOOD, letters=[replace(GOOD.letters[0], intact=False)])) == {"lost"}
+
+
+def test_an_event_that_was_never_announced_is_a_loss():
+    silent = [replace(line, told_at=None) for line in GOOD.ledger]
+    assert flaws(replace(GOOD, ledger=silent)) == {"lost"}
+
+
+@pytest.mark.parametrize("number", range(len(GOOD.faces)))
+def test_a_face_of_somebody_else_is_wrong(number):
+    faces = list(GOOD.faces)
+    faces[number] = replace(faces[number], user_id=UUID(int=8))
+    assert flaws(replace(GOOD, faces=faces)) == {"wrong"}
+
+
+def test_a_match_event_told_again_word_for_word_is_counted_and_no_flaw():
+    verdict = judge(EVENTS, replace(GOOD, told=[*GOOD.told, GOOD.told[0]]))
+    assert (verdict.flaws, verdict.repeated_matches) == ((), 1)
+
+
+def test_a_match_event_told_again_in_other_words_is_a_double():
+    other = replace(GOOD.told[0], digest="other")
+    assert flaws(replace(GOOD, told=[*GOOD.told, other])) == {"doubled"}
+
+
+def test_a_dead_letter_kept_again_is_counted_and_no_flaw():
+    verdict = judge(EVENTS, replace(GOOD, letters=[*GOOD.letters, *GOOD.letters]))
+    assert (verdict.flaws, verdict.repeated_letters) == ((), len(GOOD.letters))
+
+
+@pytest.mark.parametrize(("photos", "sort"), [(0, "lost"), (2, "doubled")])
+def test_the_gallery_counts_each_photo_once(photos, sort):
+    assert flaws(replace(GOOD, photos=photos)) == {sort}
+
+
+def test_an_event_published_twice_has_still_one_outcome():
+    events = [
+        replace(one, copies=(*one.copies, f"camera.frames/1/{n}")) for n, one in enumerate(EVENTS)
+    ]
+    bad = [one for one in events if one.expect is Expect.DEAD_LETTER]
+    letters = [
+        Letter(address, "x: y", intact=True, told_at=NOW) for one in bad for address in one.copies
+    ]
+    assert flaws(replace(GOOD, letters=letters), events) == set()
+    assert flaws(replace(GOOD, letters=letters[:1]), events) == {"lost"}
+
+
+def test_an_event_was_told_of_when_its_last_copy_was():
+    later = NOW + timedelta(seconds=5)
+    bad = next(one for one in EVENTS if one.expect is Expect.DEAD_LETTER)
+    twice = replace(bad, copies=(*bad.copies, "camera.frames/1/0"))
+    letters = [*GOOD.letters, Letter("camera.frames/1/0", "x: y", intact=True, told_at=later)]
+    times = told_times([twice, EVENTS[0]], replace(GOOD, letters=letters))
+    assert times == {twice.uuid: later, EVENTS[0].uuid: NOW}

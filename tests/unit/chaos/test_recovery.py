@@ -1,0 +1,41 @@
+"""The recovery time of a fault, as docs/reliability.md defines it."""
+
+from datetime import UTC, datetime, timedelta
+
+from tests.chaos.accounting import Event
+from tests.chaos.expectations import Expect
+from tests.chaos.recovery import Struck, Summary, recovery_seconds, summarise
+from tests.chaos.schedule import Strike
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def at(seconds):
+    return NOW + timedelta(seconds=seconds)
+
+
+def published(moment):
+    return Event("s", f"e{moment}", Expect.KNOWN, at(moment), ("t/0/0",))
+
+
+STRUCK = Struck(Strike(0, "crash", "redis", 5, 0.5), "redis", at(0), at(5))
+EVENTS = [published(moment) for moment in (1, 4, 6)]
+
+
+def test_it_lasts_until_all_that_was_published_by_then_was_told():
+    told = {
+        EVENTS[0].uuid: at(7), EVENTS[1].uuid: at(9.5), EVENTS[2].uuid: at(60)
+    }  # fmt: skip
+    assert recovery_seconds(STRUCK, EVENTS, told) == 4.5
+
+
+def test_nothing_is_left_when_all_was_told_before():
+    assert recovery_seconds(STRUCK, EVENTS, {event.uuid: at(3) for event in EVENTS[:2]}) == 0
+    assert recovery_seconds(STRUCK, [], {}) == 0
+
+
+def test_times_are_summed_up_by_name():
+    assert summarise([("b", 3.0), ("a", 1.0), ("b", 1.0), ("b", 9.0)]) == [
+        Summary("a", 1, 1.0, 1.0),
+        Summary("b", 3, 3.0, 9.0),
+    ]
