@@ -4,9 +4,11 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
+from hashlib import sha256
 from time import monotonic
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
@@ -15,8 +17,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from config.settings import S3Settings
 from sinks.errors import StoreDenied, StoreRejected, StoreUnavailable
 from sinks.lifecycle import Connected
-from sinks.object_keys import is_plain_key
-from sinks.puts import DirectPuts
+
+#: Longest camera part of a key; a key may have 1024 bytes in all.
+_MAX_CAMERA_CHARS = 120
+_KEPT_OF_LONG_CAMERA = 60
 
 #: A new server may answer before it can store: how long `Crops.ensure_bucket` insists, in seconds.
 _BUCKET_PATIENCE = 10.0
@@ -43,10 +47,59 @@ _DENIED = frozenset({"403", "AccessDenied", "Forbidden"})
 
 _BARE_BAD_REQUEST = "400"
 _FIRST_SERVER_ERROR = 500
+_UNSAFE_BYTE = re.compile(rb"[^A-Za-z0-9_.\-]")
 _DATAREF = re.compile(r"s3://([a-z0-9][a-z0-9.\-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_MAX_KEY_BYTES = 1024
 
-# Stands for a key where only the address of the bucket is asked for.
-_ANY_KEY = "key"
+
+def crop_key(camera: str, captured_at: datetime, face_id: UUID) -> str:
+    """S3 key of a crop: ``crops/{camera or upload}/{yyyy}/{mm}/{dd}/{face_id}.jpg``, day in UTC.
+
+    Whatever a camera calls itself, it stays inside its own folder; two cameras never share one.
+
+    Args:
+        camera: Kafka key of the frame or upload.
+        captured_at: when the picture was taken, with time zone.
+        face_id: the face.
+    """
+    try:
+        day = captured_at.astimezone(UTC)
+    except OverflowError:  # the first or last day that there is, in another time zone
+        day = captured_at
+    return f"crops/{_folder(camera)}/{day.year:04d}/{day.month:02d}/{day.day:02d}/{face_id}.jpg"
+
+
+def is_plain_key(key: str) -> bool:
+    """Whether a key that a stranger chose can mean this object of this bucket and nothing else.
+
+    Clients and servers take ``..`` out of a path before they look at it, which would lead into
+    other buckets; no honest key has such parts, nor control characters.
+    """
+    if len(key.encode(errors="replace")) > _MAX_KEY_BYTES or _CONTROL.search(key):
+        return False
+    return not any(part in {".", ".."} for part in re.split(r"[/\\]", key))
+
+
+def _folder(camera: str) -> str:
+    """A camera's id as one path segment that cannot be ``.`` or ``..``, and is never empty.
+
+    Letters, digits, ``_``, ``-`` and inner dots stay. Other bytes become ``=XX`` (not ``%XX``,
+    which a proxy on the way may decode); too long a name is cut and a hash of the whole added
+    after ``==``, which no escaped name contains.
+    """
+    raw = camera.encode(errors="surrogatepass")
+    escaped = _UNSAFE_BYTE.sub(_escape, raw).decode("ascii")
+    if escaped.startswith("."):
+        escaped = "=2E" + escaped[1:]
+    if escaped and len(escaped) <= _MAX_CAMERA_CHARS:
+        return escaped
+    kept = re.sub(r"=.?$", "", escaped[:_KEPT_OF_LONG_CAMERA])
+    return f"{kept}=={sha256(raw).hexdigest()[:32]}"
+
+
+def _escape(byte: re.Match[bytes]) -> bytes:
+    return f"={byte[0][0]:02X}".encode()
 
 
 class StoredObject(NamedTuple):
@@ -72,7 +125,6 @@ class Crops(Connected):
         self._places = asyncio.Semaphore(settings.max_connections)
         self._exit = AsyncExitStack()
         self._opened: Any = None
-        self._puts: DirectPuts | None = None
 
     async def connect(self) -> None:
         """Make the client; the store itself is first asked by the first call."""
@@ -104,15 +156,10 @@ class Crops(Connected):
                 ),
             )
         )
-        signed = await self._opened.generate_presigned_url(
-            "put_object", {"Bucket": self.bucket, "Key": _ANY_KEY}
-        )
-        bucket_url = signed.partition("?")[0].removesuffix(_ANY_KEY)
-        self._puts = await self._exit.enter_async_context(DirectPuts(settings, bucket_url))
 
     async def close(self) -> None:
         """Close all connections."""
-        self._opened = self._puts = None
+        self._opened = None
         await self._exit.aclose()
 
     async def ping(self) -> None:
@@ -144,9 +191,10 @@ class Crops(Connected):
 
     async def put(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:
         """Store an object; the same key again overwrites it."""
-        async with self._client("put an object"):
-            assert self._puts is not None, "opened together with the client"  # noqa: S101
-            await self._puts.put(key, data, content_type)
+        async with self._client("put an object") as client:
+            await client.put_object(
+                Bucket=self.bucket, Key=key, Body=data, ContentType=content_type
+            )
 
     async def put_many(self, items: Iterable[tuple[str, bytes]]) -> None:
         """Store JPEGs by key, at most as many at once as there are connections.

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sinks.crops import Crops
+from sinks.crops import Crops, crop_key
 from sinks.errors import StoreRejected
-from sinks.object_keys import crop_key
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 LIMIT = 1_000_000

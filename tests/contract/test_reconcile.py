@@ -13,7 +13,7 @@ import pytest
 
 from infra.maintenance.faults import Fault
 from infra.maintenance.stores import open_upkeep
-from sinks.object_keys import crop_key
+from sinks.crops import crop_key
 from sinks.rows import Sighting
 from streams.kafka import create_consumer
 from streams.topics import Topics

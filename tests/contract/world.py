@@ -8,8 +8,7 @@ from msgspec import structs
 from config.settings import Settings
 from infra.maintenance.reconcile import Reconciler
 from infra.maintenance.stores import open_upkeep
-from sinks.crops import Crops
-from sinks.object_keys import crop_key
+from sinks.crops import Crops, crop_key
 from sinks.records import Records
 from sinks.rows import Sighting
 from sinks.vectors import Vectors

@@ -7,7 +7,7 @@ from uuid import uuid4
 import aiohttp
 
 from infra.demo.workers import CommandProcess
-from sinks.object_keys import crop_key
+from sinks.crops import crop_key
 from streams.events import utc_now
 
 
