@@ -53,12 +53,14 @@ class Stage:
         batch_size: most messages in a batch.
         overlap: most batches in work at once.
         shed: chooses what is dropped when messages wait.
+        as_one: every message has a key of its own; for the limit on dead letters all are one's.
     """
 
     handler: Handler
     batch_size: int
     overlap: int
     shed: Shed | None = None
+    as_one: bool = False
 
 
 class Worker:
@@ -112,7 +114,9 @@ class Worker:
         )
         self._windows = {
             topic: Window(
-                Settlement(stage.handler, dead_letters, retry, limit, self.fail),
+                Settlement(
+                    stage.handler, dead_letters, retry, limit, self.fail, as_one=stage.as_one
+                ),
                 WindowLimits(
                     batch_size=stage.batch_size,
                     batch_wait=settings.batch_wait,
