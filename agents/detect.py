@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from agents.memory import Budget, groups
+from agents.turns import Turns
 from config import metrics
 from ml.analyser import AnalysedFace, Analyser
 from ml.errors import ImageRejected
@@ -93,12 +94,22 @@ class Detect:
         self._models = models
         self._memory = Budget(image_memory)
         self._claimed = Budget(CLAIMS_AT_ONCE)
+        self._turns = Turns()
 
     async def __call__(self, batch: Sequence[Delivery]) -> Outcomes:
         """Find the faces of every image and send them to ``faces.detected``.
 
-        An image whose store is away is to be tried again, and does not hold up the others.
+        An image whose store is away is to be tried again, and does not hold up the others. The
+        images of a camera that came in their messages are sent on in the order of the calls.
         """
+        at_hand = {one.key for one in batch if one.value and one.key is not None}
+        with self._turns.take(at_hand) as turn:
+            return await self._process(batch, turn)
+
+    async def _process(
+        self, batch: Sequence[Delivery], turn: Callable[[], Awaitable[None]]
+    ) -> Outcomes:
+        """Find the faces, and send them when the turn has come."""
         outcomes: dict[Delivery, Reject | Retry] = {}
         messages: list[Outgoing] = []
         async with self._claimed.hold(sum(not delivery.value for delivery in batch)):
@@ -112,6 +123,7 @@ class Detect:
             outcomes[one.delivery] = one.failure
             messages.extend(self._tell_caller(one))
         messages.extend(self._outgoing(delivery, found) for delivery, found in detected)
+        await turn()
         with metrics.stage("send_detected"):
             await self._publisher.send_all(messages)
         for delivery, found in detected:

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from agents.recognition import Recognition
 from ml.decision import MatchPolicy
-from sinks.crops import crop_key
+from sinks.keys import crop_key
 from sinks.rows import EventResult, FaceRow, LedgerRow, Outcome, RecentFace, Sighting
 from streams.answers import (
     RankedCandidate,

@@ -73,7 +73,7 @@ async def run_detect(settings: DetectSettings) -> None:
             create_app("detect", settings.kafka, settings.workers),
             {
                 topics.frames: Stage(handler, size, overlap, _shed(settings, topics)),
-                topics.uploads: Stage(handler, size, overlap),
+                topics.uploads: Stage(handler, size, overlap, as_one=True),
             },
             DeadLetters(publisher, topics),
             settings.workers,

@@ -159,6 +159,8 @@ def load_settings(
     """
     if env_files is None:
         named = os.environ.get(ENV_FILE_VARIABLE)
+        if named and not Path(named).exists():
+            raise ConfigurationError(f"{ENV_FILE_VARIABLE} names {named}, which is not there")
         env_files = (Path(named),) if named else (STACK_ENV_FILE, Path(".env"))
     try:
         return kind(_env_file=env_files, _secrets_dir=os.environ.get(SECRETS_DIR_VARIABLE) or None)
@@ -193,6 +195,8 @@ def _explain(error: ValidationError) -> str:
             lines.append(_name_variables(problem["ctx"]["explanation"], problem["loc"]))
         elif problem["type"] == "missing":
             lines.append(f"{variable} is not set")
+        elif problem["type"] == "extra_forbidden":
+            lines.append(f"{variable}: there is no such setting; .env.example lists them all")
         else:
             lines.append(f"{variable}: {problem['msg']}")
     return "; ".join(lines)

@@ -4,23 +4,19 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
-from hashlib import sha256
+from datetime import datetime
 from time import monotonic
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from config.settings import S3Settings
+from sinks.direct import DirectSession, Redirected
 from sinks.errors import StoreDenied, StoreRejected, StoreUnavailable
+from sinks.keys import is_plain_key
 from sinks.lifecycle import Connected
-
-#: Longest camera part of a key; a key may have 1024 bytes in all.
-_MAX_CAMERA_CHARS = 120
-_KEPT_OF_LONG_CAMERA = 60
 
 #: A new server may answer before it can store: how long `Crops.ensure_bucket` insists, in seconds.
 _BUCKET_PATIENCE = 10.0
@@ -47,59 +43,7 @@ _DENIED = frozenset({"403", "AccessDenied", "Forbidden"})
 
 _BARE_BAD_REQUEST = "400"
 _FIRST_SERVER_ERROR = 500
-_UNSAFE_BYTE = re.compile(rb"[^A-Za-z0-9_.\-]")
 _DATAREF = re.compile(r"s3://([a-z0-9][a-z0-9.\-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_MAX_KEY_BYTES = 1024
-
-
-def crop_key(camera: str, captured_at: datetime, face_id: UUID) -> str:
-    """S3 key of a crop: ``crops/{camera or upload}/{yyyy}/{mm}/{dd}/{face_id}.jpg``, day in UTC.
-
-    Whatever a camera calls itself, it stays inside its own folder; two cameras never share one.
-
-    Args:
-        camera: Kafka key of the frame or upload.
-        captured_at: when the picture was taken, with time zone.
-        face_id: the face.
-    """
-    try:
-        day = captured_at.astimezone(UTC)
-    except OverflowError:  # the first or last day that there is, in another time zone
-        day = captured_at
-    return f"crops/{_folder(camera)}/{day.year:04d}/{day.month:02d}/{day.day:02d}/{face_id}.jpg"
-
-
-def is_plain_key(key: str) -> bool:
-    """Whether a key that a stranger chose can mean this object of this bucket and nothing else.
-
-    Clients and servers take ``..`` out of a path before they look at it, which would lead into
-    other buckets; no honest key has such parts, nor control characters.
-    """
-    if len(key.encode(errors="replace")) > _MAX_KEY_BYTES or _CONTROL.search(key):
-        return False
-    return not any(part in {".", ".."} for part in re.split(r"[/\\]", key))
-
-
-def _folder(camera: str) -> str:
-    """A camera's id as one path segment that cannot be ``.`` or ``..``, and is never empty.
-
-    Letters, digits, ``_``, ``-`` and inner dots stay. Other bytes become ``=XX`` (not ``%XX``,
-    which a proxy on the way may decode); too long a name is cut and a hash of the whole added
-    after ``==``, which no escaped name contains.
-    """
-    raw = camera.encode(errors="surrogatepass")
-    escaped = _UNSAFE_BYTE.sub(_escape, raw).decode("ascii")
-    if escaped.startswith("."):
-        escaped = "=2E" + escaped[1:]
-    if escaped and len(escaped) <= _MAX_CAMERA_CHARS:
-        return escaped
-    kept = re.sub(r"=.?$", "", escaped[:_KEPT_OF_LONG_CAMERA])
-    return f"{kept}=={sha256(raw).hexdigest()[:32]}"
-
-
-def _escape(byte: re.Match[bytes]) -> bytes:
-    return f"={byte[0][0]:02X}".encode()
 
 
 class StoredObject(NamedTuple):
@@ -140,6 +84,7 @@ class Crops(Connected):
                 aws_secret_access_key=settings.secret_access_key.get_secret_value(),
                 verify=str(settings.tls.ca_file) if settings.tls.ca_file else None,
                 config=AioConfig(
+                    http_session_cls=DirectSession,
                     client_cert=_certificate(settings),
                     # Both spare work on every request; together they make a put a quarter cheaper.
                     user_agent="fecapass",
@@ -368,6 +313,13 @@ class Crops(Connected):
                 yield self._opened
             except ClientError as error:
                 raise self._typed(operation, error, key_is_ours) from error
+            except HTTPClientError as error:
+                cause = error.kwargs.get("error")
+                detail = f"{type(cause or error).__name__}: {cause or error}"
+                # A server that sends us elsewhere for a stranger's key does so every time.
+                if isinstance(cause, Redirected) and not key_is_ours:
+                    raise StoreRejected(self.store, operation, detail) from error
+                raise StoreUnavailable(self.store, operation, detail) from error
             except (BotoCoreError, OSError, TimeoutError) as error:
                 detail = f"{type(error).__name__}: {error}"
                 raise StoreUnavailable(self.store, operation, detail) from error
@@ -377,7 +329,7 @@ class Crops(Connected):
     ) -> StoreUnavailable | StoreRejected:
         code = _code(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        # A bare 400 comes of no S3 server: a TLS server says so to plain HTTP, for one.
+        # No S3 server says it of our keys: a TLS server says a bare 400 to plain HTTP, for one.
         if key_is_ours and code == _BARE_BAD_REQUEST:
             return StoreUnavailable(self.store, operation, f"{code} (HTTP {status})")
         if code in _PASSING or status >= _FIRST_SERVER_ERROR or status == 0:

@@ -2,7 +2,8 @@
 
 The share is the mean over the keys (cameras) of each key's share, over the last messages of this
 worker. A broken release spoils every camera's messages and reaches the limit; one camera that
-sends nothing but garbage, however fast, spoils its own share only.
+sends nothing but garbage, however fast, spoils its own share only. Where every message has a key of
+its own, as uploads have, all count as one key's: else whoever may upload could reach the limit.
 """
 
 from collections import deque
@@ -32,14 +33,22 @@ class BurialLimit:
     def __init__(self, policy: BurialPolicy) -> None:
         """Begin with nothing remembered."""
         self._policy = policy
-        self._last: deque[tuple[bytes | None, bool]] = deque()
-        self._by_key: dict[bytes | None, tuple[int, int]] = {}
+        # Hashes of keys: a key may have megabytes.
+        self._last: deque[tuple[int, bool]] = deque()
+        self._by_key: dict[int, tuple[int, int]] = {}
         self._buried = 0
 
-    def note(self, delivery: Delivery, *, buried: bool) -> None:
-        """Remember the outcome of a message."""
-        self._count(delivery.key, buried=buried, by=1)
-        self._last.append((delivery.key, buried))
+    def note(self, delivery: Delivery, *, buried: bool, as_one: bool = False) -> None:
+        """Remember the outcome of a message.
+
+        Args:
+            delivery: the message.
+            buried: whether it is a dead letter.
+            as_one: all messages of its topic count as one key's.
+        """
+        hashed = hash(delivery.partition.topic if as_one else delivery.key)
+        self._count(hashed, buried=buried, by=1)
+        self._last.append((hashed, buried))
         if len(self._last) > self._policy.window:
             key, was_buried = self._last.popleft()
             self._count(key, buried=was_buried, by=-1)
@@ -67,7 +76,7 @@ class BurialLimit:
             f"at most {self._policy.share:.0%} may be"
         )
 
-    def _count(self, key: bytes | None, *, buried: bool, by: int) -> None:
+    def _count(self, key: int, *, buried: bool, by: int) -> None:
         total, dead = self._by_key.get(key, (0, 0))
         total += by
         self._buried += by * buried

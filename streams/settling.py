@@ -77,7 +77,7 @@ class RetryPolicy:
         return random.uniform(0.0, bound)  # noqa: S311 - jitter, not a secret
 
     def given_up(self, failure: Retry, seconds: float) -> Reject | None:
-        """What a message is refused with that has been failing so for so many seconds, if so."""
+        """What a message is refused with that has failed so for so many seconds on end, if so."""
         if isinstance(failure, Denied) and seconds >= self.denied_patience:
             return Reject(failure.reason, f"denied for {seconds:.0f} s: {failure}")
         return None
@@ -86,13 +86,15 @@ class RetryPolicy:
 class Settlement:
     """A handler with its failures dealt with: what `streams.window.Window` calls for each batch."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a settlement, named once
         self,
         handler: Handler,
         dead_letters: DeadLetterOffice,
         policy: RetryPolicy,
         limit: BurialLimit,
         on_fatal: Callable[[Fatal], None],
+        *,
+        as_one: bool = False,
     ) -> None:
         """Wrap a handler.
 
@@ -102,27 +104,31 @@ class Settlement:
             policy: how long to wait between attempts.
             limit: how many may be refused.
             on_fatal: stops the worker; its messages stay unacknowledged.
+            as_one: the limit takes all keys for one.
         """
         self._handler = handler
         self._dead_letters = dead_letters
         self._policy = policy
         self._limit = limit
         self._on_fatal = on_fatal
+        self._as_one = as_one
         # What was split off its batch is tried one at a time, beside the batches that are whole.
         self._one_at_a_time = asyncio.Semaphore(1)
+        self._in_turn: list[Ticket] = []
 
     async def __call__(self, batch: Sequence[Delivery], ticket: Ticket) -> None:
         """Return when every message of the batch is processed or durably a dead letter."""
         await self._bring(batch, ticket, split=False)
 
     async def _bring(self, batch: Sequence[Delivery], ticket: Ticket, *, split: bool) -> None:
-        began = monotonic()
+        denied_since: dict[Delivery, float] = {}
         attempt = 0
         while batch:
             attempt += 1
             try:
-                outcomes = await self._attempt(batch, split=split)
+                outcomes = await self._attempt(batch, ticket, split=split)
             except Retry as failure:
+                denied_since.clear()
                 await self._wait(attempt, batch, failure, ticket)
             except Fatal as failure:
                 await self._end(failure)
@@ -130,28 +136,43 @@ class Settlement:
                 if await self._unexpected(batch, error, attempt, ticket):
                     return
             else:
-                batch = await self._settle(batch, outcomes, attempt, monotonic() - began, ticket)
+                batch = await self._settle(batch, outcomes, attempt, denied_since, ticket)
                 if batch:
                     ticket.step_aside()
                     split = True
                     why = next(one for one in outcomes.values() if isinstance(one, Retry))
                     await self._wait(attempt, batch, why, ticket)
 
-    async def _attempt(self, batch: Sequence[Delivery], *, split: bool) -> Outcomes:
+    async def _attempt(self, batch: Sequence[Delivery], ticket: Ticket, *, split: bool) -> Outcomes:
         if not split:
             return await self._handler(batch)
-        async with self._one_at_a_time:
-            return await self._handler(batch)
+        self._in_turn.append(ticket)
+        try:
+            async with self._one_at_a_time:
+                return await self._handler(batch)
+        finally:
+            self._in_turn.remove(ticket)
+            # Against a store that hangs each turn takes its timeout; those behind are alive as
+            # long as the turns go on.
+            for waiting in self._in_turn:
+                waiting.beat()
 
     async def _settle(
         self,
         batch: Sequence[Delivery],
         outcomes: Outcomes,
         attempt: int,
-        seconds: float,
+        denied_since: dict[Delivery, float],
         ticket: Ticket,
     ) -> list[Delivery]:
         """Note what is processed and bury what is refused.
+
+        Args:
+            batch: what was worked on.
+            outcomes: of those that were not processed.
+            attempt: number of the attempt, counted from 1.
+            denied_since: of those that were denied last time, since when; is kept up.
+            ticket: of the batch.
 
         Returns:
             What is to be tried again.
@@ -159,14 +180,19 @@ class Settlement:
         again = []
         for delivery in batch:
             outcome = outcomes.get(delivery)
+            if isinstance(outcome, Denied):
+                denied_since.setdefault(delivery, monotonic())
+            else:
+                denied_since.pop(delivery, None)
             if isinstance(outcome, Retry):
-                given_up = self._policy.given_up(outcome, seconds)
+                since = denied_since.get(delivery, monotonic())
+                given_up = self._policy.given_up(outcome, monotonic() - since)
                 if given_up is None:
                     again.append(delivery)
                     continue
                 outcome = given_up
             if outcome is None:
-                self._limit.note(delivery, buried=False)
+                self._limit.note(delivery, buried=False, as_one=self._as_one)
             else:
                 await self._bury(delivery, outcome, attempt, ticket)
             ticket.done(delivery)
@@ -205,7 +231,7 @@ class Settlement:
     async def _bury(
         self, delivery: Delivery, reject: Reject, attempts: int, ticket: Ticket
     ) -> None:
-        self._limit.note(delivery, buried=True)
+        self._limit.note(delivery, buried=True, as_one=self._as_one)
         if self._limit.reached:
             await self._end(
                 Fatal(

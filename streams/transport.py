@@ -1,4 +1,4 @@
-"""Faust's Kafka transport with two things it lacks: the fetch wait as a setting, and flow control.
+"""Faust's Kafka transport with what it lacks: a fetch wait to set, flow control, a last commit.
 
 Faust asks the broker to hold a fetch for 1.5 s when there is nothing new, and offers no setting.
 Apache Kafka answers as soon as there is something; the embedded broker looks again only after
@@ -8,10 +8,14 @@ When an agent's buffer is full, Faust blocks the one loop that fetches for all t
 wait for a store would hold the uploads, and aiokafka, which takes a consumer that does not fetch
 for a dead one, leaves the group after ``max_poll_interval``. Here the worker says for each
 partition whether it wants more, and only those are asked for.
+
+When partitions are revoked, Faust first drops its list of what was acknowledged and then says so:
+what was done since the last commit would be done again by the next owner. Here the worker hears of
+it while it can still commit.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 import aiokafka
@@ -23,6 +27,16 @@ from faust.types import TP
 _LOOK_AGAIN = 0.02
 
 HasRoom = Callable[[int], bool]
+BeforeRevoked = Callable[[], Awaitable[None]]
+BeforeAssigned = Callable[[], None]
+
+
+async def _nothing_to_finish() -> None:
+    pass
+
+
+def _nothing_to_begin() -> None:
+    pass
 
 
 class SteeredTransport(Transport):
@@ -31,11 +45,16 @@ class SteeredTransport(Transport):
     Attributes:
         has_room: by topic, says of a partition's number whether more of it is wanted. Topics that
             are not here are always fetched.
+        before_revoked: awaited while all that was acknowledged can still be committed: before
+            Faust tells anybody of a revocation, it drops what it has not committed yet.
+        before_assigned: called before any message of a new assignment is fetched.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.has_room: dict[str, HasRoom] = {}
+        self.before_revoked: BeforeRevoked = _nothing_to_finish
+        self.before_assigned: BeforeAssigned = _nothing_to_begin
 
     def wants(self, tp: TP) -> bool:
         """Whether more messages of a partition are wanted now."""
@@ -76,6 +95,15 @@ def steer(app: faust.App, fetch_wait: float) -> None:
             if len(wanted) < len(active):
                 timeout = min(timeout, _LOOK_AGAIN)
             return await super()._getmany(wanted, timeout)
+
+        async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+            if revoked:
+                await self.transport.before_revoked()
+            await super().on_partitions_revoked(revoked)
+
+        async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+            self.transport.before_assigned()
+            await super().on_partitions_assigned(assigned, generation_id)
 
     class _Transport(SteeredTransport):
         Consumer: ClassVar[Any] = _Consumer

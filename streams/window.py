@@ -94,6 +94,7 @@ class Window:
         self._acknowledger = InOrderAcknowledger()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._closed = False
 
     @property
     def in_flight(self) -> int:
@@ -111,7 +112,8 @@ class Window:
     def has_room(self, partition: Partition) -> bool:
         """Whether more messages of a partition may be fetched."""
         return (
-            len(self._waiting) + self._aside < self._limits.ahead
+            not self._closed
+            and len(self._waiting) + self._aside < self._limits.ahead
             and self._acknowledger.pending(partition) < self._limits.held
         )
 
@@ -121,7 +123,9 @@ class Window:
         return max((now - ticket.beat_at for ticket in self._tickets), default=0.0)
 
     def admit(self, delivery: Delivery) -> None:
-        """Take one message."""
+        """Take one message; after a drain none, and the broker will deliver it again."""
+        if self._closed:
+            return
         self._acknowledger.track(delivery)
         self._idle.clear()
         self._waiting.append(delivery)
@@ -138,12 +142,16 @@ class Window:
     async def drain(self, deadline: float) -> bool:
         """Begin nothing that waits, and wait until what is in work is acknowledged.
 
+        Nothing is taken until `reopen`: a message that was on its way would be begun, and be done
+        after the last commit.
+
         Args:
             deadline: how long to wait, in seconds.
 
         Returns:
             False when time runs out first.
         """
+        self._closed = True
         while self._waiting:
             self._acknowledger.untrack(self._waiting.pop())
         self._note_idle()
@@ -153,6 +161,10 @@ class Window:
         except TimeoutError:
             return False
         return True
+
+    def reopen(self) -> None:
+        """Take messages again: the broker delivers anew from what was committed."""
+        self._closed = False
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Partitions were revoked: what is in work of them will not be acknowledged."""

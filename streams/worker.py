@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import faust
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -23,6 +23,11 @@ from streams.health import Check, HealthServer
 from streams.settling import DeadLetterOffice, Handler, RetryPolicy, Settlement
 from streams.watch import PartitionState, StallWatch
 from streams.window import Shed, Window, WindowLimits
+
+if TYPE_CHECKING:
+    from faust.transport.consumer import Consumer
+
+    from streams.transport import SteeredTransport
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +53,14 @@ class Stage:
         batch_size: most messages in a batch.
         overlap: most batches in work at once.
         shed: chooses what is dropped when messages wait.
+        as_one: every message has a key of its own; for the limit on dead letters all are one's.
     """
 
     handler: Handler
     batch_size: int
     overlap: int
     shed: Shed | None = None
+    as_one: bool = False
 
 
 class Worker:
@@ -107,7 +114,9 @@ class Worker:
         )
         self._windows = {
             topic: Window(
-                Settlement(stage.handler, dead_letters, retry, limit, self.fail),
+                Settlement(
+                    stage.handler, dead_letters, retry, limit, self.fail, as_one=stage.as_one
+                ),
                 WindowLimits(
                     batch_size=stage.batch_size,
                     batch_wait=settings.batch_wait,
@@ -123,6 +132,9 @@ class Worker:
             attach(app, topic, window)
         app.on_partitions_assigned.connect(self._on_assigned)
         app.on_partitions_revoked.connect(self._on_revoked)
+        transport = cast("SteeredTransport", app.transport)
+        transport.before_revoked = self._before_revoked
+        transport.before_assigned = self._before_assigned
 
     def stop(self) -> None:
         """Ask the worker to drain and end."""
@@ -202,13 +214,10 @@ class Worker:
 
     async def _drain(self) -> None:
         """Take nothing new, finish what is in flight, commit."""
-        consumer = self._app.consumer
-        consumer.stop_flow()
-        self._app.flow_control.suspend()
-        self._app.flow_control.clear()
         await self._finish(_LAST_SECONDS if self._fatal else self._settings.stop_timeout)
 
     async def _finish(self, seconds: float) -> None:
+        consumer = cast("Consumer", self._app.consumer)
         drained = await asyncio.gather(
             *(window.drain(seconds) for window in self._windows.values())
         )
@@ -218,15 +227,29 @@ class Worker:
                 sum(window.in_flight for window in self._windows.values()),
                 seconds,
             )
-        await self._app.consumer.commit()
+        # A commit that is under way began before the last acknowledgements, and a second one that
+        # meets it only waits for it.
+        while await consumer.maybe_wait_for_commit_to_finish():
+            pass
+        await consumer.commit()
+
+    async def _before_revoked(self) -> None:
+        """Finish what is in flight before another worker gets these partitions."""
+        await self._finish(min(self._settings.stop_timeout, self._settings.revoke_timeout))
+
+    def _before_assigned(self) -> None:
+        """Take messages in again, unless the end has begun: a rebalance may cross it."""
+        if self._stop.is_set():
+            return
+        for window in self._windows.values():
+            window.reopen()
 
     async def _on_assigned(self, *_args: Any, **_kwargs: Any) -> None:
         self._joined = True
 
     async def _on_revoked(self, *args: Any, **_kwargs: Any) -> None:
-        """Finish what is in flight before another worker gets these partitions."""
+        """Forget the partitions that another worker gets."""
         revoked: set[TP] = args[1]
-        await self._finish(min(self._settings.stop_timeout, self._settings.revoke_timeout))
         gone = partitions_of(revoked)
         for window in self._windows.values():
             window.forget(gone)

@@ -20,6 +20,7 @@ from sinks.crops import Crops
 from sinks.recents import Recents
 from sinks.records import Records
 from sinks.vectors import Vectors
+from tests.interrupts import take_sigterm_for_ctrl_c
 
 if TYPE_CHECKING:
     from tests.containers import ContainerStack
@@ -29,6 +30,11 @@ hypothesis.settings.load_profile("fecapass")
 
 #: Which servers the tests run against. No test asks: they take `stack` and `settings`.
 STACK_VARIABLE = "FECAPASS_TEST_STACK"
+
+
+def pytest_runtest_setup() -> None:
+    """Set it for every test, because programs under test have handlers of their own."""
+    take_sigterm_for_ctrl_c()
 
 
 @pytest.fixture(scope="session")

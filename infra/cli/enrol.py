@@ -49,6 +49,8 @@ def enrol(
     quiet_libraries()
     if (user is None) == (from_dir is None) or (user is not None and not photos):
         raise typer.BadParameter("give --user with photos, or --from-dir", param_hint="--user")
+    if user is not None and "@" not in user:
+        raise typer.BadParameter(f"{user} is no e-mail address", param_hint="--user")
     if from_dir is not None and (photos or name):
         raise typer.BadParameter("takes neither photos nor --name", param_hint="--from-dir")
     try:

@@ -69,10 +69,17 @@ def _group() -> None:
 
 def main() -> None:
     """Run the command line; expected failures become one line and exit code 1."""
+    # Faust, when it is imported, takes `--loop`, `-L` and `--datadir` in sys.argv for its own.
+    arguments, sys.argv = sys.argv[1:], sys.argv[:1]
     try:
-        app()
+        app(arguments)
     except (CommandFailed, ConfigurationError) as error:
-        sys.stderr.write(f"fecapass: {error}\n")
+        hint = (
+            "; run `fecapass up` in this directory, or set them as .env.example says"
+            if isinstance(error, ConfigurationError) and str(error).endswith("is not set")
+            else ""
+        )
+        sys.stderr.write(f"fecapass: {error}{hint}\n")
         raise SystemExit(1) from None
 
 

@@ -39,7 +39,8 @@ def recent(
         Column("similarity", "similarity", score, justify="right"),
         Column("quality", "quality", score, justify="right"),
     )
-    show_listing(rows, columns, as_json=json, empty="no face has been seen yet")
+    empty = f"no face has been seen yet{f' by {camera}' if camera else ''}"
+    show_listing(rows, columns, as_json=json, empty=empty)
 
 
 async def _rows(settings: "Settings", camera: str | None, limit: int) -> "list[Row]":

@@ -84,7 +84,7 @@ async def run_demo(options: DemoOptions, enrol: Enrol, console: Console) -> None
         DemoError: a step failed, or Ctrl-C came before the end.
     """
     with stop_event() as stop:
-        running = asyncio.create_task(_run(options, enrol, console, stop))
+        running = asyncio.create_task(_run(options, enrol, console))
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -99,17 +99,19 @@ async def run_demo(options: DemoOptions, enrol: Enrol, console: Console) -> None
         await running
 
 
-async def _run(options: DemoOptions, enrol: Enrol, console: Console, stop: asyncio.Event) -> None:
+async def _run(options: DemoOptions, enrol: Enrol, console: Console) -> None:
     try:
         async with AsyncExitStack() as up:
             await _steps(options, enrol, console, up)
             if options.keep_running:
                 console.print("\nEverything stays up; press Ctrl-C to stop.")
                 try:
-                    await stop.wait()
+                    await asyncio.Event().wait()
                 except asyncio.CancelledError:
-                    # Ctrl-C is how a demonstration that was kept running ends.
+                    # Ctrl-C is how a demonstration that was kept running ends. It comes as this
+                    # alone: who waited for the signal as well would be cancelled while stopping.
                     return
+            console.print("Stopping all of it; --keep-running leaves it up, the console too.")
     except _FAILURES as error:
         raise DemoError(str(error)) from error
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from tests.chaos import report
 from tests.chaos.run import Options, Result, run
+from tests.interrupts import take_sigterm_for_ctrl_c
 
 _WIDTH = 130
 
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--no-faults", action="store_true", help="to see what the events do alone")
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     arguments = parser.parse_args()
+    take_sigterm_for_ctrl_c()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     console, progress = Console(width=_WIDTH), Console(width=_WIDTH, stderr=arguments.json)
     first = arguments.seed if arguments.seed is not None else secrets.randbelow(1 << 31)

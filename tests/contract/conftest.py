@@ -7,7 +7,7 @@ import pytest
 
 from config.settings import Settings
 from tests.contract.builders import unique
-from tests.contract.world import DIMENSION, World, reconcile, young
+from tests.contract.world import DIMENSION, World, reconcile, short_lived, young
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def nowhere(prepared: Settings) -> Settings:
 @pytest.fixture
 async def clean(prepared):
     """Stores in which nothing is at fault; other tests plant faults of their own."""
-    await reconcile(young(prepared))
     await asyncio.sleep(1.1)  # S3 tells the time of a write in whole seconds
+    await reconcile(short_lived(young(prepared)))
     assert set((await reconcile(young(prepared))).values()) == {(0, 0)}
 
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sinks.crops import Crops, crop_key
-from sinks.errors import StoreRejected
+from sinks.crops import Crops
+from sinks.errors import StoreRejected, StoreUnavailable
+from sinks.keys import crop_key
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 LIMIT = 1_000_000
@@ -118,8 +119,10 @@ async def test_a_server_that_redirects_is_not_followed_elsewhere(prepared):
     front = await asyncio.start_server(store, "127.0.0.1", 0)
     endpoint = f"http://127.0.0.1:{front.sockets[0].getsockname()[1]}"
     async with target, front, Crops(prepared.s3.model_copy(update={"endpoint_url": endpoint})) as c:
-        with pytest.raises(StoreRejected):
+        with pytest.raises(StoreRejected, match="sends us elsewhere"):
             await c.fetch(f"s3://{c.bucket}/photo.jpg", LIMIT)
+        with pytest.raises(StoreUnavailable, match="sends us elsewhere"):
+            await c.put("crops/ours.jpg", b"data")
     assert asked == []
 
 

@@ -13,12 +13,12 @@ import pytest
 
 from infra.maintenance.faults import Fault
 from infra.maintenance.stores import open_upkeep
-from sinks.crops import crop_key
+from sinks.keys import crop_key
 from sinks.rows import Sighting
 from streams.kafka import create_consumer
 from streams.topics import Topics
 from tests.contract.builders import NOON, an_event, unique
-from tests.contract.world import reconcile, the_result, young
+from tests.contract.world import reconcile, short_lived, the_result, young
 
 
 async def plant_crops(world):
@@ -155,9 +155,7 @@ async def test_a_planted_fault_is_found_repaired_and_gone(clean, fault, world, p
     await asyncio.sleep(1.1)  # S3 tells the time of a write in whole seconds
     settings = young(prepared)
     if fault is Fault.OLD_CLAIM_CHECK:
-        hours = {"frames_retention_hours": 1e-4, "uploads_retention_hours": 1e-4}
-        kafka = {**hours, "dead_letter_retention_hours": 1e-4}
-        settings = settings.model_copy(update={"kafka": settings.kafka.model_copy(update=kafka)})
+        settings = short_lived(settings)
     expected = dict.fromkeys(Fault, (0, 0))
     looked = await reconcile(settings, dry_run=True)
     assert looked == expected | {fault: (2, 0)}

@@ -8,7 +8,8 @@ from msgspec import structs
 from config.settings import Settings
 from infra.maintenance.reconcile import Reconciler
 from infra.maintenance.stores import open_upkeep
-from sinks.crops import Crops, crop_key
+from sinks.crops import Crops
+from sinks.keys import crop_key
 from sinks.records import Records
 from sinks.rows import Sighting
 from sinks.vectors import Vectors
@@ -21,6 +22,13 @@ def young(prepared: Settings, **changes) -> Settings:
     """Settings without grace: what a test plants is old at once."""
     maintenance = prepared.maintenance.model_copy(update={"grace": 0.0, "batch": 3} | changes)
     return prepared.model_copy(update={"maintenance": maintenance})
+
+
+def short_lived(settings: Settings) -> Settings:
+    """Settings by which every message, and so every claim check, is past its time."""
+    names = ("frames_retention_hours", "uploads_retention_hours", "dead_letter_retention_hours")
+    kafka = settings.kafka.model_copy(update=dict.fromkeys(names, 1e-4))
+    return settings.model_copy(update={"kafka": kafka})
 
 
 async def reconcile(settings: Settings, *, dry_run=False):

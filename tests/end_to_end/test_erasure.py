@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sinks.crops import crop_key
 from sinks.erasure import PersonStores, erase, look_for
+from sinks.keys import crop_key
 from sinks.persons import Author
 from streams.envelope import encode_headers
 from streams.events import DetectedFaces, EventKind, ImageEvent

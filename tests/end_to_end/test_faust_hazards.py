@@ -212,3 +212,20 @@ def listening(pid):
 
 async def committed_is(own, offset):
     return await own.committed() == offset
+
+
+async def test_what_was_done_since_the_last_commit_is_not_done_again_after_a_rebalance(own):
+    """Faust drops what it has not committed, then says so. Protection: `before_revoked`."""
+    sent = [
+        *await own.publish(*["ok"] * 5, partition=0),
+        *await own.publish(*["ok"] * 5, partition=1),
+    ]
+    own.start(KAFKA__COMMIT_INTERVAL="60")
+    await until(lambda: len(own.noted("done")) == 10)
+    own.start(KAFKA__COMMIT_INTERVAL="60")
+    await until(lambda: len(own.noted("assigned")) == 3)
+    assert [await own.committed(partition=number) for number in (0, 1)] == [5, 5]
+    sent += await own.publish("ok", partition=0)
+    sent += await own.publish("ok", partition=1)
+    await until(lambda: set(own.noted("done")) == set(sent))
+    assert sorted(own.noted("done")) == sorted(sent)

@@ -7,7 +7,7 @@ from uuid import uuid4
 import aiohttp
 
 from infra.demo.workers import CommandProcess
-from sinks.crops import crop_key
+from sinks.keys import crop_key
 from streams.events import utc_now
 
 

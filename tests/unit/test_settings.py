@@ -137,8 +137,14 @@ def test_a_wrong_value_is_not_repeated(load):
 
 
 def test_an_unknown_name_in_a_group_is_refused(load):
-    with pytest.raises(ConfigurationError, match="FECAPASS_KAFKA__BOOTSTRAP_SERVER: "):
+    with pytest.raises(ConfigurationError, match="_SERVER: there is no such setting"):
         load(REQUIRED | {"FECAPASS_KAFKA__BOOTSTRAP_SERVER": "elsewhere:9092"})
+
+
+def test_a_named_file_that_is_not_there_is_an_error(monkeypatch):
+    monkeypatch.setenv("FECAPASS_ENV_FILE", "nowhere.env")
+    with pytest.raises(ConfigurationError, match="FECAPASS_ENV_FILE names nowhere"):
+        load_settings(Settings)
 
 
 def test_the_environment_wins_over_files_and_later_files_over_earlier(monkeypatch, tmp_path):

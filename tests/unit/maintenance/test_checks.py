@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.maintenance.checks import crops_by_face, without_row
-from sinks.crops import StoredObject, crop_key
+from sinks.crops import StoredObject
+from sinks.keys import crop_key
 from tests.contract.builders import NOON
 
 faces = st.integers(0, 5).map(lambda number: UUID(int=number))

@@ -1,3 +1,5 @@
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +52,28 @@ def test_a_broken_release_does():
         limit.note(delivery(number, key=f"door-{number}".encode()), buried=True)
     assert limit.reached
     assert str(limit).startswith("10 of the last 10 messages are dead letters, 100%")
+
+
+def test_broken_uploads_each_with_a_key_of_its_own_stop_no_camera():
+    limit = BurialLimit(BurialPolicy(0.5, 1000, 10))
+    for number in range(900):
+        limit.note(delivery(number, key=f"door-{number % 3}".encode()), buried=False)
+        upload = delivery(number, topic="photo.uploads", key=f"upload-{number}".encode())
+        limit.note(upload, buried=True, as_one=True)
+    assert not limit.reached
+    assert abs(limit.share - 1 / 4) < 1e-9
+
+
+def test_large_keys_are_not_kept():
+    limit = BurialLimit(BurialPolicy(0.5, 1000, 1000))
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            limit.note(delivery(number, key=number.to_bytes(1 << 20, "big")), buried=True)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1 << 20
 
 
 def test_a_share_of_one_sets_no_limit():

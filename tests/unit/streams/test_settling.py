@@ -1,4 +1,6 @@
 import asyncio
+from operator import gt
+from time import monotonic
 
 import pytest
 from hypothesis import given
@@ -183,6 +185,23 @@ async def test_a_denial_is_no_dead_letter_before_patience_is_over():
     assert (grave.letters, ticket.finished) == ([], [0])
 
 
+async def test_patience_with_a_denial_begins_with_the_denial_and_not_with_the_outage_before():
+    """A store that comes back may deny for a moment, until it knows its users again."""
+    began = monotonic()
+    denials = 2
+
+    async def handler(messages):
+        nonlocal denials
+        if monotonic() - began < 2 * POLICY.denied_patience:
+            return {messages[0]: Retry("away")}
+        denials -= 1
+        return {messages[0]: Denied("who are you?")} if denials >= 0 else {}
+
+    grave = Grave()
+    ticket = await settle(handler, [delivery()], grave)
+    assert (grave.letters, ticket.finished) == ([], [0])
+
+
 async def test_an_outage_is_no_dead_letter_however_long_it_lasts():
     assert POLICY.given_up(Retry("away"), 1e9) is None
     assert POLICY.given_up(Denied("no"), 1e9).reason == "access_denied"
@@ -206,6 +225,20 @@ async def test_beyond_the_limit_nothing_more_is_buried_and_the_worker_ends():
     task.cancel()
 
 
+async def test_refused_uploads_of_many_keys_do_not_end_a_worker_whose_cameras_are_fine():
+    async def handler(messages):
+        return {message: Reject("corrupt", "no image") for message in messages}
+
+    limit = BurialLimit(BurialPolicy(share=0.5, window=100, least=4))
+    for number in range(10):
+        limit.note(delivery(number), buried=False)
+    grave, ticket = Grave(), Ticket()
+    uploads = Settlement(handler, grave, POLICY, limit, pytest.fail, as_one=True)
+    async with asyncio.timeout(5):
+        await uploads([delivery(n, topic="photo.uploads", key=b"%d" % n) for n in range(8)], ticket)
+    assert len(grave.letters) == 8
+
+
 async def test_every_attempt_is_a_sign_of_life():
     outages = 5
 
@@ -217,6 +250,37 @@ async def test_every_attempt_is_a_sign_of_life():
         return {}
 
     assert (await settle(handler, [delivery()], Grave())).beats >= 4
+
+
+async def test_who_waits_for_a_turn_is_alive_while_the_turns_go_on_and_not_when_one_hangs():
+    """Each turn may take a store's timeout, and many claim checks may wait for theirs."""
+    turns = asyncio.Queue()
+    whole = set()
+
+    async def handler(messages):
+        (message,) = messages
+        if message not in whole:
+            whole.add(message)
+        else:
+            await turns.get()
+        return {message: Retry("away")}
+
+    settling, tickets = settlement(handler, Grave()), [Ticket() for _ in range(8)]
+    tasks = [
+        asyncio.create_task(settling([delivery(offset)], ticket))
+        for offset, ticket in enumerate(tickets)
+    ]
+    await asyncio.sleep(0.05)  # all but the first in turn wait by now
+    before = [ticket.beats for ticket in tickets]
+    await asyncio.sleep(0.05)
+    assert [ticket.beats for ticket in tickets] == before
+    turns.put_nowait(None)
+    async with asyncio.timeout(5):
+        while not all(map(gt, [one.beats for one in tickets], before)):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_one_that_waits_does_not_hold_up_the_rest_of_a_batch_that_is_tried_one_by_one():

@@ -253,3 +253,26 @@ async def test_a_revoked_partition_no_longer_holds_up_the_drain():
         window.forget([Partition("camera.frames", 0)])
         assert await window.drain(0.05)
     assert log.offsets == {}
+
+
+async def test_what_comes_after_a_drain_is_not_begun_until_the_window_opens_again():
+    log = Log()
+    begun = []
+
+    async def process(batch, ticket):
+        begun.extend(one.offset for one in batch)
+        settle(batch, ticket)
+
+    async with running(Window(process, limits(1, 1))) as window:
+        window.admit(log.delivery(0))
+        await until(lambda: not window.in_flight)
+        assert await window.drain(5)
+        assert not window.has_room(PARTITION)
+        window.admit(log.delivery(1))
+        assert not window.in_flight
+        window.reopen()
+        assert window.has_room(PARTITION)
+        window.admit(log.delivery(2))
+        await until(lambda: not window.in_flight)
+    assert begun == [0, 2]
+    assert log.offsets == {0: [0, 2]}

@@ -23,8 +23,8 @@ class Signal:
 class Consumer:
     """A consumer that fails as one does whose partition has just gone, then recovers."""
 
-    def __init__(self, failure):
-        self.failures = [failure]
+    def __init__(self, *failures):
+        self.failures = list(failures)
         self.looks = 0
         self.seen = asyncio.Event()
 
@@ -45,10 +45,10 @@ class Consumer:
     async def highwaters(self, *_tps):
         return {}
 
-    async def commit(self):
-        pass
+    async def maybe_wait_for_commit_to_finish(self):
+        return False
 
-    def stop_flow(self):
+    async def commit(self):
         pass
 
 
@@ -61,7 +61,6 @@ class App:
         self.rebalancing = False
         self.on_partitions_assigned = self.on_partitions_revoked = Signal()
         self.transport = SimpleNamespace(has_room={})
-        self.flow_control = SimpleNamespace(suspend=lambda: None, clear=lambda: None)
 
     def topic(self, *_args, **_options):
         return None
@@ -107,3 +106,41 @@ async def test_a_partition_that_goes_while_it_is_looked_at_does_not_end_the_work
         )
         worker.stop()
         await running
+
+
+@pytest.mark.parametrize("ending", [False, True])
+async def test_an_assignment_opens_the_windows_again_unless_the_end_has_begun(ending):
+    async def handler(_batch):
+        return {}
+
+    app = App(Consumer())
+    worker = Worker(app, {"camera.frames": Stage(handler, 1, 1)}, None, WorkerSettings())
+    has_room = app.transport.has_room["camera.frames"]
+    assert has_room(0)
+    await app.transport.before_revoked()
+    assert not has_room(0)
+    if ending:
+        worker.stop()
+    app.transport.before_assigned()
+    assert has_room(0) is not ending
+
+
+async def test_the_last_commit_is_not_one_that_had_begun_before():
+    class Busy(Consumer):
+        under_way = 2
+        committed = False
+
+        async def maybe_wait_for_commit_to_finish(self):
+            self.under_way -= 1
+            return self.under_way >= 0
+
+        async def commit(self):
+            self.committed = self.under_way < 0
+
+    async def handler(_batch):
+        return {}
+
+    app = App(Busy())
+    Worker(app, {"camera.frames": Stage(handler, 1, 1)}, None, WorkerSettings())
+    await app.transport.before_revoked()
+    assert app.consumer.committed

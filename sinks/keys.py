@@ -1,0 +1,63 @@
+"""Keys of objects: those we make of strangers' names, and those that strangers name."""
+
+import re
+from datetime import UTC, datetime
+from hashlib import sha256
+from uuid import UUID
+
+#: Longest camera part of a key; a key may have 1024 bytes in all.
+_MAX_CAMERA_CHARS = 120
+_KEPT_OF_LONG_CAMERA = 60
+
+_UNSAFE_BYTE = re.compile(rb"[^A-Za-z0-9_.\-]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_MAX_KEY_BYTES = 1024
+
+
+def crop_key(camera: str, captured_at: datetime, face_id: UUID) -> str:
+    """S3 key of a crop: ``crops/{camera or upload}/{yyyy}/{mm}/{dd}/{face_id}.jpg``, day in UTC.
+
+    Whatever a camera calls itself, it stays inside its own folder; two cameras never share one.
+
+    Args:
+        camera: Kafka key of the frame or upload.
+        captured_at: when the picture was taken, with time zone.
+        face_id: the face.
+    """
+    try:
+        day = captured_at.astimezone(UTC)
+    except OverflowError:  # the first or last day that there is, in another time zone
+        day = captured_at
+    return f"crops/{_folder(camera)}/{day.year:04d}/{day.month:02d}/{day.day:02d}/{face_id}.jpg"
+
+
+def is_plain_key(key: str) -> bool:
+    """Whether a key that a stranger chose can mean this object of this bucket and nothing else.
+
+    Clients and servers take ``..`` out of a path before they look at it, which would lead into
+    other buckets; no honest key has such parts, nor control characters.
+    """
+    if len(key.encode(errors="replace")) > _MAX_KEY_BYTES or _CONTROL.search(key):
+        return False
+    return not any(part in {".", ".."} for part in re.split(r"[/\\]", key))
+
+
+def _folder(camera: str) -> str:
+    """A camera's id as one path segment that cannot be ``.`` or ``..``, and is never empty.
+
+    Letters, digits, ``_``, ``-`` and inner dots stay. Other bytes become ``=XX`` (not ``%XX``,
+    which a proxy on the way may decode); too long a name is cut and a hash of the whole added
+    after ``==``, which no escaped name contains.
+    """
+    raw = camera.encode(errors="surrogatepass")
+    escaped = _UNSAFE_BYTE.sub(_escape, raw).decode("ascii")
+    if escaped.startswith("."):
+        escaped = "=2E" + escaped[1:]
+    if escaped and len(escaped) <= _MAX_CAMERA_CHARS:
+        return escaped
+    kept = re.sub(r"=.?$", "", escaped[:_KEPT_OF_LONG_CAMERA])
+    return f"{kept}=={sha256(raw).hexdigest()[:32]}"
+
+
+def _escape(byte: re.Match[bytes]) -> bytes:
+    return f"={byte[0][0]:02X}".encode()

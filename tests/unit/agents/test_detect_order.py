@@ -1,0 +1,83 @@
+"""Overlapping batches send what they found in the order in which they came."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+
+from agents.detect import Detect
+from ml.images import ImageLimits
+from streams.delivery import Delivery, Partition
+from streams.topics import Topics
+
+IMAGE = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+
+
+class Models:
+    """Models whose first call ends when it is told to."""
+
+    lanes = 1
+    embedder = SimpleNamespace(id="none")
+
+    def __init__(self):
+        self.calls = 0
+        self.go_on = threading.Event()
+
+    def analyse(self, images):
+        self.calls += 1
+        if self.calls == 1:
+            assert self.go_on.wait(10)
+        return [[] for _ in images]
+
+
+class Sent(list):
+    async def send_all(self, messages):
+        self.extend(dict(one.headers)["ce_id"].decode() for one in messages)
+
+
+def frame(camera, number):
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": f"{camera}-{number}",
+        "ce_source": f"camera/{camera}",
+        "ce_type": "fecapass.frame.captured",
+        "ce_time": "2026-05-04T12:00:00Z",
+    }
+    return Delivery(
+        partition=Partition("camera.frames", 0),
+        offset=number,
+        key=camera.encode(),
+        value=IMAGE,
+        headers=tuple((name, value.encode()) for name, value in headers.items()),
+        timestamp=0.0,
+        acknowledge=lambda: None,
+    )
+
+
+async def test_a_camera_waits_for_its_earlier_frames_and_another_does_not():
+    models, sent = Models(), Sent()
+    with ThreadPoolExecutor(4) as threads:
+        detect = Detect(
+            models,
+            sent,
+            Topics(""),
+            limits=ImageLimits(1 << 20, 1 << 20),
+            claims=None,
+            decoders=threads,
+            models=threads,
+            image_memory=1 << 20,
+        )
+        async with asyncio.timeout(20), asyncio.TaskGroup() as batches:
+            batches.create_task(detect([frame("a", 0), frame("a", 1)]))
+            while not models.calls:  # noqa: ASYNC110 - a thread's count
+                await asyncio.sleep(0.001)
+            batches.create_task(detect([frame("a", 2)]))
+            await detect([frame("b", 3)])
+            while models.calls < 3:  # noqa: ASYNC110 - a thread's count
+                await asyncio.sleep(0.001)
+            assert sent == ["b-3"]
+            models.go_on.set()
+    assert sent == ["b-3", "a-0", "a-1", "a-2"]

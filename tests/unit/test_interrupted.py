@@ -1,0 +1,65 @@
+"""A run of tests that is told to end leaves no process behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+#: As a script's shell starts what it does not wait for: deaf to Ctrl-C.
+IN_THE_BACKGROUND = ("/bin/sh", "-c", 'trap "" INT; exec "$0" "$@"')
+
+STARTS_A_PROCESS = """
+import asyncio
+import subprocess
+
+
+async def test_that_waits():
+    process = subprocess.Popen(["/bin/sleep", "60"], start_new_session=True)
+    try:
+        print("started", process.pid, flush=True)
+        await asyncio.sleep(60)
+    finally:
+        process.kill()
+        await asyncio.to_thread(process.wait)
+"""
+
+
+@pytest.mark.parametrize("started_by", [(), IN_THE_BACKGROUND], ids=["shell", "background"])
+def test_sigterm_ends_what_a_test_has_started(tmp_path, started_by):
+    script = tmp_path / "test_that_is_interrupted.py"
+    script.write_text(STARTS_A_PROCESS)
+    command = [*started_by, sys.executable, "-m", "pytest", "-q", "-s", "-p", "tests.conftest"]
+    with subprocess.Popen(
+        [*command, "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", script],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as tests:
+        started = next(line for line in tests.stdout if line.startswith("started"))
+        pid = int(started.split()[1])
+        try:
+            tests.send_signal(signal.SIGTERM)
+            tests.communicate(timeout=30)
+            assert tests.returncode == 2  # pytest: interrupted by the user
+            assert gone(pid)
+        finally:
+            if not gone(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def gone(pid):
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
