@@ -1,4 +1,4 @@
-"""The enrolled people, in memory, searched exactly."""
+"""The enrolled people, in memory, searched as exactly as brute force but for negligible odds."""
 
 import threading
 from collections.abc import Iterable, Sequence
@@ -87,7 +87,7 @@ class Gallery:
                 self._write(entered, vectors)
 
     def search(self, probes: FloatArray, k: int) -> list[list[Candidate]]:
-        """Find the k most similar people for each probe; exact.
+        """Find the k most similar people for each probe, exact but for odds of a few in a million.
 
         Args:
             probes: float32 (M, D) of length 1.
