@@ -15,8 +15,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 ROOMS := agents api benchmarks config infra ml sinks streams
 
-.PHONY: help demo test test-containers compose-check chaos env images bench lint format requirements \
-	env-example openapi clean clean-data
+.PHONY: help demo test test-containers compose-check chaos env images bench bench-check lint format \
+	requirements env-example openapi clean clean-data
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -45,8 +45,11 @@ images: ## Build the container images
 chaos: $(READY) ## Strike the running pipeline with faults, then count (ARGS="--seconds 600 --seed 1")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-bench: $(READY) ## Measure the pipeline against the bare models
+bench: $(READY) ## Measure pipeline, latency, sinks, search, growth (ARGS="search --json FILE")
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-check: $(READY) ## Compare the ratios with the committed ones; fails on a loss of 15 %
+	$(BIN)/python -m benchmarks check $(ARGS)
 
 lint: $(READY) ## Check style, formatting, types, known holes and forgotten secrets
 	$(BIN)/ruff check

@@ -205,7 +205,7 @@ class LiveMatches:
             for listener in self._listeners:
                 listener.miss()  # whatever came while there was no consumer
             checked = monotonic()
-            beyond: dict[TopicPartition, int] = {}
+            ends: dict[TopicPartition, int] = {}
             while True:
                 batches = await consumer.getmany(timeout_ms=int(_POLL_SECONDS * 1000))
                 matches = [
@@ -216,7 +216,7 @@ class LiveMatches:
                 ]
                 self._fan_out(matches)
                 if monotonic() - checked > _CHECK_SECONDS:
-                    beyond = await _rewind_shortened(consumer, beyond)
+                    ends = await _rewind_shortened(consumer, ends)
                     checked = monotonic()
         finally:
             await consumer.stop()
@@ -243,29 +243,25 @@ def _read(value: bytes | None) -> FaceMatch | None:
 
 
 async def _rewind_shortened(
-    consumer: AIOKafkaConsumer, beyond: Mapping[TopicPartition, int]
+    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
 ) -> dict[TopicPartition, int]:
     """Read partitions that begin anew from their beginning, as after a loss of the broker's log.
 
-    Not every broker tells a consumer that its position lies past the end. An end may be told late,
-    so it has to stay behind the same position from one look to the next.
+    Not every broker tells a consumer that its position lies past the end, and the embedded one
+    tells an end that lies before the last batch; but only of a new log does it tell a lower one
+    than before.
 
     Args:
         consumer: assigned.
-        beyond: what this returned at the last look.
+        ends: what this returned at the last look.
 
     Returns:
-        The position of each partition whose end seems to lie before it.
+        The end of each partition as the broker tells it now.
     """
     assigned = consumer.assignment()
-    now_beyond: dict[TopicPartition, int] = {}
-    for partition, end in (await consumer.end_offsets(assigned) if assigned else {}).items():
-        position = await consumer.position(partition)
-        if position <= end:
-            continue
-        if beyond.get(partition) == position:
+    told: dict[TopicPartition, int] = await consumer.end_offsets(assigned) if assigned else {}
+    for partition, end in told.items():
+        if end < ends.get(partition, end) and end < await consumer.position(partition):
             logger.warning("%s/%d begins anew", partition.topic, partition.partition)
             await consumer.seek_to_beginning(partition)
-        else:
-            now_beyond[partition] = position
-    return now_beyond
+    return told

@@ -1,21 +1,48 @@
-"""All benchmarks in one run: what ``make bench`` starts."""
+"""All benchmarks in one run, or one of them by name: what ``make bench`` starts."""
 
 import argparse
 import asyncio
+import sys
 
-from benchmarks import pipeline
-from benchmarks.arguments import finish
+from benchmarks import check, latency, models, pipeline, scale, search, sinks
+from benchmarks.arguments import add_output, finish
+
+_BENCHMARKS = {
+    "models": models,
+    "pipeline": pipeline,
+    "latency": latency,
+    "sinks": sinks,
+    "search": search,
+    "scale": scale,
+    "check": check,
+}
+#: In this order; the bare models are part of the pipeline's benchmark.
+_ALL = ("pipeline", "latency", "sinks", "search", "scale")
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description="Measure the pipeline against the bare models; takes about three minutes.",
-    )
-    pipeline.add_arguments(parser)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK")
+    for name, module in _BENCHMARKS.items():
+        doc = module.__doc__ or ""
+        command = commands.add_parser(
+            name,
+            help=doc.splitlines()[0],
+            description=doc,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        if name != "check":
+            add_output(command)
     arguments = parser.parse_args()
-    finish(asyncio.run(pipeline.run(arguments)), arguments)
+    names = [arguments.benchmark] if arguments.benchmark else _ALL
+    for name in names:
+        given = arguments if arguments.benchmark else parser.parse_args([name])
+        module = _BENCHMARKS[name]
+        if name == "check":
+            sys.exit(asyncio.run(check.run(given)))
+        finish(asyncio.run(module.run(given)), given)
 
 
 if __name__ == "__main__":

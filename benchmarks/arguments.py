@@ -45,7 +45,17 @@ def add_common(parser: argparse.ArgumentParser, seconds: float = 3.0) -> None:
     parser.add_argument(
         "--portraits", type=Path, help="a folder of portraits to compose frames of, beside samples"
     )
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the results go."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="draw the results there as PNG")
+
+
+def integers(text: str) -> list[int]:
+    """Numbers separated by commas."""
+    return [int(one) for one in text.split(",") if one]
 
 
 def cases_of(arguments: argparse.Namespace) -> Sequence[Case]:
@@ -58,3 +68,8 @@ def finish(report: Report, arguments: argparse.Namespace) -> None:
     show(report)
     if arguments.json is not None:
         report.write_json(arguments.json)
+    if arguments.plots is not None:
+        # Matplotlib is heavy, and a dependency of developers only.
+        from benchmarks.plots import draw  # noqa: PLC0415
+
+        draw(report, arguments.plots)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import uuid4
 
 import aiohttp
@@ -30,6 +31,13 @@ GROUP BY processed_at ORDER BY processed_at
 
 class StalledError(Exception):
     """Nothing was processed any more."""
+
+
+class StageTime(NamedTuple):
+    """Seconds spent in a stage, and by how many batches."""
+
+    seconds: float
+    batches: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,18 +159,28 @@ async def _committed(consumer: Consumer, source: str, count: int) -> list[Commit
         await connection.close()
 
 
-async def _stages(consumer: Consumer) -> dict[str, float]:
-    """Seconds spent in each stage so far."""
-    spent: dict[str, float] = {}
+async def stage_seconds(consumer: Consumer) -> dict[str, StageTime]:
+    """What each stage of the consumer took so far."""
+    spent: dict[str, StageTime] = {}
     async with aiohttp.ClientSession() as session:
         for address in consumer.addresses:
             async with session.get(f"{address}/metrics") as response:
                 text = await response.text()
             for family in text_string_to_metric_families(text):
+                if family.name != "fecapass_stage_duration_seconds":
+                    continue
                 for sample in family.samples:
-                    if sample.name == "fecapass_stage_duration_seconds_sum":
-                        spent[sample.labels["stage"]] = sample.value
+                    stage = sample.labels["stage"]
+                    before = spent.get(stage, StageTime(0.0, 0.0))
+                    if sample.name.endswith("_sum"):
+                        spent[stage] = before._replace(seconds=before.seconds + sample.value)
+                    elif sample.name.endswith("_count"):
+                        spent[stage] = before._replace(batches=before.batches + sample.value)
     return spent
+
+
+async def _stages(consumer: Consumer) -> dict[str, float]:
+    return {name: spent.seconds for name, spent in (await stage_seconds(consumer)).items()}
 
 
 def _grown(

@@ -1,6 +1,6 @@
 """The bare models in a tight loop: no Kafka, no stores, one process.
 
-Run alone: ``python -m benchmarks.models --help``.
+Run alone: ``python -m benchmarks models --help``.
 """
 
 import argparse
@@ -14,9 +14,9 @@ from itertools import count
 import cv2
 import numpy as np
 
-from benchmarks.arguments import add_common, cases_of, finish
+from benchmarks.arguments import add_common, cases_of
 from benchmarks.frames import Case, FrameSet, Picture, compose, load_faces
-from benchmarks.report import Result, compare, make_report
+from benchmarks.report import Report, Result, compare, make_report
 from config.settings import ModelSettings
 from ml.alignment import align
 from ml.analyser import Analyser, build_analyser
@@ -170,7 +170,7 @@ def opencv(frames: FrameSet, settings: ModelSettings) -> Work:
     return work
 
 
-def run(models: BareModels, frames: FrameSet, seconds: float) -> list[Result]:
+def run_case(models: BareModels, frames: FrameSet, seconds: float) -> list[Result]:
     """Measure every variant on the frames of one case."""
     lanes = models.lanes.lanes
     measured = measure_bare(models, frames, 2 * seconds) | {
@@ -197,23 +197,21 @@ def _models(analyser: Analyser, image: Picture) -> object:
     return analyser.embedder.embed(aligned) if aligned else np.zeros((0, 0), np.float32)
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.models", description=__doc__)
-    add_common(parser)
-    arguments = parser.parse_args()
+async def run(arguments: argparse.Namespace) -> Report:
+    """Measure every case."""
     models = BareModels.load(arguments.threads)
     results: list[Result] = []
     faces = load_faces(arguments.portraits)
     for case in cases_of(arguments):
-        results += run(models, compose(case, faces), arguments.seconds)
+        results += run_case(models, compose(case, faces), arguments.seconds)
     ratios = [
         one
         for subject in (ONE_LOOP, DECODE, ANALYSE, OPENCV)
         for one in compare(results, subject, LOOPS)
     ]
-    finish(make_report(results, ratios, {"threads": models.settings.threads}), arguments)
+    return make_report(results, ratios, {"threads": models.settings.threads})
 
 
-if __name__ == "__main__":
-    main()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
+    add_common(parser)

@@ -9,7 +9,7 @@ in `benchmarks.models`). The servers run on the same cores.
 The pipeline is given all frames of a case at once and drains this backlog; its rate is that of
 the ledger's commits, without start-up (`benchmarks.backlog.steady_rate`).
 
-Run alone: ``python -m benchmarks.pipeline --help``.
+Run alone: ``python -m benchmarks pipeline --help``.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks import models
-from benchmarks.arguments import add_common, cases_of, finish
+from benchmarks.arguments import add_common, cases_of
 from benchmarks.backlog import deliver, drain
 from benchmarks.frames import FrameSet, compose, load_faces
 from benchmarks.models import LOOPS, ONE_LOOP, OPENCV, BareModels
@@ -142,19 +142,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="people in the gallery beside those in the frames (default: %(default)s)",
     )
     parser.add_argument("--no-naive", action="store_true", help="leave the naive consumer out")
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.pipeline",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_arguments(parser)
-    arguments = parser.parse_args()
-    finish(asyncio.run(run(arguments)), arguments)
-
-
-if __name__ == "__main__":
-    main()

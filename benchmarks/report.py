@@ -155,20 +155,31 @@ def show(report: Report, console: Console | None = None) -> None:
         f"{machine.system}, Python {machine.python}, {report.measured_at}",
         highlight=False,
     )
-    names = list(dict.fromkeys(name for one in report.results for name in one.values))
-    columns = list(dict.fromkeys(name for one in report.results for name in one.case))
+    for benchmark in dict.fromkeys(one.benchmark for one in report.results):
+        _show_results([one for one in report.results if one.benchmark == benchmark], console)
+    if report.ratios:
+        columns = list(dict.fromkeys(name for one in report.ratios for name in one.case))
+        _show_ratios(report.ratios, columns, console)
+
+
+def _show_results(results: Sequence[Result], console: Console) -> None:
+    names = list(dict.fromkeys(name for one in results for name in one.values))
+    columns = list(dict.fromkeys(name for one in results for name in one.case))
     table = Table(*columns, "subject", box=None)
     for name in names:
         table.add_column(name.replace("_", " "), justify="right")
-    for one in _by_case(report.results):
+    for one in _by_case(results):
         table.add_row(
             *(str(one.case.get(column, "")) for column in columns),
             one.subject,
-            *(f"{one.values[name]:.1f}" if name in one.values else "" for name in names),
+            *(_number(one.values[name]) if name in one.values else "" for name in names),
         )
     console.print(table)
-    if report.ratios:
-        _show_ratios(report.ratios, columns, console)
+
+
+def _number(value: float) -> str:
+    """Shares to four digits, all else to one."""
+    return f"{value:.4f}" if 0 < value < 1 else f"{value:.1f}"
 
 
 def _show_ratios(ratios: Sequence[Ratio], columns: Sequence[str], console: Console) -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from uuid import uuid4
 
 import numpy as np
@@ -65,8 +66,25 @@ class Consumer:
 
 
 @asynccontextmanager
+async def bare_servers() -> AsyncIterator[Settings]:
+    """Servers in a temporary directory with their stores set up, empty; no worker."""
+    async with AsyncExitStack() as up:
+        directory = up.enter_context(_directory())
+        stack = EmbeddedStack(directory)
+        up.push_async_callback(asyncio.to_thread, stack.stop)
+        await asyncio.to_thread(stack.start)
+        environment = {**stack.environment(), ENV_FILE_VARIABLE: str(stack.env_file)}
+        await init_stores(environment, directory / "logs")
+        yield settings_from(stack.environment())
+
+
+@asynccontextmanager
 async def running_servers(
-    threads: int, people: Sequence[Picture], analyser: Analyser, gallery: int
+    threads: int,
+    people: Sequence[Picture],
+    analyser: Analyser,
+    gallery: int,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[System]:
     """Start servers in a temporary directory; stop them and remove it at the end.
 
@@ -75,6 +93,7 @@ async def running_servers(
         people: a face of each person to enrol.
         analyser: makes the templates.
         gallery: how many further people the gallery holds, with templates drawn at random.
+        variables: FECAPASS_* to set differently.
     """
     async with AsyncExitStack() as up:
         directory = up.enter_context(_directory())
@@ -85,6 +104,7 @@ async def running_servers(
             **stack.environment(),
             ENV_FILE_VARIABLE: str(stack.env_file),
             "FECAPASS_MODELS__THREADS": str(threads),
+            **variables,
         }
         settings = settings_from(stack.environment())
         await init_stores(environment, directory / "logs")
@@ -95,12 +115,22 @@ async def running_servers(
 
 
 @asynccontextmanager
-async def running_pipeline(system: System) -> AsyncIterator[Consumer]:
-    """One detect and one identify worker."""
+async def running_pipeline(
+    system: System, kinds: Sequence[str] = ("detect", "identify"), cores: Sequence[int] = ()
+) -> AsyncIterator[Consumer]:
+    """Workers.
+
+    Args:
+        system: the servers.
+        kinds: a worker of each; a kind may come again.
+        cores: the detect workers are pinned to these, one each, in turns; none: they are not.
+    """
     async with AsyncExitStack() as up:
-        workers = []
-        for kind in ("detect", "identify"):
-            worker = Worker(kind, system.environment, system.logs)
+        workers: list[Worker] = []
+        for number, kind in enumerate(kinds):
+            worker = Worker(kind, system.environment, system.logs / str(number))
+            if cores and kind == "detect":
+                os.sched_setaffinity(worker.pid, {cores[number % len(cores)]})
             up.push_async_callback(worker.stop, _STOP_SECONDS)
             workers.append(worker)
         await asyncio.gather(*(worker.ready() for worker in workers))
@@ -111,7 +141,7 @@ async def running_pipeline(system: System) -> AsyncIterator[Consumer]:
 
         yield Consumer(
             settings=system.settings,
-            pids={**system.pids, **{f"worker {one.kind}": one.pid for one in workers}},
+            pids={**system.pids, **_names(workers)},
             addresses=[worker.address for worker in workers],
             check=check,
         )
@@ -153,6 +183,17 @@ async def running_naive(system: System) -> AsyncIterator[Consumer]:
     finally:
         process.terminate()
         await asyncio.to_thread(process.wait)
+
+
+def _names(workers: Sequence[Worker]) -> dict[str, int]:
+    """Process ids by name: ``worker detect``, a second one ``worker detect 2``."""
+    names: dict[str, int] = {}
+    for worker in workers:
+        name, count = f"worker {worker.kind}", 2
+        while name in names:
+            name, count = f"worker {worker.kind} {count}", count + 1
+        names[name] = worker.pid
+    return names
 
 
 @contextmanager

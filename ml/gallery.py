@@ -1,65 +1,63 @@
-"""The enrolled people, in memory, searched exactly."""
+"""The enrolled people, in memory, searched as exactly as brute force but for negligible odds."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from ml.arrays import FloatArray
+from ml.coarse import CoarseCopy
 from ml.decision import Candidate
 
 Slots = NDArray[np.int64]
 
-#: Below this many templates one matrix product is as fast as the 8-bit scan.
+#: Below this many templates one matrix product is as fast as the scan of the coarse copy.
 SCAN_FROM = 4096
 
-# Candidates the 8-bit scan brings for exact scoring, beyond those asked for.
-_SPARE = 30
+#: Most candidates that the scan brings for exact scoring, beyond those asked for and a thousandth
+#: of all; four times as many where these do not settle it.
+SPARE = 1000
 
-# Rounding of float32 sums of products of unit vectors, in the scan and in the scoring.
-_ROUNDING = 1e-5
+# Where more than this share of all were to be fetched, all are scored.
+_MOST_FETCHED = 0.1
 
 
 class Gallery:
     """One template a person, for one model; cosine similarity; safe for use by several threads.
 
-    Templates are kept as float32, and once more as 8-bit scalars. A search scans the 8-bit copy
-    for candidates and scores these exactly. How far the copy strays from a template is known when
-    it is written, so is the best that a template outside the candidates could score: where that
-    could matter, more candidates are fetched. The result therefore equals brute force.
-
-    The 8-bit ranges are fixed, not trained on data: components of a unit vector in D dimensions
-    have a deviation of about 1/sqrt(D), and six of these bound all but freaks, which lose
-    precision in the scan and nothing in the result.
+    Templates are kept as float32, and once more with four bits a component. A search scans the
+    coarse copy for candidates and scores these exactly. What a template outside the candidates
+    could score is bounded (`ml.coarse.CoarseCopy.outside`): where that could matter, more
+    candidates are fetched, in the end all. The result therefore equals brute force, but that each
+    of the best may be missed with odds of a few in a million. The few templates that the bound
+    does not cover are always scored.
 
     `apply` may have to wait for a running search: call it, too, off the event loop when the
     gallery is large.
     """
 
-    def __init__(self, model_id: str, dimension: int, *, scan_from: int = SCAN_FROM) -> None:
+    def __init__(
+        self, model_id: str, dimension: int, *, scan_from: int = SCAN_FROM, spare: int = SPARE
+    ) -> None:
         """Make an empty gallery.
 
         Args:
             model_id: whose embeddings these are.
             dimension: of an embedding.
-            scan_from: number of templates from which the 8-bit scan is used.
+            scan_from: number of templates from which the coarse copy is scanned.
+            spare: how many candidates more than asked for a scan brings at first.
         """
         self.model_id = model_id
         self.dimension = dimension
         self._scan_from = scan_from
+        self._spare = spare
         self._lock = threading.Lock()
         self._users: list[UUID] = []  # by slot
         self._slots: dict[UUID, int] = {}
         self._vectors: FloatArray = np.zeros((0, dimension), np.float32)  # rows past len: zero
-        self._index = faiss.IndexScalarQuantizer(
-            dimension, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
-        )
-        bound = min(1.0, 6.0 / np.sqrt(dimension))
-        self._index.train(np.array([[-bound], [bound]], np.float32).repeat(dimension, axis=1))
-        self._stray = 0.0  # the largest distance of a template from its 8-bit copy, so far
+        self._coarse = CoarseCopy(dimension)
 
     def __len__(self) -> int:
         return len(self._users)
@@ -79,15 +77,17 @@ class Gallery:
             ValueError: a template has another dimension, no length, or a value that is no number.
         """
         last = dict(changes)
-        written = {user: self._unit(vector) for user, vector in last.items() if vector is not None}
-        erased = [user for user, vector in last.items() if vector is None]
+        entered = [user for user, vector in last.items() if vector is not None]
+        vectors = self._units([vector for vector in last.values() if vector is not None])
         with self._lock:
-            for user in erased:
-                self._erase(user)
-            self._write(written)
+            for user, vector in last.items():
+                if vector is None:
+                    self._erase(user)
+            if entered:
+                self._write(entered, vectors)
 
     def search(self, probes: FloatArray, k: int) -> list[list[Candidate]]:
-        """Find the k most similar people for each probe; exact.
+        """Find the k most similar people for each probe, exact but for odds of a few in a million.
 
         Args:
             probes: float32 (M, D) of length 1.
@@ -126,61 +126,62 @@ class Gallery:
             return None if slot is None else self._vectors[slot].copy()
 
     def _scan(self, probes: FloatArray, k: int) -> list[list[Candidate]]:
-        """Take candidates from the 8-bit copy until no other template can be among the best."""
+        """Take candidates from the coarse copy until no other template can be among the best."""
         size = len(self._users)
         results: list[list[Candidate]] = [[] for _ in probes]
-        open_probes = np.arange(len(probes))
-        fetch = min(size, k + _SPARE)
+        open_probes, strays = np.arange(len(probes)), self._coarse.strays
+        fetch = min(size, k + min(self._spare, size // 50) + size // 1000)
         while len(open_probes):
-            approximate, found = self._index.search(probes[open_probes], fetch)
+            approximate, found = self._coarse.search(probes[open_probes], fetch)
             undecided = []
-            for probe, near, slots in zip(open_probes, approximate, found, strict=True):
-                exact = self._vectors[slots] @ probes[probe]
-                results[probe] = self._best(slots, exact, k)
-                outside = float(near[-1]) + self._reach(probes[probe])
-                if fetch < size and results[probe][-1].similarity < outside:
-                    undecided.append(probe)
+            for place, near, slots in zip(open_probes, approximate, found, strict=True):
+                probe = probes[place]
+                scored = np.union1d(slots, strays) if len(strays) else slots
+                results[place] = self._best(scored, self._vectors[scored] @ probe, k)
+                outside = self._coarse.outside(probe, float(near[-1]))
+                if fetch < size and results[place][-1].similarity < outside:
+                    undecided.append(place)
             open_probes = np.array(undecided, np.intp)
-            fetch = min(size, fetch * 4)
+            fetch *= 4
+            if fetch > size * _MOST_FETCHED:
+                break
+        everyone = np.arange(size)
+        for place in open_probes:
+            scores = self._vectors[:size] @ probes[place]
+            results[place] = self._best(everyone, scores, k)
         return results
-
-    def _reach(self, probe: FloatArray) -> float:
-        """By how much an exact similarity can exceed the scan's (Cauchy-Schwarz)."""
-        return float(np.linalg.norm(probe)) * self._stray + _ROUNDING
 
     def _best(self, slots: Slots, scores: FloatArray, k: int) -> list[Candidate]:
         top = np.argpartition(-scores, k - 1)[:k] if k < len(scores) else np.arange(len(scores))
         top = top[np.argsort(-scores[top], kind="stable")]
         return [Candidate(self._users[slots[i]], float(scores[i])) for i in top]
 
-    def _unit(self, vector: FloatArray) -> FloatArray:
-        values = np.asarray(vector, np.float64)
-        if values.shape != (self.dimension,):
-            raise ValueError(
-                f"templates of {self.model_id} are ({self.dimension},), not {values.shape}"
-            )
-        length = np.linalg.norm(values)
-        if not np.isfinite(length) or length == 0:
+    def _units(self, vectors: Sequence[FloatArray]) -> FloatArray:
+        for vector in vectors:
+            if np.shape(vector) != (self.dimension,):
+                raise ValueError(
+                    f"templates of {self.model_id} are ({self.dimension},), not {np.shape(vector)}"
+                )
+        values = np.array(vectors, np.float64).reshape(-1, self.dimension)
+        lengths = np.linalg.norm(values, axis=1, keepdims=True)
+        if not (np.isfinite(lengths) & (lengths > 0)).all():
             raise ValueError("a template has no length, or a value that is no number")
-        return np.asarray(values / length, np.float32)
+        return np.asarray(values / lengths, np.float32)
 
-    def _write(self, templates: dict[UUID, FloatArray]) -> None:
-        if not templates:
-            return
-        rows = np.stack(list(templates.values()))
-        codes = self._index.sa_encode(rows)
-        self._stray = max(
-            self._stray,
-            float(np.linalg.norm(self._index.sa_decode(codes) - rows, axis=1).max()),
-        )
-        new = [user for user in templates if user not in self._slots]
-        self._grow(len(self._users) + len(new))
-        for user in new:
-            self._slots[user] = len(self._users)
-            self._users.append(user)
-        slots = [self._slots[user] for user in templates]
-        self._vectors[slots] = rows
-        self._codes()[slots] = codes
+    def _write(self, users: Sequence[UUID], vectors: FloatArray) -> None:
+        """Enter or replace the templates of different people."""
+        known = np.array([user in self._slots for user in users])
+        if known.any():
+            slots = np.array([self._slots[user] for user in users if user in self._slots])
+            self._vectors[slots] = vectors[known]
+            self._coarse.overwrite(slots, vectors[known])
+        first = len(self._users)
+        self._users += [user for user in users if user not in self._slots]
+        size = len(self._users)
+        self._slots.update(zip(self._users[first:], range(first, size), strict=True))
+        self._grow(size)
+        self._vectors[first:size] = vectors[~known]
+        self._coarse.append(vectors[~known])
 
     def _erase(self, user: UUID) -> None:
         """The last template moves into the slot that falls free."""
@@ -188,35 +189,17 @@ class Gallery:
         if slot is None:
             return
         last = len(self._users) - 1
-        codes = self._codes()
         if slot != last:
             self._users[slot] = self._users[last]
             self._slots[self._users[slot]] = slot
             self._vectors[slot] = self._vectors[last]
-            codes[slot] = codes[last]
         self._users.pop()
         self._vectors[last] = 0
-        codes[last] = 0
-        self._resize_index(last)
+        self._coarse.drop_last(slot)
 
     def _grow(self, size: int) -> None:
         if size > len(self._vectors):
             capacity = max(size, len(self._vectors) * 3 // 2, 1024)
             vectors = np.zeros((capacity, self.dimension), np.float32)
-            vectors[: len(self._users)] = self._vectors[: len(self._users)]
+            vectors[: len(self._vectors)] = self._vectors
             self._vectors = vectors
-        self._resize_index(size)
-
-    def _codes(self) -> NDArray[np.uint8]:
-        """The index's own memory, (N, D); valid until its size changes."""
-        size = self._index.ntotal
-        if size == 0:
-            return np.zeros((0, self.dimension), np.uint8)
-        flat = faiss.rev_swig_ptr(self._index.codes.data(), size * self.dimension)
-        codes: NDArray[np.uint8] = flat.reshape(size, self.dimension)
-        return codes
-
-    def _resize_index(self, size: int) -> None:
-        # faiss has no call to overwrite or drop single entries at a cost independent of the size.
-        self._index.codes.resize(size * self.dimension)
-        self._index.ntotal = size

@@ -60,6 +60,8 @@ def letterbox(image: Image, size: tuple[int, int]) -> Letterboxed:
     if fitted != (width, height):
         # Averaging over the area keeps small faces that sampling would alias away.
         image = np.asarray(cv2.resize(image, fitted, interpolation=cv2.INTER_AREA), np.uint8)
+    if image.shape[:2] == size:
+        return Letterboxed(image, (fitted[0] / width, fitted[1] / height))
     canvas = np.zeros((*size, 3), np.uint8)
     canvas[: fitted[1], : fitted[0]] = image
     return Letterboxed(canvas, (fitted[0] / width, fitted[1] / height))

@@ -1,0 +1,48 @@
+"""What the default models find in the shared pictures, as few numbers as tell it.
+
+``FECAPASS_SHARED=... python -m tests.unit.ml.golden`` writes `FILE` anew: only where a change of
+accuracy is meant.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from config.settings import ModelSettings
+from ml.analyser import Analyser, build_analyser
+from tests.unit.ml.conftest import read
+
+FILE = Path(__file__).parent / "golden.json"
+
+# Four fixed directions: embeddings that agree along these agree.
+DIRECTIONS = np.random.default_rng(1).standard_normal((128, 4)).astype(np.float32)
+
+
+def pictures(shared: Path) -> list[Path]:
+    return sorted(
+        [*(shared / "data/faces").rglob("*.jpg"), *(shared / "data/groups").rglob("*.jpg")]
+    )
+
+
+def faces_of(analyser: Analyser, path: Path) -> list[list[float]]:
+    """Each face's box, score, quality and embedding along `DIRECTIONS`, from left to right."""
+    (faces,) = analyser.analyse([read(path)])
+    rows = [
+        [*face.box, face.score, face.quality.score, *(face.embedding @ DIRECTIONS)]
+        for face in faces
+    ]
+    return sorted([round(float(value), 3) for value in row] for row in rows)
+
+
+def main() -> None:
+    shared = Path(os.environ["FECAPASS_SHARED"])
+    analyser = build_analyser(ModelSettings())
+    found = {str(path.relative_to(shared)): faces_of(analyser, path) for path in pictures(shared)}
+    lines = (f"{json.dumps(name)}: {json.dumps(rows)}" for name, rows in found.items())
+    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+import faiss
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml.coarse import CoarseCopy
+from tests.unit.ml.conftest import unit_vectors
+
+
+@given(
+    dimension=st.sampled_from([2, 7, 32, 128]),
+    steps=st.lists(
+        st.tuples(st.sampled_from(["append", "overwrite", "drop"]), st.integers(0, 10**6)),
+        max_size=12,
+    ),
+)
+def test_any_history_leaves_the_codes_of_what_is_there(dimension, steps):
+    copy, expected = CoarseCopy(dimension), []
+    for kind, number in steps:
+        vectors = unit_vectors(number % 40 + 1, dimension, number)
+        if kind == "append":
+            copy.append(vectors)
+            expected += list(vectors)
+        elif expected and kind == "overwrite":
+            slot = number % len(expected)
+            copy.overwrite(np.array([slot]), vectors[:1])
+            expected[slot] = vectors[0]
+        elif expected:
+            slot = number % len(expected)
+            copy.drop_last(slot)
+            expected[slot] = expected[-1]
+            expected.pop()
+    fresh = CoarseCopy(dimension)
+    fresh._rotation = copy._rotation
+    fresh.append(np.array(expected, np.float32).reshape(-1, dimension))
+    assert len(copy) == len(fresh) == len(expected)
+    np.testing.assert_array_equal(copy.decoded(), fresh.decoded())
+    assert set(copy.strays) == set(fresh.strays)
+
+
+@pytest.mark.parametrize("dimension", [128, 512])
+def test_faiss_reads_the_codes_as_they_were_written(dimension):
+    vectors, probes = unit_vectors(1000, dimension, 1), unit_vectors(5, dimension, 2)
+    copy = CoarseCopy(dimension)
+    copy.append(vectors)
+    approximate, slots = copy.search(probes, 1000)
+    meant = probes @ copy.decoded().T
+    np.testing.assert_allclose(
+        approximate, np.take_along_axis(meant, slots, 1), atol=0.01
+    )  # the scan's tables hold bytes
+    assert isinstance(copy._index, faiss.IndexPQFastScan)
+
+
+@pytest.mark.parametrize("dimension", [128, 512])
+def test_nothing_outside_is_more_similar_than_the_bound(dimension):
+    random = np.random.default_rng(3)
+    vectors = unit_vectors(20_000, dimension, 4)
+    # Relatives of the probes, at every cosine: those are what a bound may be broken by.
+    probes = unit_vectors(50, dimension, 5)
+    near = probes[random.integers(0, 50, 5000)]
+    vectors[:5000] = near + random.uniform(0.2, 3, (5000, 1)) * unit_vectors(5000, dimension, 6)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    copy = CoarseCopy(dimension)
+    copy.append(vectors)
+    strays = set(copy.strays.tolist())
+    assert len(strays) < 0.01 * len(vectors)
+    approximate, slots = copy.search(probes, 100)
+    for probe, near_ones, inside in zip(probes, approximate, slots, strict=True):
+        outside = np.ones(len(vectors), bool)
+        outside[inside] = False
+        outside[list(strays)] = False
+        bound = copy.outside(probe, float(near_ones[-1]))
+        highest = (vectors[outside] @ probe).max()
+        assert highest <= bound
+        assert bound < highest + 0.2  # and it says something
