@@ -97,9 +97,11 @@ def steer(app: faust.App, fetch_wait: float) -> None:
             return await super()._getmany(wanted, timeout)
 
         async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-            if revoked:
-                await self.transport.before_revoked()
-            await super().on_partitions_revoked(revoked)
+            try:
+                if revoked:
+                    await self.transport.before_revoked()
+            finally:  # whatever became of the commit: the partitions are another's now
+                await super().on_partitions_revoked(revoked)
 
         async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
             self.transport.before_assigned()
