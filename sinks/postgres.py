@@ -135,4 +135,11 @@ class PostgresSink(Connected):
             raise StoreUnavailable(self.store, operation, "not connected")
         with typed_failures(self.store, operation):
             async with self._pool.acquire(timeout=self._settings.connect_timeout) as connection:
-                yield connection
+                try:
+                    yield connection
+                except (TimeoutError, OSError):
+                    # A line that has gone dead takes all its connections with it. They would be
+                    # found out one by one, each by a statement that waits out its time.
+                    connection.terminate()
+                    await self._pool.expire_connections()
+                    raise

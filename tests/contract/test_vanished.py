@@ -4,6 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
+import pytest
 import uvloop
 
 from sinks.errors import StoreUnavailable
@@ -44,6 +45,26 @@ async def test_the_claim_of_a_vanished_worker_falls_to_another(prepared, records
         holding.cancel()
         proxy.cut()
         await asyncio.gather(holding, return_exceptions=True)
+
+
+async def test_a_dead_line_is_found_out_by_one_statement_not_by_each_connection(prepared):
+    """A firewall forgot them all; none says so, and the server is back long ago."""
+    line = behind_a_line(prepared, command_timeout=1.0, pool_max=4)
+    async with line as (proxy, records), records:
+        together = asyncio.Barrier(4)
+
+        async def open_one():
+            async with records._connection("test") as connection:
+                await connection.fetchval("SELECT 1")
+                await together.wait()
+
+        await asyncio.gather(*(open_one() for _ in range(4)))
+        proxy.swallow()
+        proxy.heal()
+        with pytest.raises(StoreUnavailable):
+            await records.settled([(uuid4(), MODEL)])
+        for _ in range(4):
+            assert await records.settled([(uuid4(), MODEL)]) == {}
 
 
 async def test_a_reset_line_to_the_cache_is_an_outage_under_uvloop_too(prepared):
