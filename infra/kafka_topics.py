@@ -1,6 +1,5 @@
 """Makes the topics, with what each needs to keep."""
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -63,10 +62,6 @@ async def ensure_topics(settings: KafkaSettings, report: Report) -> None:
     """
     store = f"Kafka {settings.bootstrap_servers}"
     admin = create_admin(settings)
-    # aiokafka logs each failed attempt as an error of its own; the one line below says it all.
-    client = logging.getLogger("aiokafka")
-    level = client.level
-    client.setLevel(logging.CRITICAL)
     try:
         await _start(admin, settings, store)
         # Only those that are there: a broker may make a topic when asked to describe it.
@@ -86,7 +81,6 @@ async def ensure_topics(settings: KafkaSettings, report: Report) -> None:
         raise StoreUnavailable(store, "make the topics", detail) from error
     finally:
         await admin.close()
-        client.setLevel(level)
 
 
 async def _start(admin: AIOKafkaAdminClient, settings: KafkaSettings, store: str) -> None:

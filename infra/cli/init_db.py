@@ -3,6 +3,7 @@
 import typer
 
 from infra.cli.errors import CommandFailed
+from infra.cli.quiet import quiet_libraries
 
 #: Length of SFace's embeddings (Zhong et al., 2021).
 _SFACE_DIMENSION = 128
@@ -24,6 +25,7 @@ def init_db() -> None:
     from ml.registry import SFACE
     from sinks.errors import StoreRejected, StoreUnavailable
 
+    quiet_libraries()
     settings = load_settings(Settings)
     models = [(SFACE.id, _SFACE_DIMENSION)] if settings.models.embedder == "sface" else []
     try:

@@ -37,7 +37,7 @@ def test_any_history_leaves_the_codes_of_what_is_there(dimension, steps):
     assert len(copy) == len(fresh) == len(expected)
     slots = np.arange(len(copy))
     apart = copy._get(slots).astype(int) - fresh._get(slots)
-    # One vector turned alone and among others is summed in another order, which may take a component
+    # A vector turned alone and among others is summed in another order, which may take a component
     # across the edge of its step.
     assert np.abs(apart).max(initial=0) <= 1
     assert np.count_nonzero(apart) <= 3
