@@ -16,7 +16,7 @@ from agents.turns import Turns
 from config import metrics
 from ml.analyser import AnalysedFace, Analyser
 from ml.errors import ImageRejected
-from ml.images import Image, ImageHeader, ImageLimits, decode, inspect
+from ml.images import Image, ImageHeader, ImageLimits, decode_inspected, inspect
 from streams.codec import pack
 from streams.delivery import Delivery
 from streams.envelope import Envelope, detected_headers
@@ -159,7 +159,7 @@ class Detect:
     async def _decode(self, opened: _Opened) -> "_Frame | _Unreadable":
         try:
             image = await asyncio.get_running_loop().run_in_executor(
-                self._decoders, decode, opened.data, self._limits
+                self._decoders, decode_inspected, opened.data, opened.header
             )
         except ImageRejected as error:
             reject = Reject(error.reason, str(error))

@@ -10,7 +10,15 @@ from ml.errors import ImageRejected
 from ml.image_chunks import plain_png, plain_webp
 from ml.image_headers import ImageHeader, read_header
 
-__all__ = ["Image", "ImageHeader", "ImageLimits", "decode", "encode_jpeg", "inspect"]
+__all__ = [
+    "Image",
+    "ImageHeader",
+    "ImageLimits",
+    "decode",
+    "decode_inspected",
+    "encode_jpeg",
+    "inspect",
+]
 
 #: No face that a detector finds fits into fewer pixels; 1xN pictures are artefacts or attacks.
 MIN_SIDE = 8
@@ -91,7 +99,19 @@ def decode(data: bytes, limits: ImageLimits) -> Image:
     Raises:
         ImageRejected: with the reason.
     """
-    header = inspect(data, limits)
+    return decode_inspected(data, inspect(data, limits))
+
+
+def decode_inspected(data: bytes, header: ImageHeader) -> Image:
+    """Decode an image that `inspect` has let pass; see `decode`.
+
+    Args:
+        data: the encoded image.
+        header: what `inspect` said of it.
+
+    Raises:
+        ImageRejected: ``corrupt``.
+    """
     if clean := _TO_BE_CLEANED.get(header.format):
         data = clean(data)
     try:

@@ -8,7 +8,6 @@ nothing reaches Faust before everything ahead of it on its partition is finished
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from time import monotonic
 
 from streams.delivery import Delivery, Partition
 
@@ -29,7 +28,7 @@ class InOrderAcknowledger:
 
     def __init__(self) -> None:
         self._pending: dict[Partition, OrderedDict[int, _Tracked]] = {}
-        self._last: dict[Partition, tuple[int, float]] = {}
+        self._positions: dict[Partition, int] = {}
 
     def __len__(self) -> int:
         """Messages that are tracked and not yet acknowledged."""
@@ -41,11 +40,7 @@ class InOrderAcknowledger:
 
     def position(self, partition: Partition) -> int | None:
         """The offset after the last acknowledged message; None before the first."""
-        return self._last[partition][0] if partition in self._last else None
-
-    def moved_at(self, partition: Partition) -> float | None:
-        """When (monotonic clock) a message was last acknowledged; None before the first."""
-        return self._last[partition][1] if partition in self._last else None
+        return self._positions.get(partition)
 
     def track(self, delivery: Delivery) -> None:
         """Take note of a message, in the order of delivery, before work on it begins.
@@ -75,7 +70,7 @@ class InOrderAcknowledger:
                 return
             del pending[offset]
             head.acknowledge()
-            self._last[delivery.partition] = (offset + 1, monotonic())
+            self._positions[delivery.partition] = offset + 1
         del self._pending[delivery.partition]
 
     def untrack(self, delivery: Delivery) -> None:
@@ -96,5 +91,5 @@ class InOrderAcknowledger:
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Drop what is tracked of partitions that this worker has lost."""
         for partition in partitions:
-            self._last.pop(partition, None)
+            self._positions.pop(partition, None)
             self._pending.pop(partition, None)

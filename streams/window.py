@@ -105,10 +105,6 @@ class Window:
         """The offset after the last acknowledged message; None before the first."""
         return self._acknowledger.position(partition)
 
-    def moved_at(self, partition: Partition) -> float | None:
-        """When (monotonic clock) a message was last acknowledged; None before the first."""
-        return self._acknowledger.moved_at(partition)
-
     def has_room(self, partition: Partition) -> bool:
         """Whether more messages of a partition may be fetched."""
         return (

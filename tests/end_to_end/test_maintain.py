@@ -34,18 +34,23 @@ async def until(condition, process):
             await asyncio.sleep(0.1)
 
 
+def maintaining(environment, folder, **changes):
+    """The process with settings changed, and its address."""
+    address = f"http://127.0.0.1:{free_port()}"
+    changed = {f"FECAPASS_{name}": value for name, value in changes.items()}
+    process = CommandProcess(
+        ("maintain", "--health-port", address.rpartition(":")[2]),
+        environment | changed | {"FECAPASS_WORKERS__HEALTH_HOST": "127.0.0.1"},
+        folder / "log",
+    )
+    return process, address
+
+
 async def test_it_repairs_tells_and_ends_when_told_to(prepared, environment, crops, tmp_path):
     key = crop_key(uuid4().hex, utc_now(), uuid4())
     await crops.put(key, b"jpeg")
-    address = f"http://127.0.0.1:{free_port()}"
-    every_second = {
-        "FECAPASS_MAINTENANCE__INTERVAL": "0.5",
-        "FECAPASS_MAINTENANCE__GRACE": "0",
-        "FECAPASS_WORKERS__HEALTH_HOST": "127.0.0.1",
-    }
-    port = address.rpartition(":")[2]
-    process = CommandProcess(
-        ("maintain", "--health-port", port), environment | every_second, tmp_path / "log"
+    process, address = maintaining(
+        environment, tmp_path, MAINTENANCE__INTERVAL="0.5", MAINTENANCE__GRACE="0"
     )
     try:
 
@@ -67,15 +72,8 @@ async def test_it_repairs_tells_and_ends_when_told_to(prepared, environment, cro
 
 
 async def test_a_store_that_is_away_is_told_and_waited_for(environment, tmp_path):
-    address = f"http://127.0.0.1:{free_port()}"
-    away = {
-        "FECAPASS_MAIN_DB__PORT": "1",
-        "FECAPASS_MAINTENANCE__RETRY": "0.2",
-        "FECAPASS_WORKERS__HEALTH_HOST": "127.0.0.1",
-    }
-    port = address.rpartition(":")[2]
-    process = CommandProcess(
-        ("maintain", "--health-port", port), environment | away, tmp_path / "log"
+    process, address = maintaining(
+        environment, tmp_path, MAIN_DB__PORT="1", MAINTENANCE__RETRY="0.2"
     )
     try:
 
