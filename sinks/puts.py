@@ -19,8 +19,7 @@ from yarl import URL
 
 from config.settings import S3Settings
 
-# A redirection is refused too: a server must not send faces elsewhere.
-_FIRST_REFUSAL, _FIRST_SERVER_ERROR = 300, 500
+_FIRST_REDIRECT, _FIRST_REFUSAL, _FIRST_SERVER_ERROR = 300, 400, 500
 _ATTEMPTS = 2
 _CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
 
@@ -45,6 +44,7 @@ class DirectPuts:
                 limit=settings.max_connections,
                 ssl=settings.tls.context() if bucket_url.startswith("https:") else True,
             ),
+            trust_env=True,  # a proxy named in the environment: the full client takes it, too
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
             ),
@@ -63,7 +63,7 @@ class DirectPuts:
 
         Raises:
             botocore.exceptions.ClientError: the server refuses.
-            OSError: it cannot be reached.
+            OSError: it cannot be reached, or sends us elsewhere; faces go to no other server.
         """
         url = self._bucket_url + quote(key, safe="/-_.~")
         for attempt in range(1, _ATTEMPTS + 1):
@@ -78,8 +78,10 @@ class DirectPuts:
                     headers=dict(request.headers),
                     allow_redirects=False,
                 ) as answer:
-                    if answer.status < _FIRST_REFUSAL:
+                    if answer.status < _FIRST_REDIRECT:
                         return
+                    if answer.status < _FIRST_REFUSAL:
+                        raise OSError(f"it sends us elsewhere (HTTP {answer.status})")
                     if answer.status < _FIRST_SERVER_ERROR or attempt == _ATTEMPTS:
                         raise _refusal(answer.status, await answer.text(errors="replace"))
             except (aiohttp.ClientError, asyncio.IncompleteReadError) as error:

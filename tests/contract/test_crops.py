@@ -173,5 +173,5 @@ async def test_a_put_does_not_follow_a_redirection(prepared):
         port = server.sockets[0].getsockname()[1]
         settings = prepared.s3.model_copy(update={"endpoint_url": f"http://127.0.0.1:{port}"})
         async with Crops(settings) as crops:
-            with pytest.raises(StoreRejected, match="307"):
+            with pytest.raises(StoreUnavailable, match="307"):
                 await crops.put("crops/a.jpg", b"x")
