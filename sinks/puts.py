@@ -9,6 +9,7 @@ import asyncio
 import re
 from typing import Self
 from urllib.parse import quote
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from botocore.auth import S3SigV4Auth
@@ -35,6 +36,7 @@ class DirectPuts:
             bucket_url: where the bucket stands, with the slash that a key follows.
         """
         self._bucket_url = bucket_url
+        self._host = URL(bucket_url).host_port_subcomponent or ""
         credentials = Credentials(
             settings.access_key_id, settings.secret_access_key.get_secret_value()
         )
@@ -44,7 +46,7 @@ class DirectPuts:
                 limit=settings.max_connections,
                 ssl=settings.tls.context() if bucket_url.startswith("https:") else True,
             ),
-            trust_env=True,  # a proxy named in the environment: the full client takes it, too
+            proxy=_proxy(bucket_url),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
             ),
@@ -67,9 +69,9 @@ class DirectPuts:
         """
         url = self._bucket_url + quote(key, safe="/-_.~")
         for attempt in range(1, _ATTEMPTS + 1):
-            request = AWSRequest(
-                method="PUT", url=url, data=data, headers={"content-type": content_type}
-            )
+            # botocore, told the host, need not find it out of the address: a fifth of signing.
+            headers = {"content-type": content_type, "host": self._host}
+            request = AWSRequest(method="PUT", url=url, data=data, headers=headers)
             self._signer.add_auth(request)
             try:
                 async with self._session.put(
@@ -87,6 +89,18 @@ class DirectPuts:
             except (aiohttp.ClientError, asyncio.IncompleteReadError) as error:
                 if attempt == _ATTEMPTS:
                     raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def _proxy(address: str) -> str | None:
+    """A proxy that the environment names, as the full client takes it.
+
+    Asked once: with ``trust_env`` aiohttp reads environment and netrc for each request, which takes
+    longer than the request.
+    """
+    url = URL(address)
+    if not url.host or proxy_bypass(url.host):
+        return None
+    return getproxies().get(url.scheme)
 
 
 def _refusal(status: int, said: str) -> ClientError:
