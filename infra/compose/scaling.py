@@ -5,6 +5,9 @@ one thread, over the partitions of ``camera.frames``. Everything else that a dep
 the cores: Kafka, and this program, which reads ``faces.detected``. The identify worker and the
 API are stopped meanwhile, because they are not what is measured. Rounds alternate, so that a
 machine whose load changes does not favour either.
+
+With ``--cpus 0.4`` a worker gets that share of its core, which leaves room for the rest: then the
+workers are the limit, and not the machine.
 """
 
 import argparse
@@ -33,7 +36,7 @@ def say(text: str) -> None:
 
 
 async def measure(
-    deployment: Deployment, workers: int, frames: Sequence[bytes], name: str
+    deployment: Deployment, workers: int, frames: Sequence[bytes], name: str, cpus: float
 ) -> float:
     """Frames a second through so many detect workers.
 
@@ -42,6 +45,7 @@ async def measure(
         workers: how many; each gets a core.
         frames: to be published all at once, evenly over the partitions.
         name: begins the ids of this round's events.
+        cpus: the share of its core that a worker may use.
     """
     kafka = deployment.settings().kafka
     topics = Topics(kafka.topic_prefix)
@@ -49,7 +53,7 @@ async def measure(
     await asyncio.to_thread(deployment.compose, "up", "--detach", "--wait", *scale)
     containers = [c for c in deployment.containers("detect") if c.state == "running"]
     for core, container in zip(sorted(os.sched_getaffinity(0)), containers, strict=False):
-        docker("update", "--cpuset-cpus", str(core), container.name)
+        docker("update", "--cpuset-cpus", str(core), "--cpus", str(cpus), container.name)
     group = f"{kafka.topic_prefix}fecapass-detect"
     await until_shared(kafka, group, topics.frames, workers, _SECONDS)
     async with watching(kafka) as watch:
@@ -59,14 +63,14 @@ async def measure(
     return (len(times) - 1) / (times[-1] - times[0])
 
 
-async def compare(deployment: Deployment, rounds: int, count: int) -> None:
+async def compare(deployment: Deployment, rounds: int, count: int, cpus: float) -> None:
     """Measure in turn and tell the medians."""
     frames = repeated(sample_frames(), count)
     deployment.compose("stop", "identify", "app")
     rates: dict[int, list[float]] = {1: [], _TWO: []}
     for number in range(rounds):
         for workers, measured in rates.items():
-            rate = await measure(deployment, workers, frames, f"round-{number}-{workers}")
+            rate = await measure(deployment, workers, frames, f"round-{number}-{workers}", cpus)
             measured.append(rate)
             say(f"round {number + 1}: {workers} worker(s): {rate:.1f} frames/s")
     one, two = (statistics.median(measured) for measured in rates.values())
@@ -78,6 +82,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="What a second detect worker brings.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--frames", type=int, default=800)
+    parser.add_argument("--cpus", type=float, default=1.0, help="share of its core for a worker")
     arguments = parser.parse_args()
     if reason := unavailable():
         say(reason)
@@ -89,7 +94,7 @@ def main() -> int:
         with Deployment(PROJECT) as deployment:
             deployment.configure(_VARIABLES)
             deployment.compose("up", "--detach", "--wait", "--build")
-            asyncio.run(compare(deployment, arguments.rounds, arguments.frames))
+            asyncio.run(compare(deployment, arguments.rounds, arguments.frames, arguments.cpus))
     except (DeploymentError, MediaError, TimeoutError, TrafficError) as error:
         sys.stderr.write(f"failed: {error}\n")
         return 1
