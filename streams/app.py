@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 import faust
+from faust.tables import TableManager
 from faust.types import TP, StreamT
 
 from config.settings import KafkaSettings, WorkerSettings
@@ -28,6 +29,13 @@ _NEVER = (2**31 - 1) // 1000
 
 #: The window takes in at once whatever a fetch brings, so Faust's own buffers never fill.
 _FAUST_BUFFERS = 4
+
+
+class _NoTables(TableManager):
+    async def on_start(self) -> None:
+        """Begin at once: Faust gives tables a second to be declared, and joins the group after."""
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class _App(faust.App):
@@ -50,6 +58,7 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
         broker=[f"kafka://{server.strip()}" for server in servers],
         broker_credentials=faust_credentials(kafka),
         store="memory://",
+        TableManager=_NoTables,
         web_enabled=False,
         topic_disable_leader=True,
         # The window drains itself, with a bound; Faust's own waiting has none.

@@ -16,11 +16,11 @@ import pytest_asyncio
 from config.settings import Settings
 from infra.embedded.stack import EmbeddedStack, settings_from
 from infra.init_db import initialise
+from infra.signals import take_sigterm_for_ctrl_c
 from sinks.crops import Crops
 from sinks.recents import Recents
 from sinks.records import Records
 from sinks.vectors import Vectors
-from tests.interrupts import take_sigterm_for_ctrl_c
 
 if TYPE_CHECKING:
     from tests.containers import ContainerStack

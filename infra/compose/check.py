@@ -44,6 +44,7 @@ from infra.compose.traffic import (
 )
 from infra.media import CARPHONE, MediaError
 from infra.probe import probe
+from infra.signals import take_sigterm_for_ctrl_c
 from streams.topics import Topics
 
 PROJECT = "fecapass-check"
@@ -200,6 +201,7 @@ def main() -> int:
     if reason := unavailable():
         say(f"skipped: {reason}")
         return 0
+    take_sigterm_for_ctrl_c()
     deployment = Deployment(PROJECT)
     try:
         with deployment:

@@ -8,9 +8,9 @@ import sys
 
 from rich.console import Console
 
+from infra.signals import take_sigterm_for_ctrl_c
 from tests.chaos import report
 from tests.chaos.run import Options, Result, run
-from tests.interrupts import take_sigterm_for_ctrl_c
 
 _WIDTH = 130
 

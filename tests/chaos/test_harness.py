@@ -9,8 +9,7 @@ import pytest
 from tests.chaos.run import Options, run
 from tests.chaos.schedule import Strike
 
-#: A run that is stuck is told by the run itself, after 60 seconds.
-pytestmark = pytest.mark.timeout(170)
+pytestmark = pytest.mark.waits
 
 #: Both kinds, while messages are in work.
 KILLS = (Strike(4.0, "kill", "detect", 0.0, 0.0), Strike(6.0, "kill", "identify", 0.0, 0.0))

@@ -10,6 +10,8 @@ from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening, running_workers
 from tests.end_to_end.delivery import bench, until
 
+pytestmark = pytest.mark.waits
+
 ERROR = "<Error><Code>{}</Code><Message>no</Message></Error>"
 
 

@@ -14,6 +14,8 @@ from streams.topics import Topics
 from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening, running_workers
 
+pytestmark = pytest.mark.waits
+
 FRAMES = 240
 CAMERAS = 6
 

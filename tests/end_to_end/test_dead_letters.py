@@ -17,6 +17,8 @@ from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening, running_workers
 from tests.end_to_end.delivery import bench, until
 
+pytestmark = pytest.mark.waits
+
 
 @pytest.fixture
 async def own(prepared, environment, tmp_path):

@@ -12,6 +12,8 @@ import pytest
 
 from tests.end_to_end.delivery import bench, until
 
+pytestmark = pytest.mark.waits
+
 
 @pytest.fixture
 async def own(prepared, environment, tmp_path):
@@ -145,7 +147,7 @@ async def test_partitions_are_held_through_an_outage_longer_than_any_timeout(own
     await until(lambda: own.noted("begin"))
     await asyncio.sleep(15)
     addresses = await own.publish("ok", topic=own.topics.uploads)
-    await until(lambda: addresses[0] in own.noted("done"), 10)
+    await until(lambda: addresses[0] in own.noted("done"), 30)
     assert len(own.noted("assigned")) == 1
     back.touch()
     frames = [f"{own.topics.frames}/0/{offset}" for offset in range(120)]

@@ -9,6 +9,8 @@ import pytest
 
 from tests.end_to_end.delivery import bench, until
 
+pytestmark = pytest.mark.waits
+
 #: aiokafka's own producer takes text alone; written in Python, it asks the text for its bytes.
 PRODUCER = """
 import asyncio

@@ -9,6 +9,8 @@ from config.settings import DetectSettings, KafkaSettings
 from infra.kafka_topics import ensure_topics
 from tests.end_to_end.delivery import FAST, Bench, until
 
+pytestmark = pytest.mark.waits
+
 SESSION = 15
 
 

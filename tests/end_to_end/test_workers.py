@@ -10,6 +10,8 @@ import pytest
 
 from tests.end_to_end.conftest import running_workers
 
+pytestmark = pytest.mark.waits
+
 EXPECTED = {
     "detect": [
         "fecapass_events_consumed_total",

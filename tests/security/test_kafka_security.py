@@ -24,6 +24,8 @@ from tests.security.certificates import KEY_PASSWORD
 from tests.security.issuer import Issuer, running
 from tests.security.servers import USER
 
+pytestmark = pytest.mark.waits
+
 WRONG = "planted-wrong-password"
 CLIENT, CLIENT_SECRET = "fecapass", "s:e/c r?t"
 

@@ -25,6 +25,8 @@ async def test_that_waits():
         print("started", process.pid, flush=True)
         await asyncio.sleep(60)
     finally:
+        print("ending", flush=True)
+        await asyncio.sleep(1)
         process.kill()
         await asyncio.to_thread(process.wait)
 """
@@ -42,16 +44,21 @@ def test_sigterm_ends_what_a_test_has_started(tmp_path, started_by):
         stderr=subprocess.STDOUT,
         text=True,
     ) as tests:
-        started = next(line for line in tests.stdout if line.startswith("started"))
-        pid = int(started.split()[1])
+        pid = int(line_of(tests, "started").split()[1])
         try:
             tests.send_signal(signal.SIGTERM)
+            line_of(tests, "ending")
+            tests.send_signal(signal.SIGTERM)  # make's, on top of the one for its whole group
             tests.communicate(timeout=30)
             assert tests.returncode == 2  # pytest: interrupted by the user
             assert gone(pid)
         finally:
             if not gone(pid):
                 os.kill(pid, signal.SIGKILL)
+
+
+def line_of(tests, word):
+    return next(line for line in tests.stdout if line.startswith(word))
 
 
 def gone(pid):
