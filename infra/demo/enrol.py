@@ -40,7 +40,7 @@ def outcome(person: Person, answers: list[PhotoAnswer]) -> str:
             accepted += 1
         else:
             reason = photo.answer.message or photo.answer.code or "no reason given"
-            refusals.append(f"{photo.photo.name} was refused: {reason}")
+            refusals.append(f"{photo.photo.name} was not taken: {reason}")
     if not accepted:
         raise DemoError(f"{person.label} could not be enrolled: {'; '.join(refusals)}")
     return "; ".join([f"{accepted} of {len(answers)} photos", *refusals])

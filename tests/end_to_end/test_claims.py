@@ -4,43 +4,11 @@ import asyncio
 from uuid import uuid4
 
 import pytest
-from aiohttp import web
 
 from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening, running_workers
 from tests.end_to_end.delivery import bench, until
-
-ERROR = "<Error><Code>{}</Code><Message>no</Message></Error>"
-
-
-class ObjectStore:
-    """Speaks as much S3 as a claim check needs, and answers as a test has it."""
-
-    def __init__(self):
-        self.answer = (503, "SlowDown")
-        self.asked = 0
-        app = web.Application()
-        app.add_routes([web.get("/{bucket}/{key:.+}", self._get)])
-        self._runner = web.AppRunner(app)
-
-    async def __aenter__(self):
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        return self
-
-    async def __aexit__(self, *_error):
-        await self._runner.cleanup()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    async def _get(self, _request):
-        self.asked += 1
-        status, code = self.answer
-        if status == 200:
-            return web.Response(body=photos.nobody(), content_type="image/jpeg")
-        return web.Response(status=status, text=ERROR.format(code), content_type="application/xml")
+from tests.end_to_end.object_store import ObjectStore
 
 
 @pytest.fixture
