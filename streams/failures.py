@@ -14,7 +14,7 @@ class Retry(Exception):
 
 
 class Denied(Retry):
-    """Somebody refuses without saying whether he will refuse for ever.
+    """This event alone is refused, or fails, and nobody says whether it will for ever.
 
     Attributes:
         reason: stable code in snake case; the ``dlq_reason`` header when patience is over.

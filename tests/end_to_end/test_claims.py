@@ -97,6 +97,53 @@ async def test_a_claim_check_that_is_denied_for_good_is_a_dead_letter(own, store
     assert headers["ce_dataref"].startswith(b"s3://")
 
 
+@pytest.mark.parametrize("listed", [True, False], ids=["may list", "may not list"])
+async def test_an_object_that_its_store_fails_over_for_good_is_a_dead_letter(
+    own, store, tmp_path, listed
+):
+    """Others are served meanwhile: one of a listing, or the last one that was read."""
+    run = uuid4().hex
+    store.answer = (200, "")
+    store.answers["frames/1"] = (500, "InternalError")
+    store.listed = ["frames/1", "crops/another"] if listed else None
+    async with (
+        listening(own.settings, own.topics.detected) as detected,
+        running_workers(["detect"], own.environment, tmp_path),
+    ):
+        await publish(own, run, "ici" if listed else "ic")
+        if not listed:
+            claim = {"ce_dataref": f"s3://{own.settings.s3.bucket}/frames/2"}
+            await own.publish(b"", headers=frame(f"{run}-2", **claim))
+        assert sorted(await found(detected, run, 2)) == [0, 2]
+        assert await own.letters() == []
+        await until(own.letters)
+        await until(lambda: is_committed(own, 3))
+        store.answers.clear()
+    (letter,) = await own.letters()
+    headers = dict(letter.headers)
+    assert headers["dlq_reason"] == b"store_fault"
+    assert int(headers["dlq_attempts"]) > 1
+
+
+async def test_a_store_that_fails_over_all_objects_is_an_outage(own, store, tmp_path):
+    """Though the bucket is there and can be listed: its disks may be away."""
+    run = uuid4().hex
+    store.answer = (500, "InternalError")
+    store.listed = ["crops/another", "crops/one more"]
+    async with (
+        listening(own.settings, own.topics.detected) as detected,
+        running_workers(["detect"], own.environment, tmp_path),
+    ):
+        await publish(own, run, "cc")
+        await until(lambda: store.asked > 2)
+        await asyncio.sleep(6)  # twice the patience
+        assert await own.letters() == []
+        assert await own.committed(role="detect") == 0
+        store.answer = (200, "")
+        assert sorted(await found(detected, run, 2)) == [0, 1]
+    assert await own.letters() == []
+
+
 async def test_wrong_credentials_are_an_outage(own, store, tmp_path):
     """They concern every object, so no event is at fault."""
     run = uuid4().hex
