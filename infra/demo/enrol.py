@@ -19,8 +19,7 @@ async def enrol(settings: Settings, person: Person) -> str:
     """
     patient = settings.api.model_copy(update={"answer_timeout": ANSWER_SECONDS})
     async with open_client(settings.model_copy(update={"api": patient})) as client:
-        user = await client.records.ensure_user(person.email, person.name)
-        answers = await client.enrol(user, person.photos)
+        answers = await client.enrol_person(person.email, person.name, person.photos)
     return outcome(person, answers)
 
 
