@@ -1,6 +1,5 @@
 """The runtime behind the models. No other module knows that it is onnxruntime."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ml.arrays import FloatArray
+from ml.cores import available_cores
 from ml.errors import ModelError, ProviderUnavailable
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
@@ -112,7 +112,7 @@ def _require(provider: Provider, present: Sequence[str], where: str) -> None:
 
 def _options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or _available_cores()
+    options.intra_op_num_threads = threads or available_cores()
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -141,9 +141,3 @@ def to_nchw(images: Sequence[NDArray[np.uint8]], *, rgb: bool = False) -> FloatA
         for channel, plane in enumerate(reversed(planes) if rgb else planes):
             target[channel] = plane
     return batch
-
-
-def _available_cores() -> int:
-    """Cores this process may use: a container or taskset may grant fewer than there are."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
