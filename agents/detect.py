@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from agents.memory import Budget, groups
+from agents.refusals import refusal_of_letter
 from agents.turns import Turns
 from config import metrics
 from ml.analyser import AnalysedFace, Analyser
@@ -21,7 +22,7 @@ from streams.codec import pack
 from streams.delivery import Delivery
 from streams.envelope import Envelope, detected_headers
 from streams.envelope import decode as read_envelope
-from streams.events import DetectedFace, DetectedFaces, EventKind, ImageEvent, Refusal
+from streams.events import DetectedFace, DetectedFaces, EventKind, ImageEvent
 from streams.failures import Reject, Retry
 from streams.publisher import Outgoing, Publisher
 from streams.settling import Outcomes
@@ -106,12 +107,33 @@ class Detect:
         with self._turns.take(at_hand) as turn:
             return await self._process(batch, turn)
 
+    async def tell_caller(self, delivery: Delivery, reject: Reject) -> None:
+        """Of an upload somebody awaits the answer: why it is a dead letter goes on beside it.
+
+        Raises:
+            Retry: the broker did not take it.
+            Fatal: the broker does not let this client write.
+        """
+        try:
+            event = read_envelope(delivery, self._topics).event
+        except Reject:
+            return  # an upload that does not say whose it is
+        if event.kind is EventKind.FRAME:
+            return
+        found = DetectedFaces(
+            event=event,
+            model=self._analyser.embedder.id,
+            width=0,
+            height=0,
+            faces=(),
+            refusal=refusal_of_letter(reject),
+        )
+        await self._publisher.send_all([self._outgoing(delivery, found)])
+
     async def _process(
         self, batch: Sequence[Delivery], turn: Callable[[], Awaitable[None]]
     ) -> Outcomes:
         """Find the faces, and send them when the turn has come."""
-        outcomes: dict[Delivery, Reject | Retry] = {}
-        messages: list[Outgoing] = []
         async with self._claimed.hold(sum(not delivery.value for delivery in batch)):
             opened, unreadable = _apart(await asyncio.gather(*map(self._open, batch)))
             detected: list[tuple[Delivery, DetectedFaces]] = []
@@ -119,10 +141,8 @@ class Detect:
                 found_here, undecodable = await self._detect(group)
                 detected += found_here
                 unreadable += undecodable
-        for one in unreadable:
-            outcomes[one.delivery] = one.failure
-            messages.extend(self._tell_caller(one))
-        messages.extend(self._outgoing(delivery, found) for delivery, found in detected)
+        outcomes = {one.delivery: one.failure for one in unreadable}
+        messages = [self._outgoing(delivery, found) for delivery, found in detected]
         await turn()
         with metrics.stage("send_detected"):
             await self._publisher.send_all(messages)
@@ -134,15 +154,14 @@ class Detect:
 
     async def _open(self, delivery: Delivery) -> "_Opened | _Unreadable":
         """Open the envelope, fetch the image if it lies elsewhere, look at its header."""
-        envelope: Envelope | None = None
         try:
             envelope = read_envelope(delivery, self._topics)
             data = await self._claims(envelope.dataref) if envelope.dataref else delivery.value
             return _Opened(delivery, envelope, data, inspect(data, self._limits))
         except (Reject, Retry) as failure:
-            return _Unreadable(delivery, envelope, failure)
+            return _Unreadable(delivery, failure)
         except ImageRejected as error:
-            return _Unreadable(delivery, envelope, Reject(error.reason, str(error)))
+            return _Unreadable(delivery, Reject(error.reason, str(error)))
 
     async def _detect(
         self, group: Sequence[_Opened]
@@ -162,8 +181,7 @@ class Detect:
                 self._decoders, decode_inspected, opened.data, opened.header
             )
         except ImageRejected as error:
-            reject = Reject(error.reason, str(error))
-            return _Unreadable(opened.delivery, opened.envelope, reject)
+            return _Unreadable(opened.delivery, Reject(error.reason, str(error)))
         return _Frame(opened.delivery, opened.envelope.event, image)
 
     async def _analyse(self, frames: Sequence[_Frame]) -> list[tuple[_Frame, DetectedFaces]]:
@@ -200,21 +218,6 @@ class Detect:
             faces=tuple(_detected(face, keep_measures=keep_measures) for face in faces),
         )
 
-    def _tell_caller(self, unreadable: "_Unreadable") -> list[Outgoing]:
-        """Of an upload somebody awaits the answer: the refusal goes on, beside the dead letter."""
-        envelope, reject = unreadable.envelope, unreadable.failure
-        if envelope is None or envelope.event.kind is EventKind.FRAME or isinstance(reject, Retry):
-            return []
-        found = DetectedFaces(
-            event=envelope.event,
-            model=self._analyser.embedder.id,
-            width=0,
-            height=0,
-            faces=(),
-            refusal=Refusal(code=reject.reason, message=str(reject)),
-        )
-        return [self._outgoing(unreadable.delivery, found)]
-
     def _outgoing(self, delivery: Delivery, found: DetectedFaces) -> Outgoing:
         return Outgoing(
             self._topics.detected, delivery.key, pack(found), detected_headers(found.event)
@@ -223,10 +226,9 @@ class Detect:
 
 @dataclass(frozen=True, slots=True)
 class _Unreadable:
-    """A message that cannot be processed, ever or now, and its envelope if it could be read."""
+    """A message that cannot be processed, ever or now."""
 
     delivery: Delivery
-    envelope: Envelope | None
     failure: Reject | Retry
 
 

@@ -16,6 +16,7 @@ from sinks.rows import EventResult, FaceRow, LedgerRow, Outcome, RecentFace, Sig
 from streams.answers import (
     RankedCandidate,
     SearchedFace,
+    Status,
     UploadAnswer,
     decode_answer,
     encode_answer,
@@ -117,16 +118,18 @@ def searched(
 
 
 def refused(found: DetectedFaces, refusal: Refusal) -> Finding:
-    """An upload that cannot be used: its caller is told why."""
+    """An upload that cannot be used, or was given up: its caller is told why."""
+    status: Status = "failed" if refusal.given_up else "refused"
+    outcome = Outcome.FAILED if refusal.given_up else Outcome.REFUSED
     answer = UploadAnswer(
         upload_id=found.event.key,
-        status="refused",
+        status=status,
         model=found.model,
         code=refusal.code,
         message=refusal.message,
         measures=refusal.measures,
     )
-    return Finding(result=_result(found, Outcome.REFUSED, answer=answer), answer=answer)
+    return Finding(result=_result(found, outcome, answer=answer), answer=answer)
 
 
 def enrolled(found: DetectedFaces, user_id: UUID, photos: int) -> Finding:

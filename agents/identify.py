@@ -18,6 +18,7 @@ from itertools import groupby
 from uuid import UUID
 
 import numpy as np
+from msgspec import structs
 
 from agents import findings
 from agents.announcing import matches_of, outgoing
@@ -25,6 +26,7 @@ from agents.enrolment import EnrolmentPolicy, refusal_of
 from agents.findings import Finding
 from agents.galleries import Galleries
 from agents.recognition import Judge, Probe, Recognition
+from agents.refusals import given_up
 from agents.stores import Stores
 from config import metrics
 from ml.decision import MatchPolicy
@@ -95,6 +97,21 @@ class Identify:
         await self._settle(found)
         self._count_dropped(len(batch) - len(refused) - len(found))
         return refused
+
+    async def tell_caller(self, delivery: Delivery, reject: Reject) -> None:
+        """Of an upload somebody awaits the answer: that it is a dead letter, and why.
+
+        Raises:
+            StoreUnavailable: the main database is away.
+        """
+        try:
+            faces = unpack(delivery.value)
+        except Reject:
+            return  # nobody can tell whose it is
+        if faces.event.kind is EventKind.FRAME:
+            return
+        failed = structs.replace(faces, faces=(), refusal=given_up(reject.reason))
+        await self._settle({EventKey(faces.event.uuid, faces.model): failed})
 
     def _require_dimension(self, faces: DetectedFaces) -> None:
         """One message of another dimension would spoil the search of its whole batch."""

@@ -22,7 +22,7 @@ from sinks.crops import Crops
 from streams.app import create_app
 from streams.dead_letters import DeadLetters
 from streams.ending import BoundedEnd
-from streams.failures import Fatal, Reject
+from streams.failures import Fatal, GivenUp
 from streams.freshness import FreshnessPolicy, frame_reader, shedder
 from streams.kafka import create_producer
 from streams.publisher import Publisher
@@ -73,7 +73,9 @@ async def run_detect(settings: DetectSettings) -> None:
             create_app("detect", settings.kafka, settings.workers),
             {
                 topics.frames: Stage(handler, size, overlap, _shed(settings, topics)),
-                topics.uploads: Stage(handler, size, overlap, as_one=True),
+                topics.uploads: Stage(
+                    handler, size, overlap, as_one=True, tell=handler.tell_caller
+                ),
             },
             DeadLetters(publisher, topics),
             settings.workers,
@@ -114,7 +116,12 @@ async def run_identify(settings: Settings) -> None:
             executor=searches,
         )
         # One batch at a time: "the first result wins" is decided in the ledger, between batches.
-        stage = Stage(handler, settings.workers.identify_batch_size, overlap=1)
+        stage = Stage(
+            handler,
+            settings.workers.identify_batch_size,
+            overlap=1,
+            tell=handler.tell_caller,
+        )
         await Worker(
             create_app("identify", settings.kafka, settings.workers),
             {topics.detected: stage},
@@ -160,6 +167,6 @@ async def _claims(settings: DetectSettings, stack: AsyncExitStack) -> Claims:
 
 
 async def _no_claims(dataref: str) -> bytes:
-    raise Reject(
+    raise GivenUp(
         "claim_check_unsupported", f"this worker has no S3 settings to fetch {dataref!r:.200} with"
     )

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from api.audit import record
 from api.keys import Caller
-from api.problems import ApiProblem
+from api.problems import ApiProblem, upload_failed
 from api.schemas.faces import FaceResponse, FaceUploadResponse, UploadResult, status_url
 from api.services import Services
 from sinks.errors import StoreUnavailable
@@ -68,7 +68,8 @@ async def told(
         answers: of the pipeline to each; None where there is none yet.
 
     Raises:
-        ApiProblem: the first refusal's code when every photo was refused.
+        ApiProblem: the first refusal's code when every photo was refused; ``upload_failed`` when
+            none was enrolled and the pipeline gave one up.
         StoreUnavailable: a store is away.
     """
     faces = await read_faces(services, (one.face_id for one in answers if one and one.face_id))
@@ -76,14 +77,18 @@ async def told(
         _result(event.id, answer, faces) for event, answer in zip(events, answers, strict=True)
     ]
     refused = [answer for answer in answers if answer and answer.status == "refused"]
-    if len(refused) == len(results):
+    failed = [answer for answer in answers if answer and answer.status == "failed"]
+    if len(refused) + len(failed) == len(results):
+        uploads = [result.model_dump(mode="json", exclude_none=True) for result in results]
+        if failed:
+            raise upload_failed(failed[0].code, failed[0].message, uploads=uploads)
         first = refused[0]
         raise ApiProblem(
             422,
             first.code or "refused",
             first.message or "the photo was refused",
             measures=first.measures,
-            uploads=[result.model_dump(mode="json", exclude_none=True) for result in results],
+            uploads=uploads,
         )
     pending = [result for result in results if result.status == "pending"]
     await expect_answers(services, [str(result.upload_id) for result in pending])
@@ -119,10 +124,10 @@ def _result(
     common = {"upload_id": UUID(upload_id), "status_url": status_url(upload_id)}
     if answer is None:
         return UploadResult(**common, status="pending")
-    if answer.status == "refused":
+    if answer.status in ("refused", "failed"):
         return UploadResult(
             **common,
-            status="refused",
+            status=answer.status,
             code=answer.code,
             message=answer.message,
             measures=answer.measures,

@@ -37,6 +37,7 @@ _MEANINGS = {
     "409": "It does not fit what is there",
     "413": "Larger than is taken",
     "415": "Not a form with photos",
+    "500": "The pipeline gave the upload up",
 }
 
 _LATER = "seconds after which another attempt makes sense"

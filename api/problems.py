@@ -60,6 +60,18 @@ class ApiProblem(HTTPException):
         self.extra = extra
 
 
+def upload_failed(reason: str | None, detail: str | None, **extra: Any) -> ApiProblem:
+    """An upload that the pipeline gave up, for no fault that it has found in the photo.
+
+    Args:
+        reason: of its dead letter.
+        detail: for people.
+        extra: further members of the problem document.
+    """
+    detail = detail or "the upload could not be processed"
+    return ApiProblem(500, "upload_failed", detail, reason=reason, **extra)
+
+
 def problem_document(status: int, code: str, detail: str, **extra: Any) -> dict[str, Any]:
     """The members of a problem document; empty extras are left out."""
     document = {

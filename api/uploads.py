@@ -9,7 +9,7 @@ from sinks.answers import AnswerWaiter
 from sinks.errors import StoreUnavailable
 from sinks.records import Records
 from streams.answers import UploadAnswer, decode_answer
-from streams.events import ImageEvent
+from streams.events import EventKind, ImageEvent
 from streams.images import ImageProducer, PublishError
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,9 @@ class UploadClient:
 
         Raises:
             PublishError: the broker did not take them; some may have gone out.
+            StoreUnavailable: the ledger is away.
         """
+        await self._begin_anew([event for event, _ in uploads if event.kind is EventKind.ENROL])
         try:
             async with asyncio.timeout(self._publish_timeout):
                 async with self._connecting:
@@ -55,6 +57,16 @@ class UploadClient:
             raise PublishError(
                 f"the broker did not take an image within {self._publish_timeout:g} s"
             ) from error
+
+    async def _begin_anew(self, enrolments: Sequence[ImageEvent]) -> None:
+        """The same photo is the same upload: that it was given up before must not answer it now."""
+        if not enrolments:
+            return
+        failed = await self._records.forget_failures(event.uuid for event in enrolments)
+        try:
+            await self._waiter.forget(failed)
+        except StoreUnavailable as error:
+            logger.warning("an old failure may answer an upload: %s", error)
 
     async def answers(
         self, events: Sequence[ImageEvent], seconds: float

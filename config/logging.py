@@ -21,6 +21,9 @@ from config.settings import DetectSettings
 #: Whose logs the level is for: our own rooms, and a module that is run as a program.
 OURS = ("agents", "api", "config", "infra", "ml", "sinks", "streams", "__main__")
 
+#: They log the traceback of each failed attempt to connect.
+_TRY_AGAIN = ("asyncpg.pool",)
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -37,6 +40,23 @@ def configure_logging(settings: DetectSettings) -> None:
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
     for name in OURS:
         logging.getLogger(name).setLevel(level)
+    keep_outages_short()
+
+
+def keep_outages_short() -> None:
+    """Have libraries that try again by themselves say why in a line: an outage is no defect."""
+    for name in _TRY_AGAIN:
+        logging.getLogger(name).addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        said = " ".join(str(error).split())
+        record.msg = f"{record.getMessage()}: {type(error).__name__}: {said}"
+        record.args = ()
+        record.exc_info = record.exc_text = None
+    return True
 
 
 class _Redacting(logging.Formatter):

@@ -48,7 +48,7 @@ MATCHES = Counter(
     ["outcome"],
 )
 UPLOADS = Counter(
-    "fecapass_uploads_total", "Uploads answered, by outcome: enrolled, refused, searched.",
+    "fecapass_uploads_total", "Uploads answered, by outcome: enrolled, refused, searched, failed.",
     ["outcome"],
 )  # fmt: skip
 RETRIES = Counter(

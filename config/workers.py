@@ -41,7 +41,7 @@ class WorkerSettings(Group):
     unexpected_attempts: Count = 3
     """Attempts at an event that fails for no known reason."""
     denied_patience: PositiveSeconds = 60.0
-    """Seconds that a claim check is tried which the object store denies."""
+    """Seconds that a claim check is tried which S3 denies, or fails over while it serves others."""
     dead_letter_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     """Share of dead letters, averaged over keys, above which the worker ends; 1: no limit."""
     dead_letter_window: Count = 1000

@@ -4,17 +4,23 @@ import asyncio
 import getpass
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from api.accounts import find_or_make_user
 from api.audit import record
 from api.databases import Databases
+from api.problems import ApiProblem
 from api.uploads import UploadClient
 from config.settings import Settings
+from infra.maintenance.stores import open_person_stores
 from sinks.answers import AnswerWaiter
 from sinks.crops import Crops
+from sinks.erasure import erase
+from sinks.persons import Author
 from sinks.records import Records
 from sinks.rows import UserRow
+from sinks.schema import User
 from streams.answers import UploadAnswer
 from streams.events import ImageEvent
 from streams.images import ImageProducer
@@ -29,18 +35,20 @@ class PhotoAnswer:
         photo: the file.
         user: of an enrolment, the person.
         answer: the pipeline's; None when it did not come in time.
+        removed: the user was made for this enrolment, and is gone with its last photo refused.
     """
 
     photo: Path
     user: UserRow | None
     answer: UploadAnswer | None
+    removed: bool = False
 
 
 class Client:
     """Publishes photos and awaits what the pipeline answers."""
 
     def __init__(
-        self, uploads: UploadClient, records: Records, databases: Databases, answer_timeout: float
+        self, uploads: UploadClient, records: Records, databases: Databases, settings: Settings
     ) -> None:
         """Use what `open_client` has opened.
 
@@ -48,12 +56,52 @@ class Client:
             uploads: sends the photos and hears the answers.
             records: the users.
             databases: where the audit trail is.
-            answer_timeout: how long to wait for an answer, in seconds.
+            settings: how long to wait for an answer, and where the stores are.
         """
         self._uploads = uploads
         self._databases = databases
-        self._answer_timeout = answer_timeout
+        self._settings = settings
+        self._answer_timeout = settings.api.answer_timeout
         self.records = records
+
+    async def enrol_person(
+        self, email: str, full_name: str | None, photos: Iterable[Path]
+    ) -> list[PhotoAnswer]:
+        """Enrol a person from photos; made a user when new.
+
+        A user who was made for this, and of whom every photo was refused, is erased again: nobody
+        asked for a person whom no camera can recognise, and the photos are somebody's.
+
+        Raises:
+            OSError: a photo cannot be read; nothing was done then.
+            PublishError: the broker did not take a photo.
+            StoreUnavailable: a store is away.
+        """
+        paths = list(photos)
+        contents = [await asyncio.to_thread(path.read_bytes) for path in paths]
+        user, is_new = await self._find_or_make(email, full_name)
+        answers = await self._enrol(user, paths, contents)
+        refused = [one for one in answers if one.answer and one.answer.status == "refused"]
+        if is_new and len(refused) == len(answers) and await self._remove(user):
+            return [replace(one, removed=True) for one in answers]
+        return answers
+
+    async def _find_or_make(self, email: str, full_name: str | None) -> tuple[UserRow, bool]:
+        while True:
+            try:
+                async with self._databases.main.begin() as session:
+                    user, is_new = await find_or_make_user(session, actor(), email, full_name)
+            except ApiProblem:
+                continue  # somebody else was quicker, and can be found now
+            return _row_of(user), is_new
+
+    async def _remove(self, user: UserRow) -> bool:
+        """Erase a user, unless another client has enrolled a photo meanwhile."""
+        async with open_person_stores(self._settings) as stores:
+            if (await stores.records.traces_of(user.id)).enrolled:
+                return False
+            await erase(stores, user.id, Author(actor()))
+        return True
 
     async def enrol(self, user: UserRow, photos: Iterable[Path]) -> list[PhotoAnswer]:
         """Enrol a person from photos; their answers come in the photos' order.
@@ -65,6 +113,11 @@ class Client:
         """
         paths = list(photos)
         contents = [await asyncio.to_thread(path.read_bytes) for path in paths]
+        return await self._enrol(user, paths, contents)
+
+    async def _enrol(
+        self, user: UserRow, paths: Sequence[Path], contents: Sequence[bytes]
+    ) -> list[PhotoAnswer]:
         uploads = [(enrol_event(user.id, data), data) for data in contents]
         async with self._databases.main.begin() as session:
             ids = [event.id for event, _ in uploads]
@@ -111,7 +164,18 @@ async def open_client(settings: Settings) -> AsyncIterator[Client]:
         )
         databases = Databases(settings)
         stack.push_async_callback(databases.close)
-        yield Client(uploads, records, databases, settings.api.answer_timeout)
+        yield Client(uploads, records, databases, settings)
+
+
+def _row_of(user: User) -> UserRow:
+    return UserRow(
+        id=user.id,
+        email=user.email,
+        full_name=user.full_name,
+        is_active=user.is_active,
+        created_at=user.created_at,
+        updated_at=user.updated_at,
+    )
 
 
 def actor() -> str:

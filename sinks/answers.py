@@ -8,7 +8,7 @@ or after a reconnection, all keys that are waited for are looked up again.
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from redis.exceptions import RedisError
@@ -101,6 +101,16 @@ class AnswerWaiter:
             return found
         finally:
             self._forget(upload_id, future)
+
+    async def forget(self, upload_ids: Collection[str]) -> None:
+        """Take answers back: whoever waits for these uploads from now on waits for new ones.
+
+        Raises:
+            StoreUnavailable: Redis is away.
+        """
+        if upload_ids:
+            with typed_failures(self._store, "take answers back"):
+                await self._reader.delete(*map(answer_key, upload_ids))
 
     def _forget(self, upload_id: str, future: asyncio.Future[bytes]) -> None:
         futures = self._waiting[upload_id]

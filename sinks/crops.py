@@ -14,9 +14,16 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from config.settings import S3Settings
 from sinks.direct import DirectSession, Redirected
-from sinks.errors import StoreDenied, StoreRejected, StoreUnavailable
+from sinks.errors import (
+    ObjectFault,
+    StoreDenied,
+    StoreFault,
+    StoreRejected,
+    StoreUnavailable,
+)
 from sinks.keys import is_plain_key
 from sinks.lifecycle import Connected
+from sinks.others import OtherObjects
 from sinks.puts import DirectPuts
 
 #: A new server may answer before it can store: how long `Crops.ensure_bucket` insists, in seconds.
@@ -70,6 +77,7 @@ class Crops(Connected):
         self.store = f"S3 {settings.endpoint_url or settings.region}/{settings.bucket}"
         self._settings = settings
         self._readable = frozenset({settings.bucket, *settings.claim_check_buckets})
+        self._others = OtherObjects()
         self._places = asyncio.Semaphore(settings.max_connections)
         self._exit = AsyncExitStack()
         self._opened: Any = None
@@ -222,6 +230,7 @@ class Crops(Connected):
         Raises:
             StoreRejected: ``bad_dataref``, ``forbidden_bucket``, ``not_found`` or ``too_large``.
             StoreDenied: the store denies access to it.
+            ObjectFault: the store fails over it, and serves others.
         """
         operation = "fetch a claim check"
         named = _DATAREF.fullmatch(dataref)
@@ -237,7 +246,16 @@ class Crops(Connected):
                 f"bucket {bucket} may not be read; FECAPASS_S3__CLAIM_CHECK_BUCKETS names others",
                 reason="forbidden_bucket",
             )
-        return await self._read(operation, bucket, key, max_bytes)
+        try:
+            data = await self._read(operation, bucket, key, max_bytes)
+        except StoreFault as fault:
+            async with self._client(operation) as client:
+                if not await self._others.are_served(client, bucket, key):
+                    raise
+            detail = f"{fault.detail}: {bucket}/{key:.200}; others are served"
+            raise ObjectFault(self.store, operation, detail) from fault
+        self._others.served(bucket, key)
+        return data
 
     async def store_source(self, key: str, data: bytes) -> str:
         """Store an image that is too large for a message.
@@ -341,6 +359,8 @@ class Crops(Connected):
         # No S3 server says it of our keys: a TLS server says a bare 400 to plain HTTP, for one.
         if key_is_ours and code == _BARE_BAD_REQUEST:
             return StoreUnavailable(self.store, operation, f"{code} (HTTP {status})")
+        if status >= _FIRST_SERVER_ERROR and code not in _PASSING:
+            return StoreFault(self.store, operation, f"{code} (HTTP {status})")
         if code in _PASSING or status >= _FIRST_SERVER_ERROR or status == 0:
             return StoreUnavailable(self.store, operation, f"{code} (HTTP {status})")
         return StoreRejected(self.store, operation, f"{code} (HTTP {status})")

@@ -33,6 +33,19 @@ class StoreDenied(StoreUnavailable, Denied):
     """
 
 
+class StoreFault(StoreUnavailable):
+    """The store answered with a fault of its own: it may be down, or fail over this object."""
+
+
+class ObjectFault(StoreFault, Denied):
+    """The store fails over this very object, and serves others.
+
+    An object may be lost or broken for good; or a part of the store is away that will return.
+    """
+
+    reason = "store_fault"
+
+
 class StoreRejected(Reject):
     """The store refuses this very data; the same call can never succeed.
 

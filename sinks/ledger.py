@@ -43,7 +43,8 @@ SELECT {LEDGER_COLUMNS} FROM events
 JOIN unnest($1::uuid[], $2::text[]) AS asked (event_uuid, model) USING (event_uuid, model)
 """  # noqa: S608 - made of constants, as all below
 
-# One statement, so one transaction and one round trip. The join with `fresh` gives faces only to
+# One statement, so one transaction and one round trip. An upload that was given up is not settled:
+# what comes of its replay takes the line's place. The join with `fresh` gives faces only to
 # events that no one has settled; the join with `users` makes the face of a person who was deleted
 # meanwhile an unknown's. A face can be there already when its event was pruned from the ledger.
 COMMIT = """
@@ -56,7 +57,11 @@ WITH fresh AS (
         event_uuid uuid, model text, kind text, source text, id text, key text,
         captured_at timestamptz, width integer, height integer, face_count integer,
         outcome text, answer jsonb)
-    ON CONFLICT (event_uuid, model) DO NOTHING
+    ON CONFLICT (event_uuid, model) DO UPDATE
+    SET captured_at = excluded.captured_at, width = excluded.width, height = excluded.height,
+        face_count = excluded.face_count, outcome = excluded.outcome, answer = excluded.answer,
+        announced_at = NULL, processed_at = now()
+    WHERE events.outcome = 'failed'
     RETURNING event_uuid, model
 ), stored AS (
     INSERT INTO faces (id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks,
@@ -90,7 +95,8 @@ class Claim:
     """Results that one worker holds; made by `sinks.records.Records.claim`.
 
     Attributes:
-        settled: the ledger's row of each result that is there already.
+        settled: the ledger's row of each result that is there already, but for uploads that were
+            given up.
     """
 
     settled: Mapping[EventKey, LedgerRow]
@@ -148,7 +154,9 @@ async def open_claim(
     """Take the locks of these results in the connection's transaction, then look them up."""
     await connection.execute(SHARE_WORK, AT_WORK)
     await connection.execute(CLAIM, [uuid for uuid, _ in keys], [model for _, model in keys])
-    return Claim(await look_up(connection, keys), connection, store)
+    rows = await look_up(connection, keys)
+    settled = {key: row for key, row in rows.items() if row.outcome is not Outcome.FAILED}
+    return Claim(settled, connection, store)
 
 
 async def look_up(

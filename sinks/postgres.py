@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 
@@ -93,6 +93,7 @@ class PostgresSink(Connected):
                 max_size=settings.pool_max,
                 timeout=settings.connect_timeout,
                 command_timeout=settings.command_timeout,
+                connect=self._open,
                 init=self._prepare,
                 server_settings={
                     "application_name": "fecapass",
@@ -124,6 +125,12 @@ class PostgresSink(Connected):
         """
         async with self._connection("ping") as connection:
             await connection.execute("SELECT 1")
+
+    async def _open(self, *arguments: Any, **options: Any) -> "RawConnection":
+        """One connection more; the pool, which also asks for some by itself, is told of whose."""
+        with typed_failures(self.store, "connect"):
+            connection: RawConnection = await asyncpg.connect(*arguments, **options)
+        return connection
 
     async def _prepare(self, connection: "RawConnection") -> None:
         """Set a new connection up; sinks that need something override this."""

@@ -37,6 +37,10 @@ SELECT {LEDGER_COLUMNS} FROM events WHERE event_uuid = $1
 ORDER BY processed_at DESC LIMIT 1
 """  # noqa: S608
 
+FORGET_FAILURES = """
+DELETE FROM events WHERE event_uuid = ANY($1::uuid[]) AND outcome = 'failed' RETURNING key
+"""
+
 FACES_OF_EVENT = f"""
 SELECT {_FACE_COLUMNS} FROM faces WHERE event_uuid = $1 AND model = $2 ORDER BY index
 """  # noqa: S608
@@ -123,6 +127,16 @@ class Records(PostgresSink):
         async with self._connection("read an upload") as connection:
             record = await connection.fetchrow(UPLOAD, event_uuid)
         return None if record is None else ledger_row(record)
+
+    async def forget_failures(self, event_uuids: Iterable[UUID]) -> set[str]:
+        """Uploads are made anew: those of them that were given up are no longer told to be.
+
+        Returns:
+            The Kafka keys of those uploads.
+        """
+        async with self._connection("forget failed uploads") as connection:
+            records = await connection.fetch(FORGET_FAILURES, list(event_uuids))
+        return {record["key"] for record in records}
 
     async def faces_of(self, event_uuid: UUID, model: str) -> list[FaceRow]:
         """The stored faces of one event in their order, to announce them again after a crash."""

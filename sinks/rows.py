@@ -23,13 +23,18 @@ class EventKey(NamedTuple):
 
 
 class Outcome(StrEnum):
-    """How an event ended. Every event that is not dead-lettered has exactly one."""
+    """How an event ended. Every event that is not dead-lettered has exactly one.
+
+    Uploads have one also then, which their callers are told; that of one that was given up stands
+    until a replay brings another.
+    """
 
     FACES = "faces"
     NO_FACE = "no_face"
     ENROLLED = "enrolled"
     REFUSED = "refused"
     SEARCHED = "searched"
+    FAILED = "failed"
 
 
 #: The ledger's short names for what an event asked.

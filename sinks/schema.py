@@ -70,7 +70,7 @@ class Event(MainBase):
     __table_args__ = (
         CheckConstraint("kind IN ('frame', 'enrol', 'search')", name="events_kind"),
         CheckConstraint(
-            "outcome IN ('faces', 'no_face', 'enrolled', 'refused', 'searched')",
+            "outcome IN ('faces', 'no_face', 'enrolled', 'refused', 'searched', 'failed')",
             name="events_outcome",
         ),
         Index("events_processed_at", "processed_at"),

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-Status = Literal["enrolled", "refused", "searched"]
+Status = Literal["enrolled", "refused", "searched", "failed"]
 
 
 class RankedCandidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,8 +45,9 @@ class UploadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         status: what happened.
         model: id of the embedder.
         code: of a refusal, a stable code: ``no_face``, ``several_faces``, ``poor_quality``,
-            ``unknown_user``, or the reason for which the image could not be read.
-        message: of a refusal, a sentence for people.
+            ``unknown_user``, or the reason for which the image could not be read; of a failure,
+            the reason of its dead letter.
+        message: of a refusal or failure, a sentence for people.
         measures: of a refusal, the values that led to it.
         user_id: of an enrolment, the person.
         face_id: of an enrolment, the stored face.

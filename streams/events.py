@@ -94,11 +94,19 @@ class DetectedFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an upload cannot be used: a stable code for programs and a sentence for people."""
+    """Why an upload is not used: a stable code for programs and a sentence for people.
+
+    Attributes:
+        code: stable, for programs.
+        message: for people.
+        measures: what was measured.
+        given_up: nobody knows whether the photo is at fault; a replay may bring another result.
+    """
 
     code: str
     message: str
     measures: dict[str, float] = {}
+    given_up: bool = False
 
 
 class DetectedFaces(msgspec.Struct, frozen=True, kw_only=True):

@@ -62,6 +62,7 @@ class ImageProducer:
         self._claim_check = kafka.claim_check if claim_check is None else claim_check
         self._client_id = client_id
         self._producer: AIOKafkaProducer | None = None
+        self._there: set[str] = set()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -167,6 +168,8 @@ class ImageProducer:
         if self._producer is None:
             raise PublishError("the publisher is closed")
         topic = self._topics.frames if event.kind is EventKind.FRAME else self._topics.uploads
+        if topic not in self._there:
+            await self._look_for(topic, self._producer)
         try:
             acknowledgement: asyncio.Future[object] = await self._producer.send(
                 topic, value, key=event.key.encode(), headers=headers
@@ -174,6 +177,19 @@ class ImageProducer:
         except KafkaError as error:
             raise PublishError(f"cannot send to {topic}: {_line(error)}") from error
         return acknowledgement
+
+    async def _look_for(self, topic: str, producer: "AIOKafkaProducer") -> None:
+        """See that a topic is there: a broker may make it by itself, with partitions of its own.
+
+        Asked for all topics, it makes none.
+        """
+        try:
+            topics = (await producer.client.fetch_all_metadata()).topics()
+        except KafkaError as error:
+            raise PublishError(f"cannot look for {topic}: {_line(error)}") from error
+        if topic not in topics:
+            raise PublishError(f"there is no topic {topic}; run fecapass init-db first")
+        self._there.add(topic)
 
 
 async def _acknowledged(acknowledgement: asyncio.Future[object]) -> None:

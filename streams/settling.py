@@ -14,7 +14,7 @@ from typing import NoReturn, Protocol
 from config import metrics
 from streams.burial_limit import BurialLimit
 from streams.delivery import Delivery
-from streams.failures import Denied, Fatal, Reject, Retry
+from streams.failures import Denied, Fatal, GivenUp, Reject, Retry
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,10 @@ Outcomes = Mapping[Delivery, Reject | Retry]
 #: of each; the effects of all others are durable. Raises `Retry` to be called again with the same
 #: batch.
 Handler = Callable[[Sequence[Delivery]], Awaitable[Outcomes]]
+
+#: Tells whoever waits for what becomes of a message that it is a dead letter, and why; harmless
+#: when repeated. Raises `Retry` to be called again.
+Tell = Callable[[Delivery, Reject], Awaitable[None]]
 
 UNEXPECTED = "unexpected_error"
 
@@ -37,6 +41,7 @@ class DeadLetterOffice(Protocol):
 
         Raises:
             Retry: the broker is away.
+            Fatal: the deployment does not let this worker write there.
         """
 
 
@@ -79,7 +84,7 @@ class RetryPolicy:
     def given_up(self, failure: Retry, seconds: float) -> Reject | None:
         """What a message is refused with that has failed so for so many seconds on end, if so."""
         if isinstance(failure, Denied) and seconds >= self.denied_patience:
-            return Reject(failure.reason, f"denied for {seconds:.0f} s: {failure}")
+            return GivenUp(failure.reason, f"for {seconds:.0f} s: {failure}")
         return None
 
 
@@ -95,6 +100,7 @@ class Settlement:
         on_fatal: Callable[[Fatal], None],
         *,
         as_one: bool = False,
+        tell: Tell | None = None,
     ) -> None:
         """Wrap a handler.
 
@@ -105,6 +111,7 @@ class Settlement:
             limit: how many may be refused.
             on_fatal: stops the worker; its messages stay unacknowledged.
             as_one: the limit takes all keys for one.
+            tell: is told of every dead letter, once it is durable; None where nobody waits.
         """
         self._handler = handler
         self._dead_letters = dead_letters
@@ -112,6 +119,7 @@ class Settlement:
         self._limit = limit
         self._on_fatal = on_fatal
         self._as_one = as_one
+        self._tell = tell
         # What was split off its batch is tried one at a time, beside the batches that are whole.
         self._one_at_a_time = asyncio.Semaphore(1)
         self._in_turn: list[Ticket] = []
@@ -223,7 +231,7 @@ class Settlement:
                 await self._wait(attempt, batch, error, ticket)
                 return False
             logger.error("%s failed for no known reason", delivery.address, exc_info=error)
-            error = Reject(UNEXPECTED, f"{type(error).__name__}: {error}")
+            error = GivenUp(UNEXPECTED, f"{type(error).__name__}: {error}")
         await self._bury(delivery, error, attempt, ticket)
         ticket.done(delivery)
         return True
@@ -240,15 +248,51 @@ class Settlement:
                     "FECAPASS_WORKERS__DEAD_LETTER_SHARE sets the limit"
                 )
             )
-        burial = 0
+        await self._send(delivery, reject, attempts, ticket)
+        if self._tell is not None:
+            await self._tell_of(delivery, reject, ticket)
+
+    async def _send(
+        self, delivery: Delivery, reject: Reject, attempts: int, ticket: Ticket
+    ) -> None:
+        """Make a letter durable; a worker that cannot, for no known reason, ends."""
+        attempt = 0
         while True:
-            burial += 1
+            attempt += 1
             try:
                 await self._dead_letters.send(delivery, reject, attempts)
             except Retry as failure:
-                await self._wait(burial, [delivery], failure, ticket)
+                await self._wait(attempt, [delivery], failure, ticket)
             except Fatal as failure:
                 await self._end(failure)
+            except Exception as error:
+                # Not even the letter without its value was taken, or our own code is at fault:
+                # to go on would lose the message.
+                logger.exception("%s cannot be buried", delivery.address)
+                await self._end(
+                    Fatal(
+                        f"{delivery.address} cannot be made a dead letter "
+                        f"({reject.reason}: {reject}): {type(error).__name__}: {error}; "
+                        "it stays in its topic"
+                    )
+                )
+            else:
+                return
+
+    async def _tell_of(self, delivery: Delivery, reject: Reject, ticket: Ticket) -> None:
+        """Tell who waits; the letter is there, so what goes wrong for good here loses nothing."""
+        tell, attempt = self._tell, 0
+        while tell is not None:
+            attempt += 1
+            try:
+                await tell(delivery, reject)
+            except Retry as failure:
+                await self._wait(attempt, [delivery], failure, ticket)
+            except Fatal as failure:
+                await self._end(failure)
+            except Exception:
+                logger.exception("who waits for %s cannot be told", delivery.address)
+                return
             else:
                 return
 

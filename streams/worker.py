@@ -20,7 +20,7 @@ from streams.burial_limit import BurialLimit, BurialPolicy
 from streams.delivery import Partition
 from streams.failures import Fatal
 from streams.health import Check, HealthServer
-from streams.settling import DeadLetterOffice, Handler, RetryPolicy, Settlement
+from streams.settling import DeadLetterOffice, Handler, RetryPolicy, Settlement, Tell
 from streams.watch import PartitionState, StallWatch
 from streams.window import Shed, Window, WindowLimits
 
@@ -54,6 +54,7 @@ class Stage:
         overlap: most batches in work at once.
         shed: chooses what is dropped when messages wait.
         as_one: every message has a key of its own; for the limit on dead letters all are one's.
+        tell: is told of every message that became a dead letter; None where nobody waits.
     """
 
     handler: Handler
@@ -61,6 +62,7 @@ class Stage:
     overlap: int
     shed: Shed | None = None
     as_one: bool = False
+    tell: Tell | None = None
 
 
 class Worker:
@@ -115,7 +117,13 @@ class Worker:
         self._windows = {
             topic: Window(
                 Settlement(
-                    stage.handler, dead_letters, retry, limit, self.fail, as_one=stage.as_one
+                    stage.handler,
+                    dead_letters,
+                    retry,
+                    limit,
+                    self.fail,
+                    as_one=stage.as_one,
+                    tell=stage.tell,
                 ),
                 WindowLimits(
                     batch_size=stage.batch_size,

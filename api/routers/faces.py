@@ -29,7 +29,7 @@ _CROP_HEADERS = {"Cache-Control": "private, max-age=60"}
     status_code=201,
     responses={
         202: {"model": FaceUploadResponse, "description": "Not all answered yet"},
-        400: {}, 404: {}, 408: {}, 409: {}, 413: {}, 415: {},
+        400: {}, 404: {}, 408: {}, 409: {}, 413: {}, 415: {}, 500: {},
     },
     openapi_extra={
         "requestBody": {
@@ -55,6 +55,7 @@ async def enrol_face(
     is not to be waited for. The same photo again changes nothing. When every photo was refused,
     the answer is a problem with the code of the first refusal (`no_face`, `several_faces`,
     `poor_quality`, `too_many_pixels`, ...) and what was measured; when some were, `uploads` tells.
+    When none was enrolled and the pipeline gave one up, it is `upload_failed`.
     """
     api = services.settings.api
     preferences = Preferences.read(prefer, api.answer_timeout)

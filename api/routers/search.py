@@ -6,7 +6,7 @@ from fastapi.responses import JSONResponse
 from api.enrolment import expect_answers
 from api.photos import FormLimits, require_pictures, taken_in
 from api.preferences import Prefer, Preferences
-from api.problems import ApiProblem
+from api.problems import ApiProblem, upload_failed
 from api.schemas.faces import (
     FaceSearchRequest,
     FaceSearchResponse,
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/api/v1/faces", tags=["search"])
     response_model=FaceSearchResponse,
     responses={
         202: {"model": UploadPendingResponse, "description": "Not answered yet"},
-        400: {}, 408: {}, 413: {}, 415: {},
+        400: {}, 408: {}, 413: {}, 415: {}, 500: {},
     },
     openapi_extra={
         "requestBody": {
@@ -74,6 +74,8 @@ async def search_faces(
         preferences.acknowledge(response)
         return response
     preferences.acknowledge(response)
+    if answer.status == "failed":
+        raise upload_failed(answer.code, answer.message)
     if answer.status == "refused":
         raise ApiProblem(
             422,

@@ -29,6 +29,9 @@ async def read_upload(
 ) -> UploadStatusResponse:
     """The state of an upload, from the ledger: `pending` until the pipeline has answered.
 
+    `failed`: the pipeline gave it up, for no fault that it has found in the photo. An operator may
+    replay it, and its state changes then.
+
     `limit` and `threshold` are for searches, and stand in the address that a search has given.
     """
     row = await services.records.upload(event_uuid(str(upload_id)))

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from sqlalchemy import func, or_, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.accounts import make_user, write
 from api.audit import record
 from api.databases import MainDb
 from api.erasure import erase_user
@@ -37,12 +37,8 @@ async def create_user(
     body: UserCreateRequest, response: Response, caller: Enroller, db: MainDb
 ) -> UserResponse:
     """Make a user, to be enrolled with photos next."""
-    user = User(email=body.email, full_name=body.full_name)
     async with db.begin():
-        db.add(user)
-        await _flush(db)
-        await db.refresh(user)
-        record(db, caller.actor, "user.create", f"user:{user.id}")
+        user = await make_user(db, caller.actor, body.email, body.full_name)
     response.headers["Location"] = f"/api/v1/users/{user.id}"
     return UserResponse.of(user)
 
@@ -130,7 +126,7 @@ async def update_user(
         user = await _locked(db, user_id)
         for name, value in changes.items():
             setattr(user, name, value)
-        await _flush(db)
+        await write(db)
         await db.refresh(user)
         changed = UserResponse.of(user)
         # Nothing personal, for it cannot be erased; but whether somebody was locked out must show.
@@ -174,15 +170,3 @@ async def _locked(db: AsyncSession, user_id: UUID) -> User:
     if user is None:
         raise ApiProblem(404, "user_not_found", "there is no user with this id")
     return user
-
-
-async def _flush(db: AsyncSession) -> None:
-    """Write, and tell when the address is taken."""
-    try:
-        await db.flush()
-    except IntegrityError as error:
-        if "users_email_key" in str(error.orig):
-            raise ApiProblem(
-                409, "email_taken", "there is a user with this e-mail address"
-            ) from error
-        raise

@@ -127,11 +127,15 @@ class UploadResult(Schema):
     model_config = ConfigDict(json_schema_extra={"examples": [_UPLOAD]})
 
     upload_id: UUID
-    status: Literal["enrolled", "refused", "pending"]
+    status: Literal["enrolled", "refused", "failed", "pending"]
     status_url: str
     face: FaceResponse | None = Field(default=None, description="of an enrolled photo")
-    code: str | None = Field(default=None, description="of a refused photo, why; for programs")
-    message: str | None = Field(default=None, description="of a refused photo, why; for people")
+    code: str | None = Field(
+        default=None, description="of a refused or failed photo, why; for programs"
+    )
+    message: str | None = Field(
+        default=None, description="of a refused or failed photo, why; for people"
+    )
     measures: dict[str, float] = Field(
         default={}, description="what was measured: quality, face_pixels, sharpness, ..."
     )
@@ -230,11 +234,13 @@ class UploadStatusResponse(Schema):
     )
 
     upload_id: UUID
-    status: Literal["pending", "enrolled", "refused", "searched"]
+    status: Literal["pending", "enrolled", "refused", "searched", "failed"]
     face: FaceResponse | None = Field(default=None, description="of an enrolment")
     search: FaceSearchResponse | None = Field(default=None, description="of a search")
-    code: str | None = Field(default=None, description="of a refusal, why; for programs")
-    message: str | None = Field(default=None, description="of a refusal, why; for people")
+    code: str | None = Field(default=None, description="of a refusal or failure, why; for programs")
+    message: str | None = Field(
+        default=None, description="of a refusal or failure, why; for people"
+    )
     measures: dict[str, float] = Field(default={}, description="what was measured")
 
 

@@ -25,4 +25,8 @@ async def follow(broker: str, prefix: str = "") -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(follow(*sys.argv[1:]))
+    match sys.argv[1:]:
+        case [_] | [_, _]:
+            asyncio.run(follow(*sys.argv[1:]))
+        case _:
+            sys.exit("usage: python consumer.py BROKER [PREFIX]")

@@ -32,4 +32,8 @@ async def publish(broker: str, camera: str, file: str, prefix: str = "") -> None
 
 
 if __name__ == "__main__":
-    asyncio.run(publish(*sys.argv[1:]))
+    match sys.argv[1:]:
+        case [_, _, _] | [_, _, _, _]:
+            asyncio.run(publish(*sys.argv[1:]))
+        case _:
+            sys.exit("usage: python producer.py BROKER CAMERA FILE [PREFIX]")

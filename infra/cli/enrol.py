@@ -39,7 +39,8 @@ def enrol(
 
     Several photos of a person make one better template. The same photo again changes nothing. A
     photo with no face, several faces or too poor a face is refused, and the reason told; the exit
-    code is 1 when any photo was not enrolled.
+    code is 1 when any photo was not enrolled. A new person of whom every photo is refused is not
+    kept.
     """
     import asyncio
 
@@ -79,8 +80,7 @@ async def _enrol(
                 console=Console(stderr=True),
                 disable=quiet or len(people) == 1,
             ):
-                row = await client.records.ensure_user(person.email, person.name)
-                answers += await client.enrol(row, person.photos)
+                answers += await client.enrol_person(person.email, person.name, person.photos)
     return answers
 
 
@@ -99,14 +99,16 @@ def _show(answers: "list[PhotoAnswer]", *, as_json: bool) -> None:
     show_listing([_row(answer) for answer in answers], columns, as_json=as_json, empty="nobody")
     failed = [one for one in answers if one.answer is None or one.answer.status != "enrolled"]
     if failed:
-        raise CommandFailed(f"{len(failed)} of {len(answers)} photo(s) were not enrolled")
+        removed = {one.user.email for one in failed if one.user and one.removed}
+        kept = f"; not kept without a photo: {', '.join(sorted(removed))}" if removed else ""
+        raise CommandFailed(f"{len(failed)} of {len(answers)} photo(s) were not enrolled{kept}")
 
 
 def _row(one: "PhotoAnswer") -> "Row":
     answer = one.answer
     return {
         "email": one.user.email if one.user else None,
-        "user_id": one.user.id if one.user else None,
+        "user_id": one.user.id if one.user and not one.removed else None,
         "photo": str(one.photo),
         "status": answer.status if answer else "unanswered",
         "code": answer.code if answer else "timeout",

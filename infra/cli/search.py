@@ -39,7 +39,7 @@ def search(
     answer = result.answer
     if answer is None:
         raise CommandFailed("no answer in time; are the workers running?")
-    if answer.status == "refused":
+    if answer.status in ("refused", "failed"):
         raise CommandFailed(f"{photo}: {answer.message} ({answer.code})")
     columns = (
         Column("face", "face", justify="right"),

@@ -19,8 +19,7 @@ async def enrol(settings: Settings, person: Person) -> str:
     """
     patient = settings.api.model_copy(update={"answer_timeout": ANSWER_SECONDS})
     async with open_client(settings.model_copy(update={"api": patient})) as client:
-        user = await client.records.ensure_user(person.email, person.name)
-        answers = await client.enrol(user, person.photos)
+        answers = await client.enrol_person(person.email, person.name, person.photos)
     return outcome(person, answers)
 
 
@@ -40,7 +39,7 @@ def outcome(person: Person, answers: list[PhotoAnswer]) -> str:
             accepted += 1
         else:
             reason = photo.answer.message or photo.answer.code or "no reason given"
-            refusals.append(f"{photo.photo.name} was refused: {reason}")
+            refusals.append(f"{photo.photo.name} was not taken: {reason}")
     if not accepted:
         raise DemoError(f"{person.label} could not be enrolled: {'; '.join(refusals)}")
     return "; ".join([f"{accepted} of {len(answers)} photos", *refusals])

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 import uvloop
 
+from config.logging import keep_outages_short
 from sinks.errors import StoreUnavailable
 from sinks.recents import Recents
 from sinks.records import Records
@@ -65,6 +66,21 @@ async def test_a_dead_line_is_found_out_by_one_statement_not_by_each_connection(
             await records.settled([(uuid4(), MODEL)])
         for _ in range(4):
             assert await records.settled([(uuid4(), MODEL)]) == {}
+
+
+async def test_a_pool_whose_server_is_gone_says_so_in_a_line_that_names_it(prepared, caplog):
+    keep_outages_short()
+    async with behind_a_line(prepared, pool_min=2) as (proxy, records), records:
+        await proxy.stop()
+        proxy.cut()
+        async with asyncio.timeout(10):
+            while not caplog.records:  # noqa: ASYNC110 - a log has no event to wait for
+                await asyncio.sleep(0.01)
+    (line,) = {record.getMessage() for record in caplog.records if "floor" in record.getMessage()}
+    assert "StoreUnavailable: main database" in line
+    assert f":{proxy.port}/" in line
+    assert "\n" not in line
+    assert not any(record.exc_info for record in caplog.records)
 
 
 async def test_a_reset_line_to_the_cache_is_an_outage_under_uvloop_too(prepared):

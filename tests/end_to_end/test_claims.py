@@ -4,45 +4,13 @@ import asyncio
 from uuid import uuid4
 
 import pytest
-from aiohttp import web
 
 from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening, running_workers
 from tests.end_to_end.delivery import bench, until
+from tests.end_to_end.object_store import ObjectStore
 
 pytestmark = pytest.mark.waits
-
-ERROR = "<Error><Code>{}</Code><Message>no</Message></Error>"
-
-
-class ObjectStore:
-    """Speaks as much S3 as a claim check needs, and answers as a test has it."""
-
-    def __init__(self):
-        self.answer = (503, "SlowDown")
-        self.asked = 0
-        app = web.Application()
-        app.add_routes([web.get("/{bucket}/{key:.+}", self._get)])
-        self._runner = web.AppRunner(app)
-
-    async def __aenter__(self):
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        return self
-
-    async def __aexit__(self, *_error):
-        await self._runner.cleanup()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    async def _get(self, _request):
-        self.asked += 1
-        status, code = self.answer
-        if status == 200:
-            return web.Response(body=photos.nobody(), content_type="image/jpeg")
-        return web.Response(status=status, text=ERROR.format(code), content_type="application/xml")
 
 
 @pytest.fixture
@@ -129,6 +97,53 @@ async def test_a_claim_check_that_is_denied_for_good_is_a_dead_letter(own, store
     assert headers["dlq_reason"] == b"access_denied"
     assert int(headers["dlq_attempts"]) > 1
     assert headers["ce_dataref"].startswith(b"s3://")
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["may list", "may not list"])
+async def test_an_object_that_its_store_fails_over_for_good_is_a_dead_letter(
+    own, store, tmp_path, listed
+):
+    """Others are served meanwhile: one of a listing, or the last one that was read."""
+    run = uuid4().hex
+    store.answer = (200, "")
+    store.answers["frames/1"] = (500, "InternalError")
+    store.listed = ["frames/1", "crops/another"] if listed else None
+    async with (
+        listening(own.settings, own.topics.detected) as detected,
+        running_workers(["detect"], own.environment, tmp_path),
+    ):
+        await publish(own, run, "ici" if listed else "ic")
+        if not listed:
+            claim = {"ce_dataref": f"s3://{own.settings.s3.bucket}/frames/2"}
+            await own.publish(b"", headers=frame(f"{run}-2", **claim))
+        assert sorted(await found(detected, run, 2)) == [0, 2]
+        assert await own.letters() == []
+        await until(own.letters)
+        await until(lambda: is_committed(own, 3))
+        store.answers.clear()
+    (letter,) = await own.letters()
+    headers = dict(letter.headers)
+    assert headers["dlq_reason"] == b"store_fault"
+    assert int(headers["dlq_attempts"]) > 1
+
+
+async def test_a_store_that_fails_over_all_objects_is_an_outage(own, store, tmp_path):
+    """Though the bucket is there and can be listed: its disks may be away."""
+    run = uuid4().hex
+    store.answer = (500, "InternalError")
+    store.listed = ["crops/another", "crops/one more"]
+    async with (
+        listening(own.settings, own.topics.detected) as detected,
+        running_workers(["detect"], own.environment, tmp_path),
+    ):
+        await publish(own, run, "cc")
+        await until(lambda: store.asked > 2)
+        await asyncio.sleep(6)  # twice the patience
+        assert await own.letters() == []
+        assert await own.committed(role="detect") == 0
+        store.answer = (200, "")
+        assert sorted(await found(detected, run, 2)) == [0, 1]
+    assert await own.letters() == []
 
 
 async def test_wrong_credentials_are_an_outage(own, store, tmp_path):

@@ -5,6 +5,8 @@ import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
+import pytest
+
 from infra.media import ASTRONAUT
 from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening
@@ -64,3 +66,16 @@ async def test_the_consumer_prints_who_is_seen(workers, prepared, tmp_path):
     assert ours
     assert {line[0] for line in ours} <= set(sent)
     assert all(len(line) == 4 for line in ours)
+
+
+@pytest.mark.parametrize("name", ["producer.py", "consumer.py"])
+@pytest.mark.parametrize("arguments", [(), ("a",) * 5], ids=["none", "too many"])
+async def test_who_gives_other_arguments_is_told_the_usage(name, arguments):
+    program = str(EXAMPLES / name)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, program, *arguments, stdout=PIPE, stderr=PIPE
+    )
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    (line,) = errors.decode().splitlines()
+    assert line.startswith(f"usage: python {name} BROKER")

@@ -21,6 +21,7 @@ from streams.answers import decode_answer
 from streams.codec import match_from_json, pack
 from streams.delivery import Delivery, Partition
 from streams.events import DetectedFace, DetectedFaces, EventKind, ImageEvent
+from streams.failures import Reject
 from streams.publisher import Publisher
 from tests.end_to_end.conftest import listening
 
@@ -339,3 +340,38 @@ async def test_the_answer_survives_the_loss_of_redis(agent, known, records, rece
     assert isinstance(answer.faces[0].face_id, UUID)
     await agent([delivery(found)])
     assert decode_answer(await recents.wait_for_answer(event.key, 10)) == answer
+
+
+@pytest.mark.parametrize("kind", [EventKind.SEARCH, EventKind.ENROL])
+async def test_an_upload_that_is_given_up_here_fails_until_a_replay_settles_it(
+    agent, known, records, recents, kind
+):
+    model, people = known
+    upload = uuid4().hex
+    subject = str(people[1]) if kind is EventKind.ENROL else None
+    event = ImageEvent(
+        kind=kind, source="t", id=upload, key=upload, captured_at=NOON, subject=subject
+    )
+    found = DetectedFaces(event=event, model=model, width=640, height=480, faces=(face(1),))
+    await agent.tell_caller(delivery(found), Reject("store_rejected", "no such text"))
+    answer = decode_answer(await recents.wait_for_answer(upload, 1))
+    assert (answer.status, answer.code) == ("failed", "store_rejected")
+    assert (await records.upload(event.uuid)).outcome == "failed"
+
+    await agent([delivery(found)])
+    expected = "searched" if kind is EventKind.SEARCH else "enrolled"
+    assert decode_answer(await recents.wait_for_answer(upload, 1)).status == expected
+    row = await records.upload(event.uuid)
+    assert (row.outcome, row.announced) == (expected, True)
+
+    await agent.tell_caller(delivery(found), Reject("store_rejected", "told late"))
+    assert (await records.upload(event.uuid)).outcome == expected
+
+
+async def test_of_a_frame_or_of_garbage_nobody_is_told(agent, known, records):
+    event = ImageEvent(kind=EventKind.FRAME, source="t", id=uuid4().hex, key="c", captured_at=NOON)
+    found = DetectedFaces(event=event, model=known[0], width=640, height=480, faces=())
+    await agent.tell_caller(delivery(found), Reject("store_rejected", "no"))
+    assert await records.upload(event.uuid) is None
+    garbage = Delivery(Partition("faces.detected", 0), 0, b"k", b"\xff", (), 0.0, lambda: None)
+    await agent.tell_caller(garbage, Reject("bad_encoding", "no"))

@@ -26,7 +26,7 @@ from infra.publishing.sources import PictureSource, VideoSource
 from infra.publishing.storage import image_store
 from streams.events import EventKind, ImageEvent, utc_now
 from streams.failures import Retry
-from streams.images import PublishError
+from streams.images import ImageProducer, PublishError
 
 CAMERA = "site/Tür 1"
 
@@ -284,3 +284,20 @@ def an_event(number: int) -> ImageEvent:
         key="door",
         captured_at=utc_now(),
     )
+
+
+@pytest.mark.parametrize("kind", [EventKind.FRAME, EventKind.SEARCH])
+async def test_before_init_db_nothing_is_published_and_no_topic_made(settings: Settings, kind):
+    """A broker would make it by itself, with as many partitions as it likes."""
+    prefix = f"p{secrets.token_hex(4)}."
+    kafka = settings.kafka.model_copy(update={"topic_prefix": prefix, "claim_check": False})
+    event = ImageEvent(kind=kind, source="s", id="1", key="door", captured_at=utc_now())
+    async with ImageProducer(kafka) as producer:
+        with pytest.raises(PublishError, match="run fecapass init-db first"):
+            await producer.deliver(event, jpeg(1))
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    await admin.start()
+    try:
+        assert not [topic for topic in await admin.list_topics() if topic.startswith(prefix)]
+    finally:
+        await admin.close()

@@ -12,6 +12,7 @@ from msgspec.structs import fields
 
 from config.settings import Group, Settings, load_settings
 from infra.cli.main import app
+from sinks import errors
 from streams import dead_letters, failures, settling
 from streams.answers import UploadAnswer
 from streams.events import NAMESPACE, EventKind, FaceMatch, MatchType
@@ -157,7 +158,7 @@ def test_the_contract_derives_identifiers_as_the_code_does():
 
 def reasons():
     """Every reason that a `Reject` or an image's rejection is raised with in the code."""
-    calls = {"Reject", "ImageRejected", "StoreRejected"}
+    calls = {"Reject", "GivenUp", "ImageRejected", "StoreRejected"}
     for room in ("streams", "agents", "sinks", "ml"):
         for path in (ROOT / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -177,7 +178,12 @@ def test_the_contract_names_every_reason_of_a_dead_letter():
     found = set(reasons())
     assert {"corrupt", "bad_time", "forbidden_bucket"} <= found
     table = set(re.findall(r"^\| `(\w+)` \| ", TEXTS["docs/hostile-input.md"], re.MULTILINE))
-    indirect = {"store_rejected", settling.UNEXPECTED, failures.Denied.reason}
+    indirect = {
+        "store_rejected",
+        settling.UNEXPECTED,
+        failures.Denied.reason,
+        errors.ObjectFault.reason,
+    }
     assert table - {"dlq_reason"} == found | indirect
 
 

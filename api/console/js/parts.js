@@ -18,6 +18,7 @@ const TITLES = {
   user_not_found: "There is no such person",
   email_taken: "This address is taken",
   user_inactive: "This person is deactivated",
+  upload_failed: "Not processed",
   no_face: "No face",
   several_faces: "Several faces",
   poor_quality: "Poor quality",

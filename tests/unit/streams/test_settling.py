@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.burial_limit import BurialLimit, BurialPolicy
-from streams.failures import Denied, Fatal, Reject, Retry
+from streams.failures import Denied, Fatal, GivenUp, Reject, Retry
 from streams.settling import UNEXPECTED, RetryPolicy, Settlement
 from tests.unit.streams.deliveries import delivery
 
@@ -309,3 +309,84 @@ async def test_one_that_waits_does_not_hold_up_the_rest_of_a_batch_that_is_tried
         store_is_back.set()
         await task
     assert [offset for offset, *_ in grave.letters] == [1]
+
+
+class Caller:
+    """Waits for what becomes of an upload; cannot be reached for the first calls."""
+
+    def __init__(self, grave, failures=()):
+        self._grave = grave
+        self._failures = list(failures)
+        self.told = []
+
+    async def __call__(self, message, reject):
+        assert message.offset in [offset for offset, *_ in self._grave.letters]
+        if self._failures:
+            raise self._failures.pop(0)
+        self.told.append((message.offset, reject.reason, isinstance(reject, GivenUp)))
+
+
+async def settle_told(handler, batch, grave, caller):
+    ticket = Ticket()
+    limit = BurialLimit(NO_LIMIT)
+    settling = Settlement(handler, grave, POLICY, limit, pytest.fail, tell=caller)
+    async with asyncio.timeout(10):
+        await settling(batch, ticket)
+    return ticket
+
+
+async def test_whoever_waits_is_told_of_every_letter_and_which_were_given_up():
+    """Once the letter is durable, and for as long as it takes."""
+
+    async def handler(messages):
+        if any(message.offset == 1 for message in messages):
+            raise ZeroDivisionError
+        fates = {0: Reject("corrupt", "no image"), 2: Denied("no")}
+        return {one: fates[one.offset] for one in messages if one.offset in fates}
+
+    grave = Grave()
+    caller = Caller(grave, [Retry("away"), Retry("away")])
+    ticket = await settle_told(handler, [delivery(n) for n in range(4)], grave, caller)
+    assert sorted(caller.told) == [
+        (0, "corrupt", False),
+        (1, UNEXPECTED, True),
+        (2, "access_denied", True),
+    ]
+    assert sorted(ticket.finished) == [0, 1, 2, 3]
+
+
+async def test_one_that_cannot_be_told_holds_up_nothing(caplog):
+    async def handler(messages):
+        return {message: Reject("corrupt", "no image") for message in messages}
+
+    grave = Grave()
+    caller = Caller(grave, [Reject("store_rejected", "no such text"), ZeroDivisionError("our own")])
+    ticket = await settle_told(handler, [delivery(n) for n in range(3)], grave, caller)
+    assert ticket.finished == [0, 1, 2]
+    assert caller.told == [(2, "corrupt", False)]
+    assert caplog.text.count("cannot be told") == 2
+
+
+@pytest.mark.parametrize(
+    "error", [Reject("too_large", "of 10 bytes"), ZeroDivisionError("our own")]
+)
+async def test_a_burial_that_fails_for_good_ends_the_worker_with_the_message_named(error):
+    async def handler(messages):
+        return {message: Reject("corrupt", "no image") for message in messages}
+
+    class Walled:
+        async def send(self, *_letter):
+            raise error
+
+    failures, ticket = [], Ticket()
+    task = asyncio.create_task(
+        settlement(handler, Walled(), failures.append)([delivery(7)], ticket)
+    )
+    _, waiting = await asyncio.wait([task], timeout=0.05)
+    assert waiting
+    (failure,) = failures
+    assert delivery(7).address in str(failure)
+    assert "corrupt: no image" in str(failure)
+    assert str(error) in str(failure)
+    assert ticket.finished == []
+    task.cancel()

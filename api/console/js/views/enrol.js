@@ -188,6 +188,7 @@ class Photo {
 
   #show({ status, code, message, measures }) {
     if (status === "enrolled") this.#turn("enrolled", "enrolled", measureList(measures));
+    else if (status === "failed") this.#turn("failed", "not processed", h("p", {}, sentence(message)));
     else this.#turn("refused", titleOf(code), h("p", {}, `${sentence(message)}`), measureList(measures));
   }
 

@@ -85,8 +85,9 @@ export function showSearch({ root, signal }) {
 
 /** The answer inside an upload's status; a refusal that came late is a problem all the same. */
 function unpacked(status) {
-  if (status?.status !== "refused") return status?.search ?? null;
-  const { code, message: detail, measures } = status;
+  const { status: state, code, message: detail, measures } = status ?? {};
+  if (state === "failed") throw new Problem(500, { code: "upload_failed", detail }, null);
+  if (state !== "refused") return status?.search ?? null;
   throw new Problem(422, { code, detail, measures }, null);
 }
 

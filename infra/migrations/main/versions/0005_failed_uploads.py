@@ -1,0 +1,25 @@
+"""An outcome for uploads that were given up: a dead letter that a replay may yet process."""
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+_OUTCOMES = "'faces', 'no_face', 'enrolled', 'refused', 'searched'"
+
+
+def upgrade() -> None:
+    # Without looking at the rows there are, which a longer list cannot break: no reader waits.
+    op.drop_constraint("events_outcome", "events")
+    op.execute(
+        "ALTER TABLE events ADD CONSTRAINT events_outcome "
+        f"CHECK (outcome IN ({_OUTCOMES}, 'failed')) NOT VALID"
+    )
+
+
+def downgrade() -> None:
+    op.execute("DELETE FROM events WHERE outcome = 'failed'")
+    op.drop_constraint("events_outcome", "events")
+    op.create_check_constraint("events_outcome", "events", f"outcome IN ({_OUTCOMES})")
