@@ -242,8 +242,11 @@ async def run(arguments: argparse.Namespace) -> Report:
         for subject in (ONE_LOOP, OPENVINO_LOOPS, DECODE, ANALYSE, OPENCV)
         for one in compare(results, subject, LOOPS)
     ]
-    told = {"threads": models.settings.threads, "provider": models.chosen.provider}
-    return make_report(results, ratios, told)
+    return make_report(
+        results,
+        ratios,
+        {"threads": models.settings.threads, "provider": models.chosen.provider},
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

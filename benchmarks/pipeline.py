@@ -3,8 +3,8 @@
 In one run, for every case: the bare models, the whole pipeline, the bare models again (their mean
 counts, so that a machine that grows slower meanwhile favours neither), and OpenCV's own classes;
 then, with the pipeline's workers stopped, a naive consumer of one frame at a time. All have the
-same number of threads for their models; the bare models use them in several ways (`ONE_LOOP`, `LOOPS`,
-`OPENVINO_LOOPS` in `benchmarks.models`). The servers run on the same cores.
+same number of threads for their models; the bare models use them in several ways (`ONE_LOOP`,
+`LOOPS`, `OPENVINO_LOOPS` in `benchmarks.models`). The servers run on the same cores.
 
 The pipeline is given all frames of a case at once and drains this backlog; its rate is that of
 the ledger's commits, without start-up (`benchmarks.backlog.steady_rate`).
