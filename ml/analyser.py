@@ -150,7 +150,7 @@ def build_analyser(settings: ModelSettings, run_threads: int = 1) -> Analyser:
     def session(model: _Model, path: Path) -> Session:
         setting = f"{model.upper()}_PROVIDER" if _own(settings, model) else "EXECUTION_PROVIDER"
         provider = _provider(settings, model)
-        return create_session(path, provider, run_threads, lanes=lanes, setting=setting)
+        return create_session(path, provider, run_threads, setting=setting)
 
     analyser = Analyser(
         _build_detector(settings, session), _build_embedder(settings, session), lanes

@@ -48,7 +48,6 @@ def create_session(
     provider: ExecutionProvider,
     threads: int,
     *,
-    lanes: int = 1,
     setting: str = "EXECUTION_PROVIDER",
 ) -> Session:
     """Load an ONNX file.
@@ -57,7 +56,6 @@ def create_session(
         path: the file.
         provider: where it must run.
         threads: threads of one run on the CPU; 0 for one per core this process may use.
-        lanes: how many runs are to go on side by side on the CPU; more wait, or take turns.
         setting: which one asked for the provider, for messages.
 
     Raises:
@@ -67,7 +65,7 @@ def create_session(
     threads = threads or _available_cores()
     variable = f"FECAPASS_MODELS__{setting}"
     if provider == "openvino":
-        return openvino_sessions.load(path, threads, lanes, variable)
+        return openvino_sessions.load(path, threads, variable)
     return onnxruntime_sessions.load(path, provider, threads, variable)
 
 
