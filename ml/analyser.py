@@ -1,6 +1,5 @@
 """From images to faces with embeddings: detect, align, assess, embed."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from config.models import ExecutionProvider
 from config.settings import ModelSettings
 from ml.alignment import align, face_crop
 from ml.arrays import FloatArray, Image
+from ml.cores import available_cores
 from ml.detections import DetectionPolicy, Detector
 from ml.embedders import UNCHANGED, ArcFaceEmbedder, Embedder, Preprocessing
 from ml.images import encode_jpeg
@@ -142,7 +142,7 @@ def build_analyser(settings: ModelSettings, run_threads: int = 1) -> Analyser:
         ModelError: a file is missing, altered or of another kind.
         ProviderUnavailable: the execution provider that was asked for is not in use.
     """
-    threads = settings.threads or len(os.sched_getaffinity(0))
+    threads = settings.threads or available_cores()
     run_threads = max(1, min(run_threads, threads))
     providers = {_provider(settings, "detector"), _provider(settings, "embedder")}
     lanes = threads // run_threads if providers <= _ON_THE_CPU else 1

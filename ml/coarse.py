@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.arrays import FloatArray
+from ml.cores import available_cores
 
 Slots = NDArray[np.int64]
 Levels = NDArray[np.uint8]
@@ -44,6 +45,11 @@ _USUAL_ALONG = 0.05
 # each component; in a byte the codes of one vector of the first half, and one of the second above.
 _BLOCK = 32
 _PLACES = np.array([0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15]).argsort()
+
+# From this many components on, all probes together, a scan is shared among the cores: it takes
+# tens of milliseconds then. Below, what OpenMP's threads spend spinning after it (2 ms) is more
+# than they save.
+_SHARED_FROM = 2_000_000_000
 
 # Rounding of float32 sums of products of unit vectors.
 _ROUNDING = 1e-5
@@ -112,6 +118,9 @@ class CoarseCopy:
             Approximate similarities, best first, and slots: each (M, count).
         """
         turned = np.ascontiguousarray(probes @ self._rotation, np.float32)
+        # OpenMP keeps this number for each thread that calls.
+        shared = turned.size * len(self) >= _SHARED_FROM
+        faiss.omp_set_num_threads(available_cores() if shared else 1)
         approximate, slots = self._index.search(turned, count)
         return approximate, slots
 

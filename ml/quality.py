@@ -8,6 +8,7 @@ the others are smaller than 32 pixels, two are profiles); copies of them that ar
 """
 
 from dataclasses import dataclass
+from math import log
 
 import cv2
 import numpy as np
@@ -48,7 +49,7 @@ class QualityReport:
         """What each part is worth, 0 to 1."""
         return {
             "size": _ramp(self.face_pixels, 16, 64),
-            "sharpness": _ramp(float(np.log(max(self.sharpness, 1e-9))), np.log(10), np.log(150)),
+            "sharpness": _ramp(log(max(self.sharpness, 1e-9)), log(10), log(150)),
             "exposure": min(
                 _ramp(self.brightness, 15, 60),
                 _ramp(255 - self.brightness, 15, 60),
@@ -123,4 +124,4 @@ def _pose(landmarks: FloatArray) -> tuple[float, float]:
 
 
 def _ramp(value: float, useless: float, good: float) -> float:
-    return float(np.clip((value - useless) / (good - useless), 0, 1))
+    return min(max((value - useless) / (good - useless), 0.0), 1.0)

@@ -1,6 +1,5 @@
 """The port to the runtimes behind the models; each runtime has a module of its own."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from config.models import ExecutionProvider
 from ml import onnxruntime_sessions, openvino_sessions
 from ml.arrays import FloatArray
+from ml.cores import available_cores
 
 
 class Session(Protocol):
@@ -62,7 +62,7 @@ def create_session(
         ProviderUnavailable: the provider is not installed, or could not start.
         ModelError: the file cannot be loaded.
     """
-    threads = threads or _available_cores()
+    threads = threads or available_cores()
     variable = f"FECAPASS_MODELS__{setting}"
     if provider == "openvino":
         return openvino_sessions.load(path, threads, variable)
@@ -84,9 +84,3 @@ def to_nchw(images: Sequence[NDArray[np.uint8]], *, rgb: bool = False) -> FloatA
         for channel, plane in enumerate(reversed(planes) if rgb else planes):
             target[channel] = plane
     return batch
-
-
-def _available_cores() -> int:
-    """Cores this process may use: a container or taskset may grant fewer than there are."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

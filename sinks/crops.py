@@ -17,6 +17,7 @@ from sinks.direct import DirectSession, Redirected
 from sinks.errors import StoreDenied, StoreRejected, StoreUnavailable
 from sinks.keys import is_plain_key
 from sinks.lifecycle import Connected
+from sinks.puts import DirectPuts
 
 #: A new server may answer before it can store: how long `Crops.ensure_bucket` insists, in seconds.
 _BUCKET_PATIENCE = 10.0
@@ -45,6 +46,9 @@ _BARE_BAD_REQUEST = "400"
 _FIRST_SERVER_ERROR = 500
 _DATAREF = re.compile(r"s3://([a-z0-9][a-z0-9.\-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
 
+# Stands for a key where only the address of the bucket is asked for.
+_ANY_KEY = "key"
+
 
 class StoredObject(NamedTuple):
     """An object as a listing has it; the time is that of its last write."""
@@ -69,6 +73,7 @@ class Crops(Connected):
         self._places = asyncio.Semaphore(settings.max_connections)
         self._exit = AsyncExitStack()
         self._opened: Any = None
+        self._puts: DirectPuts | None = None
 
     async def connect(self) -> None:
         """Make the client; the store itself is first asked by the first call."""
@@ -101,10 +106,15 @@ class Crops(Connected):
                 ),
             )
         )
+        signed = await self._opened.generate_presigned_url(
+            "put_object", {"Bucket": self.bucket, "Key": _ANY_KEY}
+        )
+        bucket_url = signed.partition("?")[0].removesuffix(_ANY_KEY)
+        self._puts = await self._exit.enter_async_context(DirectPuts(settings, bucket_url))
 
     async def close(self) -> None:
         """Close all connections."""
-        self._opened = None
+        self._opened = self._puts = None
         await self._exit.aclose()
 
     async def ping(self) -> None:
@@ -136,10 +146,9 @@ class Crops(Connected):
 
     async def put(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:
         """Store an object; the same key again overwrites it."""
-        async with self._client("put an object") as client:
-            await client.put_object(
-                Bucket=self.bucket, Key=key, Body=data, ContentType=content_type
-            )
+        async with self._client("put an object"):
+            assert self._puts is not None, "opened together with the client"  # noqa: S101
+            await self._puts.put(key, data, content_type)
 
     async def put_many(self, items: Iterable[tuple[str, bytes]]) -> None:
         """Store JPEGs by key, at most as many at once as there are connections.

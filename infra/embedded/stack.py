@@ -194,7 +194,7 @@ class EmbeddedStack:
                 # This broker lets a joining member wait half its session, and an empty fetch
                 # half its longest wait: both are latency.
                 "SESSION_TIMEOUT": "6",
-                "FETCH_MAX_WAIT": "0.03",
+                "FETCH_MAX_WAIT": "0.02",
                 # The embedded broker keeps every message in memory for as long as it runs.
                 "CLAIM_CHECK": "true",
             },

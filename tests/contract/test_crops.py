@@ -139,3 +139,58 @@ async def test_an_absent_server_is_unavailable(nowhere):
 async def test_ping(crops):
     await crops.ping()
     assert json.dumps(crops.store)  # a plain text
+
+
+@pytest.mark.parametrize("first", [b"", b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n"])
+async def test_a_put_that_the_server_dropped_or_failed_is_tried_once_more(prepared, first):
+    answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", first]
+
+    async def store(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answers.pop())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(store, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        settings = prepared.s3.model_copy(update={"endpoint_url": f"http://127.0.0.1:{port}"})
+        async with Crops(settings) as crops:
+            await crops.put("crops/a.jpg", b"x")
+    assert answers == []
+
+
+async def test_a_put_does_not_follow_a_redirection(prepared):
+    async def store(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/elsewhere\r\n"
+            b"Content-Length: 0\r\n\r\n"
+        )
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(store, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        settings = prepared.s3.model_copy(update={"endpoint_url": f"http://127.0.0.1:{port}"})
+        async with Crops(settings) as crops:
+            with pytest.raises(StoreUnavailable, match="307"):
+                await crops.put("crops/a.jpg", b"x")
+
+
+async def test_a_put_takes_the_proxy_that_the_environment_names(prepared, monkeypatch):
+    asked = []
+
+    async def proxy(reader, writer):
+        asked.append((await reader.readline()).decode())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        settings = prepared.s3.model_copy(update={"endpoint_url": "http://store.invalid:1"})
+        async with Crops(settings) as crops:
+            await crops.put("crops/a.jpg", b"x")
+    assert asked == [f"PUT http://store.invalid:1/{settings.bucket}/crops/a.jpg HTTP/1.1\r\n"]
