@@ -74,7 +74,7 @@ COMPILE = $(BIN)/uv pip compile --no-config --quiet --universal --python-version
 
 requirements: $(READY) ## Write requirements*.txt anew from pyproject.toml (UPGRADE=--upgrade)
 	$(PIP) install uv==$(UV_VERSION)
-	$(COMPILE) --extra cpu --extra embedded --extra dev pyproject.toml -o requirements-dev.txt
+	$(COMPILE) --extra cpu --extra openvino --extra embedded --extra dev pyproject.toml -o requirements-dev.txt
 	$(COMPILE) --extra cpu -c requirements-dev.txt pyproject.toml -o requirements.txt
 	$(COMPILE) --extra gpu -c requirements-dev.txt pyproject.toml -o requirements-gpu.txt
 	$(COMPILE) --no-deps --group media -o requirements-media.txt

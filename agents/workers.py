@@ -47,7 +47,7 @@ async def run_detect(settings: DetectSettings) -> None:
     metrics.MODEL_INFO.labels(
         detector=analyser.detector.id,
         embedder=analyser.embedder.id,
-        execution_provider=analyser.embedder.provider,
+        execution_provider=analyser.provider,
     ).set(1)
     async with AsyncExitStack() as stack:
         end = stack.enter_context(BoundedEnd(settings.workers.stop_timeout + _END_SECONDS))

@@ -4,6 +4,7 @@ Run alone: ``python -m benchmarks models --help``.
 """
 
 import argparse
+import importlib.util
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ import numpy as np
 from benchmarks.arguments import add_common, cases_of
 from benchmarks.frames import Case, FrameSet, Picture, compose, load_faces
 from benchmarks.report import Report, Result, compare, make_report
+from config.models import ExecutionProvider
 from config.settings import ModelSettings
 from ml.alignment import align
 from ml.analyser import Analyser, build_analyser
@@ -27,11 +29,20 @@ from ml.registry import SFACE, YUNET, prepare_builtin
 ONE_LOOP = "bare models, one loop"
 #: Every run has one thread; as many loops run side by side.
 LOOPS = "bare models, a loop per thread"
+#: The same with the embedder in OpenVINO's runtime: the fastest known, where that is installed.
+OPENVINO_LOOPS = "bare models with OpenVINO, a loop per thread"
 DECODE = "decode + models"
 ANALYSE = "decode + analyser"
 OPENCV = "OpenCV"
 
 LEAST_FRAMES = 4
+
+#: Settings by what `Analyser.provider` will tell: the detector's provider and the embedder's.
+PROVIDERS: Mapping[str, Mapping[str, ExecutionProvider]] = {
+    "cpu": {"execution_provider": "cpu"},
+    "openvino": {"execution_provider": "openvino"},
+    "cpu+openvino": {"embedder_provider": "openvino"},
+}
 
 #: Works on the frame of this number (modulo the set's size).
 Work = Callable[[int], object]
@@ -39,28 +50,47 @@ Work = Callable[[int], object]
 
 @dataclass(frozen=True, slots=True)
 class BareModels:
-    """The same models, set up in two ways.
+    """The same models, set up in several ways.
 
     Attributes:
         settings: which models, and how many threads in all.
-        shared: every run is shared by all threads.
-        lanes: every run has one thread; as many loops run side by side.
+        shared: in onnxruntime; every run is shared by all threads.
+        lanes: in onnxruntime; every run has one thread; as many loops run side by side.
+        fastest: as lanes, with the embedder in OpenVINO; None where that is not installed.
+        chosen: in lanes, on the providers that were asked for: those of the pipeline.
     """
 
     settings: ModelSettings
     shared: Analyser
     lanes: Analyser
+    fastest: Analyser | None
+    chosen: Analyser
 
     @classmethod
-    def load(cls, threads: int) -> "BareModels":
-        """The default models on the CPU, with this many threads (0: one per core).
+    def load(cls, threads: int, provider: str = "cpu") -> "BareModels":
+        """The default models on the CPU.
 
         OpenCV's own threads are set too.
+
+        Args:
+            threads: of the models, in all; 0: one per core.
+            provider: a key of `PROVIDERS`.
+
+        Raises:
+            ProviderUnavailable: the provider is not installed.
         """
         threads = threads or len(os.sched_getaffinity(0))
         cv2.setNumThreads(threads)
         settings = ModelSettings(threads=threads)
-        return cls(settings, build_analyser(settings, threads), build_analyser(settings))
+        lanes = build_analyser(settings)
+        fastest = None
+        if importlib.util.find_spec("openvino") is not None:
+            fastest = build_analyser(settings.model_copy(update=dict(PROVIDERS["cpu+openvino"])))
+        known = {"cpu": lanes, "cpu+openvino": fastest}
+        chosen = known.get(provider) or build_analyser(
+            settings.model_copy(update=dict(PROVIDERS[provider]))
+        )
+        return cls(settings, build_analyser(settings, threads), lanes, fastest, chosen)
 
     @property
     def limits(self) -> ImageLimits:
@@ -104,11 +134,14 @@ def mean(*measured: Mapping[str, float]) -> dict[str, float]:
 def measure_bare(
     models: BareModels, frames: FrameSet, seconds: float
 ) -> dict[str, dict[str, float]]:
-    """Both ways of using the same threads, by subject; each takes half of the time."""
-    one, many = bare(models.shared, frames), bare(models.lanes, frames)
+    """All ways of using the same threads, by subject; each takes its share of the time."""
+    loops = models.lanes.lanes
+    ways = {ONE_LOOP: (models.shared, 1), LOOPS: (models.lanes, loops)}
+    if models.fastest is not None:
+        ways[OPENVINO_LOOPS] = (models.fastest, loops)
     return {
-        ONE_LOOP: measure(one, seconds / 2),
-        LOOPS: measure(many, seconds / 2, models.lanes.lanes),
+        subject: measure(bare(analyser, frames), seconds / len(ways), number)
+        for subject, (analyser, number) in ways.items()
     }
 
 
@@ -173,9 +206,9 @@ def opencv(frames: FrameSet, settings: ModelSettings) -> Work:
 def run_case(models: BareModels, frames: FrameSet, seconds: float) -> list[Result]:
     """Measure every variant on the frames of one case."""
     lanes = models.lanes.lanes
-    measured = measure_bare(models, frames, 2 * seconds) | {
-        DECODE: measure(decoding(models.lanes, frames, models.limits), seconds, lanes),
-        ANALYSE: measure(analysing(models.lanes, frames, models.limits), seconds, lanes),
+    measured = measure_bare(models, frames, 3 * seconds) | {
+        DECODE: measure(decoding(models.chosen, frames, models.limits), seconds, lanes),
+        ANALYSE: measure(analysing(models.chosen, frames, models.limits), seconds, lanes),
         OPENCV: measure(opencv(frames, models.settings), seconds),
     }
     return [result(subject, frames.case, values) for subject, values in measured.items()]
@@ -199,19 +232,35 @@ def _models(analyser: Analyser, image: Picture) -> object:
 
 async def run(arguments: argparse.Namespace) -> Report:
     """Measure every case."""
-    models = BareModels.load(arguments.threads)
+    models = BareModels.load(arguments.threads, arguments.provider)
     results: list[Result] = []
     faces = load_faces(arguments.portraits)
     for case in cases_of(arguments):
         results += run_case(models, compose(case, faces), arguments.seconds)
     ratios = [
         one
-        for subject in (ONE_LOOP, DECODE, ANALYSE, OPENCV)
+        for subject in (ONE_LOOP, OPENVINO_LOOPS, DECODE, ANALYSE, OPENCV)
         for one in compare(results, subject, LOOPS)
     ]
-    return make_report(results, ratios, {"threads": models.settings.threads})
+    return make_report(
+        results,
+        ratios,
+        {"threads": models.settings.threads, "provider": models.chosen.provider},
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
     add_common(parser)
+    add_provider(parser)
+
+
+def add_provider(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says where the models of a pipeline run."""
+    parser.add_argument(
+        "--provider",
+        choices=PROVIDERS,
+        default="cpu",
+        help="what runs the models, beside the bare ones: the detector's and the embedder's "
+        "(default: %(default)s)",
+    )

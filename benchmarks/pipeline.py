@@ -3,8 +3,8 @@
 In one run, for every case: the bare models, the whole pipeline, the bare models again (their mean
 counts, so that a machine that grows slower meanwhile favours neither), and OpenCV's own classes;
 then, with the pipeline's workers stopped, a naive consumer of one frame at a time. All have the
-same number of threads for their models; the bare models use them in two ways (`ONE_LOOP`, `LOOPS`
-in `benchmarks.models`). The servers run on the same cores.
+same number of threads for their models; the bare models use them in several ways (`ONE_LOOP`,
+`LOOPS`, `OPENVINO_LOOPS` in `benchmarks.models`). The servers run on the same cores.
 
 The pipeline is given all frames of a case at once and drains this backlog; its rate is that of
 the ledger's commits, without start-up (`benchmarks.backlog.steady_rate`).
@@ -21,7 +21,14 @@ from benchmarks import models
 from benchmarks.arguments import add_common, cases_of
 from benchmarks.backlog import deliver, drain
 from benchmarks.frames import FrameSet, compose, load_faces
-from benchmarks.models import LOOPS, ONE_LOOP, OPENCV, BareModels
+from benchmarks.models import (
+    LOOPS,
+    ONE_LOOP,
+    OPENCV,
+    OPENVINO_LOOPS,
+    PROVIDERS,
+    BareModels,
+)
 from benchmarks.report import Ratio, Report, Result, compare, make_report
 from benchmarks.system import Consumer, System, running_naive, running_pipeline, running_servers
 
@@ -101,19 +108,23 @@ async def run_naive(
 
 def ratios(results: Sequence[Result]) -> list[Ratio]:
     """The pipeline beside each of the others."""
-    others = (ONE_LOOP, LOOPS, OPENCV, NAIVE)
+    others = (ONE_LOOP, LOOPS, OPENVINO_LOOPS, OPENCV, NAIVE)
     return [one for other in others for one in compare(results, PIPELINE, other)]
 
 
 async def run(arguments: argparse.Namespace) -> Report:
     """Start everything, measure every case, stop everything."""
-    bare = BareModels.load(arguments.threads)
+    bare = BareModels.load(arguments.threads, arguments.provider)
     bench = Bench(bare, arguments.seconds, max(1, arguments.cameras))
     faces = load_faces(arguments.portraits)
     sets = [compose(case, faces) for case in cases_of(arguments)]
     results: list[Result] = []
+    variables = {
+        f"FECAPASS_MODELS__{name.upper()}": value
+        for name, value in PROVIDERS[arguments.provider].items()
+    }
     async with running_servers(
-        bare.settings.threads, faces[:2], bare.lanes, arguments.gallery
+        bare.settings.threads, faces[:2], bare.chosen, arguments.gallery, variables
     ) as system:
         async with running_pipeline(system) as consumer:
             await bench.warm_up(consumer, sets[0])
@@ -123,6 +134,7 @@ async def run(arguments: argparse.Namespace) -> Report:
             results += await run_naive(bench, system, sets, results)
     told = {
         "threads": bare.settings.threads,
+        "provider": bare.chosen.provider,
         "cameras": bench.cameras,
         "gallery": arguments.gallery,
     }
@@ -132,6 +144,7 @@ async def run(arguments: argparse.Namespace) -> Report:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
     add_common(parser, seconds=5.0)
+    models.add_provider(parser)
     parser.add_argument(
         "--cameras", type=int, default=8, help="how many send in turns (default: %(default)s)"
     )

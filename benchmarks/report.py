@@ -18,6 +18,7 @@ RATE = "frames_per_second"
 _PACKAGES = (
     "fecapass",
     "onnxruntime",
+    "openvino",
     "opencv-python-headless",
     "numpy",
     "faust-streaming",

@@ -67,7 +67,7 @@ IN_FLIGHT = Gauge(
 )
 MODEL_INFO = Gauge(
     "fecapass_model_info",
-    "The models in use and where they run; always 1.",
+    "The models in use and where they run, cpu+openvino where they differ; always 1.",
     ["detector", "embedder", "execution_provider"],
 )
 GALLERY_TEMPLATES = Gauge(

@@ -16,6 +16,9 @@ def _for_each_channel(value: object) -> object:
 #: Red, green, blue on the scale 0 to 255: ``[123.7,116.3,103.5]``, or one number for all.
 PerChannel = Annotated[tuple[float, float, float], BeforeValidator(_for_each_channel)]
 
+#: ``cpu`` is onnxruntime's CPU provider; ``openvino`` is OpenVINO's own runtime, on the CPU too.
+ExecutionProvider = Literal["cpu", "openvino", "cuda", "tensorrt"]
+
 
 class ModelSettings(Group):
     """Which models run, where, and what counts as a match.
@@ -43,8 +46,12 @@ class ModelSettings(Group):
     """Divides them then: one number or a JSON list of three."""
     cache_dir: Path = Path("~/.cache/fecapass")
     """Where prepared models are kept."""
-    execution_provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
-    """Where models run: cpu, cuda or tensorrt; what is not there is an error."""
+    execution_provider: ExecutionProvider = "cpu"
+    """Where models run: cpu, openvino, cuda or tensorrt; what is not there is an error."""
+    detector_provider: ExecutionProvider | None = None
+    """Where the detector runs; unset: as the execution provider says."""
+    embedder_provider: ExecutionProvider | None = None
+    """Where the embedder runs, such as openvino; unset: as the execution provider says."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of one inference on the CPU; 0: one per core."""
     detection_long_side: Annotated[int, Field(ge=64, le=4096)] = 640

@@ -28,7 +28,15 @@ Status = Literal["ok", "failed"]
 PATIENCE = 60.0
 
 #: The packages whose versions matter most when a fault is reported.
-_PACKAGES = ("faust-streaming", "aiokafka", "onnxruntime", "onnxruntime-gpu", "faiss-cpu", "numpy")
+_PACKAGES = (
+    "faust-streaming",
+    "aiokafka",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "faiss-cpu",
+    "numpy",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +134,7 @@ def _models(settings: ModelSettings) -> str:
     from ml.analyser import build_analyser  # noqa: PLC0415 - heavy
 
     analyser = build_analyser(settings)
-    return f"{analyser.detector.id} and {analyser.embedder.id} on {analyser.embedder.provider}"
+    return f"{analyser.detector.id} and {analyser.embedder.id} on {analyser.provider}"
 
 
 def _versions() -> str:

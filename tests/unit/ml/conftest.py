@@ -1,3 +1,4 @@
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,15 @@ import pytest
 from config.settings import ModelSettings
 from ml.analyser import Analyser, build_analyser
 from ml.images import Image, ImageLimits, decode
+
+needs_openvino = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None,
+    reason="the extra 'openvino' is not installed",
+)
+
+# Both models on OpenVINO; only the embedder, which is what is advised.
+ALL_OPENVINO = {"execution_provider": "openvino"}
+SPLIT = {"embedder_provider": "openvino"}
 
 LIMITS = ImageLimits(max_bytes=32 * 1024 * 1024, max_pixels=50_000_000)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from config.settings import ModelSettings
-from ml.analyser import Analyser, build_analyser
+from ml.analyser import AnalysedFace, build_analyser
 from tests.unit.ml.conftest import read
 
 FILE = Path(__file__).parent / "golden.json"
@@ -26,9 +26,8 @@ def pictures(shared: Path) -> list[Path]:
     )
 
 
-def faces_of(analyser: Analyser, path: Path) -> list[list[float]]:
+def rows_of(faces: list[AnalysedFace]) -> list[list[float]]:
     """Each face's box, score, quality and embedding along `DIRECTIONS`, from left to right."""
-    (faces,) = analyser.analyse([read(path)])
     rows = [
         [*face.box, face.score, face.quality.score, *(face.embedding @ DIRECTIONS)]
         for face in faces
@@ -39,7 +38,10 @@ def faces_of(analyser: Analyser, path: Path) -> list[list[float]]:
 def main() -> None:
     shared = Path(os.environ["FECAPASS_SHARED"])
     analyser = build_analyser(ModelSettings())
-    found = {str(path.relative_to(shared)): faces_of(analyser, path) for path in pictures(shared)}
+    found = {
+        str(path.relative_to(shared)): rows_of(analyser.analyse([read(path)])[0])
+        for path in pictures(shared)
+    }
     lines = (f"{json.dumps(name)}: {json.dumps(rows)}" for name, rows in found.items())
     FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 

@@ -1,20 +1,54 @@
 """Whatever is made faster: the same faces come out of the shared pictures, and the same people."""
 
 import json
+from collections import defaultdict
+from uuid import UUID
 
 import numpy as np
 import pytest
 
-from tests.unit.ml.golden import FILE, faces_of, pictures
+from config.settings import ModelSettings
+from ml.analyser import build_analyser
+from ml.decision import decide
+from ml.embedders import fuse
+from ml.gallery import Gallery
+from ml.registry import match_policy
+from tests.unit.ml.conftest import ALL_OPENVINO, SPLIT, needs_openvino, read
+from tests.unit.ml.golden import FILE, pictures, rows_of
 
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
 
 
-def test_the_same_faces_are_found(analyser, shared):
-    paths = {str(path.relative_to(shared)): path for path in pictures(shared)}
-    assert paths.keys() == GOLDEN.keys()
-    for name, path in paths.items():
-        found, expected = faces_of(analyser, path), GOLDEN[name]
+@pytest.fixture(scope="module")
+def reference(analyser, shared):
+    """What the default provider finds in each picture."""
+    return analyse(analyser, shared)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(ALL_OPENVINO, id="openvino", marks=needs_openvino),
+        pytest.param(SPLIT, id="cpu+openvino", marks=needs_openvino),
+    ],
+)
+def other(request, model_cache, shared):
+    """The same on another provider."""
+    settings = ModelSettings(cache_dir=model_cache, **request.param)
+    return analyse(build_analyser(settings), shared)
+
+
+def analyse(analyser, shared):
+    return {
+        str(path.relative_to(shared)): analyser.analyse([read(path)])[0]
+        for path in pictures(shared)
+    }
+
+
+def check_golden(found_by_name):
+    assert found_by_name.keys() == GOLDEN.keys()
+    for name, faces in found_by_name.items():
+        found, expected = rows_of(faces), GOLDEN[name]
         assert len(found) == len(expected), name
         if not expected:
             continue
@@ -24,6 +58,56 @@ def test_the_same_faces_are_found(analyser, shared):
         np.testing.assert_allclose(found[:, :4], expected[:, :4], atol=1.0, err_msg=name)
         np.testing.assert_allclose(found[:, 4:6], expected[:, 4:6], atol=0.01, err_msg=name)
         np.testing.assert_allclose(found[:, 6:], expected[:, 6:], atol=0.03, err_msg=name)
+
+
+def largest(faces):
+    return max(faces, key=lambda face: face.box[2] * face.box[3]).embedding
+
+
+def identities(found_by_name):
+    """Who each portrait shows, told by a gallery of the first photos of each person."""
+    people = defaultdict(dict)
+    portraits = [name for name in found_by_name if name.startswith("data/faces/")]
+    for name in portraits:
+        folder, file = name.split("/")[-2:]
+        if folder != "distractor":
+            people[file[:6] if folder == "pair" else folder][name] = largest(found_by_name[name])
+    gallery = Gallery("sface-2021dec", 128)
+    gallery.apply(
+        (UUID(int=number), fuse(np.stack(list(photos.values())[:-1])))
+        for number, photos in enumerate(people.values())
+    )
+    policy = match_policy("sface-2021dec", ModelSettings())
+    probes = np.stack([largest(found_by_name[name]) for name in portraits])
+    return {
+        name: decide(candidates, policy).user_id
+        for name, candidates in zip(portraits, gallery.search(probes, 2), strict=True)
+    }
+
+
+def test_the_same_faces_are_found(reference):
+    check_golden(reference)
+
+
+def test_another_provider_finds_the_same_faces(other):
+    check_golden(other)
+
+
+def test_another_provider_embeds_alike(reference, other):
+    cosines = [
+        one.embedding @ twin.embedding
+        for name, faces in reference.items()
+        for one, twin in zip(faces, other[name], strict=True)
+    ]
+    assert len(cosines) > 100
+    assert min(cosines) > 0.9999
+
+
+def test_another_provider_knows_the_same_people(reference, other):
+    known = identities(reference)
+    assert identities(other) == known
+    assert sum(who is not None for who in known.values()) > 60
+    assert sum(who is None for who in known.values()) > 50
 
 
 def test_the_golden_numbers_tell_people_apart():
