@@ -34,6 +34,8 @@ FPIR = 0.01
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _LEAST_QUERIES, _MOST_QUERIES = 20, 300
+# Dimensions of the built-in embedder, whose statistics a file holds.
+_OF_FILE = 128
 
 Search = Callable[[Vectors], tuple[Rows, Vectors]]
 
@@ -201,10 +203,14 @@ def _resident() -> int:
 
 
 def statistics_of(arguments: argparse.Namespace) -> Sequence[Statistics]:
-    """Of the default embedder where the file is given, else isotropic; and 512 dimensions."""
+    """Isotropic ones; for 128 dimensions those of the default embedder, where the file is given."""
     file: Path | None = arguments.statistics
-    sface = Statistics.isotropic(128) if file is None else Statistics.load(file)
-    return [sface, Statistics.isotropic(512)]
+    return [
+        Statistics.load(file)
+        if file is not None and dimension == _OF_FILE
+        else Statistics.isotropic(dimension)
+        for dimension in arguments.dimensions
+    ]
 
 
 async def run(arguments: argparse.Namespace) -> Report:
@@ -225,15 +231,13 @@ async def _run_gallery(
     population = draw(statistics, size, arguments.probes)
     truth = await asyncio.to_thread(brute_force, population)
     names = [
-        name
-        for name, (_, most) in IN_MEMORY.items()
-        if size <= most and (name == PRODUCT or not arguments.only_product)
+        name for name, (_, most) in IN_MEMORY.items() if size <= most and arguments.only in name
     ]
     results = [
         await asyncio.to_thread(in_memory, name, population, truth, arguments.seconds)
         for name in names
     ]
-    if size <= arguments.pgvector_most and not arguments.only_product:
+    if size <= arguments.pgvector_most and arguments.only in "pgvector":
         async with bare_servers() as settings:
             began = time.perf_counter()
             table = await PgvectorTable.fill(settings.vector_db, population.templates)
@@ -267,8 +271,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="largest gallery that pgvector is given (default: %(default)s)",
     )
     parser.add_argument(
-        "--only-product", action="store_true", help="leave the other ways to search out"
+        "--only",
+        default="",
+        metavar="TEXT",
+        help="the ways to search with this in their name (product, numpy, faiss, pgvector)",
     )
+    parser.add_argument("--dimensions", type=integers, default=[128, 512], help="default: 128,512")
     parser.add_argument(
         "--seconds", type=float, default=3.0, help="of each timing (default: %(default)s)"
     )
