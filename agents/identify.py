@@ -93,7 +93,10 @@ class Identify:
             except Reject as reject:
                 refused[delivery] = reject
             else:
-                found.setdefault(EventKey(faces.event.uuid, faces.model), faces)
+                key = EventKey(faces.event.uuid, faces.model)
+                # As in the ledger: of an upload that was given up, what comes later counts.
+                if key not in found or _is_given_up(found[key]):
+                    found[key] = faces
         await self._settle(found)
         self._count_dropped(len(batch) - len(refused) - len(found))
         return refused
@@ -360,6 +363,10 @@ class Identify:
                 metrics.LATENCY_SECONDS.observe(seconds)
             else:
                 metrics.UPLOADS.labels(outcome=one.result.outcome.value).inc()
+
+
+def _is_given_up(faces: DetectedFaces) -> bool:
+    return faces.refusal is not None and faces.refusal.given_up
 
 
 def _cache_is_away(error: StoreUnavailable) -> None:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from agents.enrolment import EnrolmentPolicy
 from agents.galleries import Galleries
 from agents.identify import Identify, Policies
+from agents.refusals import given_up
 from agents.stores import Stores
 from ml.decision import MatchPolicy
 from sinks.answers import answer_key
@@ -366,6 +368,20 @@ async def test_an_upload_that_is_given_up_here_fails_until_a_replay_settles_it(
 
     await agent.tell_caller(delivery(found), Reject("store_rejected", "told late"))
     assert (await records.upload(event.uuid)).outcome == expected
+
+
+@pytest.mark.parametrize("order", ["fs", "sf", "fsf", "ffs"])
+async def test_in_one_batch_too_a_replay_takes_the_place_of_the_failure(
+    agent, known, records, order
+):
+    """Identify may lag: the failure (f) that detect told, and the replay's success (s)."""
+    upload = uuid4().hex
+    event = ImageEvent(kind=EventKind.SEARCH, source="t", id=upload, key=upload, captured_at=NOON)
+    found = DetectedFaces(event=event, model=known[0], width=640, height=480, faces=(face(1),))
+    failed = structs.replace(found, faces=(), refusal=given_up("access_denied"))
+    fates = {"f": failed, "s": found}
+    await agent([delivery(fates[letter], offset) for offset, letter in enumerate(order)])
+    assert (await records.upload(event.uuid)).outcome == "searched"
 
 
 async def test_of_a_frame_or_of_garbage_nobody_is_told(agent, known, records):
