@@ -6,7 +6,8 @@ This is the one place where a failure meets its treatment; `streams.failures` na
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import NoReturn, Protocol
@@ -120,7 +121,8 @@ class Settlement:
         self._on_fatal = on_fatal
         self._as_one = as_one
         self._tell = tell
-        # What was split off its batch is tried one at a time, beside the batches that are whole.
+        # What was split off its batch is tried one at a time, beside the batches that are whole;
+        # so are those told who wait.
         self._one_at_a_time = asyncio.Semaphore(1)
         self._in_turn: list[Ticket] = []
 
@@ -154,10 +156,15 @@ class Settlement:
     async def _attempt(self, batch: Sequence[Delivery], ticket: Ticket, *, split: bool) -> Outcomes:
         if not split:
             return await self._handler(batch)
+        async with self._turn(ticket):
+            return await self._handler(batch)
+
+    @asynccontextmanager
+    async def _turn(self, ticket: Ticket) -> AsyncIterator[None]:
         self._in_turn.append(ticket)
         try:
             async with self._one_at_a_time:
-                return await self._handler(batch)
+                yield
         finally:
             self._in_turn.remove(ticket)
             # Against a store that hangs each turn takes its timeout; those behind are alive as
@@ -285,7 +292,9 @@ class Settlement:
         while tell is not None:
             attempt += 1
             try:
-                await tell(delivery, reject)
+                # Each may hold connections of a store: a whole batch at once would take them all.
+                async with self._turn(ticket):
+                    await tell(delivery, reject)
             except Retry as failure:
                 await self._wait(attempt, [delivery], failure, ticket)
             except Fatal as failure:

@@ -355,6 +355,25 @@ async def test_whoever_waits_is_told_of_every_letter_and_which_were_given_up():
     assert sorted(ticket.finished) == [0, 1, 2, 3]
 
 
+async def test_those_who_wait_are_told_one_at_a_time():
+    """Also of a batch that is tried one by one: each telling holds connections of a store."""
+    telling, most = 0, 0
+
+    async def handler(_messages):
+        raise ZeroDivisionError
+
+    async def caller(_message, _reject):
+        nonlocal telling, most
+        telling += 1
+        most = max(most, telling)
+        await asyncio.sleep(0)
+        telling -= 1
+
+    batch = [delivery(n) for n in range(8)]
+    ticket = await settle_told(handler, batch, Grave(), caller)
+    assert (len(ticket.finished), most) == (8, 1)
+
+
 async def test_one_that_cannot_be_told_holds_up_nothing(caplog):
     async def handler(messages):
         return {message: Reject("corrupt", "no image") for message in messages}
