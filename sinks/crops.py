@@ -77,7 +77,7 @@ class Crops(Connected):
         self.store = f"S3 {settings.endpoint_url or settings.region}/{settings.bucket}"
         self._settings = settings
         self._readable = frozenset({settings.bucket, *settings.claim_check_buckets})
-        self._others = OtherObjects()
+        self._others = OtherObjects(settings.connect_timeout)
         self._places = asyncio.Semaphore(settings.max_connections)
         self._exit = AsyncExitStack()
         self._opened: Any = None

@@ -5,6 +5,7 @@ apart is another object that is read at the same moment; that the bucket is ther
 the disks behind it.
 """
 
+import asyncio
 import random
 from typing import Any
 
@@ -17,8 +18,13 @@ _TRIED = 3
 class OtherObjects:
     """Remembers what was served, and reads a byte of another object when asked."""
 
-    def __init__(self) -> None:
-        """Begin with nothing remembered."""
+    def __init__(self, patience: float) -> None:
+        """Begin with nothing remembered.
+
+        Args:
+            patience: how long a question may take, in seconds; others wait for its answer.
+        """
+        self._patience = patience
         self._served: dict[str, str] = {}
 
     def served(self, bucket: str, key: str) -> None:
@@ -26,7 +32,14 @@ class OtherObjects:
         self._served[bucket] = key
 
     async def are_served(self, client: Any, bucket: str, key: str) -> bool:
-        """Whether some object beside this one is served now; False where nobody can tell."""
+        """Whether some object beside this one is served now; False where nobody can tell soon."""
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._look(client, bucket, key)
+        except TimeoutError:
+            return False
+
+    async def _look(self, client: Any, bucket: str, key: str) -> bool:
         known = self._served.get(bucket, key)
         if known != key and await _is_served(client, bucket, known):
             return True

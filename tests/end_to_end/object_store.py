@@ -1,5 +1,7 @@
 """An object store that fails as a test wants it to: no real one can be told to."""
 
+import asyncio
+
 from aiohttp import web
 
 from tests.end_to_end import photos
@@ -15,6 +17,7 @@ class ObjectStore:
         answer: status and code for every object.
         answers: status and code of single objects, by key.
         listed: keys that a listing has; None when the store may not be listed.
+        hanging: keys of objects that are never answered.
         asked: how many objects were asked for.
     """
 
@@ -22,10 +25,11 @@ class ObjectStore:
         self.answer = (503, "SlowDown")
         self.answers = {}
         self.listed = None
+        self.hanging = frozenset()
         self.asked = 0
         app = web.Application()
         app.add_routes([web.get("/{bucket}", self._list), web.get("/{bucket}/{key:.+}", self._get)])
-        self._runner = web.AppRunner(app)
+        self._runner = web.AppRunner(app, handler_cancellation=True)
 
     async def __aenter__(self):
         await self._runner.setup()
@@ -41,6 +45,8 @@ class ObjectStore:
 
     async def _get(self, request):
         self.asked += 1
+        if request.match_info["key"] in self.hanging:
+            await asyncio.Event().wait()
         status, code = self.answers.get(request.match_info["key"], self.answer)
         if (status, code) == _OK:
             return web.Response(body=photos.nobody(), content_type="image/jpeg")

@@ -1,0 +1,35 @@
+"""A store that fails over one object is asked for others; the question holds nobody up for long."""
+
+import asyncio
+
+import pytest
+
+from sinks.crops import Crops
+from sinks.errors import ObjectFault, StoreFault
+from tests.end_to_end.object_store import ObjectStore
+
+
+@pytest.fixture
+async def store():
+    async with ObjectStore() as running:
+        running.answers["frames/1"] = (500, "InternalError")
+        running.answer = (200, "")
+        running.listed = ["frames/1", "frames/2", "frames/3"]
+        yield running
+
+
+async def fetch(prepared, store):
+    changes = {"endpoint_url": store.url, "connect_timeout": 0.3}
+    async with Crops(prepared.s3.model_copy(update=changes)) as crops, asyncio.timeout(10):
+        await crops.fetch(f"s3://{crops.bucket}/frames/1", 10**6)
+
+
+async def test_where_others_are_served_the_object_is_at_fault(prepared, store):
+    with pytest.raises(ObjectFault):
+        await fetch(prepared, store)
+
+
+async def test_where_others_hang_nobody_can_tell(prepared, store):
+    store.hanging = {"frames/2", "frames/3"}
+    with pytest.raises(StoreFault):
+        await fetch(prepared, store)
