@@ -45,9 +45,17 @@ class UploadClient:
 
         Raises:
             PublishError: the broker did not take them; some may have gone out.
-            StoreUnavailable: the ledger is away.
+            StoreUnavailable: the ledger is away; or Redis is, and may keep an old failure.
         """
-        await self._begin_anew([event for event, _ in uploads if event.kind is EventKind.ENROL])
+        enrolments = [event.uuid for event, _ in uploads if event.kind is EventKind.ENROL]
+        failed = await self._records.failures(enrolments) if enrolments else []
+        # The same photo is the same upload: that it was given up before must not answer it now.
+        await self._waiter.forget({row.key for row in failed})
+        await self._send(uploads)
+        # Not before: until the broker has the photo, that it was given up is the state it is in.
+        await self._records.forget_failures(failed)
+
+    async def _send(self, uploads: Sequence[tuple[ImageEvent, bytes]]) -> None:
         try:
             async with asyncio.timeout(self._publish_timeout):
                 async with self._connecting:
@@ -57,16 +65,6 @@ class UploadClient:
             raise PublishError(
                 f"the broker did not take an image within {self._publish_timeout:g} s"
             ) from error
-
-    async def _begin_anew(self, enrolments: Sequence[ImageEvent]) -> None:
-        """The same photo is the same upload: that it was given up before must not answer it now."""
-        if not enrolments:
-            return
-        failed = await self._records.forget_failures(event.uuid for event in enrolments)
-        try:
-            await self._waiter.forget(failed)
-        except StoreUnavailable as error:
-            logger.warning("an old failure may answer an upload: %s", error)
 
     async def answers(
         self, events: Sequence[ImageEvent], seconds: float

@@ -37,8 +37,16 @@ SELECT {LEDGER_COLUMNS} FROM events WHERE event_uuid = $1
 ORDER BY processed_at DESC LIMIT 1
 """  # noqa: S608
 
+FAILURES = f"""
+SELECT {LEDGER_COLUMNS} FROM events WHERE event_uuid = ANY($1::uuid[]) AND outcome = 'failed'
+"""  # noqa: S608
+
+# What took the place of one meanwhile, a new failure too, was written at another time.
 FORGET_FAILURES = """
-DELETE FROM events WHERE event_uuid = ANY($1::uuid[]) AND outcome = 'failed' RETURNING key
+DELETE FROM events
+USING unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS known (event_uuid, model, processed_at)
+WHERE events.event_uuid = known.event_uuid AND events.model = known.model
+  AND events.processed_at = known.processed_at AND events.outcome = 'failed'
 """
 
 FACES_OF_EVENT = f"""
@@ -128,15 +136,23 @@ class Records(PostgresSink):
             record = await connection.fetchrow(UPLOAD, event_uuid)
         return None if record is None else ledger_row(record)
 
-    async def forget_failures(self, event_uuids: Iterable[UUID]) -> set[str]:
-        """Uploads are made anew: those of them that were given up are no longer told to be.
+    async def failures(self, event_uuids: Iterable[UUID]) -> list[LedgerRow]:
+        """The ledger's rows of those of these uploads that were given up."""
+        async with self._connection("look up failed uploads") as connection:
+            records = await connection.fetch(FAILURES, list(event_uuids))
+        return [ledger_row(record) for record in records]
 
-        Returns:
-            The Kafka keys of those uploads.
-        """
+    async def forget_failures(self, rows: Sequence[LedgerRow]) -> None:
+        """Take rows of `failures` out; what has taken the place of one meanwhile stays."""
+        if not rows:
+            return
         async with self._connection("forget failed uploads") as connection:
-            records = await connection.fetch(FORGET_FAILURES, list(event_uuids))
-        return {record["key"] for record in records}
+            await connection.execute(
+                FORGET_FAILURES,
+                [row.event_uuid for row in rows],
+                [row.model for row in rows],
+                [row.processed_at for row in rows],
+            )
 
     async def faces_of(self, event_uuid: UUID, model: str) -> list[FaceRow]:
         """The stored faces of one event in their order, to announce them again after a crash."""

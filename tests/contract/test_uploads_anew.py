@@ -1,0 +1,85 @@
+"""The same photo once more, after it was given up: the old failure does not answer it."""
+
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import pytest
+
+from agents import findings
+from agents.refusals import given_up
+from api.uploads import UploadClient
+from infra.kafka_topics import ensure_topics
+from sinks.answers import AnswerWaiter
+from sinks.errors import StoreUnavailable
+from streams.answers import decode_answer
+from streams.events import DetectedFaces
+from streams.images import ImageProducer, PublishError
+from streams.uploads import enrol_event
+from tests.contract.builders import MODEL, unique
+
+
+@pytest.fixture
+async def failed(records, recents):
+    """An enrolment that was given up, in the ledger and in Redis."""
+    event = enrol_event(uuid4(), uuid4().bytes)
+    result = finding(event, "access_denied")
+    assert await records.commit([result]) == {result.key}
+    await recents.answer(event.key, result.answer)
+    return event
+
+
+def finding(event, code):
+    faces = DetectedFaces(event=event, model=MODEL, width=0, height=0, faces=())
+    return findings.refused(faces, given_up(code)).result
+
+
+@pytest.fixture
+async def own(prepared):
+    """Topics that no worker of another test reads."""
+    changes = {"topic_prefix": unique("anew."), "claim_check": False}
+    kafka = prepared.kafka.model_copy(update=changes)
+    await ensure_topics(kafka, lambda _line: None)
+    return prepared.model_copy(update={"kafka": kafka})
+
+
+@asynccontextmanager
+async def uploading(redis, kafka, records):
+    waiter = AnswerWaiter(redis.redis)
+    waiter.start()
+    producer = ImageProducer(kafka.kafka.model_copy(update={"claim_check": False}))
+    try:
+        yield UploadClient(producer, waiter, records, publish_timeout=10)
+    finally:
+        await producer.stop()
+        await waiter.close()
+
+
+async def test_a_failure_is_forgotten_once_the_photo_is_out(own, records, failed):
+    async with uploading(own, own, records) as client:
+        assert await client.ask([(failed, b"photo")], 0.2) == [None]
+    assert await records.upload(failed.uuid) is None
+
+
+async def test_while_redis_may_keep_a_failure_nothing_begins(own, nowhere, records, failed):
+    async with uploading(nowhere, own, records) as client:
+        with pytest.raises(StoreUnavailable):
+            await client.publish([(failed, b"photo")])
+    async with uploading(own, own, records) as client:
+        assert await client.ask([(failed, b"photo")], 0.2) == [None]
+
+
+async def test_a_failure_stands_when_the_broker_does_not_take_the_photo(
+    own, nowhere, records, failed
+):
+    async with uploading(own, nowhere, records) as client:
+        with pytest.raises(PublishError):
+            await client.publish([(failed, b"photo")])
+    assert (await records.upload(failed.uuid)).outcome == "failed"
+
+
+async def test_what_took_the_place_of_a_failure_is_not_forgotten(records, failed):
+    known = await records.failures([failed.uuid])
+    again = finding(failed, "store_fault")
+    assert await records.commit([again]) == {again.key}
+    await records.forget_failures(known)
+    assert decode_answer((await records.upload(failed.uuid)).answer).code == "store_fault"
