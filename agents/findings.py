@@ -261,7 +261,8 @@ def matches_of_search(row: LedgerRow) -> list[FaceMatch]:
     """The match events of a search, made anew from its answer in the ledger."""
     answer = decode_answer(row.answer or b"")
     return [
-        _match_of_search(face, row.id, row.key, row.captured_at, row.model) for face in answer.faces
+        _match_of_search(face, row.id, row.key, row.captured_at, row.model)
+        for face in (answer.faces if answer is not None else ())
     ]
 
 

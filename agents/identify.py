@@ -32,7 +32,7 @@ from config import metrics
 from ml.decision import MatchPolicy
 from sinks.errors import StoreUnavailable
 from sinks.ledger import Claim
-from sinks.rows import EnrolStatus, EventKey, LedgerRow, RecentFace
+from sinks.rows import EnrolStatus, EventKey, LedgerRow, Outcome, RecentFace
 from streams.codec import unpack
 from streams.delivery import Delivery
 from streams.events import DetectedFaces, EventKind, FaceMatch, utc_now
@@ -167,8 +167,8 @@ class Identify:
         """A worker may have ended between the commit and the announcement; finish its work."""
         if row.answer is not None:
             await self._answer([(row.key, row.answer)])
-        if row.announced:
-            return
+        if row.announced or row.outcome is Outcome.OTHER:
+            return  # what a later release has to tell, its workers tell
         matches = await matches_of(self._stores.records, row)
         await self._announce(matches, [EventKey(row.event_uuid, row.model)])
 

@@ -87,6 +87,8 @@ GROUP BY fresh.event_uuid, fresh.model
 #: next attempt sees that. More than a few in a row mean something else.
 _COMMIT_ATTEMPTS = 3
 
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -215,5 +217,5 @@ def ledger_row(record: asyncpg.Record) -> LedgerRow:
     """A row with `LEDGER_COLUMNS` as its type."""
     fields = dict(record)
     answer = fields.pop("answer")
-    outcome = Outcome(fields.pop("outcome"))
+    outcome = _OUTCOMES.get(fields.pop("outcome"), Outcome.OTHER)
     return LedgerRow(**fields, outcome=outcome, answer=None if answer is None else answer.encode())

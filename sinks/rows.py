@@ -35,6 +35,8 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     SEARCHED = "searched"
     FAILED = "failed"
+    #: Stands for one that a later release has written; is not written here.
+    OTHER = "other"
 
 
 #: The ledger's short names for what an event asked.

@@ -1,6 +1,6 @@
 """The answer to an upload: what a caller who enrols or searches by photo gets back."""
 
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
 import msgspec
@@ -75,15 +75,25 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(UploadAnswer)
 
 
+class _Stated(msgspec.Struct, frozen=True):
+    status: str
+
+
+_stated_decoder = msgspec.json.Decoder(_Stated)
+_KNOWN = frozenset(get_args(Status))
+
+
 def encode_answer(answer: UploadAnswer) -> bytes:
     """As JSON."""
     return _encoder.encode(answer)
 
 
-def decode_answer(value: bytes) -> UploadAnswer:
-    """From JSON.
+def decode_answer(value: bytes) -> UploadAnswer | None:
+    """From JSON; None when it has a status that only a later release knows.
 
     Raises:
         msgspec.DecodeError: it is something else.
     """
+    if _stated_decoder.decode(value).status not in _KNOWN:
+        return None
     return _decoder.decode(value)

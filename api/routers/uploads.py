@@ -35,9 +35,12 @@ async def read_upload(
     `limit` and `threshold` are for searches, and stand in the address that a search has given.
     """
     row = await services.records.upload(event_uuid(str(upload_id)))
-    if row is not None and row.answer is not None:
-        return await _answered(services, decode_answer(row.answer), upload_id, limit, threshold)
-    if not await _expected(services, upload_id):
+    payload = row.answer if row is not None else None
+    answer = decode_answer(payload) if payload is not None else None
+    if answer is not None:
+        return await _answered(services, answer, upload_id, limit, threshold)
+    # One that a later release has given cannot be told here; it is there all the same.
+    if payload is None and not await _expected(services, upload_id):
         raise ApiProblem(404, "upload_not_found", "there is no upload with this id")
     response.headers["Retry-After"] = "1"
     return UploadStatusResponse(upload_id=upload_id, status="pending")

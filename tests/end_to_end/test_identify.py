@@ -384,6 +384,37 @@ async def test_in_one_batch_too_a_replay_takes_the_place_of_the_failure(
     assert (await records.upload(event.uuid)).outcome == "searched"
 
 
+async def test_what_a_later_release_has_settled_is_left_to_it(agent, known, records):
+    """Workers of two releases run side by side during an upgrade."""
+    event = ImageEvent(kind=EventKind.FRAME, source="t", id=uuid4().hex, key="c", captured_at=NOON)
+    found = DetectedFaces(event=event, model=known[0], width=640, height=480, faces=())
+    await agent([delivery(found)])
+    async with records._connection("test") as connection, constraint_off(connection):
+        await connection.execute(
+            "UPDATE events SET outcome = 'postponed', announced_at = NULL WHERE event_uuid = $1",
+            event.uuid,
+        )
+        try:
+            await agent([delivery(found)])
+            row = await records.event(event.uuid, known[0])
+            assert (row.outcome, row.announced) == ("other", False)
+        finally:
+            await connection.execute("DELETE FROM events WHERE event_uuid = $1", event.uuid)
+
+
+@asynccontextmanager
+async def constraint_off(connection):
+    """The list of outcomes is not checked."""
+    definition = await connection.fetchval(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'events_outcome'"
+    )
+    await connection.execute("ALTER TABLE events DROP CONSTRAINT events_outcome")
+    try:
+        yield
+    finally:
+        await connection.execute(f"ALTER TABLE events ADD CONSTRAINT events_outcome {definition}")
+
+
 async def test_of_a_frame_or_of_garbage_nobody_is_told(agent, known, records):
     event = ImageEvent(kind=EventKind.FRAME, source="t", id=uuid4().hex, key="c", captured_at=NOON)
     found = DetectedFaces(event=event, model=known[0], width=640, height=480, faces=())

@@ -4,6 +4,8 @@ from uuid import uuid4
 
 import pytest
 
+from sinks.rows import EventResult, Outcome
+from streams.uploads import search_event
 from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import FACES, SEARCH, USERS, assert_problem, running_app, until
 from tests.end_to_end.conftest import running_workers
@@ -79,3 +81,21 @@ async def test_a_replay_takes_the_place_of_the_failure(own, store, tmp_path):
         code, _, errors = await fecapass(own, "replay", "photo.uploads")
         assert code == 0, errors
         await until(lambda: is_("searched"))
+
+
+async def test_an_answer_of_a_later_release_is_pending_here(prepared, records):
+    """The API may be a release behind the workers during an upgrade."""
+    event = search_event()
+    result = EventResult(
+        event=event,
+        model="m",
+        width=1,
+        height=1,
+        outcome=Outcome.SEARCHED,
+        face_count=0,
+        answer=b'{"upload_id": "u", "status": "postponed"}',
+    )
+    await records.commit([result])
+    async with running_app(prepared, auth=False) as http:
+        read = await http.get(f"/api/v1/uploads/{event.id}")
+    assert (read.status_code, read.json()["status"]) == (200, "pending")

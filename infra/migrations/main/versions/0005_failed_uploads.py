@@ -11,7 +11,8 @@ _OUTCOMES = "'faces', 'no_face', 'enrolled', 'refused', 'searched'"
 
 
 def upgrade() -> None:
-    # Without looking at the rows there are, which a longer list cannot break: no reader waits.
+    # Without looking at the rows there are, which a longer list cannot break. The lock is exclusive
+    # all the same: this waits for claims that are open, and what comes later waits for this.
     op.drop_constraint("events_outcome", "events")
     op.execute(
         "ALTER TABLE events ADD CONSTRAINT events_outcome "
