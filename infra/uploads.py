@@ -16,7 +16,7 @@ from config.settings import Settings
 from infra.maintenance.stores import open_person_stores
 from sinks.answers import AnswerWaiter
 from sinks.crops import Crops
-from sinks.erasure import erase
+from sinks.erasure import erase_untouched
 from sinks.persons import Author
 from sinks.records import Records
 from sinks.rows import UserRow
@@ -25,6 +25,9 @@ from streams.answers import UploadAnswer
 from streams.events import ImageEvent
 from streams.images import ImageProducer
 from streams.uploads import enrol_event, search_event
+
+#: What is written into the audit trail of who is made and has photos sent in, once each.
+_OWN_ENTRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ class Client:
         """Enrol a person from photos; made a user when new.
 
         A user who was made for this, and of whom every photo was refused, is erased again: nobody
-        asked for a person whom no camera can recognise, and the photos are somebody's.
+        asked for a person whom no camera can recognise, and the photos are somebody's. Not so when
+        somebody else has changed the user meanwhile, or sent in a photo, whatever became of it.
 
         Raises:
             OSError: a photo cannot be read; nothing was done then.
@@ -96,12 +100,9 @@ class Client:
             return _row_of(user), is_new
 
     async def _remove(self, user: UserRow) -> bool:
-        """Erase a user, unless another client has enrolled a photo meanwhile."""
+        """Erase a user just made, unless another client had to do with them meanwhile."""
         async with open_person_stores(self._settings) as stores:
-            if (await stores.records.traces_of(user.id)).enrolled:
-                return False
-            await erase(stores, user.id, Author(actor()))
-        return True
+            return await erase_untouched(stores, user.id, Author(actor()), _OWN_ENTRIES)
 
     async def enrol(self, user: UserRow, photos: Iterable[Path]) -> list[PhotoAnswer]:
         """Enrol a person from photos; their answers come in the photos' order.

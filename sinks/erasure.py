@@ -135,6 +135,36 @@ async def erase(stores: PersonStores, user_id: UUID, author: Author) -> Receipt:
     return Receipt(user_id=user_id, dry_run=False, checks=checks)
 
 
+async def erase_untouched(
+    stores: PersonStores, user_id: UUID, author: Author, entries: int
+) -> bool:
+    """Erase a person of whom nothing was enrolled, unless others had to do with them.
+
+    Here the user's row goes first, under a lock and with the decision: from then on no photo can
+    be enrolled. One that another worker has in hand at that moment finds the tombstone.
+
+    Args:
+        stores: all of them.
+        user_id: the person.
+        author: who erases.
+        entries: how many entries of the audit trail about the person are the caller's own; one
+            more, and somebody else may count on this person.
+
+    Returns:
+        Whether the person is gone.
+
+    Raises:
+        StoreUnavailable: a store is away; the user's row may be gone, and `erase` does the rest.
+    """
+    if not await stores.records.erase_untouched_user(user_id, author, entries):
+        return False
+    traces = await _look(stores, user_id)
+    await stores.vectors.erase_user(user_id)
+    await stores.crops.delete_many([*traces.crop_keys, *traces.photo_keys])
+    await stores.recents.forget_user(user_id)
+    return True
+
+
 async def _look(
     stores: PersonStores,
     user_id: UUID,

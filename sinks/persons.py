@@ -35,6 +35,13 @@ USERS = "SELECT count(*) FROM users WHERE id = $1"
 # committing one; whoever comes later waits, and finds that there is no such user.
 LOCK_USER = "SELECT id FROM users WHERE id = $1 FOR UPDATE"
 
+# Every client writes down that it enrols somebody before it sends the photos.
+IS_UNTOUCHED = """
+SELECT EXISTS (SELECT FROM users WHERE id = $1)
+   AND NOT EXISTS (SELECT FROM faces WHERE user_id = $1)
+   AND (SELECT count(*) FROM audit WHERE target = $2) <= $3
+"""
+
 DELETE_ENROLLED = f"DELETE FROM faces WHERE user_id = $1 AND {ENROLLED} RETURNING crop_key"  # noqa: S608
 
 # RETURNING gives the new row; the old key comes from the row as it was before the statement.
@@ -97,6 +104,29 @@ async def look(connection: "Connection", user_id: UUID) -> MainTraces:
         crop_keys=[row["crop_key"] for row in faces if row["crop_key"]],
         upload_events=sorted(events),
     )
+
+
+async def take_out_untouched(
+    connection: "Connection", user_id: UUID, author: Author, entries: int
+) -> bool:
+    """Delete a person with whom nobody has had to do, in the connection's transaction.
+
+    Args:
+        connection: in a transaction, read committed: what others commit before the row is
+            locked is seen.
+        user_id: the person.
+        author: who does it.
+        entries: how many of the audit trail are the caller's own.
+
+    Returns:
+        False when there are faces of the person, or more entries in the audit trail: then nothing
+        was done.
+    """
+    await connection.execute(LOCK_USER, user_id)
+    if not await connection.fetchval(IS_UNTOUCHED, user_id, f"user:{user_id}", entries):
+        return False
+    await take_out(connection, user_id, author, {"templates": 0, "sightings": 0, "crops": 0})
+    return True
 
 
 async def take_out(

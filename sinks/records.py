@@ -12,7 +12,7 @@ import asyncpg
 
 from config.settings import DatabaseSettings
 from sinks.ledger import LEDGER_COLUMNS, Claim, ledger_row, look_up, open_claim
-from sinks.persons import Author, Removal, look, take_out
+from sinks.persons import Author, Removal, look, take_out, take_out_untouched
 from sinks.postgres import PostgresSink
 from sinks.rows import EventKey, EventResult, FaceRow, LedgerRow, MainTraces, UserRow
 from streams.events import FaceMatch
@@ -219,6 +219,11 @@ class Records(PostgresSink):
         """Take a person out; see `sinks.persons.take_out`."""
         async with self._connection("erase a person") as connection, connection.transaction():
             return await take_out(connection, user_id, author, noted)
+
+    async def erase_untouched_user(self, user_id: UUID, author: Author, entries: int) -> bool:
+        """Take a person out unless others had to do with them; see `take_out_untouched`."""
+        async with self._connection("erase a person") as connection, connection.transaction():
+            return await take_out_untouched(connection, user_id, author, entries)
 
     async def users_exist(self, user_ids: Iterable[UUID]) -> set[UUID]:
         """Which of these users exist."""

@@ -1,0 +1,79 @@
+"""A person made for nothing is erased again, but not one with whom others had to do meanwhile."""
+
+import asyncio
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from sinks.erasure import PersonStores, erase_untouched
+from sinks.persons import Author
+from sinks.rows import EnrolStatus
+from tests.contract.builders import unique
+
+BY_TEST = Author("test")
+ADD = "INSERT INTO audit (actor, action, target) VALUES ('somebody', $1, $2)"
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1"
+
+
+@pytest.fixture
+def stores(records, vectors, crops, recents):
+    return PersonStores(records=records, vectors=vectors, crops=crops, recents=recents)
+
+
+@pytest.fixture
+async def person(records):
+    """Just made, with a photo sent in: two entries in the audit trail."""
+    user = await records.ensure_user(f"{uuid4().hex}@example.com")
+    await note(records, user.id, "user.create", "face.enrol")
+    return user
+
+
+async def note(records, user_id, *actions):
+    async with records._connection("test") as connection:
+        for action in actions:
+            await connection.execute(ADD, action, f"user:{user_id}")
+
+
+async def test_who_was_made_for_nothing_goes_and_cannot_be_enrolled(stores, person):
+    assert await erase_untouched(stores, person.id, BY_TEST, 2)
+    assert await stores.records.user(person.id) is None
+    model = unique("untouched")
+    await stores.vectors.ensure_model(model, 2)
+    late = await stores.vectors.enrol(
+        face_id=uuid4(),
+        user_id=person.id,
+        model=model,
+        embedding=np.array([1.0, 0.0], "<f4"),
+        captured_at=person.created_at,
+    )
+    assert late.status is EnrolStatus.ERASED
+    assert not await erase_untouched(stores, person.id, BY_TEST, 2)
+
+
+@pytest.mark.parametrize("action", ["face.enrol", "user.update"])
+async def test_with_whom_others_had_to_do_stays(stores, person, action):
+    """Nothing need have come of it yet: a photo may be in work."""
+    await note(stores.records, person.id, action)
+    assert not await erase_untouched(stores, person.id, BY_TEST, 2)
+    assert await stores.records.user(person.id) == person
+
+
+async def test_what_is_committed_while_the_decision_waits_counts(stores, person):
+    records = stores.records
+    async with records._connection("test") as other, asyncio.timeout(20):
+        async with other.transaction():
+            await other.execute("SELECT id FROM users WHERE id = $1 FOR KEY SHARE", person.id)
+            await other.execute(ADD, "face.enrol", f"user:{person.id}")
+            erasing = asyncio.create_task(erase_untouched(stores, person.id, BY_TEST, 2))
+            await until_waiting(records)
+        assert not await erasing
+    assert await records.user(person.id) == person
+
+
+async def until_waiting(records):
+    waiting = 0
+    while not waiting:
+        # Within one transaction the view does not change.
+        async with records._connection("test") as connection:
+            waiting = await connection.fetchval(WAITING, "SELECT id FROM users%FOR UPDATE")
