@@ -144,6 +144,9 @@ async def run(arguments: argparse.Namespace) -> int:
         print("measured once more, because of:", _told(lost(measured, committed)))
         again = await ratios()
         measured = {name: max(value, again[name]) for name, value in measured.items()}
+    if gone := committed.keys() - measured.keys():
+        print("committed, but no longer measured:", ", ".join(sorted(gone)))
+        return 1
     for name, value in measured.items():
         print(f"{name:24} {value:6.3f}  committed {committed.get(name, np.nan):6.3f}")
     if worse := lost(measured, committed):

@@ -1,6 +1,7 @@
 """From images to faces with embeddings: detect, align, assess, embed."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -122,7 +123,11 @@ class Analyser:
         return results
 
     def warm_up(self) -> None:
-        """Run both models once."""
+        """Run both models once in each lane, all at once: a runtime may prepare every lane anew."""
+        with ThreadPoolExecutor(self.lanes) as lanes:
+            list(lanes.map(self._warm_up_lane, range(self.lanes)))
+
+    def _warm_up_lane(self, _lane: int) -> None:
         self.detector.detect([np.zeros(_WARM_UP_SHAPE, np.uint8)])
         self.embedder.embed([np.zeros((112, 112, 3), np.uint8)])
 

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.arrays import FloatArray
-from ml.cores import available_cores
 
 Slots = NDArray[np.int64]
 Levels = NDArray[np.uint8]
@@ -46,10 +45,13 @@ _USUAL_ALONG = 0.05
 _BLOCK = 32
 _PLACES = np.array([0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15]).argsort()
 
-# From this many components on, all probes together, a scan is shared among the cores: it takes
-# tens of milliseconds then. Below, what OpenMP's threads spend spinning after it (2 ms) is more
-# than they save.
-_SHARED_FROM = 2_000_000_000
+#: From this many components on, all probes together, a scan is shared among the cores: it takes
+#: tens of milliseconds then. Below, what OpenMP's threads spend spinning after it (2 ms) is more
+#: than they save.
+SHARED_FROM = 2_000_000_000
+
+# As many as OpenMP would take by itself: those of the process, or OMP_NUM_THREADS.
+_CORES = faiss.omp_get_max_threads()
 
 # Rounding of float32 sums of products of unit vectors.
 _ROUNDING = 1e-5
@@ -58,9 +60,15 @@ _ROUNDING = 1e-5
 class CoarseCopy:
     """Codes by slot, 0 to size - 1; not safe for use by several threads."""
 
-    def __init__(self, dimension: int) -> None:
-        """Make an empty copy of vectors of a dimension."""
+    def __init__(self, dimension: int, *, shared_from: int = SHARED_FROM) -> None:
+        """Make an empty copy.
+
+        Args:
+            dimension: of its vectors.
+            shared_from: components of all probes and vectors from which cores share a scan.
+        """
         self.dimension = dimension
+        self._shared_from = shared_from
         drawn = np.random.default_rng().standard_normal((dimension, dimension))
         self._rotation: FloatArray = np.linalg.qr(drawn)[0].astype(np.float32)
         self._step = _STEP / np.sqrt(dimension)
@@ -119,8 +127,8 @@ class CoarseCopy:
         """
         turned = np.ascontiguousarray(probes @ self._rotation, np.float32)
         # OpenMP keeps this number for each thread that calls.
-        shared = turned.size * len(self) >= _SHARED_FROM
-        faiss.omp_set_num_threads(available_cores() if shared else 1)
+        shared = turned.size * len(self) >= self._shared_from
+        faiss.omp_set_num_threads(_CORES if shared else 1)
         approximate, slots = self._index.search(turned, count)
         return approximate, slots
 

@@ -25,8 +25,10 @@ SPARE = 1000
 _MOST_FETCHED = 0.1
 
 # OpenBLAS shares out even small products, and its threads then spin for their next for a while: a
-# search of 0.03 ms cost 2.2 ms of CPU time, which models and servers beside it need.
+# search of 0.03 ms cost 2.2 ms of CPU time, which models and servers beside it need. The number of
+# threads is the process's, so galleries take turns in setting it.
 _BLAS = ThreadpoolController().select(user_api="blas")
+_BLAS_LOCK = threading.Lock()
 
 
 class Gallery:
@@ -109,7 +111,7 @@ class Gallery:
             raise ValueError(
                 f"probes of {self.model_id} are (M, {self.dimension}), not {probes.shape}"
             )
-        with self._lock, _BLAS.limit(limits=1):
+        with self._lock, _BLAS_LOCK, _BLAS.limit(limits=1):
             k = min(k, len(self._users))
             if k < 1 or not len(probes):
                 return [[] for _ in probes]

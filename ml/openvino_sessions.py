@@ -51,15 +51,21 @@ class OpenvinoSession:
         self._compiling = Lock()
 
     def run(self, batch: FloatArray) -> list[FloatArray]:
-        """Run the model."""
+        """Run the model.
+
+        Raises:
+            ModelError: the runtime cannot run it on this shape, or has no memory for it.
+        """
         idle = self._idle.setdefault(batch.shape, deque())
         try:
             request = idle.pop()
         except IndexError:
             request = self._compile(batch.shape)
         # The input is read where it lies; the outputs are copied, for the request is used again.
-        outputs = request.infer([batch], share_inputs=True, share_outputs=False)
-        idle.append(request)
+        try:
+            outputs = request.infer([batch], share_inputs=True, share_outputs=False)
+        finally:
+            idle.append(request)
         return list(outputs.to_tuple())
 
     def batch_size(self, wanted: int) -> int:  # noqa: ARG002 - of the port
@@ -71,10 +77,14 @@ class OpenvinoSession:
         return self.input_shape[0] or 1
 
     def _compile(self, shape: Shape) -> "openvino.InferRequest":
-        with self._compiling:
-            model = self._model.clone()
-            model.reshape(list(shape))
-            return self._core.compile_model(model, _DEVICE, self._config).create_infer_request()
+        try:
+            with self._compiling:
+                model = self._model.clone()
+                model.reshape(list(shape))
+                compiled = self._core.compile_model(model, _DEVICE, self._config)
+                return compiled.create_infer_request()
+        except RuntimeError as error:
+            raise ModelError(f"openvino cannot run the model on {shape}: {error}") from error
 
 
 def load(path: Path, threads: int, variable: str) -> OpenvinoSession:
@@ -129,7 +139,7 @@ def _config(runtime: ModuleType, threads: int) -> Config:
         hints.performance_mode: hints.PerformanceMode.LATENCY,
         properties.num_streams: 1,
         properties.inference_num_threads: threads,
-        # Processors that have it would get bfloat16: another embedding (cosine 0.9996), and boxes
+        # Processors that have it would get bfloat16: another embedding (cosine 0.9997), and boxes
         # that differ by more than rounding.
         hints.inference_precision: runtime.Type.f32,
         # Cores are granted by whoever started this process, which runs more than the models.

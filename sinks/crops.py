@@ -7,10 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from time import monotonic
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.httpsession import get_cert_path
+from botocore.utils import get_environ_proxies
 
 from config.settings import S3Settings
 from sinks.direct import DirectSession, Redirected
@@ -88,8 +91,9 @@ class Crops(Connected):
         if self._opened is not None:
             return
         settings = self._settings
+        session = get_session()
         self._opened = await self._exit.enter_async_context(
-            get_session().create_client(
+            session.create_client(
                 "s3",
                 region_name=settings.region,
                 endpoint_url=settings.endpoint_url,
@@ -118,7 +122,10 @@ class Crops(Connected):
             "put_object", {"Bucket": self.bucket, "Key": _ANY_KEY}
         )
         bucket_url = signed.partition("?")[0].removesuffix(_ANY_KEY)
-        self._puts = await self._exit.enter_async_context(DirectPuts(settings, bucket_url))
+        if not get_environ_proxies(bucket_url).get(urlsplit(bucket_url).scheme):
+            authorities = session.get_config_variable("ca_bundle") or get_cert_path(True)
+            puts = DirectPuts(settings, bucket_url, authorities)
+            self._puts = await self._exit.enter_async_context(puts)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -154,9 +161,13 @@ class Crops(Connected):
 
     async def put(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:
         """Store an object; the same key again overwrites it."""
-        async with self._client("put an object"):
-            assert self._puts is not None, "opened together with the client"  # noqa: S101
-            await self._puts.put(key, data, content_type)
+        async with self._client("put an object") as client:
+            if self._puts is not None:
+                await self._puts.put(key, data, content_type)
+            else:
+                await client.put_object(
+                    Bucket=self.bucket, Key=key, Body=data, ContentType=content_type
+                )
 
     async def put_many(self, items: Iterable[tuple[str, bytes]]) -> None:
         """Store JPEGs by key, at most as many at once as there are connections.

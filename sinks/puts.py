@@ -2,14 +2,17 @@
 
 Crops are most of what the pipeline asks of the object store, and the full client spends five times
 as long on a PUT as the server does (`python -m benchmarks sinks`). Here botocore signs and aiohttp
-sends, and nothing comes between.
+sends, and nothing comes between. Where the environment names a proxy, the full client puts: it
+knows all the ways of proxies.
 """
 
 import asyncio
+import random
 import re
+import ssl
+from pathlib import Path
 from typing import Self
 from urllib.parse import quote
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from botocore.auth import S3SigV4Auth
@@ -22,18 +25,23 @@ from config.settings import S3Settings
 
 _FIRST_REDIRECT, _FIRST_REFUSAL, _FIRST_SERVER_ERROR = 300, 400, 500
 _ATTEMPTS = 2
+_LONGEST_PAUSE = 0.5
 _CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
 
 
 class DirectPuts:
     """Puts objects into one bucket, over a pool of connections."""
 
-    def __init__(self, settings: S3Settings, bucket_url: str) -> None:
+    def __init__(self, settings: S3Settings, bucket_url: str, authorities: str) -> None:
         """Call it inside the running event loop, then use it as an async context manager.
 
         Args:
             settings: credentials, region, TLS, limits.
             bucket_url: where the bucket stands, with the slash that a key follows.
+            authorities: PEM file of those that the full client trusts where the settings name none.
+
+        Raises:
+            OSError: a file of the TLS settings is gone since the start.
         """
         self._bucket_url = bucket_url
         self._host = URL(bucket_url).host_port_subcomponent or ""
@@ -41,12 +49,12 @@ class DirectPuts:
             settings.access_key_id, settings.secret_access_key.get_secret_value()
         )
         self._signer = S3SigV4Auth(credentials, "s3", settings.region)
+        secure = bucket_url.startswith("https:")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=settings.max_connections,
-                ssl=settings.tls.context() if bucket_url.startswith("https:") else True,
+                ssl=_context(settings, authorities) if secure else True,
             ),
-            proxy=_proxy(bucket_url),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
             ),
@@ -61,7 +69,8 @@ class DirectPuts:
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store an object; the same key again overwrites it.
 
-        A connection that was dropped, and a server's own error, are tried once more.
+        A connection that was dropped is tried once more at once, and a server's own error after a
+        moment: it may be asking for a slower pace.
 
         Raises:
             botocore.exceptions.ClientError: the server refuses.
@@ -86,21 +95,17 @@ class DirectPuts:
                         raise OSError(f"it sends us elsewhere (HTTP {answer.status})")
                     if answer.status < _FIRST_SERVER_ERROR or attempt == _ATTEMPTS:
                         raise _refusal(answer.status, await answer.text(errors="replace"))
+                await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE))  # noqa: S311 - no secret
             except (aiohttp.ClientError, asyncio.IncompleteReadError) as error:
                 if attempt == _ATTEMPTS:
                     raise OSError(f"{type(error).__name__}: {error}") from error
 
 
-def _proxy(address: str) -> str | None:
-    """A proxy that the environment names, as the full client takes it.
-
-    Asked once: with ``trust_env`` aiohttp reads environment and netrc for each request, which takes
-    longer than the request.
-    """
-    url = URL(address)
-    if not url.host or proxy_bypass(url.host):
-        return None
-    return getproxies().get(url.scheme)
+def _context(settings: S3Settings, authorities: str) -> ssl.SSLContext:
+    tls = settings.tls
+    if tls.ca_file is None:
+        tls = tls.model_copy(update={"ca_file": Path(authorities)})
+    return tls.context()
 
 
 def _refusal(status: int, said: str) -> ClientError:

@@ -177,7 +177,8 @@ async def test_a_put_does_not_follow_a_redirection(prepared):
                 await crops.put("crops/a.jpg", b"x")
 
 
-async def test_a_put_takes_the_proxy_that_the_environment_names(prepared, monkeypatch):
+@pytest.mark.parametrize("excluded", ["", "store.invalid:1"])
+async def test_a_put_takes_the_proxy_that_the_environment_names(prepared, monkeypatch, excluded):
     asked = []
 
     async def proxy(reader, writer):
@@ -188,9 +189,15 @@ async def test_a_put_takes_the_proxy_that_the_environment_names(prepared, monkey
         writer.close()
 
     async with await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        # botocore takes a proxy without its scheme, too.
+        monkeypatch.setenv("http_proxy", f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        monkeypatch.setenv("no_proxy", excluded)
         settings = prepared.s3.model_copy(update={"endpoint_url": "http://store.invalid:1"})
         async with Crops(settings) as crops:
-            await crops.put("crops/a.jpg", b"x")
-    assert asked == [f"PUT http://store.invalid:1/{settings.bucket}/crops/a.jpg HTTP/1.1\r\n"]
+            if excluded:
+                with pytest.raises(StoreUnavailable):
+                    await crops.put("crops/a.jpg", b"x")
+            else:
+                await crops.put("crops/a.jpg", b"x")
+    wanted = f"PUT http://store.invalid:1/{settings.bucket}/crops/a.jpg HTTP/1.1\r\n"
+    assert asked == ([] if excluded else [wanted])

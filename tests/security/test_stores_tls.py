@@ -241,6 +241,16 @@ async def test_s3_refusals_are_one_line(bucket, change, word):
     refused(failure, word)
 
 
+async def test_s3_takes_the_authorities_of_the_environment_for_all_it_does(
+    bucket, certificates, monkeypatch
+):
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificates.ca))
+    async with Crops(bucket(ca_file=None)) as crops:
+        await crops.ensure_bucket()
+        await crops.put("one", b"data")
+        assert await crops.get("one") == b"data"
+
+
 async def test_s3_under_another_authority_is_refused(bucket, certificates):
     async with Crops(bucket(ca_file=certificates.other_ca)) as crops:
         with pytest.raises(StoreUnavailable) as failure:

@@ -79,3 +79,13 @@ def test_nothing_outside_is_more_similar_than_the_bound(dimension):
         highest = (vectors[outside] @ probe).max()
         assert highest <= bound
         assert bound < highest + 0.2  # and it says something
+
+
+def test_a_shared_scan_finds_what_one_thread_finds():
+    vectors, probes = unit_vectors(3000, 128, 1), unit_vectors(40, 128, 2)
+    alone, shared = CoarseCopy(128), CoarseCopy(128, shared_from=0)
+    shared._rotation = alone._rotation
+    alone.append(vectors)
+    shared.append(vectors)
+    for one, other in zip(alone.search(probes, 20), shared.search(probes, 20), strict=True):
+        np.testing.assert_array_equal(one, other)

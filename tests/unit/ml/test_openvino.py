@@ -70,6 +70,14 @@ def test_runs_side_by_side_do_not_disturb_each_other(threads, model_cache):
 
 
 @needs_openvino
+def test_what_it_cannot_run_is_told_as_an_error_of_the_model(model_cache):
+    session = create_session(prepare_builtin(SFACE, model_cache), "openvino", threads=1)
+    with pytest.raises(ModelError, match="cannot run"):
+        session.run(noise((1, 2, 3, 4)))
+    assert len(session.run(noise((1, 3, 112, 112)))) == 1  # and it goes on
+
+
+@needs_openvino
 def test_a_result_is_the_callers_own(model_cache):
     session = create_session(prepare_builtin(SFACE, model_cache), "openvino", 1)
     (first,) = session.run(noise((1, 3, 112, 112), 1))
