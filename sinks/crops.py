@@ -17,13 +17,7 @@ from botocore.utils import get_environ_proxies
 
 from config.settings import S3Settings
 from sinks.direct import DirectSession, Redirected
-from sinks.errors import (
-    ObjectFault,
-    StoreDenied,
-    StoreFault,
-    StoreRejected,
-    StoreUnavailable,
-)
+from sinks.errors import ObjectFault, StoreDenied, StoreFault, StoreRejected, StoreUnavailable
 from sinks.keys import is_plain_key
 from sinks.lifecycle import Connected
 from sinks.others import OtherObjects
