@@ -15,11 +15,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 ROOMS := agents api benchmarks config infra ml sinks streams
 
-.PHONY: help demo test test-containers compose-check chaos env images bench bench-check lint format \
+.PHONY: help install demo test test-containers compose-check chaos env images bench bench-check lint format \
 	requirements env-example openapi clean clean-data
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+
+install: $(READY) ## Install into .venv: .venv/bin/fecapass, and what the tests need
 
 demo: $(READY) ## Run the whole pipeline on sample media (ARGS="--video FILE --photos DIR")
 	$(BIN)/fecapass demo $(ARGS)

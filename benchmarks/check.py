@@ -19,7 +19,7 @@ from statistics import median
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.backlog import drain
+from benchmarks.backlog import deliver, drain
 from benchmarks.frames import Case, FrameSet, compose, load_faces
 from benchmarks.models import BareModels, Work, analysing, bare
 from benchmarks.models import measure as measure_models
@@ -82,7 +82,7 @@ async def pipeline_ratio(faces: int) -> float:
         running_servers(lanes.lanes, people[:2], lanes, _PIPELINE_GALLERY) as system,
         running_pipeline(system) as consumer,
     ):
-        await drain(consumer, frames, _PIPELINE_FRAMES, _CAMERAS)
+        await deliver(consumer, frames, _PIPELINE_FRAMES, _CAMERAS)
         for _ in range(_PIPELINE_ROUNDS):
             work = bare(lanes, frames)
             alone = await asyncio.to_thread(measure_models, work, _BARE_SECONDS, lanes.lanes)

@@ -6,6 +6,8 @@ installed packages; a folder of portraits may be given for more variety.
 """
 
 import math
+import re
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,13 +63,14 @@ class Case:
         """Read ``640x480:4``.
 
         Raises:
-            ValueError: it is not of that form.
+            ArgumentTypeError: it is not of that form.
         """
-        size, _, faces = text.partition(":")
-        width, _, height = size.partition("x")
-        case = cls(int(width), int(height), int(faces))
-        if min(case.width, case.height) < 64 or not 0 <= case.faces <= 100:
-            raise ValueError(f"{text} is too small, or asks for too many faces")
+        form = re.fullmatch(r"(\d{2,5})x(\d{2,5}):(\d{1,3})", text)
+        if form is None:
+            raise ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT:FACES, like 640x480:4")
+        case = cls(*map(int, form.groups()))
+        if min(case.width, case.height) < 64 or case.faces > 100:
+            raise ArgumentTypeError(f"{text} is too small, or asks for too many faces")
         return case
 
     def __str__(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+from cycler import cycler
 
 mpl.use("agg")
 
@@ -15,6 +16,8 @@ from benchmarks.report import Report, Result
 
 _PRODUCT = "product's gallery"
 _WIDTH, _HEIGHT = 9.0, 4.5
+# The search has more subjects than the usual ten colours.
+_COLOURS = "tab20"
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
@@ -28,9 +31,12 @@ def draw(report: Report, folder: Path) -> list[Path]:
         The files.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    plt.rcParams["axes.prop_cycle"] = cycler(color=plt.get_cmap(_COLOURS)(range(20)))
     drawn = []
     for benchmark, plot in _PLOTS.items():
-        results = [one for one in report.results if one.benchmark == benchmark]
+        # The bare models stand beside the pipeline, whose run measures them.
+        named = {benchmark, "models"} if benchmark == "pipeline" else {benchmark}
+        results = [one for one in report.results if one.benchmark in named]
         if results:
             drawn += plot(results, folder)
     return drawn
@@ -122,7 +128,7 @@ def _recall(results: Sequence[Result], path: Path) -> Path:
 
 def _scale(results: Sequence[Result], folder: Path) -> list[Path]:
     rated = [one for one in results if "frames_per_second" in one.values]
-    figure, axes = plt.subplots(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    figure, axes = plt.subplots(figsize=(1.3 * _WIDTH, _HEIGHT), layout="constrained")
     labels = [f"{one.subject}\n{_label(one)}" for one in rated]
     axes.bar(labels, [one.values["frames_per_second"] for one in rated])
     axes.set_ylabel("frames a second")

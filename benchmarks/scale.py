@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.arguments import integers
-from benchmarks.backlog import Drained, drain
+from benchmarks.backlog import Drained, deliver, drain
 from benchmarks.frames import Case, FrameSet, compose, load_faces
 from benchmarks.models import BareModels
 from benchmarks.report import Report, Result, compare, make_report
@@ -36,7 +36,7 @@ async def workers(system: System, frames: FrameSet, count: int) -> list[Result]:
         (TWO, ("detect", "detect", "identify")),
     ):
         async with running_pipeline(system, kinds, cores) as consumer:
-            await drain(consumer, frames, _WARM_UP_FRAMES, 8)
+            await deliver(consumer, frames, _WARM_UP_FRAMES, 8)
             drained = await drain(consumer, frames, count, 8)
         results.append(_result(subject, {"faces": frames.case.faces}, drained))
     return results
@@ -48,7 +48,7 @@ async def cameras(
     """The same frames of few and of many cameras."""
     results = []
     async with running_pipeline(system) as consumer:
-        await drain(consumer, frames, _WARM_UP_FRAMES, 8)
+        await deliver(consumer, frames, _WARM_UP_FRAMES, 8)
         for number in numbers:
             drained = await drain(consumer, frames, count, number)
             results.append(_result("cameras", {"cameras": number}, drained))
@@ -58,10 +58,10 @@ async def cameras(
 async def memory(system: System, frames: FrameSet, seconds: float) -> list[Result]:
     """Resident memory after a warm-up and after load without pause."""
     async with running_pipeline(system) as consumer:
-        await drain(consumer, frames, 4 * _WARM_UP_FRAMES, 8)
+        await deliver(consumer, frames, 4 * _WARM_UP_FRAMES, 8)
         before, began = resident(consumer.pids), time.monotonic()
         while time.monotonic() - began < seconds:
-            await drain(consumer, frames, 400, 8)
+            await deliver(consumer, frames, 400, 8)
         after = resident(consumer.pids)
     minutes = (time.monotonic() - began) / 60
     return [
@@ -118,7 +118,7 @@ async def run(arguments: argparse.Namespace) -> Report:
             running_servers(threads, faces[:2], models.lanes, _GALLERY, more) as system,
             running_pipeline(system) as consumer,
         ):
-            await drain(consumer, frames, _WARM_UP_FRAMES, 32)
+            await deliver(consumer, frames, _WARM_UP_FRAMES, 32)
             drained = await drain(consumer, frames, arguments.frames, 32)
             results.append(_result("partitions", {"partitions": number}, drained))
     return make_report(results, compare(results, TWO, ONE), {"frames": arguments.frames})

@@ -125,7 +125,8 @@ def _runtime(variable: str) -> ModuleType:
     except ImportError as error:
         raise ProviderUnavailable(
             f"openvino was asked for ({variable}=openvino), but its runtime cannot be imported "
-            f"({error}); pip install 'fecapass[openvino]', or set {variable}=cpu for onnxruntime"
+            f"({error}); install the package openvino (docs/operations.md, Sizing), or set "
+            f"{variable}=cpu for onnxruntime"
         ) from error
     module: ModuleType = openvino
     return module

@@ -101,6 +101,9 @@ def main() -> int:
     path = Path(sys.argv[1]) if sys.argv[1:] else DEFAULT_FILE
     try:
         write(path, variables())
+    except FileExistsError:
+        sys.stderr.write(f"{path} is there and stays: its passwords are those of the volumes\n")
+        return 1
     except OSError as error:
         sys.stderr.write(f"cannot write {path}: {error.strerror}\n")
         return 1

@@ -1,5 +1,7 @@
 """Composed frames: the same every time, with as many faces as asked for."""
 
+from argparse import ArgumentTypeError
+
 import pytest
 
 from benchmarks.frames import Case, compose, load_faces
@@ -40,5 +42,5 @@ def test_a_case_is_read_as_it_is_written():
 
 @pytest.mark.parametrize("text", ["640x480", "x:1", "8x8:1", "640x480:-1", "640x480:many"])
 def test_what_is_no_case_is_refused(text: str):
-    with pytest.raises(ValueError, match=r".+"):
+    with pytest.raises(ArgumentTypeError, match=r".+"):
         Case.parse(text)
