@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -26,6 +27,9 @@ StoreImage = Callable[[str, bytes], Awaitable[str]]
 #: What a message takes besides its value: key, headers and Kafka's framing, in bytes. The
 #: identifiers are bounded (`streams.envelope.MAX_IDENTIFIER_BYTES`), so this is generous.
 MESSAGE_OVERHEAD_BYTES = 8 * 1024
+
+#: How long a topic may be missing before it counts as never made, and how often it is looked for.
+_TOPIC_PATIENCE, _TOPIC_PAUSE = 3.0, 0.2
 
 
 class PublishError(Exception):
@@ -181,15 +185,20 @@ class ImageProducer:
     async def _look_for(self, topic: str, producer: "AIOKafkaProducer") -> None:
         """See that a topic is there: a broker may make it by itself, with partitions of its own.
 
-        Asked for all topics, it makes none.
+        Asked for all topics, it makes none. A broker that has just made one may not know of it yet.
         """
-        try:
-            topics = (await producer.client.fetch_all_metadata()).topics()
-        except KafkaError as error:
-            raise PublishError(f"cannot look for {topic}: {_line(error)}") from error
-        if topic not in topics:
-            raise PublishError(f"there is no topic {topic}; run fecapass init-db first")
-        self._there.add(topic)
+        until = monotonic() + _TOPIC_PATIENCE
+        while True:
+            try:
+                topics = (await producer.client.fetch_all_metadata()).topics()
+            except KafkaError as error:
+                raise PublishError(f"cannot look for {topic}: {_line(error)}") from error
+            if topic in topics:
+                self._there.add(topic)
+                return
+            if monotonic() > until:
+                raise PublishError(f"there is no topic {topic}; run fecapass init-db first")
+            await asyncio.sleep(_TOPIC_PAUSE)
 
 
 async def _acknowledged(acknowledgement: asyncio.Future[object]) -> None:

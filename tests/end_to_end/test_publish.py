@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from rich.console import Console
 
 from config.settings import KafkaSettings, Settings
+from infra.kafka_topics import ensure_topics
 from infra.publishing.command import PublishOptions, PublishReport, publish
 from infra.publishing.encoding import JpegEncoder
 from infra.publishing.identity import camera_source
@@ -301,3 +302,14 @@ async def test_before_init_db_nothing_is_published_and_no_topic_made(settings: S
         assert not [topic for topic in await admin.list_topics() if topic.startswith(prefix)]
     finally:
         await admin.close()
+
+
+async def test_a_topic_that_the_broker_only_learns_of_is_waited_for(settings: Settings):
+    kafka = settings.kafka.model_copy(
+        update={"topic_prefix": f"p{secrets.token_hex(4)}.", "claim_check": False}
+    )
+    async with ImageProducer(kafka) as producer:
+        delivering = asyncio.create_task(producer.deliver(an_event(1), jpeg(1)))
+        await asyncio.sleep(0)  # it asks first
+        await ensure_topics(kafka, lambda _line: None)
+        await delivering
