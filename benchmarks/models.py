@@ -5,7 +5,6 @@ Run alone: ``python -m benchmarks models --help``.
 
 import argparse
 import importlib.util
-import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from config.models import ExecutionProvider
 from config.settings import ModelSettings
 from ml.alignment import align
 from ml.analyser import Analyser, build_analyser
+from ml.cores import available_cores
 from ml.images import ImageLimits, decode
 from ml.registry import SFACE, YUNET, prepare_builtin
 
@@ -79,7 +79,7 @@ class BareModels:
         Raises:
             ProviderUnavailable: the provider is not installed.
         """
-        threads = threads or len(os.sched_getaffinity(0))
+        threads = threads or available_cores()
         cv2.setNumThreads(threads)
         settings = ModelSettings(threads=threads)
         lanes = build_analyser(settings)

@@ -13,6 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ml.cores import available_cores
+
 RATE = "frames_per_second"
 
 _PACKAGES = (
@@ -139,7 +141,7 @@ def this_machine() -> Machine:
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return Machine(
         processor=_processor(),
-        cores=len(os.sched_getaffinity(0)),
+        cores=available_cores(),
         memory_gib=round(pages / 2**30, 1),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),

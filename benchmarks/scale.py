@@ -19,6 +19,7 @@ from benchmarks.frames import Case, FrameSet, compose, load_faces
 from benchmarks.models import BareModels
 from benchmarks.report import Report, Result, compare, make_report
 from benchmarks.system import System, running_pipeline, running_servers
+from ml.cores import available_cores
 
 ONE, TWO = "one pinned worker", "two pinned workers"
 
@@ -104,7 +105,7 @@ async def run(arguments: argparse.Namespace) -> Report:
     results: list[Result] = []
     async with running_servers(1, faces[:2], models.lanes, _GALLERY) as system:
         results += await workers(system, frames, arguments.frames)
-    threads = len(os.sched_getaffinity(0))
+    threads = available_cores()
     async with running_servers(threads, faces[:2], models.lanes, _GALLERY) as system:
         results += await cameras(system, frames, arguments.frames, arguments.cameras)
         if arguments.minutes:

@@ -1,6 +1,7 @@
 import asyncio
 import http.client
 import json
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -141,36 +142,40 @@ async def test_ping(crops):
     assert json.dumps(crops.store)  # a plain text
 
 
-@pytest.mark.parametrize("first", [b"", b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n"])
-async def test_a_put_that_the_server_dropped_or_failed_is_tried_once_more(prepared, first):
-    answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", first]
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
-    async def store(reader, writer):
+
+@asynccontextmanager
+async def answering(*answers):
+    """A server that gives each connection the next answer; yields its port and the requests."""
+    remaining, asked = list(answers), []
+
+    async def answer(reader, writer):
+        asked.append((await reader.readline()).decode())
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(answers.pop())
+        writer.write(remaining.pop(0))
         await writer.drain()
         writer.close()
 
-    async with await asyncio.start_server(store, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1], asked
+
+
+@pytest.mark.parametrize("first", [b"", b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n"])
+async def test_a_put_that_the_server_dropped_or_failed_is_tried_once_more(prepared, first):
+    async with answering(first, OK) as (port, asked):
         settings = prepared.s3.model_copy(update={"endpoint_url": f"http://127.0.0.1:{port}"})
         async with Crops(settings) as crops:
             await crops.put("crops/a.jpg", b"x")
-    assert answers == []
+    assert len(asked) == 2
 
 
 async def test_a_put_does_not_follow_a_redirection(prepared):
-    async def store(reader, writer):
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(
-            b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/elsewhere\r\n"
-            b"Content-Length: 0\r\n\r\n"
-        )
-        await writer.drain()
-        writer.close()
-
-    async with await asyncio.start_server(store, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    elsewhere = (
+        b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/elsewhere\r\n"
+        b"Content-Length: 0\r\n\r\n"
+    )
+    async with answering(elsewhere) as (port, _):
         settings = prepared.s3.model_copy(update={"endpoint_url": f"http://127.0.0.1:{port}"})
         async with Crops(settings) as crops:
             with pytest.raises(StoreUnavailable, match="307"):
@@ -179,18 +184,9 @@ async def test_a_put_does_not_follow_a_redirection(prepared):
 
 @pytest.mark.parametrize("excluded", ["", "store.invalid:1"])
 async def test_a_put_takes_the_proxy_that_the_environment_names(prepared, monkeypatch, excluded):
-    asked = []
-
-    async def proxy(reader, writer):
-        asked.append((await reader.readline()).decode())
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-    async with await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
+    async with answering(OK) as (port, asked):
         # botocore takes a proxy without its scheme, too.
-        monkeypatch.setenv("http_proxy", f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        monkeypatch.setenv("http_proxy", f"127.0.0.1:{port}")
         monkeypatch.setenv("no_proxy", excluded)
         settings = prepared.s3.model_copy(update={"endpoint_url": "http://store.invalid:1"})
         async with Crops(settings) as crops:
