@@ -15,6 +15,7 @@ from infra.uploads import Client, open_client
 from sinks.vectors import Vectors
 from streams.kafka import create_consumer, create_producer
 from streams.topics import Topics
+from tests.end_to_end.object_store import ObjectStore
 
 
 @asynccontextmanager
@@ -58,6 +59,13 @@ async def client(workers: list[Worker], prepared: Settings) -> AsyncIterator[Cli
     patient = prepared.api.model_copy(update={"answer_timeout": 60.0})
     async with open_client(prepared.model_copy(update={"api": patient})) as opened:
         yield opened
+
+
+@pytest.fixture
+async def store():
+    """An object store that answers as a test has it."""
+    async with ObjectStore() as running:
+        yield running
 
 
 @pytest.fixture

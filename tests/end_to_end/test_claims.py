@@ -8,15 +8,8 @@ import pytest
 from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening, running_workers
 from tests.end_to_end.delivery import bench, until
-from tests.end_to_end.object_store import ObjectStore
 
 pytestmark = pytest.mark.waits
-
-
-@pytest.fixture
-async def store():
-    async with ObjectStore() as running:
-        yield running
 
 
 @pytest.fixture

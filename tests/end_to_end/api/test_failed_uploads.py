@@ -10,14 +10,7 @@ from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import FACES, SEARCH, USERS, assert_problem, running_app, until
 from tests.end_to_end.conftest import running_workers
 from tests.end_to_end.delivery import bench
-from tests.end_to_end.object_store import ObjectStore
 from tests.end_to_end.test_dead_letters import fecapass
-
-
-@pytest.fixture
-async def store():
-    async with ObjectStore() as running:
-        yield running
 
 
 @pytest.fixture

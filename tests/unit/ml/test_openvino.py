@@ -86,16 +86,6 @@ def test_a_result_is_the_callers_own(model_cache):
     np.testing.assert_array_equal(first, kept)
 
 
-@needs_openvino
-def test_what_is_no_model_is_refused(tmp_path):
-    path = tmp_path / "model.onnx"
-    path.write_bytes(b"no model")
-    with pytest.raises(ModelError, match=r"model\.onnx"):
-        create_session(path, "openvino", threads=1)
-    with pytest.raises(ModelError, match=r"absent\.onnx"):
-        create_session(tmp_path / "absent.onnx", "openvino", threads=1)
-
-
 @pytest.mark.parametrize(
     ("settings", "variable"),
     [

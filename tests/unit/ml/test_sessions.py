@@ -9,6 +9,7 @@ import pytest
 from ml.errors import ModelError, ProviderUnavailable
 from ml.registry import YUNET, prepare_builtin
 from ml.sessions import create_session, to_nchw
+from tests.unit.ml.conftest import needs_openvino
 
 
 @pytest.fixture
@@ -52,13 +53,14 @@ def test_a_provider_that_fails_to_start_is_refused(yunet_file, provider, monkeyp
         create_session(yunet_file, provider, threads=1)
 
 
-def test_a_file_that_is_no_model_is_refused(tmp_path):
+@pytest.mark.parametrize("provider", ["cpu", pytest.param("openvino", marks=needs_openvino)])
+def test_a_file_that_is_no_model_is_refused(tmp_path, provider):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"no model")
     with pytest.raises(ModelError, match=r"model\.onnx"):
-        create_session(path, "cpu", threads=1)
+        create_session(path, provider, threads=1)
     with pytest.raises(ModelError, match=r"absent\.onnx"):
-        create_session(tmp_path / "absent.onnx", "cpu", threads=1)
+        create_session(tmp_path / "absent.onnx", provider, threads=1)
 
 
 def test_to_nchw_keeps_values():
