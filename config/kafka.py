@@ -7,12 +7,13 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, model_validator
 
 from config.groups import Count, Group, PositiveSeconds, inconsistent
+from config.proxy import ProxySetting, is_loopback, proxy_towards
 from config.tls import KafkaTls, TlsFiles
 
 #: What each way to say who we are needs, and what the other way has.
 _LOGIN = ("sasl_username", "sasl_password")
 _OAUTH = ("oauth_token_url", "oauth_client_id", "oauth_client_secret")
-_OAUTH_EXTRAS = ("oauth_scope", "oauth_ca_file")
+_OAUTH_EXTRAS = ("oauth_scope", "oauth_ca_file", "oauth_proxy_url")
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -40,6 +41,8 @@ class KafkaSettings(Group):
     """Scope to ask for, if the issuer wants one."""
     oauth_ca_file: Path | None = None
     """PEM file of the authorities to trust for the issuer; unset: the well-known ones."""
+    oauth_proxy_url: ProxySetting = None
+    """HTTP proxy towards the issuer: its URL; environment: as the proxy variables say; or none."""
     tls: KafkaTls = KafkaTls()
     topic_prefix: str = ""
     """Put before the name of every topic and consumer group."""
@@ -96,6 +99,11 @@ class KafkaSettings(Group):
         return max(self.image_hours.values()) + detected
 
     @property
+    def oauth_proxy(self) -> str | None:
+        """The proxy towards the issuer, with its user and password: never log it."""
+        return proxy_towards(self.oauth_proxy_url, self.oauth_token_url or "")
+
+    @property
     def encrypted(self) -> bool:
         """Whether TLS is spoken."""
         return self.security_protocol in {"SSL", "SASL_SSL"}
@@ -142,8 +150,18 @@ class KafkaSettings(Group):
             raise inconsistent("{oauth_token_url} has a user in it; {oauth_client_id} names it")
         if ":" in (self.oauth_client_id or ""):
             raise inconsistent("{oauth_client_id} has a colon in it, which ends a user's name")
+        self._proxy_is_safe(scheme)
         if self.oauth_ca_file is not None:
             try:
                 TlsFiles(ca_file=self.oauth_ca_file)
             except ValueError:
                 raise inconsistent("{oauth_ca_file} is no readable PEM file") from None
+
+    def _proxy_is_safe(self, scheme: str) -> None:
+        """Without TLS a proxy reads the client's secret."""
+        try:
+            proxy = self.oauth_proxy
+        except ValueError as error:
+            raise inconsistent(f"{{oauth_proxy_url}} is environment, and {error}") from None
+        if proxy and scheme == "http" and not is_loopback(urlsplit(proxy).hostname or ""):
+            raise inconsistent("{oauth_proxy_url} would see the secret: {oauth_token_url} is http")

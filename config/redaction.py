@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, SecretStr
 
+from config.proxy import ProxyUrl
+
 MASK = "**********"
 
 #: A shorter secret would blot out ordinary words, and is no secret.
@@ -18,6 +20,8 @@ def secrets_of(settings: BaseModel) -> Iterator[str]:
         value = getattr(settings, name)
         if isinstance(value, SecretStr):
             yield value.get_secret_value()
+        elif isinstance(value, ProxyUrl):
+            yield from value.secrets()
         elif isinstance(value, BaseModel):
             yield from secrets_of(value)
 

@@ -6,6 +6,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, SecretStr, model_validator
 
 from config.groups import Count, Group, Port, PositiveSeconds, inconsistent
+from config.proxy import ProxySetting, proxy_towards
 from config.tls import DatabaseTls, RedisTls, TlsFiles
 
 
@@ -89,6 +90,8 @@ class S3Settings(Group):
     addressing: Literal["auto", "path", "virtual"] = "auto"
     """Bucket in the path or the host name; auto: in the path where an endpoint is set."""
     tls: TlsFiles = TlsFiles()
+    proxy_url: ProxySetting = None
+    """HTTP proxy towards the store: its URL; environment: as the proxy variables say; or none."""
     claim_check_buckets: tuple[str, ...] = ()
     """Buckets read by claim check besides the own one; a JSON list."""
     max_connections: Count = 64
@@ -97,6 +100,24 @@ class S3Settings(Group):
     """Seconds to wait for a connection."""
     read_timeout: PositiveSeconds = 20.0
     """Seconds to wait for an answer."""
+
+    @property
+    def address(self) -> str:
+        """URL of the server, Amazon's own where no other is set."""
+        return self.endpoint_url or f"https://s3.{self.region}.amazonaws.com"
+
+    @property
+    def proxy(self) -> str | None:
+        """The proxy in use now, with its user and password: never log it. None for none."""
+        return proxy_towards(self.proxy_url, self.address)
+
+    @model_validator(mode="after")
+    def _proxy_is_known(self) -> Self:
+        try:
+            _ = self.proxy
+        except ValueError as error:
+            raise inconsistent(f"{{proxy_url}} is environment, and {error}") from None
+        return self
 
     @model_validator(mode="after")
     def _endpoint_fits(self) -> Self:

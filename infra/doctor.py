@@ -11,6 +11,7 @@ from typing import Literal
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from config.proxy import proxy_variables, without_user
 from config.settings import KafkaSettings, ModelSettings, Settings
 from infra.kafka_topics import plan_topics
 from ml.errors import ModelError
@@ -67,7 +68,11 @@ async def examine(settings: Settings) -> list[Finding]:
         "models": lambda: asyncio.to_thread(_models, settings.models),
     }
     found = await asyncio.gather(*(_look(part, look) for part, look in servers.items()))
-    return [Finding("packages", "ok", _versions(), 0.0), *found]
+    return [
+        Finding("packages", "ok", _versions(), 0.0),
+        Finding("proxies", "ok", _proxies(settings), 0.0),
+        *found,
+    ]
 
 
 async def _look(part: str, look: Callable[[], Awaitable[str]]) -> Finding:
@@ -135,6 +140,18 @@ def _models(settings: ModelSettings) -> str:
 
     analyser = build_analyser(settings)
     return f"{analyser.detector.id} and {analyser.embedder.id} on {analyser.provider}"
+
+
+def _proxies(settings: Settings) -> str:
+    """Which HTTP proxies are used; Kafka, PostgreSQL and Redis know none."""
+    used = {"S3": settings.s3.proxy}
+    if settings.kafka.sasl_mechanism == "OAUTHBEARER":
+        used["OAuth"] = settings.kafka.oauth_proxy
+    parts = [f"{to} {f'by {without_user(url)}' if url else 'direct'}" for to, url in used.items()]
+    asked = (settings.s3.proxy_url, settings.kafka.oauth_proxy_url)
+    if (ignored := proxy_variables()) and not any(one and one.from_environment for one in asked):
+        parts.append(f"not used: {', '.join(ignored)} of the environment")
+    return "; ".join(parts)
 
 
 def _versions() -> str:

@@ -7,13 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from time import monotonic
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.httpsession import get_cert_path
-from botocore.utils import get_environ_proxies
 
 from config.settings import S3Settings
 from sinks.direct import DirectSession, Redirected
@@ -33,10 +31,10 @@ _DELETE_BATCH = 1000
 _NOT_FOUND = frozenset({"NoSuchKey", "NotFound", "404"})
 _BUCKET_IS_THERE = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 
-#: Refusals that are not this object's fault: credentials, clocks, load, a bucket not yet made.
+#: Refusals that are not this object's fault: credentials, a proxy, clocks, load, no bucket yet.
 _PASSING = frozenset(
     {
-        "401", "403", "408", "429",
+        "401", "403", "407", "408", "429",
         "AccessDenied", "ExpiredToken", "Forbidden", "InvalidAccessKeyId", "InvalidToken",
         "NoSuchBucket", "OperationAborted", "RequestTimeTooSkewed", "RequestTimeout",
         "SignatureDoesNotMatch", "SlowDown", "Throttling", "TooManyRequests",
@@ -85,6 +83,7 @@ class Crops(Connected):
         if self._opened is not None:
             return
         settings = self._settings
+        proxy = settings.proxy
         session = get_session()
         self._opened = await self._exit.enter_async_context(
             session.create_client(
@@ -99,6 +98,10 @@ class Crops(Connected):
                     client_cert=_certificate(settings),
                     # Both spare work on every request; together they make a put a quarter cheaper.
                     user_agent="fecapass",
+                    # Without a word, botocore would take the environment's proxy; and asked for
+                    # other defaults, it would ask the cloud where it runs.
+                    proxies={"http": proxy, "https": proxy} if proxy else {},
+                    defaults_mode="legacy",
                     parameter_validation=False,
                     connect_timeout=settings.connect_timeout,
                     read_timeout=settings.read_timeout,
@@ -116,7 +119,7 @@ class Crops(Connected):
             "put_object", {"Bucket": self.bucket, "Key": _ANY_KEY}
         )
         bucket_url = signed.partition("?")[0].removesuffix(_ANY_KEY)
-        if not get_environ_proxies(bucket_url).get(urlsplit(bucket_url).scheme):
+        if proxy is None:
             authorities = session.get_config_variable("ca_bundle") or get_cert_path(True)
             puts = DirectPuts(settings, bucket_url, authorities)
             self._puts = await self._exit.enter_async_context(puts)

@@ -2,8 +2,8 @@
 
 Crops are most of what the pipeline asks of the object store, and the full client spends five times
 as long on a PUT as the server does (`python -m benchmarks sinks`). Here botocore signs and aiohttp
-sends, and nothing comes between. Where the environment names a proxy, the full client puts: it
-knows all the ways of proxies.
+sends, and nothing comes between. Where the settings name a proxy, the full client puts: it knows
+all the ways of proxies.
 """
 
 import asyncio
@@ -51,6 +51,7 @@ class DirectPuts:
         self._signer = S3SigV4Auth(credentials, "s3", settings.region)
         secure = bucket_url.startswith("https:")
         self._session = aiohttp.ClientSession(
+            trust_env=False,
             connector=aiohttp.TCPConnector(
                 limit=settings.max_connections,
                 ssl=_context(settings, authorities) if secure else True,

@@ -70,6 +70,7 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
                     # Whoever could redirect us would be told the secret.
                     allow_redirects=False,
                     ssl=tls,
+                    proxy=settings.oauth_proxy,
                 ) as answer,
             ):
                 if answer.status != HTTPStatus.OK:
@@ -77,7 +78,11 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
                         f"the issuer of tokens answers HTTP {answer.status}"
                     )
                 body = await answer.content.read(_MOST_BYTES)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except aiohttp.ClientHttpProxyError as error:
+            raise AuthenticationFailedError(
+                f"no token from the issuer: the proxy answers HTTP {error.status}"
+            ) from None
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             # What the client says holds the address, and that alone.
             line = " ".join(str(error).split()) or type(error).__name__
             raise AuthenticationFailedError(f"no token from the issuer: {line}") from None

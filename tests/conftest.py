@@ -21,9 +21,14 @@ from sinks.crops import Crops
 from sinks.recents import Recents
 from sinks.records import Records
 from sinks.vectors import Vectors
+from tests.http_proxy import VARIABLES as PROXY_VARIABLES
 
 if TYPE_CHECKING:
     from tests.containers import ContainerStack
+
+for _name in PROXY_VARIABLES:
+    # Tests talk to this machine; their own clients would take the caller's proxy for it.
+    os.environ.pop(_name, None)
 
 hypothesis.settings.register_profile("fecapass", max_examples=100, deadline=None)
 hypothesis.settings.load_profile("fecapass")

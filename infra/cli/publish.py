@@ -26,6 +26,13 @@ def publish(
         bool,
         typer.Option("--again", help="Process pictures anew that were published before."),
     ] = False,
+    environment_proxy: Annotated[
+        bool,
+        typer.Option(
+            "--environment-proxy",
+            help="Reach an HTTP stream through the proxy that http_proxy names; else never.",
+        ),
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="End after so many frames.")] = None,
     claim_check: Annotated[
         bool | None,
@@ -67,6 +74,7 @@ def publish(
         rate=rate,
         loop=loop,
         again=again,
+        environment_proxy=environment_proxy,
         limit=limit,
         claim_check=claim_check,
         width=width,

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from config.proxy import NO_PROXY
 from config.settings import (
     ENV_PREFIX,
     KafkaSettings,
@@ -187,6 +188,7 @@ class EmbeddedStack:
                 "BUCKET": S3Settings.model_fields["bucket"].default,
                 "ACCESS_KEY_ID": secrets["s3_access_key_id"],
                 "SECRET_ACCESS_KEY": secrets["s3_secret_access_key"],
+                "PROXY_URL": NO_PROXY,
             },
             "KAFKA": {
                 "BOOTSTRAP_SERVERS": f"{LOOPBACK}:{ports['kafka']}",

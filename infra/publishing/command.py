@@ -39,6 +39,7 @@ class PublishOptions:
         rate: frames a second; None leaves it to the source.
         loop: begin again at the end.
         again: new ids for pictures that may have been sent before.
+        environment_proxy: reach an HTTP stream through the proxy that ``http_proxy`` names.
         limit: end after so many frames.
         claim_check: by S3, or inline; None leaves it to the settings.
         width: frames of videos and live sources are scaled down to it.
@@ -50,6 +51,7 @@ class PublishOptions:
     rate: float | None = None
     loop: bool = False
     again: bool = False
+    environment_proxy: bool = False
     limit: int | None = None
     claim_check: bool | None = None
     width: int | None = None
@@ -111,6 +113,7 @@ async def publish(
         rate=options.rate,
         loop=options.loop,
         again=options.again,
+        environment_proxy=options.environment_proxy,
     )
     if isinstance(source, PictureSource) and (options.width or options.quality):
         raise UsageError(

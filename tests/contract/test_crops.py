@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from config.proxy import ProxyUrl
 from sinks.crops import Crops
 from sinks.errors import StoreRejected, StoreUnavailable
 from tests.contract.builders import unique
@@ -183,12 +184,17 @@ async def test_a_put_does_not_follow_a_redirection(prepared):
 
 
 @pytest.mark.parametrize("excluded", ["", "store.invalid:1"])
-async def test_a_put_takes_the_proxy_that_the_environment_names(prepared, monkeypatch, excluded):
+async def test_a_put_takes_the_environments_proxy_where_asked(prepared, monkeypatch, excluded):
     async with answering(OK) as (port, asked):
-        # botocore takes a proxy without its scheme, too.
+        # A proxy may be named without its scheme, too.
         monkeypatch.setenv("http_proxy", f"127.0.0.1:{port}")
         monkeypatch.setenv("no_proxy", excluded)
-        settings = prepared.s3.model_copy(update={"endpoint_url": "http://store.invalid:1"})
+        settings = prepared.s3.model_copy(
+            update={
+                "endpoint_url": "http://store.invalid:1",
+                "proxy_url": ProxyUrl("environment"),
+            }
+        )
         async with Crops(settings) as crops:
             if excluded:
                 with pytest.raises(StoreUnavailable):

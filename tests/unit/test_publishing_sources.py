@@ -290,6 +290,36 @@ def test_a_lost_stream_is_opened_again():
     assert next(frames, None) is None
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_field_06_a_camera_on_this_machine_is_not_reached_by_a_proxy(monkeypatch, asked):
+    server = MjpegServer(frames_per_connection=5)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    source = LiveSource(server.url, environment_proxy=asked)
+    try:
+        assert next(source.frames()).data.ndim == 3
+    finally:
+        source.close()
+        server.close()
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_field_06_a_camera_is_reached_by_the_environments_proxy_where_asked(monkeypatch, asked):
+    """The camera's name exists for the proxy alone, which in this test is the camera itself."""
+    server = MjpegServer(frames_per_connection=5)
+    monkeypatch.setenv("http_proxy", server.url.partition("/cam")[0])
+    source = open_source("http://camera.invalid/cam.mjpg", "door", environment_proxy=asked)
+    try:
+        if asked:
+            assert next(source.frames()).data.ndim == 3
+        else:
+            with pytest.raises(SourceError, match="cannot read"):
+                next(source.frames())
+        assert server.connections == int(asked)
+    finally:
+        source.close()
+        server.close()
+
+
 def test_a_stream_that_cannot_be_reached_is_an_error_without_its_password():
     server = MjpegServer(1)
     server.close()

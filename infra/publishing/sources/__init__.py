@@ -24,13 +24,14 @@ _WEBCAM = re.compile(r"webcam:(\d{1,3})")
 _STREAM = re.compile(r"(rtsps?|https?|rtmp|udp|srt)://", re.IGNORECASE)
 
 
-def open_source(
+def open_source(  # noqa: PLR0913 - the options of a source, by name
     location: str,
     camera: str,
     *,
     rate: float | None = None,
     loop: bool = False,
     again: bool = False,
+    environment_proxy: bool = False,
 ) -> FrameSource:
     """The source that a location names.
 
@@ -41,6 +42,7 @@ def open_source(
         rate: frames a second; None leaves it to the source.
         loop: begin again at the end; live sources have none.
         again: new ids for pictures that may have been sent before.
+        environment_proxy: reach HTTP streams through the proxy that ``http_proxy`` names.
 
     Raises:
         SourceError: there is nothing at the location.
@@ -49,7 +51,7 @@ def open_source(
     if webcam:
         return LiveSource(int(webcam[1]), rate=rate)
     if _STREAM.match(location):
-        return LiveSource(location, rate=rate)
+        return LiveSource(location, rate=rate, environment_proxy=environment_proxy)
     path = Path(location).expanduser()
     if path.is_dir() or _is_picture(path):
         return PictureSource(path, camera, rate=rate, loop=loop, again=again)

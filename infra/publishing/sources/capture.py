@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
+def forget_proxy() -> None:
+    """Keep FFmpeg from the environment's proxy: of all such variables it reads this one."""
+    os.environ.pop("http_proxy", None)
+
+
 def quiet_capture(source: str | int, parameters: Sequence[int] = ()) -> cv2.VideoCapture:
     """Open a file, a URL or (by index) a webcam; the caller asks ``isOpened``.
 

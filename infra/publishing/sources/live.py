@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from config.proxy import is_loopback
 from infra.publishing.identity import frame_id, new_run_id
 from infra.publishing.sources.base import SourceCounts, SourceError, SourceFrame
-from infra.publishing.sources.capture import as_frame, quiet_capture
+from infra.publishing.sources.capture import as_frame, forget_proxy, quiet_capture
 from streams.events import utc_now
 
 #: Bounds of the pause between two attempts to reach a stream, in seconds.
@@ -39,6 +40,7 @@ class LiveSource:
         address: str | int,
         *,
         rate: float | None = None,
+        environment_proxy: bool = False,
         reconnect_initial: float = RECONNECT_INITIAL,
         reconnect_maximum: float = RECONNECT_MAXIMUM,
     ) -> None:
@@ -48,11 +50,14 @@ class LiveSource:
             address: an ``rtsp://`` or ``http(s)://`` URL, or the index of a webcam.
             rate: at most so many frames a second; None takes all. Frames in between are passed
                 over and not counted as dropped.
+            environment_proxy: reach an HTTP stream through the proxy that ``http_proxy`` names;
+                never one on this machine.
             reconnect_initial: first pause before a lost stream is opened again, seconds.
             reconnect_maximum: longest such pause, seconds.
         """
         self._address = address
         self._interval = 1 / rate if rate else 0.0
+        self._environment_proxy = environment_proxy and not _is_local(address)
         self._reconnect_initial = reconnect_initial
         self._reconnect_maximum = reconnect_maximum
         self._run = new_run_id()
@@ -78,9 +83,14 @@ class LiveSource:
     def frames(self) -> Iterator[SourceFrame]:
         """Yield the newest frame each time one is asked for.
 
+        Unless the environment's proxy is asked for, it is gone from this process's environment
+        then: FFmpeg, which opens streams again by itself, would send requests there.
+
         Raises:
             SourceError: the camera cannot be reached at the start.
         """
+        if not self._environment_proxy:
+            forget_proxy()
         self._thread = threading.Thread(target=self._grab, name="grab", daemon=True)
         self._thread.start()
         number = 0
@@ -166,6 +176,10 @@ class LiveSource:
         with self._changed:
             self._failure = failure
             self._changed.notify_all()
+
+
+def _is_local(address: str | int) -> bool:
+    return isinstance(address, str) and is_loopback(urlsplit(address).hostname or "")
 
 
 def without_credentials(url: str) -> str:
