@@ -18,6 +18,7 @@ from api.photos import FORM_OVERHEAD
 from api.routers import cameras, faces, health, matches, search, uploads, users
 from api.services import open_services
 from config.settings import Settings
+from streams.listening import new_instance
 
 #: The operator's console: index.html is served at ``/``, everything beside it below ``/console``.
 CONSOLE = Path(__file__).parent / "console"
@@ -37,7 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_services(settings) as services:
             app.state.services = services
-            app.state.health = Health(services)
+            app.state.health = Health(services, app.state.instance)
             yield
 
     app = FastAPI(
@@ -49,6 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.state.instance = new_instance()
     problems.install(app)
     # The search comes before "/faces/{face_id}", which would take its name for an id.
     for router in (users, search, faces, uploads, matches, cameras, health):

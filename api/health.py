@@ -36,8 +36,9 @@ class _SetUpError(Exception):
 class Health:
     """Checks every server, at most every half second however many ask."""
 
-    def __init__(self, services: Services) -> None:
-        """Check what ``services`` speak to."""
+    def __init__(self, services: Services, instance: str) -> None:
+        """Check what ``services`` speak to; answers carry the id of this process."""
+        self._instance = instance
         self._timeout = services.settings.api.check_timeout
         self._lock = asyncio.Lock()
         self._last: tuple[float, HealthResponse] | None = None
@@ -58,7 +59,7 @@ class Health:
             checks = dict(zip(self._asks, results, strict=True))
             failed = {name for name, result in checks.items() if result.status == "failed"}
             status = "unavailable" if failed - _SPARED else "degraded" if failed else "ok"
-            response = HealthResponse(status=status, checks=checks)
+            response = HealthResponse(status=status, instance=self._instance, checks=checks)
             self._last = monotonic(), response
             return response
 

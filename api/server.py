@@ -26,6 +26,8 @@ class Server(uvicorn.Server):
             settings: of the process.
         """
         self._app = create_app(settings)
+        #: Its answers about health carry this id.
+        self.instance: str = self._app.state.instance
         super().__init__(
             uvicorn.Config(
                 self._app,

@@ -2,10 +2,12 @@
 
 import argparse
 import asyncio
+import os
 import sys
 
 from benchmarks import check, latency, models, pipeline, scale, search, sinks
 from benchmarks.arguments import add_output, finish
+from infra.run_guard import RunGuard
 
 _BENCHMARKS = {
     "models": models,
@@ -36,6 +38,12 @@ def main() -> None:
         if name != "check":
             add_output(command)
     arguments = parser.parse_args()
+    with RunGuard() as guard:
+        os.environ.update(guard.environment)
+        _run(parser, arguments)
+
+
+def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     names = [arguments.benchmark] if arguments.benchmark else _ALL
     for name in names:
         given = arguments if arguments.benchmark else parser.parse_args([name])

@@ -1,5 +1,7 @@
 """The HTTP gateway."""
 
+from pathlib import Path
+
 from config.groups import Count, Group, Port, PositiveSeconds
 
 
@@ -7,9 +9,11 @@ class ApiSettings(Group):
     """The HTTP gateway, and how long callers wait for an answer."""
 
     host: str = "127.0.0.1"
-    """Address to listen on."""
+    """Address or name to listen on; "::" is every address, IPv4 and IPv6."""
     port: Port = 8000
     """Port to listen on."""
+    address_file: Path | None = None
+    """File that takes the API's URL and its instance id while it listens; unset: none."""
     answer_timeout: PositiveSeconds = 10.0
     """Seconds to wait for the pipeline's answer to an upload."""
     publish_timeout: PositiveSeconds = 10.0

@@ -1,5 +1,6 @@
 """The agents' processes."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -57,8 +58,10 @@ class WorkerSettings(Group):
     batch_timeout: PositiveSeconds = 300.0
     """Seconds without an outcome or a retry after which a batch hangs, which ends the worker."""
     health_host: str = "127.0.0.1"
-    """Address of /health and /metrics."""
+    """Address of /health and /metrics; "::" is every address, IPv4 and IPv6."""
     health_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """Port of /health and /metrics; 0: a free one."""
+    address_file: Path | None = None
+    """File that takes the URL of /health and the instance id, while it is served; unset: none."""
     instance_id: str | None = None
     """Name for static membership of the consumer group; unset: dynamic."""

@@ -19,7 +19,7 @@ from streams.app import attach, partitions_of
 from streams.burial_limit import BurialLimit, BurialPolicy
 from streams.delivery import Partition
 from streams.failures import Fatal
-from streams.health import Check, HealthServer
+from streams.health import Check, HealthServer, why_no_health
 from streams.settling import DeadLetterOffice, Handler, RetryPolicy, Settlement, Tell
 from streams.watch import PartitionState, StallWatch
 from streams.window import Shed, Window, WindowLimits
@@ -170,14 +170,12 @@ class Worker:
             self._settings.health_port,
             self._app.conf.id,
             self._all_checks,
+            self._settings.address_file,
         )
         try:
             url = await health.start()
         except OSError as error:
-            raise Fatal(
-                f"cannot serve health on port {self._settings.health_port}: {error.strerror}; "
-                "set FECAPASS_WORKERS__HEALTH_PORT (0 takes a free port)"
-            ) from error
+            raise Fatal(why_no_health(self._settings, error)) from error
         logger.info("%s serves %s/health and %s/metrics", self._app.conf.id, url, url)
         try:
             await self._follow()

@@ -16,6 +16,7 @@ import pytest_asyncio
 from config.settings import Settings
 from infra.embedded.stack import EmbeddedStack, settings_from
 from infra.init_db import initialise
+from infra.run_guard import RunGuard
 from infra.signals import take_sigterm_for_ctrl_c
 from sinks.crops import Crops
 from sinks.recents import Recents
@@ -40,6 +41,15 @@ STACK_VARIABLE = "FECAPASS_TEST_STACK"
 def pytest_runtest_setup() -> None:
     """Set it for every test, because programs under test have handlers of their own."""
     take_sigterm_for_ctrl_c()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _run_guard() -> Iterator[None]:
+    """Whatever a test starts ends with the run, also where the run is killed."""
+    with pytest.MonkeyPatch.context() as patch, RunGuard() as guard:
+        for name, value in guard.environment.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture(scope="session")

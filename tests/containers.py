@@ -6,7 +6,6 @@ fixed when they are made: a restarted container keeps its address, as a server w
 
 import os
 import secrets
-import socket
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -15,6 +14,7 @@ from typing import Self
 from config.settings import MainDatabaseSettings, S3Settings, VectorDatabaseSettings
 from infra.compose.deployment import unavailable
 from infra.embedded.stack import ServerName
+from infra.ports import Ports
 
 # Where this machine itself looks like a container, the published ports are still on loopback.
 os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "localhost")
@@ -40,21 +40,16 @@ def missing_engine() -> str | None:
     return unavailable(IMAGES)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Server:
-    """One container with one published port."""
+    """One container with one published port, reserved until it is removed."""
 
-    def __init__(self, image: str, inner_port: int, port: int, ready: str) -> None:
-        self.port = port
+    def __init__(self, image: str, inner_port: int, ready: str) -> None:
+        self.ports = Ports()
+        self.port = self.ports.take()
         self._made = False
         self._ready = ExecWaitStrategy(["bash", "-c", ready]).with_startup_timeout(START_SECONDS)
         self.container = (
-            DockerContainer(image).with_bind_ports(inner_port, port).waiting_for(self._ready)
+            DockerContainer(image).with_bind_ports(inner_port, self.port).waiting_for(self._ready)
         )
 
     def start(self) -> None:
@@ -76,38 +71,38 @@ class Server:
     def remove(self) -> None:
         if self._made:
             self.container.stop()
+        self.ports.release()
 
 
 def postgres(image: str, database: str, password: str) -> Server:
     # Over TCP: the server of the first initialisation answers on the socket alone.
     ready = f"pg_isready -h 127.0.0.1 -U {USER} -d {database}"
-    server = Server(image, 5432, free_port(), ready)
+    server = Server(image, 5432, ready)
     server.container.with_envs(POSTGRES_USER=USER, POSTGRES_PASSWORD=password, POSTGRES_DB=database)
     return server
 
 
 def redis(password: str) -> Server:
-    server = Server(REDIS_IMAGE, 6379, free_port(), "redis-cli ping | grep -q PONG")
+    server = Server(REDIS_IMAGE, 6379, "redis-cli ping | grep -q PONG")
     server.container.with_env("REDISCLI_AUTH", password)
     server.container.with_command(["redis-server", "--requirepass", password])
     return server
 
 
 def seaweedfs(access_key: str, secret_key: str) -> Server:
-    server = Server(S3_IMAGE, 8333, free_port(), "curl -fsS http://127.0.0.1:8333/healthz")
+    server = Server(S3_IMAGE, 8333, "curl -fsS http://127.0.0.1:8333/healthz")
     server.container.with_envs(AWS_ACCESS_KEY_ID=access_key, AWS_SECRET_ACCESS_KEY=secret_key)
     server.container.with_command("server -s3 -ip.bind=0.0.0.0 -master.telemetry=false")
     return server
 
 
 def kafka() -> Server:
-    port = free_port()
-    server = Server(KAFKA_IMAGE, 9092, port, "exec 3<>/dev/tcp/127.0.0.1/9092")
+    server = Server(KAFKA_IMAGE, 9092, "exec 3<>/dev/tcp/127.0.0.1/9092")
     server.container.with_envs(
         KAFKA_NODE_ID="1",
         KAFKA_PROCESS_ROLES="broker,controller",
         KAFKA_LISTENERS="PLAINTEXT://:9092,CONTROLLER://:9093",
-        KAFKA_ADVERTISED_LISTENERS=f"PLAINTEXT://localhost:{port}",
+        KAFKA_ADVERTISED_LISTENERS=f"PLAINTEXT://localhost:{server.port}",
         KAFKA_CONTROLLER_LISTENER_NAMES="CONTROLLER",
         KAFKA_LISTENER_SECURITY_PROTOCOL_MAP="PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         KAFKA_CONTROLLER_QUORUM_VOTERS="1@localhost:9093",

@@ -24,9 +24,9 @@ async def health(request: Request, response: Response) -> HealthResponse:
 
 
 @router.get("/health/live")
-async def live() -> LiveResponse:
+async def live(request: Request) -> LiveResponse:
     """200 for as long as the process runs: whether to restart it."""
-    return LiveResponse()
+    return LiveResponse(instance=request.app.state.instance)
 
 
 @router.get("/health/ready", responses=_UNHEALTHY)

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+INSTANCE = "random id of the process that answers; each start has its own"
+
 
 class CheckResult(BaseModel):
     """One server."""
@@ -29,6 +31,7 @@ class HealthResponse(BaseModel):
             "examples": [
                 {
                     "status": "ok",
+                    "instance": "c0ffee5cb6d94a1e8b0c5f6e6a7d8e90",
                     "checks": {
                         name: {"status": "ok", "latency_ms": 1.4}
                         for name in ("main_db", "vector_db", "redis", "kafka", "s3")
@@ -39,12 +42,18 @@ class HealthResponse(BaseModel):
     )
 
     status: Literal["ok", "degraded", "unavailable"]
+    instance: str = Field(description=INSTANCE)
     checks: dict[str, CheckResult]
 
 
 class LiveResponse(BaseModel):
     """The process runs."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"status": "ok", "instance": "c0ffee5cb6d94a1e8b0c5f6e6a7d8e90"}]
+        }
+    )
 
     status: Literal["ok"] = "ok"
+    instance: str = Field(description=INSTANCE)

@@ -13,13 +13,24 @@ if TYPE_CHECKING:
 
 
 def api(
+    *,
     host: Annotated[
-        str | None, typer.Option(help="Address to listen on. Default: FECAPASS_API__HOST.")
+        str | None,
+        typer.Option(
+            help="Address or name to listen on; :: is every address. Default: FECAPASS_API__HOST."
+        ),
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="Port to listen on. Default: FECAPASS_API__PORT."),
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port to listen on; 0 takes a free one. Default: FECAPASS_API__PORT.",
+        ),
     ] = None,
+    any_port: Annotated[
+        bool, typer.Option("--any-port", help="Where the port is taken, take a free one.")
+    ] = False,
 ) -> None:
     """Serve the HTTP API and the operator's console.
 
@@ -31,23 +42,27 @@ def api(
     from api.server import Server
     from config.logging import configure_logging
     from config.settings import Settings, load_settings
+    from streams.listening import port_of, url_of, withdraw
 
     settings = load_settings(Settings)
     chosen = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = settings.model_copy(update={"api": settings.api.model_copy(update=chosen)})
     configure_logging(settings)
-    with _listen(settings.api) as listening:
-        typer.echo(f"console and API on {address_of(settings.api)}", err=True)
+    listening = _listen(settings.api, any_port=any_port)
+    server = Server(settings)
+    # What a browser on this machine opens.
+    told = "localhost" if settings.api.host == "127.0.0.1" else settings.api.host
+    url = url_of(told, port_of(listening))
+    _announce(settings.api, url, server.instance)
+    try:
+        typer.echo(f"console and API on {url}", err=True)
         if not settings.api.auth:
             typer.echo(_open_doors(settings.api), err=True)
-        uvloop.run(Server(settings).serve([listening]))
-
-
-def address_of(settings: "ApiSettings") -> str:
-    """The URL that a browser on this machine opens."""
-    everywhere = settings.host in {"0.0.0.0", "::", ""}  # noqa: S104 - recognised, not chosen
-    host = "localhost" if everywhere or settings.host == "127.0.0.1" else settings.host
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+        uvloop.run(server.serve(listening))
+    finally:
+        withdraw(settings.api.address_file)
+        for each in listening:
+            each.close()
 
 
 def _open_doors(settings: "ApiSettings") -> str:
@@ -67,19 +82,27 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _listen(settings: "ApiSettings") -> "socket.socket":
-    """A bound socket; whose port is taken is told before anything is connected.
+def _listen(settings: "ApiSettings", *, any_port: bool) -> "list[socket.socket]":
+    """Bound sockets; whose port is taken is told before anything is connected.
 
     Raises:
-        CommandFailed: it cannot be bound.
+        CommandFailed: they cannot be bound.
     """
-    import socket
+    from streams.listening import listen
 
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        return listen(settings.host, settings.port, any_port=any_port)
     except OSError as error:
         raise CommandFailed(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
-            "choose another by --port or FECAPASS_API__PORT"
+            f"cannot listen on {settings.host or 'all addresses'} port {settings.port}: "
+            f"{error.strerror}; choose another by --port or FECAPASS_API__PORT"
         ) from error
+
+
+def _announce(settings: "ApiSettings", url: str, instance: str) -> None:
+    from streams.listening import announce
+
+    try:
+        announce(settings.address_file, url, instance)
+    except OSError as error:
+        raise CommandFailed(f"cannot write {settings.address_file}: {error.strerror}") from error

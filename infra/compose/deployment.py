@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from typing import Self
 
 from config.settings import Settings, load_settings
 from infra.compose import env_file
+from infra.ports import Ports
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
@@ -91,7 +91,8 @@ class Deployment:
         self._files = (COMPOSE_FILE, NETWORK_OVERRIDE, *overrides)
         self._directory = Path(tempfile.mkdtemp(prefix=f"{project}-"))
         self._env_file = self._directory / ".env"
-        self._variables = env_file.variables(_free_ports())
+        self._ports = Ports()
+        self._variables = env_file.variables({name: self._ports.take() for name in env_file.PORTS})
 
     def __enter__(self) -> Self:
         self.configure({})
@@ -108,6 +109,7 @@ class Deployment:
         profiles = [part for name in _PROFILES for part in ("--profile", name)]
         self.compose(*profiles, "down", "--volumes", "--remove-orphans")
         shutil.rmtree(self._directory)
+        self._ports.release()
 
     def configure(self, variables: Mapping[str, str]) -> None:
         """Add variables to the deployment's ``.env``; containers see them when made anew."""
@@ -238,15 +240,3 @@ def docker(*arguments: str, env: Mapping[str, str] | None = None) -> str:
             f"docker {' '.join(arguments)} exited {done.returncode}:\n{done.stderr[-4000:]}"
         )
     return done.stdout
-
-
-def _free_ports() -> dict[str, int]:
-    """Ports that are free now, one for each that the deployment publishes."""
-    sockets = {name: socket.socket() for name in env_file.PORTS}
-    try:
-        for each in sockets.values():
-            each.bind(("127.0.0.1", 0))
-        return {name: int(each.getsockname()[1]) for name, each in sockets.items()}
-    finally:
-        for each in sockets.values():
-            each.close()

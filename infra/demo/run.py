@@ -26,6 +26,7 @@ from infra.publishing.play import Player
 from infra.publishing.publisher import FramePublisher
 from infra.publishing.sources import SourceError, open_source
 from infra.publishing.storage import image_store
+from infra.run_guard import RunGuard
 from infra.signals import stop_event
 from streams.events import ImageEvent
 from streams.failures import Reject, Retry
@@ -118,11 +119,16 @@ async def _run(options: DemoOptions, enrol: Enrol, console: Console) -> None:
 
 async def _steps(options: DemoOptions, enrol: Enrol, console: Console, up: AsyncExitStack) -> None:
     started = time.monotonic()
+    guard = up.enter_context(RunGuard())
     with console.status("Starting Postgres, Valkey, S3 and the Kafka-protocol broker"):
         stack = await up.enter_async_context(_servers(options.data_dir))
         settings = settings_from(stack.environment())
         # The commands read this file instead of a .env that may lead elsewhere.
-        environment = {**stack.environment(), ENV_FILE_VARIABLE: str(stack.env_file)}
+        environment = {
+            **stack.environment(),
+            **guard.environment,
+            ENV_FILE_VARIABLE: str(stack.env_file),
+        }
         logs = stack.data_dir / "logs"
     with console.status("Making tables, topics and the bucket"):
         await init_stores(environment, logs)

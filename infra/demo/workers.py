@@ -3,17 +3,17 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import aiohttp
 
 from infra.demo.errors import DemoError
+from streams.listening import Address, announced
 
 #: How long a worker may take to be healthy: models are prepared on the first start, and joining
 #: a consumer group takes up to 18 seconds.
@@ -25,7 +25,15 @@ _TAIL_LINES = 15
 
 
 class CommandProcess:
-    """One ``fecapass`` command in a process of its own, its output in a log file."""
+    """One ``fecapass`` command in a process of its own, its output in a log file.
+
+    Attributes:
+        program: the module that is run.
+        title: what it is called in messages.
+        log: file with its output.
+    """
+
+    program: ClassVar[str] = "infra.cli.main"
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         """Start it.
@@ -40,7 +48,7 @@ class CommandProcess:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-m", "infra.cli.main", *arguments],
+                [sys.executable, "-m", self.program, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -105,40 +113,64 @@ class CommandProcess:
             await asyncio.to_thread(self._process.wait)
 
 
-class Worker(CommandProcess):
-    """``fecapass worker detect`` or ``identify``, with its health endpoint."""
+class ListeningProcess(CommandProcess):
+    """A command that takes a port and tells where by a file.
 
-    def __init__(self, kind: str, environment: Mapping[str, str], logs: Path) -> None:
-        """Start it; see `CommandProcess`."""
-        self.kind = kind
-        self.address = f"http://127.0.0.1:{_free_port()}"
-        super().__init__(
-            ("worker", kind),
-            {
-                **environment,
-                "FECAPASS_WORKERS__HEALTH_HOST": "127.0.0.1",
-                "FECAPASS_WORKERS__HEALTH_PORT": self.address.rpartition(":")[2],
-            },
-            logs / f"worker-{kind}.log",
-        )
+    No port is chosen here: between finding one free and taking it another program may come. And
+    only an answer with the instance that was told counts, since a port may change hands.
+    """
 
-    async def ready(self, seconds: float = READY_SECONDS) -> Self:
-        """Wait until ``/health`` answers 200.
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        group: str = "WORKERS",
+        health: str = "/health",
+    ) -> None:
+        """Start it.
+
+        Args:
+            arguments: of ``fecapass``.
+            environment: FECAPASS_* variables beside those of this process.
+            log: file that takes its output; the file with the address lies beside it.
+            group: of the settings that name the file.
+            health: path of which 200 says that it is ready.
+        """
+        self._health = health
+        self._address_file = log.with_suffix(".address")
+        self._address_file.unlink(missing_ok=True)
+        variable = f"FECAPASS_{group}__ADDRESS_FILE"
+        file = str(self._address_file.absolute())
+        super().__init__(arguments, {**environment, variable: file}, log)
+
+    @property
+    def address(self) -> str:
+        """The URL that it listens on.
 
         Raises:
-            DemoError: the worker ended, or took too long; with the log's last lines.
+            DemoError: it does not listen yet.
+        """
+        found = self._announced()
+        if found is None:
+            raise DemoError(f"{self.title} does not listen yet; see {self.log}")
+        return found.url
+
+    async def ready(self, seconds: float = READY_SECONDS) -> Self:
+        """Wait until it answers 200, as the instance that has told its address.
+
+        Raises:
+            DemoError: it ended, or took too long; with the log's last lines.
         """
         deadline = time.monotonic() + seconds
         timeout = aiohttp.ClientTimeout(total=2)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while True:
                 self.check()
-                try:
-                    async with session.get(f"{self.address}/health") as response:
-                        if response.status == 200:  # noqa: PLR2004 - HTTP OK
-                            return self
-                except (aiohttp.ClientError, TimeoutError):
-                    pass
+                found = self._announced()
+                if found is not None and await _is_healthy(session, found, self._health):
+                    return self
                 if time.monotonic() > deadline:
                     raise DemoError(
                         f"{self.title} was not healthy within {seconds:g} s; "
@@ -146,9 +178,33 @@ class Worker(CommandProcess):
                     )
                 await asyncio.sleep(_POLL_SECONDS)
 
+    def _announced(self) -> Address | None:
+        found = announced(self._address_file)
+        return found if found is not None and found.pid == self.pid else None
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+
+class Worker(ListeningProcess):
+    """``fecapass worker detect`` or ``identify``, with its health endpoint."""
+
+    def __init__(self, kind: str, environment: Mapping[str, str], logs: Path) -> None:
+        """Start it; see `CommandProcess`."""
+        self.kind = kind
+        super().__init__(
+            ("worker", kind),
+            {
+                **environment,
+                "FECAPASS_WORKERS__HEALTH_HOST": "127.0.0.1",
+                "FECAPASS_WORKERS__HEALTH_PORT": "0",
+            },
+            logs / f"worker-{kind}.log",
+        )
+
+
+async def _is_healthy(session: aiohttp.ClientSession, address: Address, path: str) -> bool:
+    """Whether that instance, and no other, answers 200."""
+    try:
+        async with session.get(address.url + path) as response:
+            body = await response.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return False
+    return response.ok and isinstance(body, dict) and body.get("instance") == address.instance

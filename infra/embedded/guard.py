@@ -8,14 +8,18 @@ ends what the starter wrote down, by the same code that the next start would use
 """
 
 import os
-import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from infra.embedded.files import DataDirectoryLock
-from infra.embedded.processes import end_leftovers
+from infra.embedded.processes import end_leftovers, wait_for_end
+from infra.run_guard import unmarked_environment
+
+#: A server that was just being started when the starter was killed shows up within this time.
+_SETTLE_SECONDS = 0.2
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,6 +31,7 @@ class Guard:
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", "infra.embedded.guard", data_dir, records, str(os.getpid())],
             cwd=_ROOT,  # where the package is found, installed or not
+            env=unmarked_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -42,14 +47,8 @@ class Guard:
 def main(data_dir: Path, records: Path, starter: int) -> None:
     """Wait for the starter to end, then clean up after it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        descriptor = os.pidfd_open(starter)
-    except ProcessLookupError:
-        pass
-    else:
-        # Opened too late, the descriptor may be of another process with the same number.
-        if os.getppid() == starter:
-            select.select([descriptor], [], [])
+    wait_for_end(starter)
+    time.sleep(_SETTLE_SECONDS)
     lock = DataDirectoryLock(data_dir)
     if lock.try_acquire():
         end_leftovers(records)

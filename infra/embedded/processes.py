@@ -6,6 +6,7 @@ Standard library only, since the guard process imports it.
 import contextlib
 import json
 import os
+import select
 import signal
 import time
 from collections.abc import Iterable
@@ -14,6 +15,9 @@ from pathlib import Path
 
 POLL_SECONDS = 0.05
 
+#: TCP_LISTEN, as /proc/net/tcp writes it.
+_LISTEN = "0A"
+
 
 @dataclass(frozen=True)
 class Record:
@@ -21,9 +25,9 @@ class Record:
 
     Attributes:
         name: which server.
-        pid: its process id.
-        marker: a path inside the data directory that stands in its command line; a process
-            without it merely inherited the number.
+        pid: its process id; 0 where it is only about to be started.
+        marker: a path inside the data directory that stands in its command line, and is its HOME;
+            a process without it merely inherited the number.
     """
 
     name: str
@@ -40,6 +44,17 @@ def is_alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def wait_for_end(parent: int) -> None:
+    """Wait until the process that has started this one ends, however it ends."""
+    try:
+        descriptor = os.pidfd_open(parent)
+    except ProcessLookupError:
+        return
+    # Opened too late, the descriptor may be of another process with the same number.
+    if os.getppid() == parent:
+        select.select([descriptor], [], [])
+
+
 def is_ours(record: Record) -> bool:
     """Whether the process still is the server that was recorded."""
     try:
@@ -47,6 +62,17 @@ def is_ours(record: Record) -> bool:
     except OSError:
         return False
     return os.fsencode(record.marker) in command and is_alive(record.pid)
+
+
+def at_home_in(directory: str) -> list[int]:
+    """Process ids of those that were started with this directory as their HOME."""
+    found, home = [], os.fsencode(f"HOME={directory}")
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if home in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+    return found
 
 
 def children(pid: int) -> list[int]:
@@ -58,6 +84,38 @@ def children(pid: int) -> list[int]:
                 stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
                 if int(stat.rpartition(")")[2].split()[1]) == pid:
                     found.append(int(entry.name))
+    return found
+
+
+def owns_port(pid: int, port: int) -> bool:
+    """Whether the process, or a direct child of it, listens on the port.
+
+    Where the kernel does not let us look into the process, it is believed.
+    """
+    wanted = {f"socket:[{inode}]" for inode in _listening(port)}
+    for process in (pid, *children(pid)):
+        try:
+            descriptors = list(Path(f"/proc/{process}/fd").iterdir())
+        except PermissionError:
+            return True
+        except OSError:
+            continue
+        for descriptor in descriptors:
+            with contextlib.suppress(OSError):
+                if str(descriptor.readlink()) in wanted:
+                    return True
+    return False
+
+
+def _listening(port: int) -> set[str]:
+    """Inodes of the sockets that listen on the port."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
+                _, local, _, state, *rest = line.split()
+                if state == _LISTEN and int(local.rpartition(":")[2], 16) == port:
+                    found.add(rest[5])
     return found
 
 
@@ -112,7 +170,16 @@ def end_leftovers(path: Path, grace: float = 8.0) -> list[Record]:
     Returns:
         Those that were found running.
     """
-    found = [record for record in load_records(path) if is_ours(record)]
+    records = load_records(path)
+    found = [record for record in records if is_ours(record)]
+    known = {record.pid for record in found}
+    # A run that was killed while it started a server had no time to write down its number.
+    found += [
+        Record(record.name, pid, record.marker)
+        for record in records
+        for pid in at_home_in(record.marker)
+        if record.pid == 0 and pid not in known
+    ]
     everyone = [pid for record in found for pid in (record.pid, *children(record.pid))]
     # Postgres reads SIGTERM as "wait for every client"; SIGINT ends the sessions and shuts down.
     signal_all((record.pid for record in found if record.name == "postgres"), signal.SIGINT)

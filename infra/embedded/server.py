@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +15,7 @@ from infra.embedded.account import Account
 from infra.embedded.child import Child
 from infra.embedded.errors import StackError
 from infra.embedded.files import tail
-from infra.embedded.processes import Record, children, signal_all, wait_gone
+from infra.embedded.processes import Record, children, owns_port, signal_all, wait_gone
 from infra.embedded.state import LOOPBACK
 
 POLL_SECONDS = 0.05
@@ -99,8 +99,11 @@ class Server(ABC):
             return None
         return Record(self.name, self._child.pid, self.marker)
 
-    def start(self) -> None:
+    def start(self, before: Callable[[], None] = lambda: None) -> None:
         """Prepare and start the process; `wait_ready` tells when it answers.
+
+        Args:
+            before: called when it is prepared, and its `marker` known.
 
         Raises:
             StackError: it could not be started.
@@ -109,6 +112,7 @@ class Server(ABC):
             return
         try:
             self.prepare()
+            before()
             command = self.command()
             if self.log.exists():
                 self.log.replace(self.log.with_suffix(".log.1"))
@@ -127,6 +131,7 @@ class Server(ABC):
         while True:
             try:
                 self.check()
+                self._check_owner()
             except NotReadyError as error:
                 lack = str(error)
             else:
@@ -145,6 +150,15 @@ class Server(ABC):
     def kill(self) -> None:
         """End it by SIGKILL, as a crash would, and wait until all its processes are gone."""
         self._end(signal.SIGKILL, self.stop_seconds)
+
+    def _check_owner(self) -> None:
+        """What answers on the port must be this server, and none of another program.
+
+        Raises:
+            NotReadyError: it is not.
+        """
+        if self._child is None or not owns_port(self._child.pid, self.port):
+            raise NotReadyError(f"another program answers on port {self.port}")
 
     def _end(self, number: signal.Signals, seconds: float) -> None:
         if self._child is None:

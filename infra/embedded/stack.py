@@ -40,13 +40,17 @@ from infra.embedded.postgres import USER, Postgres
 from infra.embedded.processes import Record, dump_records, end_leftovers
 from infra.embedded.seaweedfs import REGION, SeaweedFs
 from infra.embedded.server import Server
-from infra.embedded.state import LOOPBACK, StackState, load_state
+from infra.embedded.state import GRPC_OFFSET, LOOPBACK, StackState, load_state
 from infra.embedded.tansu import Tansu
 from infra.embedded.valkey import Valkey
+from infra.ports import Ports, is_free
 
 ServerName = Literal["postgres", "redis", "s3", "kafka"]
 
 DEFAULT_DATA_DIR = Path(".fecapass")
+
+#: Starts, each on ports that are free, before the loss of one to another program is a failure.
+_ATTEMPTS = 3
 
 
 class EmbeddedStack:
@@ -66,6 +70,7 @@ class EmbeddedStack:
         self._state: StackState | None = None
         self._guard: Guard | None = None
         self._servers: dict[ServerName, Server] = {}
+        self._ports = Ports(also=GRPC_OFFSET)
 
     def start(self) -> Self:
         """Start all servers and wait until each answers; returns the stack itself.
@@ -79,14 +84,8 @@ class EmbeddedStack:
         programs.check_platform()
         try:
             self._take_directory()
-            self._state = load_state(self.data_dir / "state.json")
-            self._servers = self._make_servers(self._state)
             self._guard = Guard(self.data_dir, self._records_file)
-            for server in self._servers.values():
-                server.start()
-                self._record()
-            for server in self._servers.values():
-                server.wait_ready()
+            self._start_servers()
             self._write_environment()
         except OSError as error:
             self.stop()
@@ -101,13 +100,11 @@ class EmbeddedStack:
         if self._lock is None:
             return
         self.env_file.unlink(missing_ok=True)
-        for server in reversed(self._servers.values()):
-            server.stop()
+        self._stop_servers()
         self._records_file.unlink(missing_ok=True)
         if self._guard is not None:
             self._guard.dismiss()
             self._guard = None
-        self._servers = {}
         self._state = None
         self._lock.release()
         self._lock = None
@@ -136,7 +133,7 @@ class EmbeddedStack:
     def start_server(self, name: ServerName) -> None:
         """Start one server that was stopped or killed, and wait until it answers."""
         server = self._server(name)
-        server.start()
+        server.start(self._record)
         self._record()
         server.wait_ready()
 
@@ -228,6 +225,39 @@ class EmbeddedStack:
         self.leftovers = end_leftovers(self._records_file)
         (self.data_dir / "logs").mkdir(mode=0o700, exist_ok=True)
 
+    def _start_servers(self) -> None:
+        """Start all, again on other ports where a program that knows no reservations was faster.
+
+        Raises:
+            StackError: a server did not start.
+        """
+        for attempt in range(_ATTEMPTS):
+            self._state = load_state(self.data_dir / "state.json", self._ports)
+            self._servers = self._make_servers(self._state)
+            try:
+                self._start_once()
+            except StackError:
+                self._stop_servers()
+                taken = [port for port in self._state.ports.values() if not _is_free(port)]
+                if not taken or attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                return
+
+    def _start_once(self) -> None:
+        for server in self._servers.values():
+            server.start(self._record)
+            self._record()
+        for server in self._servers.values():
+            server.wait_ready()
+
+    def _stop_servers(self) -> None:
+        """Stop what runs, and let others have the ports."""
+        for server in reversed(self._servers.values()):
+            server.stop()
+        self._servers = {}
+        self._ports.release()
+
     def _make_servers(self, state: StackState) -> dict[ServerName, Server]:
         here, logs = self.data_dir, self.data_dir / "logs"
         databases = [
@@ -253,9 +283,12 @@ class EmbeddedStack:
         }
 
     def _record(self) -> None:
-        """Write down what runs, for the guard and the next start."""
-        records = [server.record for server in self._servers.values()]
-        write_private(self._records_file, dump_records(filter(None, records)))
+        """Write down what runs or is about to, for the guard and the next start."""
+        records = [
+            server.record or Record(server.name, 0, server.marker)
+            for server in self._servers.values()
+        ]
+        write_private(self._records_file, dump_records(records))
 
     def _write_environment(self) -> None:
         lines = [f"{name}={value}" for name, value in self.environment().items()]
@@ -269,6 +302,10 @@ class EmbeddedStack:
     @property
     def _records_file(self) -> Path:
         return self.data_dir / "servers.json"
+
+
+def _is_free(port: int) -> bool:
+    return is_free(port) and is_free(port + GRPC_OFFSET)
 
 
 def settings_from(environment: Mapping[str, str], *env_files: Path) -> Settings:

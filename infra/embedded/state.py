@@ -2,21 +2,17 @@
 
 import json
 import secrets
-import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from infra.embedded.errors import StackError
 from infra.embedded.files import write_private
+from infra.ports import NoPortError, Ports
 
 LOOPBACK = "127.0.0.1"
 
 #: SeaweedFS gives each HTTP port a gRPC port this much higher; all ports keep the rule.
 GRPC_OFFSET = 10_000
-
-# Both a port and its gRPC port stay below 32768, where Linux begins to hand out the ports of
-# outgoing connections, one of which could otherwise sit on a remembered port at the next start.
-_LOWEST, _HIGHEST = 10_240, 22_000
 
 PORTS = ("postgres", "redis", "kafka", "s3", "s3_master", "s3_volume", "s3_filer", "s3_admin")
 SECRETS = (
@@ -41,11 +37,12 @@ class StackState:
     secrets: dict[str, str]
 
 
-def load_state(path: Path) -> StackState:
+def load_state(path: Path, held: Ports) -> StackState:
     """Read the state, fill what is missing, replace ports that are taken, and write it back.
 
     Args:
         path: the file; made with mode 0600 on the first start.
+        held: keeps the ports for this process.
 
     Raises:
         StackError: the file cannot be read, or no free port is found.
@@ -54,13 +51,11 @@ def load_state(path: Path) -> StackState:
         stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (OSError, ValueError) as error:
         raise StackError(f"cannot read {path}: {error}") from error
-    ports: dict[str, int] = {}
-    for name in PORTS:
-        remembered = stored.get("ports", {}).get(name)
-        usable = remembered is not None and remembered not in ports.values()
-        ports[name] = (
-            remembered if usable and _is_free(remembered) else _free_port(set(ports.values()))
-        )
+    remembered = stored.get("ports", {})
+    try:
+        ports = {name: held.take(remembered.get(name)) for name in PORTS}
+    except NoPortError as error:
+        raise StackError(str(error)) from error
     known = stored.get("secrets", {})
     state = StackState(ports, {name: known.get(name) or _new_secret(name) for name in SECRETS})
     write_private(path, json.dumps(asdict(state), indent=1))
@@ -70,22 +65,3 @@ def load_state(path: Path) -> StackState:
 def _new_secret(name: str) -> str:
     """Hexadecimal, so that no configuration file or URL needs to quote it."""
     return secrets.token_hex(10 if name == "s3_access_key_id" else 24)
-
-
-def _free_port(taken: set[int]) -> int:
-    for _ in range(1000):
-        port = _LOWEST + secrets.randbelow(_HIGHEST - _LOWEST)
-        if port not in taken and _is_free(port):
-            return port
-    raise StackError(f"no free port between {_LOWEST} and {_HIGHEST} on {LOOPBACK}")
-
-
-def _is_free(port: int) -> bool:
-    for number in (port, port + GRPC_OFFSET):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((LOOPBACK, number))
-            except OSError:
-                return False
-    return True

@@ -12,7 +12,7 @@ from infra.maintenance.retention import retain
 from infra.maintenance.stores import open_upkeep
 from infra.signals import stop_event
 from streams.failures import Fatal, Reject, Retry
-from streams.health import Check, HealthServer
+from streams.health import Check, HealthServer, why_no_health
 
 logger = logging.getLogger(__name__)
 
@@ -34,15 +34,16 @@ class Maintenance:
         """
         workers = self._settings.workers
         health = HealthServer(
-            workers.health_host, workers.health_port, "fecapass-maintain", self._checks
+            workers.health_host,
+            workers.health_port,
+            "fecapass-maintain",
+            self._checks,
+            workers.address_file,
         )
         try:
             url = await health.start()
         except OSError as error:
-            raise Fatal(
-                f"cannot serve health on port {workers.health_port}: {error.strerror}; "
-                "set FECAPASS_WORKERS__HEALTH_PORT (0 takes a free port)"
-            ) from error
+            raise Fatal(why_no_health(workers, error)) from error
         logger.info("fecapass-maintain serves %s/health and %s/metrics", url, url)
         with stop_event() as stop:
             rounds = asyncio.create_task(self._rounds())

@@ -3,11 +3,13 @@
 import argparse
 import asyncio
 import logging
+import os
 import secrets
 import sys
 
 from rich.console import Console
 
+from infra.run_guard import RunGuard
 from infra.signals import take_sigterm_for_ctrl_c
 from tests.chaos import report
 from tests.chaos.run import Options, Result, run
@@ -34,6 +36,14 @@ def main() -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     console, progress = Console(width=_WIDTH), Console(width=_WIDTH, stderr=arguments.json)
     first = arguments.seed if arguments.seed is not None else secrets.randbelow(1 << 31)
+    with RunGuard() as guard:
+        os.environ.update(guard.environment)
+        results = _runs(arguments, first, progress)
+    report.show(console, results, machine=arguments.json)
+    return 0 if all(result.passed for result in results) else 1
+
+
+def _runs(arguments: argparse.Namespace, first: int, progress: Console) -> list[Result]:
     results: list[Result] = []
     for seed in range(first, first + arguments.runs):
         options = Options(
@@ -49,8 +59,7 @@ def main() -> int:
         )
         progress.print(report.one_run(result))
         results.append(result)
-    report.show(console, results, machine=arguments.json)
-    return 0 if all(result.passed for result in results) else 1
+    return results
 
 
 if __name__ == "__main__":

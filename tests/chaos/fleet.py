@@ -14,7 +14,7 @@ from time import monotonic
 
 import aiohttp
 
-from tests.containers import free_port
+from streams.listening import announced
 
 _LOOK_SECONDS = 0.25
 _FIRST_WAIT = 1.0
@@ -32,7 +32,7 @@ class Member:
     kind: str
     number: int
     process: subprocess.Popen[bytes]
-    address: str
+    address_file: Path
     log: Path
     started: float = field(default_factory=monotonic)
     frozen: bool = False
@@ -43,6 +43,12 @@ class Member:
     @property
     def name(self) -> str:
         return f"{self.kind}-{self.number}"
+
+    @property
+    def address(self) -> str | None:
+        """The URL that it serves health on; None before that."""
+        found = announced(self.address_file)
+        return None if found is None else found.url
 
     @property
     def running(self) -> bool:
@@ -106,7 +112,7 @@ class Fleet:
     def start(self, kind: str) -> Member:
         number = sum(one.kind == kind for one in self.members)
         log = self._logs / f"{kind}-{number}.log"
-        port = free_port()
+        address_file = log.with_suffix(".address")
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", self._program, "worker", kind],
@@ -117,11 +123,12 @@ class Fleet:
                     **os.environ,
                     **self._environment,
                     "FECAPASS_WORKERS__HEALTH_HOST": "127.0.0.1",
-                    "FECAPASS_WORKERS__HEALTH_PORT": str(port),
+                    "FECAPASS_WORKERS__HEALTH_PORT": "0",
+                    "FECAPASS_WORKERS__ADDRESS_FILE": str(address_file.absolute()),
                 },
                 start_new_session=True,
             )
-        member = Member(kind, number, process, f"http://127.0.0.1:{port}", log)
+        member = Member(kind, number, process, address_file, log)
         self.members.append(member)
         return member
 
@@ -146,8 +153,11 @@ class Fleet:
                 members = self.alive(kind)
                 bad += [f"{count - len(members)} {kind} missing"] * (len(members) < count)
                 for member in members:
+                    if (address := member.address) is None:
+                        bad.append(f"{member.name} does not listen yet")
+                        continue
                     try:
-                        async with session.get(f"{member.address}/health") as response:
+                        async with session.get(f"{address}/health") as response:
                             if response.status != 200:
                                 bad.append(f"{member.name}: {(await response.text())[:300]}")
                     except (aiohttp.ClientError, TimeoutError) as error:

@@ -15,7 +15,7 @@ from uuid import uuid4
 from infra.embedded.processes import children
 from infra.embedded.stack import EmbeddedStack, ServerName
 from tests.chaos.proxy import Proxy
-from tests.containers import KAFKA_IMAGE, Server, free_port, kafka, missing_engine
+from tests.containers import KAFKA_IMAGE, Server, kafka, missing_engine
 
 _DISK_MEGABYTES = 1024
 _OBSERVER_PORT = 9094
@@ -27,12 +27,18 @@ class KafkaContainer:
     Its data lie on a volume, so that it finds them again after a SIGKILL.
     """
 
-    def __init__(self, workers_port: int) -> None:
-        """Workers are told to come to ``workers_port``, where a proxy listens."""
-        self.observer_port = free_port()
+    def __init__(self) -> None:
         self.volume = f"fecapass-chaos-{uuid4().hex[:8]}"
         self._server: Server = kafka()
         self.port = self._server.port
+        self.observer_port = self._server.ports.take()
+
+    def make(self, workers_port: int) -> None:
+        """Start it for the first time.
+
+        Args:
+            workers_port: where workers are told to come, and a proxy listens.
+        """
         self._server.container.with_bind_ports(_OBSERVER_PORT, self.observer_port)
         self._server.container.with_volume_mapping(self.volume, "/var/lib/kafka/data", "rw")
         self._server.container.with_envs(
@@ -46,6 +52,7 @@ class KafkaContainer:
             ),
             KAFKA_INTER_BROKER_LISTENER_NAME="OBSERVER",
         )
+        self._server.start()
 
     def start(self) -> None:
         self._server.start()
@@ -221,12 +228,11 @@ async def running_servers(*, embedded_broker: bool) -> AsyncIterator[Servers]:
     try:
         await asyncio.to_thread(stack.start)
         if reason is None:
-            port = free_port()
-            broker = KafkaContainer(port)
+            broker = KafkaContainer()
             line = Proxy(broker.port)
-            await line.start(port)
+            await line.start()
             await asyncio.to_thread(stack.stop_server, "kafka")
-            await asyncio.to_thread(broker.start)
+            await asyncio.to_thread(broker.make, line.port)
         servers = Servers(stack, broker, disk)
         await servers.start_proxies()
         if line is not None:

@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,7 +12,7 @@ from uuid import uuid4
 import aiohttp
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from infra.demo.workers import CommandProcess, _free_port
+from infra.demo.workers import ListeningProcess
 from infra.init_db import initialise
 from streams.kafka import create_producer
 from streams.topics import Topics
@@ -30,23 +28,13 @@ FAST = {
 }
 
 
-class ObedientWorker(CommandProcess):
+class ObedientWorker(ListeningProcess):
     """`tests.end_to_end.delivery_worker` as a process."""
 
+    program = "tests.end_to_end.delivery_worker"
+
     def __init__(self, environment, log):
-        self.title = "delivery worker"
-        self.log = log
-        self.address = f"http://127.0.0.1:{_free_port()}"
-        port = self.address.rpartition(":")[2]
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.end_to_end.delivery_worker"],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **environment, "FECAPASS_WORKERS__HEALTH_PORT": port},
-                start_new_session=True,
-            )
+        super().__init__((), environment | {"FECAPASS_WORKERS__HEALTH_PORT": "0"}, log)
 
     async def ended(self, seconds):
         """The exit code, and how long it took."""

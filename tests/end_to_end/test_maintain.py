@@ -1,20 +1,14 @@
 """``fecapass maintain`` as a process of its own."""
 
 import asyncio
-import socket
 from uuid import uuid4
 
 import aiohttp
 
-from infra.demo.workers import CommandProcess
+from infra.demo.errors import DemoError
+from infra.demo.workers import ListeningProcess
 from sinks.keys import crop_key
 from streams.events import utc_now
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 async def page(url):
@@ -29,33 +23,31 @@ async def until(condition, process):
             try:
                 if await condition():
                     return
-            except aiohttp.ClientConnectionError:
+            except DemoError:
                 pass  # it does not listen yet
             await asyncio.sleep(0.1)
 
 
 def maintaining(environment, folder, **changes):
-    """The process with settings changed, and its address."""
-    address = f"http://127.0.0.1:{free_port()}"
+    """The process with settings changed."""
     changed = {f"FECAPASS_{name}": value for name, value in changes.items()}
-    process = CommandProcess(
-        ("maintain", "--health-port", address.rpartition(":")[2]),
+    return ListeningProcess(
+        ("maintain", "--health-port", "0"),
         environment | changed | {"FECAPASS_WORKERS__HEALTH_HOST": "127.0.0.1"},
         folder / "log",
     )
-    return process, address
 
 
 async def test_it_repairs_tells_and_ends_when_told_to(prepared, environment, crops, tmp_path):
     key = crop_key(uuid4().hex, utc_now(), uuid4())
     await crops.put(key, b"jpeg")
-    process, address = maintaining(
+    process = maintaining(
         environment, tmp_path, MAINTENANCE__INTERVAL="0.5", MAINTENANCE__GRACE="0"
     )
     try:
 
         async def repaired():
-            _, text = await page(f"{address}/metrics")
+            _, text = await page(f"{process.address}/metrics")
             return (
                 not await crops.exists(key)
                 and "fecapass_maintenance_last_success_timestamp_seconds 1." in text
@@ -63,7 +55,7 @@ async def test_it_repairs_tells_and_ends_when_told_to(prepared, environment, cro
             )
 
         await until(repaired, process)
-        status, text = await page(f"{address}/health")
+        status, text = await page(f"{process.address}/health")
         assert status == 200, text
         assert "fecapass-maintain" in text
     finally:
@@ -72,17 +64,15 @@ async def test_it_repairs_tells_and_ends_when_told_to(prepared, environment, cro
 
 
 async def test_a_store_that_is_away_is_told_and_waited_for(environment, tmp_path):
-    process, address = maintaining(
-        environment, tmp_path, MAIN_DB__PORT="1", MAINTENANCE__RETRY="0.2"
-    )
+    process = maintaining(environment, tmp_path, MAIN_DB__PORT="1", MAINTENANCE__RETRY="0.2")
     try:
 
         async def told():
-            status, text = await page(f"{address}/health")
+            status, text = await page(f"{process.address}/health")
             return status == 503 and "main database" in text
 
         async def tried_again():
-            _, text = await page(f"{address}/metrics")
+            _, text = await page(f"{process.address}/metrics")
             return "fecapass_maintenance_failures_total 3." in text
 
         await until(told, process)

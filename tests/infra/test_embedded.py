@@ -26,8 +26,10 @@ from infra.embedded import programs
 from infra.embedded.child import Child
 from infra.embedded.errors import StackError
 from infra.embedded.placement import OUTSIDE
-from infra.embedded.processes import children, is_alive, wait_gone
+from infra.embedded.processes import children, is_alive, owns_port, wait_gone
+from infra.embedded.seaweedfs import SeaweedFs
 from infra.embedded.stack import EmbeddedStack
+from infra.embedded.tansu import Tansu
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["postgres", "redis", "s3", "kafka"]
@@ -139,6 +141,70 @@ async def test_a_taken_port_is_replaced(data_dir):
     with socket.create_server(("127.0.0.1", port)), EmbeddedStack(data_dir) as second:
         assert second.servers["redis"].port != port
         await ask_each(second.settings())
+
+
+STARTS_AND_STOPS = """
+import pathlib, sys
+from unittest import mock
+from infra.embedded.stack import EmbeddedStack
+with mock.patch("infra.ports._LOWEST", 10_240), mock.patch("infra.ports._HIGHEST", 10_272):
+    for number in range(2):
+        with EmbeddedStack(pathlib.Path(sys.argv[1], str(number))) as stack:
+            assert stack.ended() == []
+            print(len(stack.servers), flush=True)
+"""
+
+
+def test_field_00_stacks_that_start_at_once_do_not_take_each_others_ports(data_dir):
+    """Over and over, out of 32 ports of which each takes eight."""
+    data_dir.chmod(0o711)
+    programs = []
+    for name in ("first", "second"):
+        folder = data_dir / name
+        folder.mkdir(mode=0o711)
+        programs.append(
+            subprocess.Popen(
+                [sys.executable, "-c", STARTS_AND_STOPS, folder],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+    assert [program.communicate(timeout=120)[0] for program in programs] == ["4\n4\n"] * 2
+    assert [program.returncode for program in programs] == [0, 0]
+
+
+@pytest.mark.parametrize("kind", [Tansu, SeaweedFs])
+async def test_field_00_a_program_that_takes_a_port_in_between_is_avoided(
+    data_dir, monkeypatch, kind
+):
+    """It knows no reservations, and comes after the port was found free."""
+    thieves = []
+    prepare = kind.prepare
+
+    def steal(server):
+        prepare(server)
+        if not thieves:
+            thieves.append(socket.create_server(("127.0.0.1", server.port)))
+
+    monkeypatch.setattr(kind, "prepare", steal)
+    monkeypatch.setattr(kind, "start_seconds", 10.0)
+    with EmbeddedStack(data_dir) as stack:
+        assert stack.servers[kind.name].port != thieves[0].getsockname()[1]
+        await ask_each(stack.settings())
+    thieves[0].close()
+
+
+def test_field_00_the_answer_of_another_server_does_not_count(stack, data_dir):
+    port = stack.servers["kafka"].port
+    assert owns_port(stack.servers["kafka"].record.pid, port)
+    late = Tansu(data_dir / "kafka", data_dir / "kafka.log", port)
+    late.start()
+    try:
+        with pytest.raises(StackError, match="Tansu broker ended at start"):
+            late.wait_ready()
+    finally:
+        late.stop()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -359,3 +425,19 @@ def test_a_normal_user_can_run_it(data_dir):
     assert program.returncode == 0
     assert "FECAPASS_KAFKA__BOOTSTRAP_SERVERS" in json.loads(printed)
     assert (data_dir / "postgres" / "data").stat().st_uid == 65534
+
+
+async def test_field_23_a_server_that_was_not_written_down_ends_too(data_dir):
+    """Killed between the start of a server and the note of its number."""
+    code = (
+        "import os, signal\n"
+        "record, server = stack._record, stack.servers['redis']\n"
+        "stack.stop_server('redis')\n"
+        "server.start(record)\n"
+        "pids = [s.record.pid for s in stack.servers.values()]\n"
+        "print(json.dumps([*pids, stack._guard._process.pid]), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    with as_program(code, data_dir) as program:
+        processes = json.loads(program.stdout.readline())
+    await gone(processes)

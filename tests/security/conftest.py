@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from infra.embedded.state import GRPC_OFFSET
+from infra.ports import Ports
 from tests.conftest import reachable_directory
-from tests.containers import Server, free_port, missing_engine
+from tests.containers import Server, missing_engine
 from tests.security.certificates import Certificates, make_certificates
 from tests.security.servers import USER, TlsKafka, TlsSeaweedFs, postgres, redis
 
@@ -48,8 +50,9 @@ def tls_s3(certificates: Certificates) -> Iterator[SimpleNamespace]:
         "s3_secret_access_key": secrets.token_hex(12),
         "s3_internal_key": secrets.token_hex(12),
     }
-    ports = _ports("s3", "s3_master", "s3_volume", "s3_filer", "s3_admin")
-    with reachable_directory() as path:
+    names = ("s3", "s3_master", "s3_volume", "s3_filer", "s3_admin")
+    with reachable_directory() as path, Ports(also=GRPC_OFFSET) as held:
+        ports = {name: held.take() for name in names}
         home = path / "s3"
         server = TlsSeaweedFs(home, path / "s3.log", ports, keys, certificates)
         server.start()
@@ -63,16 +66,6 @@ def tls_s3(certificates: Certificates) -> Iterator[SimpleNamespace]:
             )
         finally:
             server.stop()
-
-
-def _ports(*names: str) -> dict[str, int]:
-    """Ports whose neighbours 10,000 above are free as well: the server takes those for gRPC."""
-    found: dict[str, int] = {}
-    while len(found) < len(names):
-        port = free_port()
-        if port < 50_000 and port not in found.values():
-            found[names[len(found)]] = port
-    return found
 
 
 @pytest.fixture(scope="session")

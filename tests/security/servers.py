@@ -1,11 +1,13 @@
 """Real servers with TLS on: embedded where the binary can, in containers where it cannot."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 from infra.embedded.seaweedfs import SeaweedFs
 from infra.embedded.server import Command
-from tests.containers import KAFKA_IMAGE, PGVECTOR_IMAGE, REDIS_IMAGE, Server, free_port
+from infra.run_guard import RUN_VARIABLE
+from tests.containers import KAFKA_IMAGE, PGVECTOR_IMAGE, REDIS_IMAGE, Server
 from tests.security.certificates import Certificates
 
 USER = "fecapass"
@@ -34,7 +36,7 @@ def postgres(certificates: Certificates, password: str) -> Server:
         " && exec docker-entrypoint.sh postgres"
         + "".join(f" -c {name}={value}" for name, value in options.items())
     )
-    server = Server(PGVECTOR_IMAGE, 5432, free_port(), f"pg_isready -h 127.0.0.1 -U {USER}")
+    server = Server(PGVECTOR_IMAGE, 5432, f"pg_isready -h 127.0.0.1 -U {USER}")
     server.container.with_envs(POSTGRES_USER=USER, POSTGRES_PASSWORD=password, POSTGRES_DB=GUARDED)
     server.container.with_volume_mapping(certificates.directory, "/certificates")
     server.container.with_kwargs(entrypoint=["bash", "-c", script, "postgres", *rules])
@@ -56,7 +58,9 @@ class TlsSeaweedFs(SeaweedFs):
         plain = super().command()
         pair = self._certificates.server
         options = [f"-s3.cert.file={pair.cert}", f"-s3.key.file={pair.key}"]
-        return replace(plain, arguments=[*plain.arguments, *options])
+        # No stack's guard knows it: it ends with the run of tests.
+        run = ((RUN_VARIABLE, os.environ[RUN_VARIABLE]),)
+        return replace(plain, arguments=[*plain.arguments, *options], environment=run)
 
     def check(self) -> None:
         """The gateway's own check speaks http; a test's first call is patient instead."""
@@ -76,7 +80,7 @@ def redis(certificates: Certificates, *, clients: str, users: dict[str, str]) ->
     ]  # fmt: skip
     for name, password in users.items():
         arguments += ["--user", name, "on", f">{password}", "~*", "&*", "+@all"]
-    server = Server(REDIS_IMAGE, 6379, free_port(), "exec 3<>/dev/tcp/127.0.0.1/6379")
+    server = Server(REDIS_IMAGE, 6379, "exec 3<>/dev/tcp/127.0.0.1/6379")
     server.container.with_volume_mapping(certificates.directory, inside)
     server.container.with_command(arguments)
     return server
@@ -96,8 +100,8 @@ class TlsKafka:
 
     def __init__(self, certificates: Certificates, user: str, password: str) -> None:
         self._user, self._password = user, password
-        self.ports = {name: free_port() for name in LISTENERS}
-        self._server = Server(KAFKA_IMAGE, 9092, free_port(), "exec 3<>/dev/tcp/127.0.0.1/9092")
+        self._server = Server(KAFKA_IMAGE, 9092, "exec 3<>/dev/tcp/127.0.0.1/9092")
+        self.ports = {name: self._server.ports.take() for name in LISTENERS}
         container = self._server.container
         for port in self.ports.values():
             container.with_bind_ports(port, port)

@@ -13,11 +13,10 @@ import pytest
 from aiokafka.errors import KafkaError
 
 from config.settings import Settings, load_settings
-from infra.demo.workers import CommandProcess
+from infra.demo.workers import ListeningProcess
 from infra.init_db import initialise
 from streams.kafka import create_producer
 from streams.topics import Topics
-from tests.containers import free_port
 from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening, running_workers
 from tests.security.certificates import KEY_PASSWORD
@@ -86,25 +85,15 @@ async def fetch(session, url):
         return answer.status, await answer.text()
 
 
-async def until_answering(session, process, url):
-    async with asyncio.timeout(60):
-        while True:
-            process.check()
-            try:
-                return await fetch(session, url)
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.2)
-
-
 async def test_a_frame_goes_through_over_tls_and_no_secret_is_told(
     secured, password, tls_s3, tmp_path
 ):
     settings = read(secured, tmp_path)
     await initialise(settings, [], lambda _line: None)
     topics, picture = Topics(settings.kafka.topic_prefix), photos.astronaut()
-    api_port = free_port()
-    served = secured | {"FECAPASS_API__PORT": str(api_port)}
-    api = CommandProcess(("api",), served, tmp_path / "api.log")
+    api = ListeningProcess(
+        ("api", "--port", "0"), secured, tmp_path / "api.log", group="API", health="/health"
+    )
     try:
         async with (
             running_workers(["detect", "identify"], secured, tmp_path) as workers,
@@ -116,8 +105,9 @@ async def test_a_frame_goes_through_over_tls_and_no_secret_is_told(
                 await producer.send_and_wait(topics.frames, picture[:2000], key=b"door-1")
             (message,) = await matches.messages(1, lambda _message: True)
             assert json.loads(message.value)["camera_id"] == "door-1"
-            health = f"http://127.0.0.1:{api_port}/health"
-            status, body = await until_answering(session, api, health)
+            await api.ready(60)
+            health = f"{api.address}/health"
+            status, body = await fetch(session, health)
             assert status == 200, body
             told = [body]
             roots = (health.removesuffix("/health"), *(one.address for one in workers))

@@ -4,9 +4,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import aiohttp
 import cv2
 import numpy as np
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +18,9 @@ from infra.demo.errors import DemoError
 from infra.demo.material import own_cameras, sample_material
 from infra.demo.sheet import build_sheet, choose_events
 from infra.demo.sightings import Sighting, summary
-from infra.demo.workers import CommandProcess
+from infra.demo.workers import CommandProcess, ListeningProcess, _is_healthy
+from streams.health import Check, HealthServer
+from streams.listening import Address, announce
 
 WHEN = datetime(2026, 11, 23, 6, 30, tzinfo=UTC)
 
@@ -123,3 +128,38 @@ async def test_a_command_that_does_not_end_is_stopped(tmp_path: Path):
         await process.wait(0.2)
     await process.stop(20)
     assert process.returncode is not None
+
+
+@pytest.mark.parametrize("answer", ["another instance", "no instance", "no JSON", "a list"])
+async def test_field_00_the_answer_of_another_program_does_not_count(answer):
+    async def foreign(_request):
+        body = {"another instance": '{"instance": "b"}', "no instance": "{}", "a list": '["a"]'}
+        return web.Response(text=body.get(answer, "It works!"))
+
+    app = web.Application()
+    app.add_routes([web.get("/health", foreign)])
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        address = Address(str(server.make_url("")), "a", 1)
+        assert not await _is_healthy(session, address, "health")
+
+
+async def test_field_00_an_own_answer_counts_once_it_is_200():
+    checks = [Check("kafka", False, "joining")]
+    server = HealthServer("127.0.0.1", 0, "test", lambda: checks)
+    address = Address(await server.start(), server.instance, 1)
+    async with aiohttp.ClientSession() as session:
+        assert not await _is_healthy(session, address, "/health")
+        checks.clear()
+        assert await _is_healthy(session, address, "/health")
+        await server.stop()
+        assert not await _is_healthy(session, address, "/health")
+
+
+async def test_field_00_the_address_of_an_earlier_process_does_not_count(tmp_path):
+    process = ListeningProcess(("no-such-command",), {}, tmp_path / "x.log")
+    announce(tmp_path / "x.address", "http://127.0.0.1:1", "a")  # with the id of this process
+    with pytest.raises(DemoError, match="does not listen yet"):
+        _ = process.address
+    with pytest.raises(DemoError, match="ended with exit code 2"):
+        await process.ready(30)
+    await process.stop(1)

@@ -57,6 +57,26 @@ def test_sigterm_ends_what_a_test_has_started(tmp_path, started_by):
                 os.kill(pid, signal.SIGKILL)
 
 
+def test_field_23_sigkill_ends_what_a_test_has_started(tmp_path):
+    script = tmp_path / "test_that_is_killed.py"
+    script.write_text(STARTS_A_PROCESS)
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "tests.conftest"]
+    with subprocess.Popen(
+        [*command, "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", script],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as tests:
+        pid = int(line_of(tests, "started").split()[1])
+        try:
+            tests.kill()
+            assert gone(pid)
+        finally:
+            if not gone(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
 def line_of(tests, word):
     return next(line for line in tests.stdout if line.startswith(word))
 

@@ -44,7 +44,7 @@ async def gateway(workers, environment, tmp_path_factory) -> AsyncIterator[Gatew
         "FECAPASS_API__STREAM_HEARTBEAT": "0.5",
         "FECAPASS_MAIN_DB__POOL_MAX": "8",
     }
-    process = Gateway(environment | patient, tmp_path_factory.mktemp("api"), usual=18000)
+    process = Gateway(environment | patient, tmp_path_factory.mktemp("api"), usual=0)
     try:
         yield await process.ready()
     finally:

@@ -1,14 +1,19 @@
 """How things are served: the console's files, HEAD, and what the command says when it starts."""
 
 import asyncio
+import os
+import re
 import signal
-import socket
 import sys
 from uuid import uuid4
 
 import httpx
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from infra.demo.gateway import Gateway
+from infra.ports import Ports
 from tests.end_to_end.api.conftest import MATCHES, USERS, assert_problem, bearer, new_key
 
 
@@ -56,27 +61,33 @@ async def test_the_console_has_no_other_files(gateway, path):
 
 
 @pytest.mark.parametrize(
-    ("host", "words"),
-    [("127.0.0.1", "no API keys are asked for"), ("0.0.0.0", "warning: no API keys")],  # noqa: S104
+    ("host", "words", "reached"),
+    [
+        ("127.0.0.1", "no API keys are asked for", ["127.0.0.1"]),
+        ("localhost", "no API keys are asked for", ["127.0.0.1"]),
+        ("0.0.0.0", "warning: no API keys", ["127.0.0.1"]),  # noqa: S104
+        ("::", "warning: no API keys", ["127.0.0.1", "[::1]"]),
+    ],
 )
-async def test_the_command_warns_who_opens_the_doors_to_everybody(environment, host, words):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+async def test_field_21_the_command_serves_what_it_says_and_warns_of_open_doors(
+    environment, host, words, reached
+):
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "infra.cli.main", "api", "--host", host, "--port", str(port)),
-        env={**environment, "FECAPASS_API__AUTH": "false", "PATH": "", "PYTHONPATH": "."},
+        *(sys.executable, "-m", "infra.cli.main", "api", "--host", host, "--port", "0"),
+        env={**os.environ, **environment, "FECAPASS_API__AUTH": "false"},
         stderr=asyncio.subprocess.PIPE,
     )
     try:
         async with asyncio.timeout(60):
             told = [(await process.stderr.readline()).decode() for _ in range(2)]
-            assert f"http://localhost:{port}" in told[0]
+            port = int(re.fullmatch(r".* on http://localhost:(\d+)\n", told[0])[1])
             assert told[1].startswith(words)
-            assert ("whoever reaches" in told[1]) is (host == "0.0.0.0")  # noqa: S104
+            assert ("whoever reaches" in told[1]) is (host in {"0.0.0.0", "::"})  # noqa: S104
             async with httpx.AsyncClient() as client:
-                while not await is_up(client, port):  # noqa: ASYNC110 - a process has no event
-                    await asyncio.sleep(0.1)
+                for address in ["localhost", *reached]:
+                    url = f"http://{address}:{port}/health/live"
+                    while not await is_up(client, url):  # noqa: ASYNC110 - no event
+                        await asyncio.sleep(0.1)
             process.send_signal(signal.SIGTERM)
             assert await process.wait() == 0
     finally:
@@ -85,8 +96,34 @@ async def test_the_command_warns_who_opens_the_doors_to_everybody(environment, h
             await process.wait()
 
 
-async def is_up(client: httpx.AsyncClient, port: int) -> bool:
+async def is_up(client: httpx.AsyncClient, url: str) -> bool:
     try:
-        return (await client.get(f"http://127.0.0.1:{port}/health/live")).is_success
+        return (await client.get(url)).is_success
     except httpx.TransportError:
         return False
+
+
+async def test_field_00_another_server_on_the_usual_port_is_not_taken_for_ours(
+    environment, tmp_path
+):
+    """It answers everything by 200."""
+
+    async def welcome(_request):
+        return web.json_response({"status": "ok"})
+
+    app = web.Application()
+    app.add_routes([web.get("/{path:.*}", welcome)])
+    with Ports() as ports:
+        port = ports.take()
+        async with TestServer(app, port=port):
+            process = Gateway(environment, tmp_path, usual=port)
+            try:
+                await process.ready(60)
+                assert process.moved
+                async with httpx.AsyncClient(base_url=process.address) as client:
+                    live = (await client.get("/health/live")).json()
+                    assert live["instance"] == (await client.get("/health")).json()["instance"]
+            finally:
+                await process.stop(20)
+    assert process.returncode == 0
+    assert not (tmp_path / "api.address").exists()

@@ -7,6 +7,7 @@ import httpx
 from playwright.async_api import expect
 
 from infra.demo.gateway import Gateway
+from infra.ports import Ports
 from tests.end_to_end import photos
 from tests.end_to_end.api.cameras import send_frames
 
@@ -98,8 +99,9 @@ async def test_the_filter_tells_known_from_unknown(console, eileen, producer, to
 async def test_a_lost_stream_says_so_and_misses_nothing(
     open_page, environment, workers, producer, topics, tmp_path
 ):
-    server = await Gateway(environment, tmp_path / "first", usual=18100).ready()
-    port = int(server.address.rpartition(":")[2])
+    held = Ports()
+    port = held.take()
+    server = await Gateway(environment, tmp_path / "first", usual=port).ready()
     try:
         page = await open_page(f"{server.address}/")
         await expect(page.locator(".state")).to_have_text("Live")
@@ -115,3 +117,4 @@ async def test_a_lost_stream_says_so_and_misses_nothing(
         await expect(rows(page, camera)).to_have_count(1)
     finally:
         await server.stop(20)
+        held.release()
