@@ -10,10 +10,10 @@
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from msgspec import structs
 
 from agents import findings
 from agents.announcing import matches_of, outgoing
+from agents.cache import CacheBreaker
 from agents.enrolment import EnrolmentPolicy, refusal_of
 from agents.findings import Finding
 from agents.galleries import Galleries
@@ -30,7 +31,6 @@ from agents.refusals import given_up
 from agents.stores import Stores
 from config import metrics
 from ml.decision import MatchPolicy
-from sinks.errors import StoreUnavailable
 from sinks.ledger import Claim
 from sinks.rows import EnrolStatus, EventKey, LedgerRow, Outcome, RecentFace
 from streams.codec import unpack
@@ -40,8 +40,6 @@ from streams.failures import Reject
 from streams.images import upload_keys
 from streams.publisher import Publisher
 from streams.topics import Topics
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +79,7 @@ class Identify:
         self._topics = topics
         self._policies = policies
         self._executor = executor
+        self._cache = CacheBreaker()
 
     async def __call__(self, batch: Sequence[Delivery]) -> Mapping[Delivery, Reject]:
         """Bring every event of the batch into the stores and onto ``faces.matches``."""
@@ -322,31 +321,25 @@ class Identify:
             if one.result.event.kind is EventKind.FRAME
         ]
         with metrics.stage("recents"):
-            try:
-                await asyncio.gather(
-                    self._stores.recents.remember(recents),
-                    self._stores.recents.remember_matches(seen),
-                )
-            except StoreUnavailable as error:
-                _cache_is_away(error)
+            await self._cache.ask(lambda: self._into_cache(recents, seen), None)
+
+    async def _into_cache(
+        self, recents: Mapping[str, Sequence[RecentFace]], seen: Sequence[FaceMatch]
+    ) -> None:
+        await asyncio.gather(
+            self._stores.recents.remember(recents), self._stores.recents.remember_matches(seen)
+        )
 
     async def _recents_of(self, cameras: Iterable[str]) -> Mapping[str, Sequence[RecentFace]]:
         wanted = sorted(set(cameras))
         if not wanted:
             return {}
-        try:
-            return await self._stores.recents.recall(wanted)
-        except StoreUnavailable as error:
-            _cache_is_away(error)
-            return {}
+        return await self._cache.ask(lambda: self._stores.recents.recall(wanted), {})
 
     async def _answer(self, answers: Sequence[tuple[str, bytes]]) -> None:
         """Tell the callers; should Redis be away, they find the answer in the ledger."""
         for upload_id, answer in answers:
-            try:
-                await self._stores.recents.answer(upload_id, answer)
-            except StoreUnavailable as error:
-                _cache_is_away(error)
+            await self._cache.ask(partial(self._stores.recents.answer, upload_id, answer), None)
 
     def _count_dropped(self, duplicates: int) -> None:
         metrics.DROPPED.labels(topic=self._topics.detected, reason="duplicate").inc(duplicates)
@@ -367,8 +360,3 @@ class Identify:
 
 def _is_given_up(faces: DetectedFaces) -> bool:
     return faces.refusal is not None and faces.refusal.given_up
-
-
-def _cache_is_away(error: StoreUnavailable) -> None:
-    metrics.CACHE_ERRORS.inc()
-    logger.warning("done without the cache: %s", error)

@@ -4,11 +4,15 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from config.settings import Settings
+from config.settings import DatabaseSettings, Settings
 from sinks.crops import Crops
 from sinks.recents import Recents
 from sinks.records import Records
 from sinks.vectors import Vectors
+
+#: No statement of a batch takes longer, in seconds, unless its line is dead or its server stands
+#: still; the batch is tried again then.
+_STATEMENT_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,13 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
     async with AsyncExitStack() as stack:
         yield Stores(
             crops=await stack.enter_async_context(Crops(settings.s3)),
-            vectors=await stack.enter_async_context(Vectors(settings.vector_db)),
-            records=await stack.enter_async_context(Records(settings.main_db)),
+            vectors=await stack.enter_async_context(Vectors(_prompt(settings.vector_db))),
+            records=await stack.enter_async_context(Records(_prompt(settings.main_db))),
             recents=await stack.enter_async_context(Recents(settings.redis)),
         )
+
+
+def _prompt(settings: DatabaseSettings) -> DatabaseSettings:
+    """The settings for the statements of batches, which are all short."""
+    seconds = min(settings.command_timeout, _STATEMENT_SECONDS)
+    return settings.model_copy(update={"command_timeout": seconds})

@@ -1,6 +1,7 @@
 """Put the two kinds of worker together from the settings, and run them."""
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 
@@ -30,6 +31,11 @@ from streams.security import why_not
 from streams.topics import Topics
 from streams.window import Shed
 from streams.worker import Stage, Worker
+
+logger = logging.getLogger(__name__)
+
+#: What the producer may take to stop.
+_PRODUCER_SECONDS = 2.0
 
 #: What leaving the group and closing the connections may take beyond the work in flight.
 _END_SECONDS = 15.0
@@ -148,13 +154,22 @@ async def _producer(settings: KafkaSettings, stack: AsyncExitStack) -> AIOKafkaP
         Fatal: the broker does not answer.
     """
     producer = create_producer(settings)
-    stack.push_async_callback(producer.stop)
+    stack.push_async_callback(_stop, producer)
     try:
         await producer.start()
     except KafkaError as error:
         reason = await why_not(settings)
         raise Fatal(f"no Kafka broker at {settings.bootstrap_servers}: {reason}") from error
     return producer
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    """Close its connections; what it has not sent is not acknowledged, and sent again."""
+    try:
+        async with asyncio.timeout(_PRODUCER_SECONDS):
+            await producer.stop()
+    except TimeoutError:
+        logger.warning("the producer's connections were dropped: the broker does not answer")
 
 
 async def _claims(settings: DetectSettings, stack: AsyncExitStack) -> Claims:

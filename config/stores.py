@@ -32,7 +32,7 @@ class DatabaseSettings(Group):
     """Seconds to wait for a connection."""
     command_timeout: PositiveSeconds = 30.0
     """Seconds that one statement may take."""
-    idle_transaction_timeout: PositiveSeconds = 60.0
+    idle_transaction_timeout: PositiveSeconds = 10.0
     """Seconds after which the server ends a transaction that stands still."""
 
     @property
@@ -98,8 +98,8 @@ class S3Settings(Group):
     """Most connections that each process opens."""
     connect_timeout: PositiveSeconds = 5.0
     """Seconds to wait for a connection."""
-    read_timeout: PositiveSeconds = 20.0
-    """Seconds to wait for an answer."""
+    read_timeout: PositiveSeconds = 8.0
+    """Seconds to wait for an answer, or for more of it."""
 
     @property
     def address(self) -> str:

@@ -37,7 +37,7 @@ class WorkerSettings(Group):
     """Seconds behind pgvector from which the gallery counts as stale."""
     retry_initial: PositiveSeconds = 0.2
     """Seconds before the first retry; each further wait is longer."""
-    retry_maximum: PositiveSeconds = 15.0
+    retry_maximum: PositiveSeconds = 5.0
     """Longest wait between retries, in seconds."""
     unexpected_attempts: Count = 3
     """Attempts at an event that fails for no known reason."""

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ReadTimeoutError
 from botocore.httpsession import get_cert_path
 
 from config.settings import S3Settings
+from config.sockets import watched_socket
 from sinks.direct import DirectSession, Redirected
 from sinks.errors import ObjectFault, StoreDenied, StoreFault, StoreRejected, StoreUnavailable
 from sinks.keys import is_plain_key
@@ -95,6 +96,7 @@ class Crops(Connected):
                 verify=str(settings.tls.ca_file) if settings.tls.ca_file else None,
                 config=AioConfig(
                     http_session_cls=DirectSession,
+                    connector_args={"socket_factory": watched_socket},
                     client_cert=_certificate(settings),
                     # Both spare work on every request; together they make a put a quarter cheaper.
                     user_agent="fecapass",
@@ -356,6 +358,8 @@ class Crops(Connected):
                     raise StoreRejected(self.store, operation, detail) from error
                 raise StoreUnavailable(self.store, operation, detail) from error
             except (BotoCoreError, OSError, TimeoutError) as error:
+                if isinstance(error, ReadTimeoutError):  # of a body: its request had an answer
+                    await self._opened._endpoint.http_session.forget_connections()  # noqa: SLF001 - aiobotocore offers no other way
                 detail = f"{type(error).__name__}: {error}"
                 raise StoreUnavailable(self.store, operation, detail) from error
 

@@ -3,11 +3,16 @@
 aiobotocore lets aiohttp follow redirects. A store, or whoever answers in its place, could so make a
 worker ask servers that only the worker reaches, and take the answer for an image. botocore does not
 follow them, but asks where else the bucket may be, of the same server, and so without end.
+
+A connection that has gone dead is found out by a request that waits out its time, and so would the
+others of the pool be, one by one: after the first all are replaced.
 """
 
 from typing import Any
 
 from aiobotocore.httpsession import AIOHTTPSession
+from aiohttp import ClientSession
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 #: 304 is none: it says that nothing has changed.
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -19,6 +24,24 @@ class Redirected(Exception):
 
 class DirectSession(AIOHTTPSession):  # type: ignore[misc]
     """Follows no redirect: botocore raises `HTTPClientError` about `Redirected`."""
+
+    _sessions: dict[str | None, ClientSession] | None
+
+    async def send(self, request: Any) -> Any:
+        """As the base class; after a timeout no connection of before is used again."""
+        try:
+            return await super().send(request)
+        except (ConnectTimeoutError, ReadTimeoutError):
+            await self.forget_connections()
+            raise
+
+    async def forget_connections(self) -> None:
+        """Close all connections; requests under way fail, and are tried again by their callers."""
+        if self._sessions is None:
+            return
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            await session.close()
 
     async def _get_session(self, proxy_url: str | None) -> "_Direct":
         return _Direct(await super()._get_session(proxy_url))

@@ -14,6 +14,7 @@ import asyncpg
 import msgspec
 
 from sinks.errors import StoreUnavailable
+from sinks.heartbeat import Heartbeat
 from sinks.persons import PRESENT
 from sinks.rows import KIND_NAMES, EventKey, EventResult, FaceRow, LedgerRow, Outcome
 
@@ -36,7 +37,10 @@ SELECT pg_advisory_xact_lock(lock) FROM (
 # that lies in the stores without its row is about to get one.
 AT_WORK = 0x66656361_776F726B
 
-SHARE_WORK = "SELECT pg_advisory_xact_lock_shared($1)"
+# Who waits for a lock is told so, before the statement takes so long that its line seems dead.
+SHARE_WORK = """
+SELECT set_config('lock_timeout', $2, true), pg_advisory_xact_lock_shared($1)
+"""
 
 SETTLED = f"""
 SELECT {LEDGER_COLUMNS} FROM events
@@ -103,6 +107,7 @@ class Claim:
 
     settled: Mapping[EventKey, LedgerRow]
     _connection: "Connection"
+    _heartbeat: Heartbeat
     _store: str
 
     async def hold_people(self, user_ids: Collection[UUID]) -> set[UUID]:
@@ -112,7 +117,8 @@ class Claim:
         """
         if not user_ids:
             return set()
-        records = await self._connection.fetch(PRESENT, list(user_ids))
+        async with self._heartbeat.free:
+            records = await self._connection.fetch(PRESENT, list(user_ids))
         return {record["id"] for record in records}
 
     async def commit(self, results: Sequence[EventResult]) -> dict[EventKey, frozenset[UUID]]:
@@ -139,7 +145,7 @@ class Claim:
         faces = _encode([_face_fields(one, face) for one in ordered for face in one.faces])
         for _ in range(_COMMIT_ATTEMPTS):
             try:
-                async with self._connection.transaction():
+                async with self._heartbeat.free, self._connection.transaction():
                     records = await self._connection.fetch(COMMIT, events, faces.decode())
             except asyncpg.ForeignKeyViolationError:
                 continue
@@ -151,14 +157,26 @@ class Claim:
 
 
 async def open_claim(
-    connection: "Connection", keys: Collection[tuple[UUID, str]], store: str
+    connection: "Connection",
+    keys: Collection[tuple[UUID, str]],
+    lock_seconds: float,
+    heartbeat: Heartbeat,
+    store: str,
 ) -> Claim:
-    """Take the locks of these results in the connection's transaction, then look them up."""
-    await connection.execute(SHARE_WORK, AT_WORK)
+    """Take the locks of these results in the connection's transaction, then look them up.
+
+    Args:
+        connection: of the transaction.
+        keys: event UUID and model of each result.
+        lock_seconds: how long to wait for each lock.
+        heartbeat: keeps the transaction open, once it has begun.
+        store: what error messages call the database.
+    """
+    await connection.execute(SHARE_WORK, AT_WORK, f"{max(1, round(lock_seconds * 1000))}ms")
     await connection.execute(CLAIM, [uuid for uuid, _ in keys], [model for _, model in keys])
     rows = await look_up(connection, keys)
     settled = {key: row for key, row in rows.items() if row.outcome is not Outcome.FAILED}
-    return Claim(settled, connection, store)
+    return Claim(settled, connection, heartbeat, store)
 
 
 async def look_up(

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
+from sinks.heartbeat import Heartbeat
 from sinks.ledger import AT_WORK
 from sinks.persons import ENROLLED
 from sinks.records import Records
@@ -111,7 +112,8 @@ class MainUpkeep(Records):
             except asyncpg.LockNotAvailableError:
                 yield False
             else:
-                yield True
+                async with Heartbeat(connection, self._settings.idle_transaction_timeout):
+                    yield True
 
     async def faces_after(self, last: UUID, before: datetime, limit: int) -> list[StoredFace]:
         """The next faces by id that were stored before a moment."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import asyncpg
 
 from config.settings import DatabaseSettings
+from config.sockets import notice_dead_peer
 from sinks.errors import StoreRejected, StoreUnavailable
 from sinks.lifecycle import Connected
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 #: missing table) are the server's or the deployment's, and pass.
 _FAULT_OF_THE_DATA = frozenset({"22", "23", "54"})
 
+
+#: Closing a pool may take so long, in seconds: calls under way have ended before.
+_CLOSE_SECONDS = 2.0
 
 #: How often the server looks, during a statement, whether its client is still there.
 _LOOK_FOR_CLIENT_SECONDS = 10.0
@@ -108,12 +112,12 @@ class PostgresSink(Connected):
             )
 
     async def close(self) -> None:
-        """Close the pool; waits for calls under way, at most as long as one may take."""
+        """Close the pool; waits for calls under way, but not for long."""
         pool, self._pool = self._pool, None
         if pool is None:
             return
         try:
-            await asyncio.wait_for(pool.close(), self._settings.command_timeout)
+            await asyncio.wait_for(pool.close(), _CLOSE_SECONDS)
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             pool.terminate()  # the server went away first; there is nothing left to wait for
 
@@ -130,6 +134,7 @@ class PostgresSink(Connected):
         """One connection more; the pool, which also asks for some by itself, is told of whose."""
         with typed_failures(self.store, "connect"):
             connection: RawConnection = await asyncpg.connect(*arguments, **options)
+        notice_dead_peer(connection._transport.get_extra_info("socket"))  # type: ignore[attr-defined]  # noqa: SLF001 - asyncpg offers no other way
         return connection
 
     async def _prepare(self, connection: "RawConnection") -> None:
@@ -144,6 +149,10 @@ class PostgresSink(Connected):
             async with self._pool.acquire(timeout=self._settings.connect_timeout) as connection:
                 try:
                     yield connection
+                except asyncio.CancelledError:
+                    # Whoever ends a call does not wait for a server that may be gone.
+                    connection.terminate()
+                    raise
                 except (TimeoutError, OSError):
                     # A line that has gone dead takes all its connections with it. They would be
                     # found out one by one, each by a statement that waits out its time.

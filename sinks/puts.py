@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError
 from yarl import URL
 
 from config.settings import S3Settings
+from config.sockets import watched_socket
 
 _FIRST_REDIRECT, _FIRST_REFUSAL, _FIRST_SERVER_ERROR = 300, 400, 500
 _ATTEMPTS = 2
@@ -49,17 +50,27 @@ class DirectPuts:
             settings.access_key_id, settings.secret_access_key.get_secret_value()
         )
         self._signer = S3SigV4Auth(credentials, "s3", settings.region)
+        self._settings = settings
         secure = bucket_url.startswith("https:")
-        self._session = aiohttp.ClientSession(
+        self._tls: ssl.SSLContext | bool = _context(settings, authorities) if secure else True
+        self._session = self._open()
+
+    def _open(self) -> aiohttp.ClientSession:
+        settings = self._settings
+        return aiohttp.ClientSession(
             trust_env=False,
             connector=aiohttp.TCPConnector(
-                limit=settings.max_connections,
-                ssl=_context(settings, authorities) if secure else True,
+                limit=settings.max_connections, ssl=self._tls, socket_factory=watched_socket
             ),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
             ),
         )
+
+    async def forget_connections(self) -> None:
+        """Close all connections; puts under way are tried once more, on new ones."""
+        before, self._session = self._session, self._open()
+        await before.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,8 +94,9 @@ class DirectPuts:
             headers = {"content-type": content_type, "host": self._host}
             request = AWSRequest(method="PUT", url=url, data=data, headers=headers)
             self._signer.add_auth(request)
+            session = self._session
             try:
-                async with self._session.put(
+                async with session.put(
                     URL(url, encoded=True),
                     data=data,
                     headers=dict(request.headers),
@@ -98,6 +110,10 @@ class DirectPuts:
                         raise _refusal(answer.status, await answer.text(errors="replace"))
                 await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE))  # noqa: S311 - no secret
             except (aiohttp.ClientError, asyncio.IncompleteReadError) as error:
+                # The line is dead, and with it all of its connections: they would be found out one
+                # by one. That of a put is the first to know.
+                if isinstance(error, TimeoutError) and session is self._session:
+                    await self.forget_connections()
                 if attempt == _ATTEMPTS:
                     raise OSError(f"{type(error).__name__}: {error}") from error
 

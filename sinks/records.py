@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from config.settings import DatabaseSettings
+from sinks.heartbeat import Heartbeat
 from sinks.ledger import LEDGER_COLUMNS, Claim, ledger_row, look_up, open_claim
 from sinks.persons import Author, Removal, look, take_out, take_out_untouched
 from sinks.postgres import PostgresSink
@@ -19,6 +20,9 @@ from streams.events import FaceMatch
 
 _FACE_COLUMNS = """id, event_id, index, camera_id, captured_at, box, landmarks, score, quality,
     model, crop_key, user_id, similarity, runner_up_similarity"""
+
+#: The share of a statement's time for which a claim waits for another.
+_LOCK_SHARE = 0.7
 
 _USER_COLUMNS = "id, email, full_name, is_active, created_at, updated_at"
 
@@ -97,8 +101,13 @@ class Records(PostgresSink):
         Raises:
             StoreUnavailable: the database is away, or another worker holds one for too long.
         """
+        settings = self._settings
         async with self._connection("claim events") as connection, connection.transaction():
-            yield await open_claim(connection, set(keys), self.store)
+            heartbeat = Heartbeat(connection, settings.idle_transaction_timeout)
+            patience = settings.command_timeout * _LOCK_SHARE
+            claim = await open_claim(connection, set(keys), patience, heartbeat, self.store)
+            async with heartbeat:
+                yield claim
 
     async def settled(self, keys: Iterable[tuple[UUID, str]]) -> dict[EventKey, LedgerRow]:
         """The ledger's rows of those results that are there already."""

@@ -46,9 +46,9 @@ def create_client(settings: RedisSettings, *, patient: bool = False) -> redis.as
         socket_connect_timeout=settings.timeout,
         socket_timeout=None if patient else settings.timeout,
         socket_keepalive=True,
-        # One more try, for a connection that the server has closed meanwhile.
-        retry=Retry(NoBackoff(), 1),
-        retry_on_error=[RedisConnectionError],
+        # One more try, for a connection that the server has closed meanwhile; none after a timeout,
+        # which callers have waited out already.
+        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
     )
     return redis.asyncio.Redis.from_pool(pool)
 

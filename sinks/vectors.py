@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 #: The oldest pgvector whose HNSW index survives vacuuming.
 PGVECTOR_MINIMUM = "0.8.4"
 
+#: A statement that reads the gallery may take so long, in seconds: it may be large.
+_LOAD_SECONDS = 60.0
+
 #: Rows of the gallery read at a time: 5 MB of 128 dimensions, 20 MB of 512.
 LOAD_CHUNK = 10_000
 
@@ -260,10 +263,10 @@ class Vectors(PostgresSink):
             if head is None:
                 raise self._no_such_model(operation, model)
             revision, dimension = head["revision"], head["dimension"]
-            total = await connection.fetchval(sql.COUNT_GALLERY, model)
-            cursor = await connection.cursor(sql.GALLERY, model)
+            total = await connection.fetchval(sql.COUNT_GALLERY, model, timeout=_LOAD_SECONDS)
+            cursor = await connection.cursor(sql.GALLERY, model, timeout=_LOAD_SECONDS)
             while True:
-                records = await cursor.fetch(chunk)
+                records = await cursor.fetch(chunk, timeout=_LOAD_SECONDS)
                 if records or not total:
                     yield GalleryChunk(
                         revision=revision,

@@ -14,6 +14,7 @@ from faust.tables import TableManager
 from faust.types import TP, StreamT
 
 from config.settings import KafkaSettings, WorkerSettings
+from streams.connections import watch_connections
 from streams.delivery import Delivery, Partition
 from streams.header_names import take_any_header_name
 from streams.security import faust_credentials
@@ -26,6 +27,10 @@ _FRAMING_BYTES = 64 * 1024
 #: and the partitions shall be held; whether a worker is dead is for its own watchdog to say. The
 #: longest that fits the protocol's milliseconds.
 _NEVER = (2**31 - 1) // 1000
+
+#: What a member needs beyond finishing its work before it joins again: a commit, some round trips.
+#: A member that has not joined by then is left out, and joins later.
+_REJOIN_SECONDS = 5.0
 
 #: The window takes in at once whatever a fetch brings, so Faust's own buffers never fill.
 _FAUST_BUFFERS = 4
@@ -52,6 +57,7 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
         workers: buffers and timeouts.
     """
     take_any_header_name()
+    watch_connections()
     servers = kafka.bootstrap_servers.split(",")
     app = _App(
         f"{kafka.topic_prefix}fecapass-{role}",
@@ -70,6 +76,7 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
         broker_session_timeout=kafka.session_timeout,
         broker_request_timeout=kafka.request_timeout,
         broker_heartbeat_interval=kafka.session_timeout / 10,
+        broker_rebalance_timeout=workers.revoke_timeout + _REJOIN_SECONDS,
         consumer_max_fetch_size=kafka.max_message_bytes + _FRAMING_BYTES,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=workers.instance_id,

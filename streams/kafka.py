@@ -6,6 +6,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from config.settings import KafkaSettings
+from streams.connections import watch_connections
 from streams.header_names import take_any_header_name
 from streams.security import client_security
 
@@ -68,6 +69,7 @@ def create_admin(settings: KafkaSettings, **overrides: Any) -> AIOKafkaAdminClie
 
 
 def _connection(settings: KafkaSettings) -> dict[str, Any]:
+    watch_connections()
     return {
         "bootstrap_servers": settings.bootstrap_servers,
         "request_timeout_ms": int(settings.request_timeout * 1000),

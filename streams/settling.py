@@ -16,6 +16,7 @@ from config import metrics
 from streams.burial_limit import BurialLimit
 from streams.delivery import Delivery
 from streams.failures import Denied, Fatal, GivenUp, Reject, Retry
+from streams.pauses import Pauses
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class RetryPolicy:
     """
 
     initial: float = 0.2
-    maximum: float = 15.0
+    maximum: float = 5.0
     unexpected_attempts: int = 3
     denied_patience: float = 60.0
 
@@ -102,6 +103,7 @@ class Settlement:
         *,
         as_one: bool = False,
         tell: Tell | None = None,
+        pauses: Pauses | None = None,
     ) -> None:
         """Wrap a handler.
 
@@ -113,7 +115,9 @@ class Settlement:
             on_fatal: stops the worker; its messages stay unacknowledged.
             as_one: the limit takes all keys for one.
             tell: is told of every dead letter, once it is durable; None where nobody waits.
+            pauses: keeps count of what waits for a retry.
         """
+        self._pauses = pauses or Pauses()
         self._handler = handler
         self._dead_letters = dead_letters
         self._policy = policy
@@ -326,5 +330,6 @@ class Settlement:
             type(failure).__name__,
             failure,
         )
-        await asyncio.sleep(pause)
+        with self._pauses.of(len(batch)):
+            await asyncio.sleep(pause)
         ticket.beat()

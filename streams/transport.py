@@ -12,9 +12,13 @@ partition whether it wants more, and only those are asked for.
 When partitions are revoked, Faust first drops its list of what was acknowledged and then says so:
 what was done since the last commit would be done again by the next owner. Here the worker hears of
 it while it can still commit.
+
+When the broker does not answer, Faust's consumer never ends: it would find the coordinator, commit
+and leave the group first. Here each of these has a bound, and the broker finds out by itself.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
@@ -23,12 +27,29 @@ import faust
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 
+logger = logging.getLogger(__name__)
+
+#: The last commit before a consumer ends may take so long; the worker has committed before it.
+_LAST_COMMIT_SECONDS = 1.0
+
+#: Leaving the group and closing the connections may take so long.
+_LEAVE_SECONDS = 4.0
+
 #: So soon it is looked again whether a full partition has room, in seconds.
 _LOOK_AGAIN = 0.02
 
 HasRoom = Callable[[int], bool]
 BeforeRevoked = Callable[[], Awaitable[None]]
 BeforeAssigned = Callable[[], None]
+
+
+async def _within(seconds: float, work: Awaitable[None], what: str) -> None:
+    """Wait for a part of the end, but not for a broker that does not answer."""
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except TimeoutError:
+        logger.warning("%s was cut off after %.0f s: the broker does not answer", what, seconds)
 
 
 async def _nothing_to_finish() -> None:
@@ -62,6 +83,16 @@ class SteeredTransport(Transport):
         return has_room is None or has_room(tp.partition)
 
 
+class _BoundedThread(AIOKafkaConsumerThread):
+    async def on_thread_stop(self) -> None:
+        await _within(_LEAVE_SECONDS, super().on_thread_stop(), "leaving the group")
+
+
+class _BoundedConsumer(Consumer):
+    async def on_stop(self) -> None:
+        await _within(_LAST_COMMIT_SECONDS, super().on_stop(), "the last commit")
+
+
 def steer(app: faust.App, fetch_wait: float) -> None:
     """Give the app its transport.
 
@@ -71,7 +102,7 @@ def steer(app: faust.App, fetch_wait: float) -> None:
     """
     wait_ms = max(1, int(fetch_wait * 1000))
 
-    class _Thread(AIOKafkaConsumerThread):
+    class _Thread(_BoundedThread):
         def _create_worker_consumer(self, transport: Transport) -> aiokafka.AIOKafkaConsumer:
             consumer = super()._create_worker_consumer(transport)
             # aiokafka reads this attribute when the consumer is started.
@@ -80,7 +111,7 @@ def steer(app: faust.App, fetch_wait: float) -> None:
             consumer._fetch_max_wait_ms = wait_ms  # noqa: SLF001 - the reason for this module
             return consumer
 
-    class _Consumer(Consumer):
+    class _Consumer(_BoundedConsumer):
         transport: SteeredTransport
 
         def _new_consumer_thread(self) -> AIOKafkaConsumerThread:

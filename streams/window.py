@@ -14,6 +14,7 @@ from time import monotonic
 from config import metrics
 from streams.acknowledgement import InOrderAcknowledger
 from streams.delivery import Delivery, Partition
+from streams.pauses import Pauses
 
 
 class Ticket:
@@ -74,7 +75,13 @@ class Window:
     Memory is bounded by `has_room`, which the consumer asks before it fetches.
     """
 
-    def __init__(self, process: Process, limits: WindowLimits, shed: Shed | None = None) -> None:
+    def __init__(
+        self,
+        process: Process,
+        limits: WindowLimits,
+        shed: Shed | None = None,
+        pauses: Pauses | None = None,
+    ) -> None:
         """Make a window; `run` gives it life.
 
         Args:
@@ -82,7 +89,11 @@ class Window:
                 only return when the effects are durable and, but for cancellation, never raises.
             limits: how much it takes.
             shed: chooses what is dropped when messages wait; None drops nothing.
+            pauses: counts what of the work in hand waits for a retry.
         """
+        self._pauses = pauses or Pauses()
+        self._pauses.changed = self._note_idle
+        self._in_work = 0
         self._process = process
         self._limits = limits
         self._shed = shed
@@ -138,6 +149,9 @@ class Window:
     async def drain(self, deadline: float) -> bool:
         """Begin nothing that waits, and wait until what is in work is acknowledged.
 
+        When all that is left waits for a retry, something is not to be had, and it is not waited
+        for: another worker gets these messages.
+
         Nothing is taken until `reopen`: a message that was on its way would be begun, and be done
         after the last commit.
 
@@ -145,7 +159,7 @@ class Window:
             deadline: how long to wait, in seconds.
 
         Returns:
-            False when time runs out first.
+            False when something is left.
         """
         self._closed = True
         while self._waiting:
@@ -156,11 +170,13 @@ class Window:
                 await self._idle.wait()
         except TimeoutError:
             return False
-        return True
+        return not self._acknowledger
 
     def reopen(self) -> None:
         """Take messages again: the broker delivers anew from what was committed."""
         self._closed = False
+        if self._acknowledger:
+            self._idle.clear()
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Partitions were revoked: what is in work of them will not be acknowledged."""
@@ -205,12 +221,14 @@ class Window:
         topic = batch[0].partition.topic
         metrics.BATCH_FILL.labels(topic=topic).observe(len(batch))
         remaining = len(batch)
+        self._in_work += remaining
         aside = False
 
         def done(delivery: Delivery) -> None:
             nonlocal remaining
             remaining -= 1
             self._aside -= aside
+            self._in_work -= 1
             metrics.EVENTS.labels(topic=topic).inc()
             self._acknowledger.done(delivery)
             self._note_idle()
@@ -229,7 +247,9 @@ class Window:
             self._tickets.discard(ticket)
             ticket.step_aside()
             self._aside -= remaining
+            self._in_work -= remaining
 
     def _note_idle(self) -> None:
-        if not self._acknowledger:
+        stuck = self._closed and 0 < self._in_work <= self._pauses.count
+        if stuck or not self._acknowledger:
             self._idle.set()

@@ -20,6 +20,7 @@ from streams.burial_limit import BurialLimit, BurialPolicy
 from streams.delivery import Partition
 from streams.failures import Fatal
 from streams.health import Check, HealthServer, why_no_health
+from streams.pauses import Pauses
 from streams.settling import DeadLetterOffice, Handler, RetryPolicy, Settlement, Tell
 from streams.watch import PartitionState, StallWatch
 from streams.window import Shed, Window, WindowLimits
@@ -38,6 +39,9 @@ _ENDS_SECONDS = 5.0
 
 #: A worker that cannot go on finishes what it can within this time.
 _LAST_SECONDS = 2.0
+
+#: What was finished last is committed within this time, or delivered again.
+_COMMIT_SECONDS = 3.0
 
 #: What the consumer, which lives in a thread of its own, answers about a partition that has gone
 #: since it was listed, or before it has started (aiokafka uses both of the others).
@@ -114,6 +118,7 @@ class Worker:
                 settings.dead_letter_least,
             )
         )
+        pauses = {topic: Pauses() for topic in stages}
         self._windows = {
             topic: Window(
                 Settlement(
@@ -124,6 +129,7 @@ class Worker:
                     self.fail,
                     as_one=stage.as_one,
                     tell=stage.tell,
+                    pauses=pauses[topic],
                 ),
                 WindowLimits(
                     batch_size=stage.batch_size,
@@ -133,6 +139,7 @@ class Worker:
                     held=settings.held_messages,
                 ),
                 stage.shed,
+                pauses[topic],
             )
             for topic, stage in stages.items()
         }
@@ -233,11 +240,19 @@ class Worker:
                 sum(window.in_flight for window in self._windows.values()),
                 seconds,
             )
-        # A commit that is under way began before the last acknowledgements, and a second one that
-        # meets it only waits for it.
-        while await consumer.maybe_wait_for_commit_to_finish():
-            pass
-        await consumer.commit()
+        try:
+            async with asyncio.timeout(_COMMIT_SECONDS):
+                # A commit that is under way began before the last acknowledgements, and a second
+                # one that meets it only waits for it.
+                while await consumer.maybe_wait_for_commit_to_finish():
+                    pass
+                await consumer.commit()
+        except TimeoutError:
+            logger.warning(
+                "the broker took no commit within %.0f s; what was finished since the last one "
+                "will be delivered again",
+                _COMMIT_SECONDS,
+            )
 
     async def _before_revoked(self) -> None:
         """Finish what is in flight before another worker gets these partitions."""

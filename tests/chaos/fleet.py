@@ -9,12 +9,14 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
 import aiohttp
 
 from streams.listening import announced
+from tests.chaos.recovery import Stop
 
 _LOOK_SECONDS = 0.25
 _FIRST_WAIT = 1.0
@@ -72,6 +74,7 @@ class Fleet:
         wanted: how many of each kind.
         surprises: ends that nobody asked for, or not in order, one line each.
         unclean: workers that were told to stop and did not do so in time.
+        stops: when each of those that were told to stop was told, and was gone.
         members: every process that was started, the ended ones too.
     """
 
@@ -80,6 +83,7 @@ class Fleet:
         self.wanted = {"detect": 0, "identify": 0}
         self.surprises: list[str] = []
         self.unclean: list[str] = []
+        self.stops: list[Stop] = []
         self.members: list[Member] = []
         self._environment = environment
         self._logs = logs
@@ -178,6 +182,7 @@ class Fleet:
                 await asyncio.to_thread(member.process.wait)
 
     async def _see_off(self, member: Member) -> None:
+        began = datetime.now(UTC)
         try:
             code = await asyncio.to_thread(member.process.wait, _STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -186,6 +191,7 @@ class Fleet:
         else:
             if code != 0:
                 self.surprises.append(f"{member.name}, told to stop, failed: {last_line(member)}")
+        self.stops.append(Stop(began, datetime.now(UTC)))
 
     def _note_end(self, member: Member) -> None:
         lived = monotonic() - member.started

@@ -6,14 +6,19 @@ had been published by then has its outcome and the world was told. Faults follow
 closely, so where the next one strikes before that, its effect is in the figure too.
 """
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import zip_longest
 from uuid import UUID
 
 from tests.chaos.accounting import Event
 from tests.chaos.schedule import Strike
+
+#: A worker that is told to stop when a fault is taken back is told so within this time.
+_WITH_ITS_END = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +39,48 @@ class Struck:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """A worker that was told to stop.
+
+    Attributes:
+        began: when it was told.
+        ended: when its process was gone.
+    """
+
+    began: datetime
+    ended: datetime
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return (self.ended - self.began).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What came of one fault.
+
+    Attributes:
+        name: of the fault.
+        seconds: until all that was published by its end was told.
+        stop_seconds: the longest stop of a worker that met it; None where none did.
+    """
+
+    name: str
+    seconds: float
+    stop_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
-    """Faults of one name: how many, and their recovery times in seconds."""
+    """Faults of one name: how many, their recovery times and the longest stop, in seconds."""
 
     name: str
     count: int
     p50: float
     longest: float
+    p95: float = field(default=0.0, compare=False)
+    stop: float | None = field(default=None, compare=False)
 
 
 def recovery_seconds(
@@ -58,12 +98,45 @@ def recovery_seconds(
     return max(0.0, (last - struck.ended).total_seconds())
 
 
-def summarise(times: Sequence[tuple[str, float]]) -> list[Summary]:
-    """Recovery times by the fault's name, in the order of the names."""
+def stop_seconds(struck: Struck, stops: Iterable[Stop]) -> float | None:
+    """The longest stop that was under way during a fault or began with its end; None for none."""
+    met = [
+        stop.seconds
+        for stop in stops
+        if stop.began <= struck.ended + _WITH_ITS_END and stop.ended >= struck.began
+    ]
+    return max(met, default=None)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The least of the values that so large a share of them does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def summarise(
+    times: Sequence[tuple[str, float]], stops: Sequence[float | None] = ()
+) -> list[Summary]:
+    """Recovery times by the fault's name, in the order of the names.
+
+    Args:
+        times: name and recovery time of each fault.
+        stops: of each, the longest stop of a worker that met it.
+    """
     by_name: dict[str, list[float]] = {}
-    for name, seconds in times:
+    longest_stop: dict[str, float] = {}
+    for (name, seconds), stop in zip_longest(times, stops):
         by_name.setdefault(name, []).append(seconds)
+        if stop is not None:
+            longest_stop[name] = max(stop, longest_stop.get(name, 0.0))
     return [
-        Summary(name, len(group), statistics.median(group), max(group))
+        Summary(
+            name,
+            len(group),
+            statistics.median(group),
+            max(group),
+            percentile(group, 0.95),
+            longest_stop.get(name),
+        )
         for name, group in sorted(by_name.items())
     ]

@@ -22,7 +22,9 @@ _RECOVERY = (
     Column("name", "fault"),
     Column("count", "times", justify="right"),
     Column("p50", "recovery p50 s", _seconds, justify="right"),
+    Column("p95", "p95 s", _seconds, justify="right"),
     Column("longest", "longest s", _seconds, justify="right"),
+    Column("stop", "longest stop s", _seconds, justify="right"),
 )
 _RUNS = (
     Column("seed", "seed", justify="right"),
@@ -31,7 +33,9 @@ _RUNS = (
     *(Column(sort, sort, justify="right") for sort in _SORTS),
     Column("repeats", "told again", justify="right"),
     Column("p50", "recovery p50 s", _seconds, justify="right"),
+    Column("p95", "p95 s", _seconds, justify="right"),
     Column("longest", "longest s", _seconds, justify="right"),
+    Column("stop", "longest stop s", _seconds, justify="right"),
     Column("settled_after", "settled s", _seconds, justify="right"),
     Column("peak_mb", "worker MB", justify="right"),
     Column("wall", "whole run s", lambda value: f"{value:.0f}", justify="right"),
@@ -55,7 +59,10 @@ def as_json(result: Result) -> dict[str, Any]:
         **{sort: verdict.count(sort) for sort in _SORTS},
         "repeated_matches": verdict.repeated_matches,
         "repeated_dead_letters": verdict.repeated_letters,
-        "recoveries": [{"fault": name, "seconds": seconds} for name, seconds in result.recoveries],
+        "recoveries": [
+            {"fault": one.name, "seconds": one.seconds, "stop_seconds": one.stop_seconds}
+            for one in result.recoveries
+        ],
         "settled_after": result.settled_after,
         "notable_ends": list(result.surprises),
         "worker_peak_bytes": result.peak_bytes,
@@ -74,7 +81,7 @@ def one_run(result: Result) -> RenderableType:
     ]
     outcomes = ", ".join(f"{count} {name}" for name, count in result.verdict.outcomes.items())
     return Group(
-        table([_row(one) for one in recovery.summarise(result.recoveries)], _RECOVERY),
+        table([_row(one) for one in by_fault(result.recoveries)], _RECOVERY),
         f"events: {outcomes}",
         *lines,
         all_runs([result]),
@@ -92,8 +99,16 @@ def show(console: Console, results: Sequence[Result], *, machine: bool) -> None:
         console.out(json.dumps([as_json(result) for result in results], indent=2))
     elif len(results) > 1:
         recoveries = [one for result in results for one in result.recoveries]
-        rows = [_row(one) for one in recovery.summarise(recoveries)]
+        rows = [_row(one) for one in by_fault(recoveries)]
         console.print(Group(table(rows, _RECOVERY), all_runs(results)))
+
+
+def by_fault(recoveries: Sequence[recovery.Recovery]) -> list[recovery.Summary]:
+    """Recoveries summed up by the fault's name."""
+    return recovery.summarise(
+        [(one.name, one.seconds) for one in recoveries],
+        [one.stop_seconds for one in recoveries],
+    )
 
 
 def _row(summary: recovery.Summary) -> dict[str, object]:
@@ -101,12 +116,17 @@ def _row(summary: recovery.Summary) -> dict[str, object]:
         "name": summary.name,
         "count": summary.count,
         "p50": summary.p50,
+        "p95": summary.p95,
         "longest": summary.longest,
+        "stop": summary.stop,
     }
 
 
 def _summary(result: Result) -> dict[str, object]:
-    (total,) = recovery.summarise([("all", seconds) for _, seconds in result.recoveries]) or [None]
+    everything = [
+        recovery.Recovery("all", one.seconds, one.stop_seconds) for one in result.recoveries
+    ]
+    (total,) = by_fault(everything) or [None]
     return {
         "seed": result.options.seed,
         "faults": len(result.struck),
@@ -114,7 +134,9 @@ def _summary(result: Result) -> dict[str, object]:
         **{sort: result.verdict.count(sort) for sort in _SORTS},
         "repeats": result.verdict.repeated_matches + result.verdict.repeated_letters,
         "p50": None if total is None else total.p50,
+        "p95": None if total is None else total.p95,
         "longest": None if total is None else total.longest,
+        "stop": None if total is None else total.stop,
         "settled_after": result.settled_after,
         "peak_mb": result.peak_bytes >> 20,
         "wall": result.seconds,

@@ -25,7 +25,7 @@ from tests.chaos.expectations import Expect, Planned
 from tests.chaos.faults import World, faults
 from tests.chaos.fleet import PROGRAM, Fleet, running_fleet
 from tests.chaos.publisher import Claims, Composer, Publisher
-from tests.chaos.recovery import Struck
+from tests.chaos.recovery import Recovery, Struck
 from tests.chaos.schedule import Strike
 from tests.chaos.servers import Servers, named, running_servers
 
@@ -81,7 +81,7 @@ class Result:
     messages: int
     verdict: Verdict
     struck: Sequence[Struck]
-    recoveries: Sequence[tuple[str, float]]
+    recoveries: Sequence[Recovery]
     settled_after: float | None
     surprises: Sequence[str]
     peak_bytes: int
@@ -189,7 +189,12 @@ async def _on(servers: Servers, options: Options, logs: Path, say: Say, began: d
         ),
         struck=stage.struck,
         recoveries=[
-            (one.strike.name, recovery.recovery_seconds(one, events, told)) for one in stage.struck
+            Recovery(
+                one.strike.name,
+                recovery.recovery_seconds(one, events, told),
+                recovery.stop_seconds(one, fleet.stops),
+            )
+            for one in stage.struck
         ],
         settled_after=settled_after,
         surprises=fleet.surprises,

@@ -4,7 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 from tests.chaos.accounting import Event
 from tests.chaos.expectations import Expect
-from tests.chaos.recovery import Struck, Summary, recovery_seconds, summarise
+from tests.chaos.recovery import (
+    Stop,
+    Struck,
+    Summary,
+    percentile,
+    recovery_seconds,
+    stop_seconds,
+    summarise,
+)
 from tests.chaos.schedule import Strike
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,3 +47,21 @@ def test_times_are_summed_up_by_name():
         Summary("a", 1, 1.0, 1.0),
         Summary("b", 3, 3.0, 9.0),
     ]
+
+
+def test_field_27_times_and_stops_are_shown_by_fault():
+    times = [("a", float(second)) for second in range(1, 21)]
+    (one,) = summarise(times, [None, 3.0, 2.0])
+    assert (one.count, one.p50, one.p95, one.longest, one.stop) == (20, 10.5, 19.0, 20.0, 3.0)
+    (other,) = summarise([("b", 4.0)])
+    assert (other.p95, other.stop) == (4.0, None)
+    assert percentile([1.0], 0.95) == 1.0
+
+
+def test_field_27_a_stop_belongs_to_the_faults_that_it_meets():
+    def stop(began, ended):
+        return Stop(at(began), at(ended))
+
+    assert stop_seconds(STRUCK, [stop(-3, -1), stop(7, 9)]) is None
+    assert stop_seconds(STRUCK, [stop(-3, 1), stop(5.5, 6)]) == 4.0
+    assert stop_seconds(STRUCK, [stop(4, 40)]) == 36.0

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.delivery import Partition
+from streams.pauses import Pauses
 from streams.window import Window, WindowLimits
 from tests.unit.streams.deliveries import Log
 
@@ -276,3 +277,45 @@ async def test_what_comes_after_a_drain_is_not_begun_until_the_window_opens_agai
         await until(lambda: not window.in_flight)
     assert begun == [0, 2]
     assert log.offsets == {0: [0, 2]}
+
+
+async def test_field_27_a_drain_does_not_wait_for_what_waits_for_a_retry():
+    log, pauses, begun = Log(), Pauses(), asyncio.Event()
+
+    async def process(batch, _ticket):
+        with pauses.of(len(batch)):
+            begun.set()
+            await asyncio.Event().wait()
+
+    async with running(Window(process, limits(2, 1), pauses=pauses)) as window:
+        window.admit(log.delivery(0))
+        await begun.wait()
+        assert not await asyncio.wait_for(window.drain(60), 5)
+        window.reopen()
+        window.admit(log.delivery(1))
+        assert not await asyncio.wait_for(window.drain(60), 5)
+    assert log.offsets == {}
+
+
+async def test_field_27_a_drain_waits_for_work_beside_what_waits_for_a_retry():
+    log, pauses, go, begun = Log(), Pauses(), asyncio.Event(), []
+
+    async def process(batch, ticket):
+        (message,) = batch
+        begun.append(message)
+        if message.partition.number == 0:
+            with pauses.of(1):
+                await asyncio.Event().wait()
+        await go.wait()
+        ticket.done(message)
+
+    async with running(Window(process, limits(1, 2), pauses=pauses)) as window:
+        window.admit(log.delivery(0, number=0))
+        window.admit(log.delivery(0, number=1))
+        await until(lambda: len(begun) == 2)
+        draining = asyncio.create_task(window.drain(60))
+        await asyncio.sleep(0.05)
+        assert not draining.done()
+        go.set()
+        assert not await asyncio.wait_for(draining, 5)
+    assert log.offsets == {1: [0]}

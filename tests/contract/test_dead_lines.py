@@ -1,0 +1,106 @@
+"""A line that swallows everything costs one wait, and nothing behind it waits again."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from time import monotonic
+from uuid import uuid4
+
+import pytest
+
+from sinks.crops import Crops
+from sinks.errors import StoreUnavailable
+from sinks.main_upkeep import MainUpkeep
+from sinks.records import Records
+from tests.chaos.proxy import Proxy
+from tests.contract.builders import MODEL
+
+
+@asynccontextmanager
+async def line_to(port):
+    proxy = Proxy(port)
+    await proxy.start()
+    try:
+        yield proxy
+    finally:
+        await proxy.stop()
+
+
+async def test_field_27_s3_is_asked_over_new_connections_after_one_timeout(prepared):
+    port = int(prepared.s3.endpoint_url.rpartition(":")[2])
+    async with line_to(port) as proxy:
+        settings = prepared.s3.model_copy(
+            update={"endpoint_url": f"http://127.0.0.1:{proxy.port}", "read_timeout": 1.0}
+        )
+        async with Crops(settings) as crops:
+            items = [(f"crops/{uuid4().hex}.jpg", b"face") for _ in range(12)]
+            await crops.put_many(items)
+            await asyncio.gather(*(crops.get(key) for key, _ in items))
+            proxy.swallow()
+            proxy.heal()
+            began = monotonic()
+            # Each try takes one connection; a dead one costs a second.
+            for key, data in items:
+                await crops.put(key, data)
+            for key, _ in items:
+                assert await crops.get(key) == b"face"
+    assert monotonic() - began < 6
+
+
+async def test_field_27_a_body_that_never_ends_is_an_outage_and_not_the_next_ones(prepared):
+    port = int(prepared.s3.endpoint_url.rpartition(":")[2])
+    async with line_to(port) as proxy:
+        settings = prepared.s3.model_copy(
+            update={"endpoint_url": f"http://127.0.0.1:{proxy.port}", "read_timeout": 1.0}
+        )
+        async with Crops(settings) as crops:
+            proxy.swallow()
+            with pytest.raises(StoreUnavailable):
+                await asyncio.wait_for(crops.ping(), 10)
+            proxy.heal()
+            await asyncio.wait_for(crops.ping(), 5)
+
+
+async def test_field_27_a_claim_that_works_elsewhere_is_not_taken_for_an_abandoned_one(prepared):
+    key = (uuid4(), MODEL)
+    settings = prepared.main_db.model_copy(update={"idle_transaction_timeout": 0.5})
+    async with Records(settings) as records, records.claim([key]) as claim:
+        await asyncio.sleep(1.5)  # S3 takes its time
+        assert await claim.hold_people([uuid4()]) == set()
+    upkeep = MainUpkeep(settings)
+    async with upkeep, upkeep.nobody_at_work(5) as alone:
+        assert alone
+        await asyncio.sleep(1.5)
+
+
+async def test_field_27_who_waits_for_anothers_claim_is_told_so_and_keeps_its_connections(
+    prepared, records
+):
+    key = (uuid4(), MODEL)
+    settings = prepared.main_db.model_copy(update={"command_timeout": 1.0, "pool_max": 2})
+    async with Records(settings) as other, records.claim([key]):
+        before = await backend(other)
+        with pytest.raises(StoreUnavailable, match="55P03"):
+            async with other.claim([key]):
+                pytest.fail("it is another's")
+        assert await backend(other) == before
+
+
+async def backend(records):
+    async with records._connection("test") as connection:
+        return await connection.fetchval("SELECT pg_backend_pid()")
+
+
+async def test_field_27_a_pool_on_a_dead_line_closes_at_once(prepared):
+    async with line_to(prepared.main_db.port) as proxy:
+        records = Records(prepared.main_db.model_copy(update={"port": proxy.port}))
+        await records.connect()
+        asking = asyncio.create_task(records.settled([(uuid4(), MODEL)]))
+        await asking
+        proxy.swallow()
+        hanging = asyncio.create_task(records.settled([(uuid4(), MODEL)]))
+        await asyncio.sleep(0.1)
+        began = monotonic()
+        hanging.cancel()
+        await asyncio.gather(hanging, return_exceptions=True)
+        await records.close()
+    assert monotonic() - began < 6
