@@ -4,6 +4,7 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from time import monotonic
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -21,6 +22,7 @@ from ml.images import ImageLimits
 from ml.registry import match_policy
 from sinks.crops import Crops
 from streams.app import create_app
+from streams.connections import SILENCE_SECONDS
 from streams.dead_letters import DeadLetters
 from streams.ending import BoundedEnd
 from streams.failures import Fatal, GivenUp
@@ -33,6 +35,9 @@ from streams.window import Shed
 from streams.worker import Stage, Worker
 
 logger = logging.getLogger(__name__)
+
+#: So often a worker that starts asks for a broker that says nothing.
+_START_ATTEMPTS = 3
 
 #: What the producer may take to stop.
 _PRODUCER_SECONDS = 2.0
@@ -153,14 +158,20 @@ async def _producer(settings: KafkaSettings, stack: AsyncExitStack) -> AIOKafkaP
     Raises:
         Fatal: the broker does not answer.
     """
-    producer = create_producer(settings)
-    stack.push_async_callback(_stop, producer)
-    try:
-        await producer.start()
-    except KafkaError as error:
-        reason = await why_not(settings)
-        raise Fatal(f"no Kafka broker at {settings.bootstrap_servers}: {reason}") from error
-    return producer
+    attempts = 0
+    while True:
+        attempts += 1
+        producer, began = create_producer(settings), monotonic()
+        stack.push_async_callback(_stop, producer)
+        try:
+            await producer.start()
+        except KafkaError as error:
+            # Who refuses does so at once; a broker that says nothing may only just be away.
+            if attempts < _START_ATTEMPTS and monotonic() - began >= SILENCE_SECONDS:
+                continue
+            reason = await why_not(settings)
+            raise Fatal(f"no Kafka broker at {settings.bootstrap_servers}: {reason}") from error
+        return producer
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

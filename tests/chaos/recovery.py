@@ -11,7 +11,6 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import zip_longest
 from uuid import UUID
 
 from tests.chaos.accounting import Event
@@ -63,23 +62,29 @@ class Recovery:
     Attributes:
         name: of the fault.
         seconds: until all that was published by its end was told.
+        alone: of these, those in which no other fault was on.
         stop_seconds: the longest stop of a worker that met it; None where none did.
     """
 
     name: str
     seconds: float
+    alone: float
     stop_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Faults of one name: how many, their recovery times and the longest stop, in seconds."""
+    """Faults of one name: how many, their recovery times and the longest stop, in seconds.
+
+    Without the time of other faults: ``alone``, the 95th percentile.
+    """
 
     name: str
     count: int
     p50: float
     longest: float
     p95: float = field(default=0.0, compare=False)
+    alone: float = field(default=0.0, compare=False)
     stop: float | None = field(default=None, compare=False)
 
 
@@ -98,6 +103,32 @@ def recovery_seconds(
     return max(0.0, (last - struck.ended).total_seconds())
 
 
+def recovery(
+    struck: Struck,
+    published: Iterable[Event],
+    told: Mapping[UUID, datetime],
+    others: Iterable[Struck],
+    stops: Iterable[Stop],
+) -> Recovery:
+    """What came of a fault, among others and among workers that were told to stop."""
+    seconds = recovery_seconds(struck, published, told)
+    alone = alone_seconds(struck, seconds, others)
+    return Recovery(struck.strike.name, seconds, alone, stop_seconds(struck, stops))
+
+
+def alone_seconds(struck: Struck, seconds: float, others: Iterable[Struck]) -> float:
+    """Of the seconds after a fault's end, those in which no other fault was on."""
+    until = struck.ended + timedelta(seconds=seconds)
+    covered, reached = timedelta(0), struck.ended
+    for other in sorted(others, key=lambda one: one.began):
+        if other is struck:
+            continue
+        begin, end = max(other.began, reached), min(other.ended, until)
+        if end > begin:
+            covered, reached = covered + (end - begin), end
+    return seconds - covered.total_seconds()
+
+
 def stop_seconds(struck: Struck, stops: Iterable[Stop]) -> float | None:
     """The longest stop that was under way during a fault or began with its end; None for none."""
     met = [
@@ -114,29 +145,27 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def summarise(
-    times: Sequence[tuple[str, float]], stops: Sequence[float | None] = ()
-) -> list[Summary]:
-    """Recovery times by the fault's name, in the order of the names.
+def summarise(times: Sequence[tuple[str, float]]) -> list[Summary]:
+    """Recovery times by the fault's name, in the order of the names."""
+    return by_fault([Recovery(name, seconds, seconds) for name, seconds in times])
 
-    Args:
-        times: name and recovery time of each fault.
-        stops: of each, the longest stop of a worker that met it.
-    """
-    by_name: dict[str, list[float]] = {}
-    longest_stop: dict[str, float] = {}
-    for (name, seconds), stop in zip_longest(times, stops):
-        by_name.setdefault(name, []).append(seconds)
-        if stop is not None:
-            longest_stop[name] = max(stop, longest_stop.get(name, 0.0))
-    return [
-        Summary(
-            name,
-            len(group),
-            statistics.median(group),
-            max(group),
-            percentile(group, 0.95),
-            longest_stop.get(name),
-        )
-        for name, group in sorted(by_name.items())
-    ]
+
+def by_fault(recoveries: Iterable[Recovery]) -> list[Summary]:
+    """Recoveries by the fault's name, in the order of the names."""
+    by_name: dict[str, list[Recovery]] = {}
+    for one in recoveries:
+        by_name.setdefault(one.name, []).append(one)
+    return [_summary(name, group) for name, group in sorted(by_name.items())]
+
+
+def _summary(name: str, group: Sequence[Recovery]) -> Summary:
+    seconds = [one.seconds for one in group]
+    return Summary(
+        name,
+        len(group),
+        statistics.median(seconds),
+        max(seconds),
+        percentile(seconds, 0.95),
+        percentile([one.alone for one in group], 0.95),
+        max((one.stop_seconds for one in group if one.stop_seconds is not None), default=None),
+    )

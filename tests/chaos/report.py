@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -24,6 +25,7 @@ _RECOVERY = (
     Column("p50", "recovery p50 s", _seconds, justify="right"),
     Column("p95", "p95 s", _seconds, justify="right"),
     Column("longest", "longest s", _seconds, justify="right"),
+    Column("alone", "p95 without other faults s", _seconds, justify="right"),
     Column("stop", "longest stop s", _seconds, justify="right"),
 )
 _RUNS = (
@@ -31,14 +33,15 @@ _RUNS = (
     Column("faults", "faults", justify="right"),
     Column("events", "events", justify="right"),
     *(Column(sort, sort, justify="right") for sort in _SORTS),
-    Column("repeats", "told again", justify="right"),
-    Column("p50", "recovery p50 s", _seconds, justify="right"),
+    Column("repeats", "again", justify="right"),
+    Column("p50", "p50 s", _seconds, justify="right"),
     Column("p95", "p95 s", _seconds, justify="right"),
-    Column("longest", "longest s", _seconds, justify="right"),
-    Column("stop", "longest stop s", _seconds, justify="right"),
-    Column("settled_after", "settled s", _seconds, justify="right"),
-    Column("peak_mb", "worker MB", justify="right"),
-    Column("wall", "whole run s", lambda value: f"{value:.0f}", justify="right"),
+    Column("longest", "longest", _seconds, justify="right"),
+    Column("alone", "alone", _seconds, justify="right"),
+    Column("stop", "stop s", _seconds, justify="right"),
+    Column("settled_after", "settled", _seconds, justify="right"),
+    Column("peak_mb", "MB", justify="right"),
+    Column("wall", "run s", lambda value: f"{value:.0f}", justify="right"),
     Column("passed", ""),
 )
 
@@ -60,7 +63,12 @@ def as_json(result: Result) -> dict[str, Any]:
         "repeated_matches": verdict.repeated_matches,
         "repeated_dead_letters": verdict.repeated_letters,
         "recoveries": [
-            {"fault": one.name, "seconds": one.seconds, "stop_seconds": one.stop_seconds}
+            {
+                "fault": one.name,
+                "seconds": one.seconds,
+                "alone_seconds": one.alone,
+                "stop_seconds": one.stop_seconds,
+            }
             for one in result.recoveries
         ],
         "settled_after": result.settled_after,
@@ -81,7 +89,7 @@ def one_run(result: Result) -> RenderableType:
     ]
     outcomes = ", ".join(f"{count} {name}" for name, count in result.verdict.outcomes.items())
     return Group(
-        table([_row(one) for one in by_fault(result.recoveries)], _RECOVERY),
+        table([_row(one) for one in recovery.by_fault(result.recoveries)], _RECOVERY),
         f"events: {outcomes}",
         *lines,
         all_runs([result]),
@@ -99,16 +107,8 @@ def show(console: Console, results: Sequence[Result], *, machine: bool) -> None:
         console.out(json.dumps([as_json(result) for result in results], indent=2))
     elif len(results) > 1:
         recoveries = [one for result in results for one in result.recoveries]
-        rows = [_row(one) for one in by_fault(recoveries)]
+        rows = [_row(one) for one in recovery.by_fault(recoveries)]
         console.print(Group(table(rows, _RECOVERY), all_runs(results)))
-
-
-def by_fault(recoveries: Sequence[recovery.Recovery]) -> list[recovery.Summary]:
-    """Recoveries summed up by the fault's name."""
-    return recovery.summarise(
-        [(one.name, one.seconds) for one in recoveries],
-        [one.stop_seconds for one in recoveries],
-    )
 
 
 def _row(summary: recovery.Summary) -> dict[str, object]:
@@ -118,15 +118,14 @@ def _row(summary: recovery.Summary) -> dict[str, object]:
         "p50": summary.p50,
         "p95": summary.p95,
         "longest": summary.longest,
+        "alone": summary.alone,
         "stop": summary.stop,
     }
 
 
 def _summary(result: Result) -> dict[str, object]:
-    everything = [
-        recovery.Recovery("all", one.seconds, one.stop_seconds) for one in result.recoveries
-    ]
-    (total,) = by_fault(everything) or [None]
+    everything = [replace(one, name="all") for one in result.recoveries]
+    (total,) = recovery.by_fault(everything) or [None]
     return {
         "seed": result.options.seed,
         "faults": len(result.struck),
@@ -136,6 +135,7 @@ def _summary(result: Result) -> dict[str, object]:
         "p50": None if total is None else total.p50,
         "p95": None if total is None else total.p95,
         "longest": None if total is None else total.longest,
+        "alone": None if total is None else total.alone,
         "stop": None if total is None else total.stop,
         "settled_after": result.settled_after,
         "peak_mb": result.peak_bytes >> 20,

@@ -189,12 +189,7 @@ async def _on(servers: Servers, options: Options, logs: Path, say: Say, began: d
         ),
         struck=stage.struck,
         recoveries=[
-            Recovery(
-                one.strike.name,
-                recovery.recovery_seconds(one, events, told),
-                recovery.stop_seconds(one, fleet.stops),
-            )
-            for one in stage.struck
+            recovery.recovery(one, events, told, stage.struck, fleet.stops) for one in stage.struck
         ],
         settled_after=settled_after,
         surprises=fleet.surprises,

@@ -5,9 +5,12 @@ from datetime import UTC, datetime, timedelta
 from tests.chaos.accounting import Event
 from tests.chaos.expectations import Expect
 from tests.chaos.recovery import (
+    Recovery,
     Stop,
     Struck,
     Summary,
+    alone_seconds,
+    by_fault,
     percentile,
     recovery_seconds,
     stop_seconds,
@@ -50,12 +53,21 @@ def test_times_are_summed_up_by_name():
 
 
 def test_field_27_times_and_stops_are_shown_by_fault():
-    times = [("a", float(second)) for second in range(1, 21)]
-    (one,) = summarise(times, [None, 3.0, 2.0])
-    assert (one.count, one.p50, one.p95, one.longest, one.stop) == (20, 10.5, 19.0, 20.0, 3.0)
-    (other,) = summarise([("b", 4.0)])
-    assert (other.p95, other.stop) == (4.0, None)
+    recoveries = [Recovery("a", float(second), second / 2) for second in range(1, 21)]
+    stops = [Recovery("b", 4.0, 4.0, stop) for stop in (None, 3.0, 2.0)]
+    one, other = by_fault([*recoveries, *stops])
+    assert (one.count, one.p50, one.p95, one.longest, one.alone) == (20, 10.5, 19.0, 20.0, 9.5)
+    assert (one.stop, other.stop) == (None, 3.0)
     assert percentile([1.0], 0.95) == 1.0
+
+
+def test_field_27_the_time_of_other_faults_is_taken_off_once():
+    def fault(began, ended):
+        return Struck(STRUCK.strike, "redis", at(began), at(ended))
+
+    others = [STRUCK, fault(-9, -1), fault(4, 7), fault(6, 8), fault(6.5, 7), fault(20, 90)]
+    assert alone_seconds(STRUCK, 10.0, others) == 7.0
+    assert alone_seconds(STRUCK, 25.0, others) == 12.0
 
 
 def test_field_27_a_stop_belongs_to_the_faults_that_it_meets():
