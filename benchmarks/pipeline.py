@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks import models
-from benchmarks.arguments import add_common, cases_of
+from benchmarks.arguments import add_common, cases_of, count, whole
 from benchmarks.backlog import deliver, drain
 from benchmarks.frames import FrameSet, compose, load_faces
 from benchmarks.models import (
@@ -143,14 +143,14 @@ async def run(arguments: argparse.Namespace) -> Report:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    add_common(parser, seconds=5.0)
+    add_common(parser, by_default=5.0)
     models.add_provider(parser)
     parser.add_argument(
-        "--cameras", type=int, default=8, help="how many send in turns (default: %(default)s)"
+        "--cameras", type=count, default=8, help="how many send in turns (default: %(default)s)"
     )
     parser.add_argument(
         "--gallery",
-        type=int,
+        type=whole,
         default=1000,
         help="people in the gallery beside those in the frames (default: %(default)s)",
     )

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.arguments import integers
+from benchmarks.arguments import amount, count, counts, whole
 from benchmarks.backlog import Drained, deliver, drain
 from benchmarks.frames import Case, FrameSet, compose, load_faces
 from benchmarks.models import BareModels
@@ -128,15 +128,15 @@ async def run(arguments: argparse.Namespace) -> Report:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
     parser.add_argument(
-        "--faces", type=int, default=1, help="in every frame (default: %(default)s)"
+        "--faces", type=whole, default=1, help="in every frame (default: %(default)s)"
     )
     parser.add_argument(
-        "--frames", type=int, default=300, help="of each measurement (default: %(default)s)"
+        "--frames", type=count, default=300, help="of each measurement (default: %(default)s)"
     )
-    parser.add_argument("--cameras", type=integers, default=[1, 8, 32], help="default: 1,8,32")
-    parser.add_argument("--partitions", type=integers, default=[1, 8, 32], help="default: 1,8,32")
+    parser.add_argument("--cameras", type=counts, default=[1, 8, 32], help="default: 1,8,32")
+    parser.add_argument("--partitions", type=counts, default=[1, 8, 32], help="default: 1,8,32")
     parser.add_argument(
-        "--minutes", type=float, default=10.0, help="of load for the memory; 0: none (default: 10)"
+        "--minutes", type=amount, default=10.0, help="of load for the memory; 0: none (default: 10)"
     )
 
 

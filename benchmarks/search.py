@@ -21,7 +21,7 @@ from uuid import UUID
 
 import numpy as np
 
-from benchmarks.arguments import integers
+from benchmarks.arguments import count, counts, duration, whole
 from benchmarks.report import Report, Result, compare, make_report
 from benchmarks.searchers import IN_MEMORY, ProductGallery, Rows
 from benchmarks.searchers_pg import BREADTHS, PgvectorTable
@@ -253,7 +253,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
     parser.add_argument(
         "--galleries",
-        type=integers,
+        type=counts,
         default=[10_000, 100_000, 1_000_000],
         help="sizes, separated by commas (default: 10000,100000,1000000)",
     )
@@ -263,10 +263,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="mean, between and within of 128-d embeddings as .npz (default: isotropic)",
     )
-    parser.add_argument("--probes", type=int, default=2000, help="searches (default: %(default)s)")
+    parser.add_argument("--probes", type=count, default=2000, help="searches (default: 2000)")
     parser.add_argument(
         "--pgvector-most",
-        type=int,
+        type=whole,
         default=100_000,
         help="largest gallery that pgvector is given (default: %(default)s)",
     )
@@ -276,7 +276,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="the ways to search with this in their name (product, numpy, faiss, pgvector)",
     )
-    parser.add_argument("--dimensions", type=integers, default=[128, 512], help="default: 128,512")
+    parser.add_argument("--dimensions", type=counts, default=[128, 512], help="default: 128,512")
     parser.add_argument(
-        "--seconds", type=float, default=3.0, help="of each timing (default: %(default)s)"
+        "--seconds", type=duration, default=3.0, help="of each timing (default: %(default)s)"
     )

@@ -23,6 +23,7 @@ from botocore.config import Config
 from botocore.session import get_session
 from yarl import URL
 
+from benchmarks.arguments import count
 from benchmarks.report import Report, Result, compare, make_report
 from benchmarks.system import bare_servers
 from config.settings import S3Settings, Settings
@@ -223,10 +224,10 @@ async def run(arguments: argparse.Namespace) -> Report:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
     parser.add_argument(
-        "--batch", type=int, default=64, help="events in a batch (default: %(default)s)"
+        "--batch", type=count, default=64, help="events in a batch (default: %(default)s)"
     )
     parser.add_argument(
-        "--rounds", type=int, default=20, help="turns of each (default: %(default)s)"
+        "--rounds", type=count, default=20, help="turns of each (default: %(default)s)"
     )
 
 

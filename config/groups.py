@@ -1,14 +1,51 @@
 """What all groups of settings share: their base, and the types of their values."""
 
+import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveSeconds = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
+
+#: The name of an S3 bucket, or the ARN of an access point.
+Bucket = Annotated[str, Field(pattern=r"^([a-zA-Z0-9.\-_]{1,255}|arn:[^\s]+)$")]
+
+
+def _is_region(name: str) -> str:
+    """Part of a host name."""
+    if not re.fullmatch(r"[a-zA-Z0-9-]{1,63}", name) or name.startswith("-") or name.endswith("-"):
+        raise PydanticCustomError("region", "it is no region: letters, digits and hyphens")
+    return name
+
+
+def _are_brokers(text: str) -> str:
+    """One ``host:port`` or more; of several, an empty one is passed over."""
+    brokers = [one.strip() for one in text.split(",") if one.strip()]
+    if not brokers or not all(map(_is_broker, brokers)):
+        raise PydanticCustomError("brokers", "it is not host:port, separated by commas")
+    return ",".join(brokers)
+
+
+def _is_broker(text: str) -> bool:
+    try:
+        parts = urlsplit(f"//{text}")
+        return (
+            bool(parts.hostname)
+            and parts.netloc == text
+            and parts.port != 0
+            and not re.search(r"[@\s]", text)
+        )
+    except ValueError:
+        return False
+
+
+Region = Annotated[str, AfterValidator(_is_region)]
+Brokers = Annotated[str, AfterValidator(_are_brokers)]
 
 #: The type of the error that `inconsistent` makes.
 INCONSISTENT = "inconsistent"

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
-from config.groups import Count, Group, PositiveSeconds, inconsistent
+from config.groups import Brokers, Count, Group, PositiveSeconds, inconsistent
 from config.proxy import ProxySetting, is_loopback, proxy_towards
 from config.tls import KafkaTls, TlsFiles
 
@@ -21,7 +21,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 class KafkaSettings(Group):
     """The Kafka-protocol broker and the topics."""
 
-    bootstrap_servers: str = "127.0.0.1:9092"
+    bootstrap_servers: Brokers = "127.0.0.1:9092"
     """Brokers to begin with, host:port, separated by commas."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."""

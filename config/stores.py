@@ -5,7 +5,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
-from config.groups import Count, Group, Port, PositiveSeconds, inconsistent
+from config.groups import Bucket, Count, Group, Port, PositiveSeconds, Region, inconsistent
 from config.proxy import ProxySetting, proxy_towards
 from config.tls import DatabaseTls, RedisTls, TlsFiles
 
@@ -79,9 +79,9 @@ class S3Settings(Group):
 
     endpoint_url: str | None = None
     """URL of the server, https or http; unset for Amazon's own."""
-    region: str = "us-east-1"
+    region: Region = "us-east-1"
     """Region that requests are signed for."""
-    bucket: str = "fecapass"
+    bucket: Bucket = "fecapass"
     """Bucket of the crops and claim checks."""
     access_key_id: str
     """Access key."""
@@ -92,7 +92,7 @@ class S3Settings(Group):
     tls: TlsFiles = TlsFiles()
     proxy_url: ProxySetting = None
     """HTTP proxy towards the store: its URL; environment: as the proxy variables say; or none."""
-    claim_check_buckets: tuple[str, ...] = ()
+    claim_check_buckets: tuple[Bucket, ...] = ()
     """Buckets read by claim check besides the own one; a JSON list."""
     max_connections: Count = 64
     """Most connections that each process opens."""

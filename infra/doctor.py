@@ -85,6 +85,8 @@ async def _look(part: str, look: Callable[[], Awaitable[str]]) -> Finding:
         status, detail = "failed", f"no answer within {PATIENCE:g} s"
     except (Retry, Reject, ModelError, KafkaError, OSError) as error:
         status, detail = "failed", str(error) or type(error).__name__
+    except Exception as error:  # noqa: BLE001 - a part that breaks down must not hide the others
+        status, detail = "failed", f"{type(error).__name__}: {error}"
     return Finding(part, status, " ".join(detail.split()), perf_counter() - began)
 
 

@@ -106,7 +106,7 @@ def prepare_builtin(model: BuiltinModel, cache_dir: Path) -> Path:
         ModelError: the package is not installed, its file is not the published one, or the cache
             cannot be written.
     """
-    cache = cache_dir.expanduser() / "models"
+    cache = _expand(cache_dir, "CACHE_DIR") / "models"
     stem = f"{model.id}.{model.sha256[:8]}"
     for candidate in sorted(cache.glob(f"{stem}.*.onnx")):
         if sha256_of(candidate) == candidate.suffixes[-2].removeprefix("."):
@@ -148,11 +148,22 @@ def check_file(path: Path | None, sha256: str | None, what: str) -> tuple[Path, 
         raise ModelError(
             f"this {what} needs an ONNX file: set FECAPASS_MODELS__{what.upper()}_FILE"
         )
-    path = path.expanduser()
+    path = _expand(path, f"{what.upper()}_FILE")
     actual = sha256_of(path)
     if sha256 is not None:
         _check(path, actual, sha256.strip().lower())
     return path, actual
+
+
+def _expand(path: Path, setting: str) -> Path:
+    """The path without its ``~``, which an account that the machine does not know cannot have."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ModelError(
+            f"{path}: there is no such home directory (user id {os.getuid()}); "
+            f"set FECAPASS_MODELS__{setting} to a path without ~"
+        ) from error
 
 
 def sha256_of(path: Path) -> str:

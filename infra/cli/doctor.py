@@ -20,13 +20,18 @@ def doctor(
     import asyncio
     from dataclasses import asdict
 
-    from config.settings import get_settings
+    from config.settings import ConfigurationError, get_settings
     from infra.cli.output import show_listing
-    from infra.doctor import examine, healthy
+    from infra.doctor import Finding, examine, healthy
     from infra.tables import Column, score
 
     quiet_libraries()
-    findings = asyncio.run(examine(get_settings()))
+    wrong: ConfigurationError | None = None
+    try:
+        findings = asyncio.run(examine(get_settings()))
+    except ConfigurationError as error:
+        wrong = error
+        findings = [Finding("settings", "failed", str(error), 0.0)]
     columns = (
         Column("part", "part", style="bold"),
         Column("status", "status"),
@@ -34,6 +39,8 @@ def doctor(
         Column("seconds", "seconds", score, justify="right"),
     )
     show_listing([asdict(one) for one in findings], columns, as_json=json, empty="nothing")
+    if wrong is not None:
+        raise wrong
     if not healthy(findings):
         failed = [one.part for one in findings if one.status == "failed"]
         raise CommandFailed(f"not fit to run: {', '.join(failed)}")

@@ -9,6 +9,7 @@ import sys
 
 from rich.console import Console
 
+from benchmarks.arguments import count, duration
 from infra.run_guard import RunGuard
 from infra.signals import take_sigterm_for_ctrl_c
 from tests.chaos import report
@@ -23,11 +24,13 @@ def main() -> int:
         prog="python -m tests.chaos",
         description="Strike the running pipeline with faults, then count what came of each event.",
     )
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long events are published")
-    parser.add_argument("--rate", type=float, default=12.0, help="events a second")
+    parser.add_argument(
+        "--seconds", type=duration, default=60.0, help="how long events are published"
+    )
+    parser.add_argument("--rate", type=duration, default=12.0, help="events a second")
     parser.add_argument("--seed", type=int, help="of events and faults; a run prints its own")
-    parser.add_argument("--runs", type=int, default=1, help="so many, with seeds from --seed on")
-    parser.add_argument("--workers", type=int, default=2, help="of each kind, before faults")
+    parser.add_argument("--runs", type=count, default=1, help="so many, with seeds from --seed on")
+    parser.add_argument("--workers", type=count, default=2, help="of each kind, before faults")
     parser.add_argument("--embedded-broker", action="store_true", help="leave Docker alone")
     parser.add_argument("--no-faults", action="store_true", help="to see what the events do alone")
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")

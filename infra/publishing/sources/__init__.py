@@ -52,7 +52,10 @@ def open_source(  # noqa: PLR0913 - the options of a source, by name
         return LiveSource(int(webcam[1]), rate=rate)
     if _STREAM.match(location):
         return LiveSource(location, rate=rate, environment_proxy=environment_proxy)
-    path = Path(location).expanduser()
+    try:
+        path = Path(location).expanduser()
+    except RuntimeError as error:
+        raise SourceError(f"{location}: there is no such home directory") from error
     if path.is_dir() or _is_picture(path):
         return PictureSource(path, camera, rate=rate, loop=loop, again=again)
     return VideoSource(path, rate=rate, loop=loop)

@@ -37,7 +37,8 @@ ROOMS = ("agents", "api", "config", "infra", "ml", "sinks", "streams")
 FILES = (
     "Dockerfile.app", "Dockerfile.gpu", "docker-compose.yml", ".dockerignore", ".env.example",
     "Makefile", "README.md", "pyproject.toml", "requirements.txt", "requirements-gpu.txt",
-    "requirements-dev.txt",
+    "requirements-dev.txt", "requirements-demo.txt", "requirements-test.txt",
+    "requirements-chaos.txt", "requirements-bench.txt", "requirements-lint.txt",
 )  # fmt: skip
 API_PORT = "8000"
 _OF_THE_STORES = (

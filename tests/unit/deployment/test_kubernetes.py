@@ -2,8 +2,10 @@
 
 import copy
 
+import kubernetes_validate
 import pytest
 import yaml
+from cloudcoil.models.keda import v1alpha1 as keda
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -185,7 +187,6 @@ def as_keda_reads(manifest):
     Raises:
         pydantic.ValidationError: something is missing, or of another type.
     """
-    keda = pytest.importorskip("cloudcoil.models.keda.v1alpha1", reason="KEDA's schema is not here")
     model = getattr(keda, manifest["kind"]).model_validate(manifest)
     return model.model_dump(by_alias=True, exclude_unset=True, mode="json")
 
@@ -207,7 +208,6 @@ def test_the_schema_of_keda_refuses_a_misspelt_field(name, path, letter):
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("overlay", ["cpu", "gpu", None])
 def test_the_manifests_fit_the_schemas(overlay, version):
-    schemas = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not here")
     manifests = PARTS
     if overlay is not None:
         manifests = cluster.kustomize(cluster.KUBERNETES / "overlays" / overlay)
@@ -217,15 +217,14 @@ def test_the_manifests_fit_the_schemas(overlay, version):
         if manifest["apiVersion"] == cluster.KEDA:
             assert as_keda_reads(manifest) == manifest
         else:
-            schemas.validate(manifest, version, strict=True)
+            kubernetes_validate.validate(manifest, version, strict=True)
 
 
 def test_the_schemas_refuse_a_misspelt_field():
-    schemas = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not here")
     _, deployment = mutant("Deployment", "fecapass-detect")
     deployment["spec"]["template"]["spec"]["terminationGracePeriod"] = 3
-    with pytest.raises(schemas.ValidationError):
-        schemas.validate(deployment, VERSIONS[0], strict=True)
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(deployment, VERSIONS[0], strict=True)
 
 
 @pytest.mark.parametrize("overlay", ["cpu", "gpu"])

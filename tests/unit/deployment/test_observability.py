@@ -8,6 +8,9 @@ import subprocess
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -206,12 +209,6 @@ def test_a_broken_rule_fails_its_test(tmp_path, old, new):
 
 def as_grafana_reads(dashboard):
     """The dashboard with what Grafana's own types know; what is misspelt is gone."""
-    sdk = pytest.importorskip("grafana_foundation_sdk", reason="Grafana's types are not here")
-    assert sdk
-    from grafana_foundation_sdk.cog.encoder import JSONEncoder
-    from grafana_foundation_sdk.cog.plugins import register_default_plugins
-    from grafana_foundation_sdk.models.dashboard import Dashboard
-
     register_default_plugins()
     return json.loads(JSONEncoder().encode(Dashboard.from_json(copy.deepcopy(dashboard))))
 

@@ -1,4 +1,3 @@
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +6,6 @@ import pytest
 from config.settings import ModelSettings
 from ml.analyser import Analyser, build_analyser
 from ml.images import Image, ImageLimits, decode
-
-needs_openvino = pytest.mark.skipif(
-    importlib.util.find_spec("openvino") is None,
-    reason="the extra 'openvino' is not installed",
-)
 
 # Both models on OpenVINO; only the embedder, which is what is advised.
 ALL_OPENVINO = {"execution_provider": "openvino"}

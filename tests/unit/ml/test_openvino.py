@@ -14,7 +14,7 @@ from ml.analyser import build_analyser
 from ml.errors import ModelError, ProviderUnavailable
 from ml.registry import SFACE, YUNET, prepare_builtin
 from ml.sessions import create_session
-from tests.unit.ml.conftest import ALL_OPENVINO, SPLIT, needs_openvino
+from tests.unit.ml.conftest import ALL_OPENVINO, SPLIT
 
 # YuNet, SFace, and files that fix their input or have outputs without a batch dimension.
 MODELS = ["yunet", "sface", "scrfd_500m_bnkps", "scrfd_2.5g_bnkps", "mobilefacenet"]
@@ -30,7 +30,6 @@ def noise(shape, seed=0):
     return np.random.default_rng(seed).uniform(0, 255, shape).astype(np.float32)
 
 
-@needs_openvino
 @pytest.mark.parametrize("name", MODELS)
 def test_each_model_gives_the_same_as_in_onnxruntime(name, model_cache, request):
     path = file_of(name, model_cache, request)
@@ -53,7 +52,6 @@ def test_each_model_gives_the_same_as_in_onnxruntime(name, model_cache, request)
         np.testing.assert_allclose(one, other, atol=2e-4, rtol=1e-4)
 
 
-@needs_openvino
 @pytest.mark.parametrize("threads", [1, 2])
 def test_runs_side_by_side_do_not_disturb_each_other(threads, model_cache):
     # Two sizes, so that requests change hands all the time.
@@ -69,7 +67,6 @@ def test_runs_side_by_side_do_not_disturb_each_other(threads, model_cache):
             np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@needs_openvino
 def test_what_it_cannot_run_is_told_as_an_error_of_the_model(model_cache):
     session = create_session(prepare_builtin(SFACE, model_cache), "openvino", threads=1)
     with pytest.raises(ModelError, match="cannot run"):
@@ -77,7 +74,6 @@ def test_what_it_cannot_run_is_told_as_an_error_of_the_model(model_cache):
     assert len(session.run(noise((1, 3, 112, 112)))) == 1  # and it goes on
 
 
-@needs_openvino
 def test_a_result_is_the_callers_own(model_cache):
     session = create_session(prepare_builtin(SFACE, model_cache), "openvino", 1)
     (first,) = session.run(noise((1, 3, 112, 112), 1))
@@ -104,7 +100,6 @@ def test_without_the_extra_it_says_how_to_install_it(settings, variable, model_c
     assert f"{variable}=cpu" in message
 
 
-@needs_openvino
 def test_each_model_runs_where_its_setting_says(model_cache):
     both = build_analyser(ModelSettings(cache_dir=model_cache, threads=2, **ALL_OPENVINO))
     assert (both.detector.provider, both.embedder.provider) == ("openvino", "openvino")
@@ -114,7 +109,6 @@ def test_each_model_runs_where_its_setting_says(model_cache):
     assert (split.provider, split.lanes) == ("cpu+openvino", 2)
 
 
-@needs_openvino
 @pytest.mark.skipif(
     importlib.util.find_spec("openvino_telemetry") is None, reason="it is not installed"
 )

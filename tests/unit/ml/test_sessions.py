@@ -9,7 +9,6 @@ import pytest
 from ml.errors import ModelError, ProviderUnavailable
 from ml.registry import YUNET, prepare_builtin
 from ml.sessions import create_session, to_nchw
-from tests.unit.ml.conftest import needs_openvino
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def test_a_provider_that_fails_to_start_is_refused(yunet_file, provider, monkeyp
         create_session(yunet_file, provider, threads=1)
 
 
-@pytest.mark.parametrize("provider", ["cpu", pytest.param("openvino", marks=needs_openvino)])
+@pytest.mark.parametrize("provider", ["cpu", "openvino"])
 def test_a_file_that_is_no_model_is_refused(tmp_path, provider):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"no model")
