@@ -66,6 +66,7 @@ class Column:
         write: how the value becomes text.
         justify: to which side.
         style: rich style of the column.
+        whole: an address or identifier, to be copied: it is never broken into lines.
     """
 
     key: str
@@ -73,6 +74,7 @@ class Column:
     write: Callable[[object], str] = plain
     justify: Literal["left", "right"] = "left"
     style: str | None = None
+    whole: bool = False
 
 
 SEEN_COLUMNS = (
@@ -90,7 +92,13 @@ def table(rows: Sequence[Row], columns: Sequence[Column], *, title: str | None =
     """A table of rows; a row that lacks a key shows a dash."""
     drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in columns:
-        drawn.add_column(column.title, justify=column.justify, style=column.style, overflow="fold")
+        drawn.add_column(
+            column.title,
+            justify=column.justify,
+            style=column.style,
+            overflow="fold",
+            no_wrap=column.whole,
+        )
     for row in rows:
         drawn.add_row(*(Text(column.write(row.get(column.key))) for column in columns))
     return drawn

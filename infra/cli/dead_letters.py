@@ -34,7 +34,7 @@ def dead_letters(
 
     from config.settings import DetectSettings, load_settings
     from infra.cli.failures import expected_failures
-    from infra.cli.output import show_listing
+    from infra.cli.output import show_limit, show_listing
     from infra.cli.progress import progress_bar
     from infra.dead_letters import Selection, UnknownTopicError, source_topic
     from infra.tables import Column, moment
@@ -52,14 +52,16 @@ def dead_letters(
         rows, counted = asyncio.run(_read(kafka, wanted, selection, limit, progress))
     columns = (
         Column("buried_at", "buried", moment),
-        Column("letter", "letter"),
-        Column("event_id", "event"),
+        Column("letter", "letter", whole=True),
+        Column("event_id", "event", whole=True),
         Column("reason", "reason", style="bold"),
         Column("attempts", "attempts", justify="right"),
         Column("replayed", "replayed", lambda replayed: "yes" if replayed else "no"),
         Column("error", "error"),
     )
     show_listing(rows, columns, as_json=json, empty="no dead letters")
+    if counted.total() > len(rows):
+        show_limit(len(rows), "dead letters, the latest,", counted.total())
     if rows and not json:
         reasons = ", ".join(f"{name} {count}" for name, count in counted.most_common())
         typer.echo(f"{counted.total()} in all: {reasons}")

@@ -33,7 +33,7 @@ def doctor(
         wrong = error
         findings = [Finding("settings", "failed", str(error), 0.0)]
     columns = (
-        Column("part", "part", style="bold"),
+        Column("part", "part", style="bold", whole=True),
         Column("status", "status"),
         Column("detail", "found"),
         Column("seconds", "seconds", score, justify="right"),

@@ -19,5 +19,7 @@ def expected_failures() -> Iterator[None]:
     except DBAPIError as error:
         reason = str(error.orig).partition("\n")[0]
         raise CommandFailed(f"a database refuses: {reason}; has fecapass init-db run?") from error
+    except UnicodeEncodeError as error:
+        raise CommandFailed("an argument or a name is not UTF-8") from error
     except (Fatal, Retry, Reject, PublishError, OSError) as error:
         raise CommandFailed(str(error)) from error

@@ -61,9 +61,9 @@ def create(
 
     row, key = _in_main_database(work)
     if json:
-        from infra.cli.output import to_json
+        from infra.cli.output import write_json
 
-        sys.stdout.write(to_json([{**_row(row), "key": key}]))
+        write_json([{**_row(row), "key": key}])
     else:
         sys.stdout.write(f"{key}\n")
 
@@ -76,7 +76,7 @@ def list_(*, json: Json = False) -> None:
     from infra.tables import Column, joined, moment
 
     columns = (
-        Column("id", "id"),
+        Column("id", "id", whole=True),
         Column("name", "name", style="bold"),
         Column("scopes", "scopes", joined),
         Column("created_at", "made", moment),

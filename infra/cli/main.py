@@ -7,12 +7,13 @@ it below with ``app.command()``; a group of commands is a `typer.Typer`, added w
 Exit codes: 0 done, 1 failed (one clear line on standard error), 2 wrong usage, 130 interrupted.
 """
 
+import io
 import sys
 
 import typer
 
 from config.settings import ConfigurationError
-from infra.cli import keys, worker
+from infra.cli import keys, users, worker
 from infra.cli.api import api
 from infra.cli.dead_letters import dead_letters
 from infra.cli.demo import demo
@@ -50,6 +51,7 @@ app.add_typer(worker.app, name="worker")
 app.command()(api)
 app.add_typer(keys.app, name="keys")
 app.command()(enrol)
+app.add_typer(users.app, name="users")
 app.command()(publish)
 app.command()(search)
 app.command()(recent)
@@ -67,8 +69,16 @@ def _group() -> None:
     """Keep `app` a group of commands however few there are."""
 
 
+def _write_whatever_the_terminal_can() -> None:
+    """Let no name end a command: what the terminal's encoding lacks is written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """Run the command line; expected failures become one line and exit code 1."""
+    _write_whatever_the_terminal_can()
     # Faust, when it is imported, takes `--loop`, `-L` and `--datadir` in sys.argv for its own.
     arguments, sys.argv = sys.argv[1:], sys.argv[:1]
     try:

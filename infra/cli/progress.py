@@ -1,7 +1,46 @@
-"""A progress bar on standard error, for people only."""
+"""How far a run is, on standard error."""
 
-from collections.abc import Callable, Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
+
+One = TypeVar("One")
+
+#: Seconds between two lines about how far a run is, where no bar can be drawn.
+_TOLD_EVERY = 5.0
+
+
+def told_progress(every: Sequence[One], what: str) -> Iterator[One]:
+    """Go over many things that take their time, and say on standard error how far it is.
+
+    A bar on a terminal; a line now and then elsewhere, such as in a log. Nothing for one thing.
+
+    Args:
+        every: what is gone over.
+        what: is counted, such as ``people enrolled``.
+    """
+    if len(every) < 2:  # noqa: PLR2004 - one is no progress
+        yield from every
+        return
+    with progress_bar(what) as bar:
+        told = time.monotonic()
+        _tell(0, len(every), what)
+        for done, one in enumerate(every):
+            bar(done, len(every))
+            if time.monotonic() - told >= _TOLD_EVERY:
+                told = time.monotonic()
+                _tell(done, len(every), what)
+            yield one
+        bar(len(every), len(every))
+        _tell(len(every), len(every), what)
+
+
+def _tell(done: int, total: int, what: str) -> None:
+    if not sys.stderr.isatty():
+        sys.stderr.write(f"{done} of {total} {what}\n")
+        sys.stderr.flush()
 
 
 @contextmanager

@@ -27,20 +27,22 @@ def recent(
     import asyncio
 
     from config.settings import get_settings
-    from infra.cli.output import show_listing
+    from infra.cli.output import show_limit, show_listing
     from infra.tables import Column, moment, person, score
 
     quiet_libraries()
-    rows = asyncio.run(_rows(get_settings(), camera, limit))
+    rows = asyncio.run(_rows(get_settings(), camera, limit + 1))
     columns = (
         Column("captured_at", "seen", moment),
-        Column("camera_id", "camera"),
+        Column("camera_id", "camera", whole=True),
         Column("name", "who", person, style="bold"),
         Column("similarity", "similarity", score, justify="right"),
         Column("quality", "quality", score, justify="right"),
     )
     empty = f"no face has been seen yet{f' by {camera}' if camera else ''}"
-    show_listing(rows, columns, as_json=json, empty=empty)
+    show_listing(rows[:limit], columns, as_json=json, empty=empty)
+    if len(rows) > limit:
+        show_limit(limit, "faces, the latest,")
 
 
 async def _rows(settings: "Settings", camera: str | None, limit: int) -> "list[Row]":

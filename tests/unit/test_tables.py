@@ -1,6 +1,7 @@
 """Listings: the same rows as a table for people and as JSON for programs."""
 
 import json
+import re
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from infra.cli.output import show_listing, to_json
-from infra.tables import SEEN_COLUMNS, plain, table
+from infra.tables import SEEN_COLUMNS, Column, plain, table
 
 WHEN = datetime(2026, 11, 23, 6, 30, tzinfo=UTC)
 ROW = {
@@ -71,3 +72,36 @@ def test_an_empty_listing_is_an_empty_array_or_a_sentence(capsys: pytest.Capture
 )
 def test_json_keeps_any_text(rows: list[dict[str, object]]):
     assert json.loads(to_json(rows)) == rows
+
+
+LONG = {"id": "x" * 60, "text": "many words " * 12}
+COLUMNS = (Column("id", "id", whole=True), Column("text", "text"))
+
+
+def test_field_21_in_a_pipe_a_row_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    show_listing([LONG, LONG], COLUMNS, as_json=False, empty="")
+    lines = [line for line in capsys.readouterr().out.splitlines() if "x" * 60 in line]
+    assert len(lines) == 2
+    assert all(LONG["text"].strip() in line for line in lines)
+
+
+def test_field_21_on_a_narrow_terminal_identifiers_stay_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    show_listing([LONG], COLUMNS, as_json=False, empty="")
+    out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert "x" * 60 in out
+    assert max(map(len, out.splitlines())) < 80
+
+
+def test_field_21_a_file_s_name_that_is_no_utf8_ends_no_listing(
+    capsys: pytest.CaptureFixture[str],
+):
+    show_listing([{"photo": "a\udcff.jpg"}], (Column("photo", "photo"),), as_json=True, empty="")
+    assert json.loads(capsys.readouterr().out) == [{"photo": "a\ufffd.jpg"}]
