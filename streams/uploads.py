@@ -4,9 +4,14 @@ import hashlib
 from uuid import UUID, uuid4, uuid5
 
 from streams import events
-from streams.events import NAMESPACE, EventKind, ImageEvent, utc_now
+from streams.events import NAMESPACE, EventKind, ImageEvent, Refusal, utc_now
 
 SOURCE = "fecapass/uploads"
+
+#: The one answer to photos of a user whom no camera may recognise, whichever way they came.
+USER_INACTIVE = Refusal(
+    code="user_inactive", message="this user is deactivated; activate the user first"
+)
 
 
 def enrol_event(user_id: UUID, photo: bytes) -> ImageEvent:

@@ -1,6 +1,7 @@
 """People: made, found, changed, erased."""
 
 from typing import Annotated
+from unicodedata import normalize
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
@@ -57,6 +58,7 @@ async def list_users(
     """Users, newest first."""
     query = select(User).where(*page.older(User.created_at, User.id))
     if q:
+        q = normalize("NFC", q)  # as names and addresses are stored
         columns = (User.full_name, User.email)
         query = query.where(or_(*(one.icontains(q, autoescape=True) for one in columns)))
     if is_active is not None:
@@ -74,7 +76,7 @@ async def read_user(user_id: UUID, _caller: Reader, db: MainDb) -> UserDetailRes
     """A user, how many photos are enrolled, and where a camera last saw the person."""
     user = await _existing(db, user_id)
     photos = await db.scalar(
-        select(func.count()).select_from(Face).where(Face.user_id == user_id, *ENROLLED)
+        select(func.count(Face.event_uuid.distinct())).where(Face.user_id == user_id, *ENROLLED)
     )
     last = (
         await db.execute(

@@ -1,6 +1,5 @@
 """People."""
 
-import re
 from typing import Annotated, Any, Self
 from uuid import UUID
 
@@ -9,25 +8,30 @@ from pydantic import AfterValidator, ConfigDict, Field, StrictBool, model_valida
 from api.schemas.common import PLAIN_TEXT, Moment, Schema
 from sinks.rows import UserRow
 from sinks.schema import User
+from streams.addresses import MAX_ADDRESS_CHARACTERS, normal_address
+from streams.names import MAX_NAME_CHARACTERS, tidy_name
 
-#: Something on both sides of one @: whether mail arrives there is not for us to say.
+#: What a client can check by itself; `streams.addresses` says the rest.
 EMAIL = r"^[^@\x00-\x20\x7f]{1,64}@[^@\x00-\x20\x7f]{1,255}$"
 
-_BLANKS = re.compile(r"\s+")
-
-
-def _tidy(name: str) -> str:
-    tidied = _BLANKS.sub(" ", name).strip()
-    if not tidied:
-        raise ValueError("a name has letters")
-    return tidied
-
-
 Email = Annotated[
-    str, Field(pattern=EMAIL, max_length=320, description="unique, whatever its case")
+    str,
+    Field(
+        pattern=EMAIL,
+        max_length=MAX_ADDRESS_CHARACTERS,
+        description="unique; stored in lower case and NFC, its domain in Unicode",
+    ),
+    AfterValidator(normal_address),
 ]
 FullName = Annotated[
-    str, Field(min_length=1, max_length=200, pattern=PLAIN_TEXT), AfterValidator(_tidy)
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_NAME_CHARACTERS,
+        pattern=PLAIN_TEXT,
+        description="stored in NFC; no invisible letters, none of several scripts in one word",
+    ),
+    AfterValidator(tidy_name),
 ]
 
 #: For the examples of other resources too.
@@ -127,7 +131,9 @@ class UserDetailResponse(UserResponse):
         }
     )
 
-    photos: int = Field(description="enrolled photos; see /users/{id}/faces")
+    photos: int = Field(
+        description="enrolled photos, each counted once whatever models looked at it"
+    )
     last_seen_at: Moment | None = Field(description="by a camera")
     last_camera_id: str | None
 

@@ -10,6 +10,7 @@ from infra.cli.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from infra.demo.material import Material
+    from infra.people import Person
 
 
 def demo(
@@ -60,12 +61,24 @@ def demo(
 def _material(photos_dir: Path, photos: Path | None, videos: list[Path], frames: int) -> "Material":
     """The user's people and videos; samples for what is not given."""
     from infra.demo.material import Material, own_cameras, sample_material
-    from infra.people import people_in
 
-    if photos and videos:
-        return Material(people_in(photos), own_cameras(videos, frames))
+    people = _own_people(photos) if photos else None
+    if people and videos:
+        return Material(people, own_cameras(videos, frames))
     samples = sample_material(photos_dir)
     return Material(
-        people=people_in(photos) if photos else samples.people,
+        people=people or samples.people,
         cameras=own_cameras(videos, frames) if videos else samples.cameras,
     )
+
+
+def _own_people(photos: Path) -> "list[Person]":
+    """The people of a folder; what is passed by is told."""
+    from infra.people import people_in
+
+    found = people_in(photos)
+    for one in found.not_accepted:
+        typer.echo(f"not enrolled: {one.path}: {one.reason}", err=True)
+    if found.skipped:
+        typer.echo(found.skipped_text, err=True)
+    return found.people

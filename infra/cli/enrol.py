@@ -10,7 +10,7 @@ from infra.cli.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from infra.people import Person
+    from infra.people import NotAccepted, Person
     from infra.tables import Row
     from infra.uploads import PhotoAnswer
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def enrol(
     photos: Annotated[
         list[Path] | None,
-        typer.Argument(help="Photos of the person alone: JPEG, PNG or WebP.", exists=True),
+        typer.Argument(
+            help="Photos of the person alone: JPEG, PNG or WebP.", exists=True, dir_okay=False
+        ),
     ] = None,
     *,
     user: Annotated[
@@ -40,68 +42,153 @@ def enrol(
     Several photos of a person make one better template. The same photo again changes nothing. A
     photo with no face, several faces or too poor a face is refused, and the reason told; the exit
     code is 1 when any photo was not enrolled. A new person of whom every photo is refused is not
-    kept.
-    """
-    import asyncio
+    kept. Photos of a deactivated user are refused.
 
+    With `--from-dir`, hidden and system files are skipped and counted, pictures of other formats
+    are listed, and names that would make one user of two folders are an error before anything
+    is enrolled.
+    """
     from config.settings import get_settings
-    from infra.people import NoPeopleError, Person, people_in
 
     quiet_libraries()
     if (user is None) == (from_dir is None) or (user is not None and not photos):
         raise typer.BadParameter("give --user with photos, or --from-dir", param_hint="--user")
-    if user is not None and "@" not in user:
-        raise typer.BadParameter(f"{user} is no e-mail address", param_hint="--user")
     if from_dir is not None and (photos or name):
         raise typer.BadParameter("takes neither photos nor --name", param_hint="--from-dir")
+    people, not_accepted = _from_folder(from_dir) if from_dir else ([_one(user, name, photos)], [])
+    rows: list[Row] = [_not_accepted(one) for one in not_accepted]
+    answers: list[PhotoAnswer] = []
     try:
-        people = [Person(user, name, photos or [])] if user else people_in(from_dir or Path())
+        _enrol(get_settings(), people, answers, rows)
+    except CommandFailed as failure:
+        if not answers:
+            raise
+        _show(answers, rows, as_json=json)
+        raise CommandFailed(f"{failure}; {len(answers)} photo(s) were answered before") from failure
+    _show(answers, rows, as_json=json)
+    _require_all_enrolled(answers, rows)
+
+
+def _one(user: str | None, name: str | None, photos: list[Path] | None) -> "Person":
+    from infra.people import Person
+    from streams.addresses import BadAddressError, normal_address
+    from streams.names import BadNameError, tidy_name
+
+    try:
+        normal_address(user or "")
+        tidied = None if name is None else tidy_name(name)
+    except BadAddressError as error:
+        raise typer.BadParameter(f"{user} is {error}", param_hint="--user") from error
+    except BadNameError as error:
+        raise typer.BadParameter(str(error), param_hint="--name") from error
+    return Person(user or "", tidied, photos or [])
+
+
+def _from_folder(folder: Path) -> "tuple[list[Person], list[NotAccepted]]":
+    from infra.people import NoPeopleError, people_in
+
+    try:
+        found = people_in(folder)
     except NoPeopleError as error:
         raise CommandFailed(str(error)) from error
-    answers = asyncio.run(_enrol(get_settings(), people, quiet=json))
-    _show(answers, as_json=json)
+    if found.skipped:
+        typer.echo(found.skipped_text, err=True)
+    return found.people, found.not_accepted
 
 
-async def _enrol(
-    settings: "Settings", people: "list[Person]", *, quiet: bool
-) -> "list[PhotoAnswer]":
-    from rich.console import Console
-    from rich.progress import track
+def _enrol(
+    settings: "Settings",
+    people: "list[Person]",
+    answers: "list[PhotoAnswer]",
+    rows: "list[Row]",
+) -> None:
+    """Enrol one after the other; what comes of them is added as it comes."""
+    import asyncio
 
+    from api.accounts import OtherPersonError
     from infra.cli.failures import expected_failures
+    from infra.cli.progress import told_progress
     from infra.uploads import open_client
 
-    answers: list[PhotoAnswer] = []
-    with expected_failures():
+    async def work() -> None:
         async with open_client(settings) as client:
-            for person in track(
-                people,
-                "Enrolling",
-                console=Console(stderr=True),
-                disable=quiet or len(people) == 1,
-            ):
-                answers += await client.enrol_person(person.email, person.name, person.photos)
-    return answers
+            for person in told_progress(people, "people enrolled"):
+                try:
+                    answers.extend(
+                        await client.enrol_person(
+                            person.email,
+                            person.name,
+                            person.photos,
+                            former_emails=person.former_emails,
+                            name_decides=person.is_named_only,
+                        )
+                    )
+                except OtherPersonError as error:
+                    rows.extend(_another(person, photo, str(error)) for photo in person.photos)
+
+    with expected_failures():
+        asyncio.run(work())
 
 
-def _show(answers: "list[PhotoAnswer]", *, as_json: bool) -> None:
+def _show(answers: "list[PhotoAnswer]", rows: "list[Row]", *, as_json: bool) -> None:
     from infra.cli.output import show_listing
     from infra.tables import Column, score
 
     columns = (
-        Column("email", "who", style="bold"),
+        Column("email", "who", style="bold", whole=True),
         Column("photo", "photo"),
         Column("status", "result"),
         Column("quality", "quality", score, justify="right"),
         Column("photos", "photos in template", justify="right"),
         Column("message", "reason"),
     )
-    show_listing([_row(answer) for answer in answers], columns, as_json=as_json, empty="nobody")
+    every = [*(_row(answer) for answer in answers), *rows]
+    show_listing(every, columns, as_json=as_json, empty="nobody")
+
+
+def _require_all_enrolled(answers: "list[PhotoAnswer]", rows: "list[Row]") -> None:
     failed = [one for one in answers if one.answer is None or one.answer.status != "enrolled"]
-    if failed:
-        removed = {one.user.email for one in failed if one.user and one.removed}
-        kept = f"; not kept without a photo: {', '.join(sorted(removed))}" if removed else ""
-        raise CommandFailed(f"{len(failed)} of {len(answers)} photo(s) were not enrolled{kept}")
+    if not (failed or rows):
+        return
+    removed = {one.user.email for one in failed if one.user and one.removed}
+    kept = f"; not kept without a photo: {', '.join(sorted(removed))}" if removed else ""
+    count, total = len(failed) + len(rows), len(answers) + len(rows)
+    raise CommandFailed(f"{count} of {total} photo(s) were not enrolled{kept}")
+
+
+def _not_accepted(one: "NotAccepted") -> "Row":
+    return {
+        **_NOT_SENT,
+        "photo": str(one.path),
+        "code": "unsupported_format",
+        "message": one.reason,
+    }
+
+
+def _another(person: "Person", photo: Path, reason: str) -> "Row":
+    return {
+        **_NOT_SENT,
+        "email": person.email,
+        "photo": str(photo),
+        "code": "another_person",
+        "message": reason,
+    }
+
+
+_NOT_SENT: "Row" = {
+    "email": None,
+    "user_id": None,
+    "photo": None,
+    "status": "refused",
+    "code": None,
+    "message": None,
+    "quality": None,
+    "measures": {},
+    "photos": None,
+    "face_id": None,
+    "upload_id": None,
+}
+"""A photo that was not sent, as `_row` has one that was."""
 
 
 def _row(one: "PhotoAnswer") -> "Row":

@@ -32,7 +32,8 @@ def erase(
     retention, and what `faces.matches` has told.
     """
     import asyncio
-    import sys
+
+    import msgspec
 
     from config.settings import get_settings
     from infra.cli.failures import expected_failures
@@ -46,17 +47,16 @@ def erase(
         receipt = asyncio.run(_erase(settings, user_id, dry_run=dry_run))
     remains = _remains(settings)
     if json:
-        import msgspec
+        from infra.cli.output import write_json
 
         document = {
             "user_id": receipt.user_id,
             "dry_run": receipt.dry_run,
             "complete": receipt.complete,
-            "checks": receipt.checks,
+            "checks": [msgspec.structs.asdict(check) for check in receipt.checks],
             "remains": remains,
         }
-        text = msgspec.json.format(msgspec.json.encode(document), indent=2)
-        sys.stdout.write(text.decode() + "\n")
+        write_json(document)
     else:
         _show(receipt, remains)
     if not (receipt.complete or dry_run):
@@ -64,8 +64,7 @@ def erase(
 
 
 def _show(receipt: "Receipt", remains: "list[Row]") -> None:
-    from rich.console import Console
-
+    from infra.cli.output import print_table
     from infra.tables import Column, table
 
     columns = (
@@ -79,11 +78,13 @@ def _show(receipt: "Receipt", remains: "list[Row]") -> None:
         {"store": c.store, "what": c.what, "found": c.found, "removed": c.removed, "left": c.left}
         for c in receipt.checks
     ]
-    console = Console()
     title = "Dry run: nothing was changed" if receipt.dry_run else f"Erased {receipt.user_id}"
-    console.print(table(rows, columns, title=title))
-    kept = (Column("where", "not recalled", style="bold"), Column("why", "why, and until when"))
-    console.print(table(remains, kept))
+    print_table(table(rows, columns, title=title))
+    kept = (
+        Column("where", "not recalled", style="bold", whole=True),
+        Column("why", "why, and until when"),
+    )
+    print_table(table(remains, kept))
 
 
 async def _find(settings: "Settings", user: str) -> "UUID":
@@ -95,15 +96,16 @@ async def _find(settings: "Settings", user: str) -> "UUID":
     from uuid import UUID
 
     from infra.maintenance.stores import open_person_stores
+    from streams.addresses import spellings
 
     async with open_person_stores(settings) as stores:
         try:
             user_id = UUID(user)
         except ValueError:
-            found = await stores.records.user_by_email(user)
-            if found is None:
-                raise CommandFailed(f"there is no user {user}") from None
-            return found.id
+            for email in spellings(user):
+                if found := await stores.records.user_by_email(email):
+                    return found.id
+            raise CommandFailed(f"there is no user {user}") from None
         if await stores.records.user(user_id) or await stores.vectors.is_erased(user_id):
             return user_id
     raise CommandFailed(f"there is no user {user}")

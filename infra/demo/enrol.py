@@ -1,5 +1,6 @@
 """Enrol the demonstration's people, as ``fecapass enrol`` does: through ``photo.uploads``."""
 
+from api.accounts import OtherPersonError
 from config.settings import Settings
 from infra.demo.errors import DemoError
 from infra.people import Person
@@ -13,13 +14,22 @@ async def enrol(settings: Settings, person: Person) -> str:
     """Enrol one person; returns what came of the photos, in words.
 
     Raises:
-        DemoError: no photo was accepted, or an answer did not come.
+        DemoError: no photo was accepted, an answer did not come, or it is another person's address.
         PublishError: the broker did not take a photo.
         StoreUnavailable: a store is away.
     """
     patient = settings.api.model_copy(update={"answer_timeout": ANSWER_SECONDS})
     async with open_client(settings.model_copy(update={"api": patient})) as client:
-        answers = await client.enrol_person(person.email, person.name, person.photos)
+        try:
+            answers = await client.enrol_person(
+                person.email,
+                person.name,
+                person.photos,
+                former_emails=person.former_emails,
+                name_decides=person.is_named_only,
+            )
+        except OtherPersonError as error:
+            raise DemoError(str(error)) from error
     return outcome(person, answers)
 
 

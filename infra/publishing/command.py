@@ -75,7 +75,10 @@ class PublishReport:
         extras = [
             f"{number} {what}"
             for number, what in (
-                (self.played.skipped, "files skipped that are no pictures"),
+                (
+                    self.played.skipped,
+                    "files or folders skipped: no pictures, hidden or empty",
+                ),
                 (self.played.dropped, "dropped for newer ones"),
                 (self.played.reconnects, "reconnects"),
             )

@@ -56,3 +56,28 @@ def test_who_is_enrolled_has_an_address(fecapass, tmp_path):
     ended = fecapass("enrol", "--user", "ada", "picture.jpg", **REQUIRED)
     assert ended.returncode == 2
     assert "ada is no e-mail address" in ended.stderr
+
+
+@pytest.mark.parametrize("command", [("enrol", "--from-dir"), ("demo", "--photos")])
+def test_field_07_names_that_would_be_one_user_are_told_before_anything_is_done(
+    fecapass, tmp_path, command
+):
+    for name in ("Anna Lee", "Anna-Lee"):
+        (tmp_path / "people" / name).mkdir(parents=True)
+        (tmp_path / "people" / name / "1.jpg").write_bytes(b"x")
+    ended = fecapass(*command, "people", PYTHONIOENCODING="ascii")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("fecapass: the same user by their names: 'Anna Lee' and")
+    assert ended.stderr.count("\n") == 1
+    assert not (tmp_path / ".fecapass").exists()
+
+
+def test_field_21_a_file_name_that_is_no_utf8_is_told_in_one_line(fecapass, tmp_path):
+    (tmp_path / "people").mkdir()
+    name = os.fsencode(tmp_path) + b"/people/Jos\xe9.jpg"
+    Path(os.fsdecode(name)).write_bytes(b"x")
+    for encoding in ("utf-8", "latin-1", "ascii"):
+        ended = fecapass("enrol", "--from-dir", "people", PYTHONIOENCODING=encoding)
+        assert ended.returncode == 1
+        assert "U+DCE9" in ended.stderr
+        assert ended.stderr.count("\n") == 1

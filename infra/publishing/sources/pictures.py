@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+from infra.picture_files import list_files
 from infra.publishing.identity import content_id, frame_id, new_run_id
 from infra.publishing.sources.base import SourceCounts, SourceError, SourceFrame
 from streams.events import utc_now
@@ -13,6 +14,8 @@ from streams.media import SIGNATURE_BYTES, media_type
 
 class PictureSource:
     """The JPEG, PNG and WebP files of a folder, sorted by path, or one such file.
+
+    Hidden and system files and folders, and empty files, are skipped and counted.
 
     Ids are made of camera and content, so that sending the same files again changes nothing,
     unless `again` asks for new events. Rounds after the first (`loop`) always make new ones.
@@ -58,7 +61,7 @@ class PictureSource:
         """
         start, number, first_round = utc_now(), 0, True
         while not self._closed.is_set():
-            for path in self._files():
+            for path in self._files(count_others=first_round):
                 data = self._read(path, count_others=first_round)
                 if self._closed.is_set():
                     return
@@ -82,9 +85,16 @@ class PictureSource:
         """Stop before the next picture."""
         self._closed.set()
 
-    def _files(self) -> list[Path]:
+    def _files(self, *, count_others: bool) -> list[Path]:
+        """Of a folder, what is neither hidden nor of the system, and not empty."""
         if self._path.is_dir():
-            return sorted(path for path in self._path.rglob("*") if path.is_file())
+            try:
+                listed = list_files(self._path)
+            except OSError as error:
+                raise SourceError(f"cannot read {error.filename}: {error.strerror}") from error
+            if count_others:
+                self.counts.skipped += listed.skipped.total()
+            return listed.files
         return [self._path]
 
     def _read(self, path: Path, *, count_others: bool) -> bytes | None:
