@@ -73,6 +73,7 @@ class Detect:
         decoders: Executor,
         models: Executor,
         image_memory: int,
+        policy: str,
     ) -> None:
         """Put the stage together.
 
@@ -85,6 +86,7 @@ class Detect:
             decoders: threads that decode.
             models: threads that run the models, as many as the analyser has lanes.
             image_memory: bytes that decoded images, and their decoding, may take at once.
+            policy: the rules that images are judged by; see `agents.policies`.
         """
         self._analyser = analyser
         self._publisher = publisher
@@ -96,6 +98,7 @@ class Detect:
         self._memory = Budget(image_memory)
         self._claimed = Budget(CLAIMS_AT_ONCE)
         self._turns = Turns()
+        self._policy = policy
 
     async def __call__(self, batch: Sequence[Delivery]) -> Outcomes:
         """Find the faces of every image and send them to ``faces.detected``.
@@ -127,6 +130,7 @@ class Detect:
             height=0,
             faces=(),
             refusal=refusal_of_letter(reject),
+            policy=self._policy,
         )
         await self._publisher.send_all([self._outgoing(delivery, found)])
 
@@ -216,6 +220,7 @@ class Detect:
             width=width,
             height=height,
             faces=tuple(_detected(face, keep_measures=keep_measures) for face in faces),
+            policy=self._policy if keep_measures else "",
         )
 
     def _outgoing(self, delivery: Delivery, found: DetectedFaces) -> Outgoing:

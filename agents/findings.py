@@ -117,8 +117,14 @@ def searched(
     )
 
 
-def refused(found: DetectedFaces, refusal: Refusal) -> Finding:
-    """An upload that cannot be used, or was given up: its caller is told why."""
+def refused(found: DetectedFaces, refusal: Refusal, policy: str | None = None) -> Finding:
+    """An upload that cannot be used, or was given up: its caller is told why.
+
+    Args:
+        found: the upload.
+        refusal: why.
+        policy: the rules that decided; see `agents.policies`.
+    """
     status: Status = "failed" if refusal.given_up else "refused"
     outcome = Outcome.FAILED if refusal.given_up else Outcome.REFUSED
     answer = UploadAnswer(
@@ -128,6 +134,7 @@ def refused(found: DetectedFaces, refusal: Refusal) -> Finding:
         code=refusal.code,
         message=refusal.message,
         measures=refusal.measures,
+        policy=policy,
     )
     return Finding(result=_result(found, outcome, answer=answer), answer=answer)
 

@@ -26,20 +26,24 @@ from agents.cache import CacheBreaker
 from agents.enrolment import EnrolmentPolicy, refusal_of
 from agents.findings import Finding
 from agents.galleries import Galleries
+from agents.policies import upload_policy
 from agents.recognition import Judge, Probe, Recognition
 from agents.refusals import given_up
 from agents.stores import Stores
 from config import metrics
 from ml.decision import MatchPolicy
 from sinks.ledger import Claim
-from sinks.rows import EnrolStatus, EventKey, LedgerRow, Outcome, RecentFace
+from sinks.rows import EnrolStatus, EventKey, LedgerRow, Outcome, RecentFace, UserRow
+from streams.answers import decode_answer
 from streams.codec import unpack
 from streams.delivery import Delivery
 from streams.events import DetectedFaces, EventKind, FaceMatch, utc_now
 from streams.failures import Reject
 from streams.images import upload_keys
 from streams.publisher import Publisher
+from streams.refusal_codes import is_settled
 from streams.topics import Topics
+from streams.uploads import USER_INACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ class Identify:
     async def __call__(self, batch: Sequence[Delivery]) -> Mapping[Delivery, Reject]:
         """Bring every event of the batch into the stores and onto ``faces.matches``."""
         refused: dict[Delivery, Reject] = {}
-        found: dict[EventKey, DetectedFaces] = {}
+        rounds: list[dict[EventKey, DetectedFaces]] = [{}]
         for delivery in batch:
             try:
                 faces = unpack(delivery.value)
@@ -93,11 +97,10 @@ class Identify:
                 refused[delivery] = reject
             else:
                 key = EventKey(faces.event.uuid, faces.model)
-                # As in the ledger: of an upload that was given up, what comes later counts.
-                if key not in found or _is_given_up(found[key]):
-                    found[key] = faces
-        await self._settle(found)
-        self._count_dropped(len(batch) - len(refused) - len(found))
+                _place(key, faces, rounds)
+        for found in rounds:
+            await self._settle(found)
+        self._count_dropped(len(batch) - len(refused) - sum(map(len, rounds)))
         return refused
 
     async def tell_caller(self, delivery: Delivery, reject: Reject) -> None:
@@ -130,7 +133,7 @@ class Identify:
 
         The claim keeps other workers off these events, and holds until the commit is durable.
         """
-        async with self._stores.records.claim(found) as claim:
+        async with self._stores.records.claim(found, lambda row: self._stands(row, found)) as claim:
             fresh = [faces for key, faces in found.items() if key not in claim.settled]
             results = await self._decide(fresh)
             await self._store(results)
@@ -180,7 +183,7 @@ class Identify:
             if faces.event.kind is not EventKind.ENROL and faces.refusal is None
         ]
         unreadable = [
-            findings.refused(faces, faces.refusal)
+            findings.refused(faces, faces.refusal, self._policy(faces))
             for faces in found
             if faces.event.kind is EventKind.SEARCH and faces.refusal is not None
         ]
@@ -237,14 +240,26 @@ class Identify:
         answers: list[Finding] = []
         for faces in found:
             refusal = faces.refusal or refusal_of(faces.faces, self._policies.enrolment)
-            user_id = users.get(faces.event.subject or "")
-            if refusal is None and user_id is None:
-                refusal = findings.UNKNOWN_USER
-            if refusal is not None or user_id is None:
-                answers.append(findings.refused(faces, refusal or findings.UNKNOWN_USER))
+            user = users.get(faces.event.subject or "")
+            if refusal is None and user is not None and not user.is_active:
+                refusal = USER_INACTIVE
+            if refusal is not None or user is None:
+                why = refusal or findings.UNKNOWN_USER
+                answers.append(findings.refused(faces, why, self._policy(faces)))
             else:
-                answers.append(await self._enrol_one(faces, user_id))
+                answers.append(await self._enrol_one(faces, user.id))
         return answers
+
+    def _stands(self, row: LedgerRow, found: Mapping[EventKey, DetectedFaces]) -> bool:
+        """Whether what the ledger says of an event is the last word, by the rules in force."""
+        if row.outcome is not Outcome.REFUSED or row.answer is None:
+            return True
+        answer = decode_answer(row.answer)
+        faces = found[EventKey(row.event_uuid, row.model)]
+        return answer is None or is_settled(answer.code, answer.policy, self._policy(faces))
+
+    def _policy(self, faces: DetectedFaces) -> str:
+        return upload_policy(faces.policy, self._policies.enrolment)
 
     async def _enrol_one(self, faces: DetectedFaces, user_id: UUID) -> Finding:
         event, (face,) = faces.event, faces.faces
@@ -262,18 +277,16 @@ class Identify:
         await self._galleries.refresh(faces.model)
         return findings.enrolled(faces, user_id, enrolment.photos)
 
-    async def _users_of(self, found: Sequence[DetectedFaces]) -> dict[str, UUID]:
-        """The subjects that are ids of existing users."""
+    async def _users_of(self, found: Sequence[DetectedFaces]) -> dict[str, UserRow]:
+        """The users whose ids are the subjects."""
         wanted: dict[str, UUID] = {}
         for faces in found:
             try:
                 wanted[faces.event.subject or ""] = UUID(faces.event.subject or "")
             except ValueError:
                 continue  # no id at all: refused as an unknown user
-        if not wanted:
-            return {}
-        existing = await self._stores.records.users_exist(list(wanted.values()))
-        return {subject: user_id for subject, user_id in wanted.items() if user_id in existing}
+        users = await self._stores.records.users(wanted.values())
+        return {subject: users[user_id] for subject, user_id in wanted.items() if user_id in users}
 
     async def _store(self, results: Sequence[Finding]) -> None:
         """Crops and embeddings: all that has to be there before the commit point."""
@@ -356,6 +369,23 @@ class Identify:
                 metrics.LATENCY_SECONDS.observe(seconds)
             else:
                 metrics.UPLOADS.labels(outcome=one.result.outcome.value).inc()
+
+
+def _place(
+    key: EventKey, faces: DetectedFaces, rounds: list[dict[EventKey, DetectedFaces]]
+) -> None:
+    """Put a message of a batch into the round that it is decided in: the first, nearly always.
+
+    As in the ledger: of an upload that was given up, what comes later counts; and what was looked
+    at by other rules is looked at once more, after what came first.
+    """
+    for found in rounds:
+        if key not in found or _is_given_up(found[key]):
+            found[key] = faces
+            return
+        if found[key].policy == faces.policy:
+            return
+    rounds.append({key: faces})
 
 
 def _is_given_up(faces: DetectedFaces) -> bool:

@@ -14,6 +14,7 @@ from agents.detect import Claims, Detect
 from agents.enrolment import EnrolmentPolicy
 from agents.galleries import Galleries
 from agents.identify import Identify, Policies
+from agents.policies import detection_policy
 from agents.stores import open_stores
 from config import metrics
 from config.settings import DetectSettings, KafkaSettings, Settings
@@ -78,6 +79,7 @@ async def run_detect(settings: DetectSettings) -> None:
             decoders=decoders,
             models=models,
             image_memory=settings.workers.image_memory,
+            policy=detection_policy(settings.models, analyser.detector.id),
         )
         size, overlap = settings.workers.batch_size, settings.workers.detect_overlap
         await Worker(

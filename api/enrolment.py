@@ -14,7 +14,7 @@ from sinks.errors import StoreUnavailable
 from sinks.schema import Face
 from streams.answers import UploadAnswer
 from streams.events import ImageEvent
-from streams.uploads import enrol_event
+from streams.uploads import USER_INACTIVE, enrol_event
 
 
 async def publish_photos(
@@ -50,7 +50,7 @@ async def _require_active(services: Services, user_id: UUID) -> None:
     if user is None:
         raise ApiProblem(404, "user_not_found", "there is no user with this id")
     if not user.is_active:
-        raise ApiProblem(409, "user_inactive", "this user is deactivated; activate the user first")
+        raise ApiProblem(409, USER_INACTIVE.code, USER_INACTIVE.message)
 
 
 async def told(
@@ -91,7 +91,8 @@ async def told(
             uploads=uploads,
         )
     pending = [result for result in results if result.status == "pending"]
-    await expect_answers(services, [str(result.upload_id) for result in pending])
+    waiting = {str(result.upload_id) for result in pending}
+    await expect_answers(services, [event for event in events if event.id in waiting])
     return FaceUploadResponse(
         user_id=user_id,
         status="pending" if pending else "enrolled",
@@ -147,11 +148,13 @@ async def read_faces(services: Services, face_ids: Iterable[UUID]) -> dict[UUID,
         return {face.id: FaceResponse.of(face) for face in faces}
 
 
-async def expect_answers(services: Services, upload_ids: Sequence[str]) -> None:
+async def expect_answers(services: Services, events: Sequence[ImageEvent]) -> None:
     """Note which uploads are on their way; should Redis be away, all unknown ones seem to be."""
     seconds = services.settings.kafka.uploads_retention_hours * 3600
-    for upload_id in upload_ids:
+    for event in events:
+        replaced = await services.uploads.replaced_by(event)
+        instead_of = replaced.processed_at.isoformat() if replaced else ""
         try:
-            await services.recents.expect_answer(upload_id, seconds)
+            await services.recents.expect_answer(event.id, seconds, instead_of)
         except StoreUnavailable:
             return

@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 
 from api.databases import Databases
+from api.embedder import embedder_in_force
 from api.intake import Intake
 from api.keyring import Keyring
 from api.limits import RequestLimit
@@ -76,7 +77,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             limit=RequestLimit(rates, settings.api.requests_per_minute),
             intake=Intake(settings.api.max_upload_memory, settings.api.answer_timeout),
             uploads=UploadClient(
-                producer, waiter, records, publish_timeout=settings.api.publish_timeout
+                producer,
+                waiter,
+                records,
+                publish_timeout=settings.api.publish_timeout,
+                model=await embedder_in_force(settings.models),
             ),
             people=People(records),
             keyring=Keyring(databases.main),

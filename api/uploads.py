@@ -4,13 +4,16 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
+from uuid import UUID
 
 from sinks.answers import AnswerWaiter
 from sinks.errors import StoreUnavailable
 from sinks.records import Records
+from sinks.rows import LedgerRow, Outcome
 from streams.answers import UploadAnswer, decode_answer
 from streams.events import EventKind, ImageEvent
 from streams.images import ImageProducer, PublishError
+from streams.refusal_codes import is_final
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +28,7 @@ class UploadClient:
         records: Records,
         *,
         publish_timeout: float,
+        model: str | None,
     ) -> None:
         """Use what somebody else opens and closes.
 
@@ -33,11 +37,13 @@ class UploadClient:
             waiter: hears the answers.
             records: the ledger, where every answer is kept.
             publish_timeout: how long the broker may take to acknowledge, in seconds.
+            model: id of the embedder in force; None when it is not known here.
         """
         self._producer = producer
         self._waiter = waiter
         self._records = records
         self._publish_timeout = publish_timeout
+        self._model = model
         self._connecting = asyncio.Lock()
 
     async def publish(self, uploads: Sequence[tuple[ImageEvent, bytes]]) -> None:
@@ -48,12 +54,17 @@ class UploadClient:
             StoreUnavailable: the ledger is away; or Redis is, and may keep an old failure.
         """
         enrolments = [event.uuid for event, _ in uploads if event.kind is EventKind.ENROL]
-        failed = await self._records.failures(enrolments) if enrolments else []
-        # The same photo is the same upload: that it was given up before must not answer it now.
-        await self._waiter.forget({row.key for row in failed})
+        earlier = await self._records.uploads(enrolments) if enrolments else []
+        # The same photo is the same upload: what another model said of it, that it was refused by
+        # rules which may have changed, or given up, must not answer it now.
+        outdated = [row for row in earlier if _is_outdated(row, self._model)]
+        await self._waiter.forget({row.key for row in outdated})
+        await self._records.forget_uploads([row for row in outdated if _is_refused(row)])
         await self._send(uploads)
         # Not before: until the broker has the photo, that it was given up is the state it is in.
-        await self._records.forget_failures(failed)
+        await self._records.forget_uploads(
+            [row for row in outdated if row.outcome is Outcome.FAILED]
+        )
 
     async def _send(self, uploads: Sequence[tuple[ImageEvent, bytes]]) -> None:
         try:
@@ -89,6 +100,30 @@ class UploadClient:
         await self.publish(uploads)
         return await self.answers([event for event, _ in uploads], seconds)
 
+    async def row_of(self, event_uuid: UUID) -> LedgerRow | None:
+        """The ledger's row of an upload: of the model in force, if there is one, else the latest.
+
+        Raises:
+            StoreUnavailable: the ledger is away.
+        """
+        return await self._records.upload(event_uuid, self._model)
+
+    async def replaced_by(self, event: ImageEvent) -> LedgerRow | None:
+        """Of an upload not yet answered, the row of another model that its answer will replace.
+
+        Raises:
+            StoreUnavailable: the ledger is away.
+        """
+        row = await self.row_of(event.uuid) if event.kind is EventKind.ENROL else None
+        return row if row and self._is_of_another_model(row, event) else None
+
+    def _is_of_another_model(self, row: LedgerRow, event: ImageEvent) -> bool:
+        """Whether a row says what another model than the one in force once found.
+
+        Workers may run a model that this process does not know: what they say now, counts.
+        """
+        return self._model not in {None, row.model} and row.processed_at < event.captured_at
+
     async def _answer(self, event: ImageEvent, seconds: float) -> UploadAnswer | None:
         """From Redis in time; else, should Redis be away or have lost it, from the ledger."""
         try:
@@ -97,9 +132,23 @@ class UploadClient:
             logger.warning("looking for the answer in the ledger: %s", error)
             payload = None
         if payload is None:
-            row = await self._records.upload(event.uuid)
-            payload = row.answer if row is not None else None
+            row = await self.row_of(event.uuid)
+            payload = row.answer if row and not self._is_of_another_model(row, event) else None
         return decode_answer(payload) if payload is not None else None
+
+
+def _is_outdated(row: LedgerRow, model: str | None) -> bool:
+    """Whether what the ledger says of a photo is no answer to the same photo, sent in again."""
+    other_model = model is not None and row.model != model
+    return other_model or row.outcome is Outcome.FAILED or _is_refused(row)
+
+
+def _is_refused(row: LedgerRow) -> bool:
+    """Whether it was refused for more than its bytes."""
+    if row.outcome is not Outcome.REFUSED or row.answer is None:
+        return False
+    answer = decode_answer(row.answer)
+    return answer is not None and not is_final(answer.code)
 
 
 async def _all_of(deliveries: Iterable[Coroutine[Any, Any, None]]) -> None:

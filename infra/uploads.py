@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import UUID
 
 from api.accounts import find_or_make_user
 from api.audit import record
 from api.databases import Databases
+from api.embedder import embedder_in_force
 from api.problems import ApiProblem
 from api.uploads import UploadClient
 from config.settings import Settings
@@ -24,7 +26,7 @@ from sinks.schema import User
 from streams.answers import UploadAnswer
 from streams.events import ImageEvent
 from streams.images import ImageProducer
-from streams.uploads import enrol_event, search_event
+from streams.uploads import USER_INACTIVE, enrol_event, search_event
 
 #: What is written into the audit trail of who is made and has photos sent in, once each.
 _OWN_ENTRIES = 2
@@ -68,33 +70,72 @@ class Client:
         self.records = records
 
     async def enrol_person(
-        self, email: str, full_name: str | None, photos: Iterable[Path]
+        self,
+        email: str,
+        full_name: str | None,
+        photos: Iterable[Path],
+        *,
+        former_emails: Sequence[str] = (),
+        name_decides: bool = False,
     ) -> list[PhotoAnswer]:
         """Enrol a person from photos; made a user when new.
+
+        Photos of a deactivated user are refused, as everywhere, and none is sent.
 
         A user who was made for this, and of whom every photo was refused, is erased again: nobody
         asked for a person whom no camera can recognise, and the photos are somebody's. Not so when
         somebody else has changed the user meanwhile, or sent in a photo, whatever became of it.
 
+        Args:
+            email: names the user.
+            full_name: replaces another; None leaves it as it is.
+            photos: image files.
+            former_emails: addresses under which the user may be stored instead.
+            name_decides: the address was made from the name.
+
         Raises:
             OSError: a photo cannot be read; nothing was done then.
+            OtherPersonError: the address was made from the name, and is that of another name.
+            BadAddressError: it is no address.
+            BadNameError: it is no name.
             PublishError: the broker did not take a photo.
             StoreUnavailable: a store is away.
         """
         paths = list(photos)
         contents = [await asyncio.to_thread(path.read_bytes) for path in paths]
-        user, is_new = await self._find_or_make(email, full_name)
+        user, is_new = await self._find_or_make(
+            email, full_name, former_emails=former_emails, name_decides=name_decides
+        )
+        if not user.is_active:
+            return [
+                PhotoAnswer(path, user, _inactive(user.id, data))
+                for path, data in zip(paths, contents, strict=True)
+            ]
         answers = await self._enrol(user, paths, contents)
         refused = [one for one in answers if one.answer and one.answer.status == "refused"]
         if is_new and len(refused) == len(answers) and await self._remove(user):
             return [replace(one, removed=True) for one in answers]
         return answers
 
-    async def _find_or_make(self, email: str, full_name: str | None) -> tuple[UserRow, bool]:
+    async def _find_or_make(
+        self,
+        email: str,
+        full_name: str | None,
+        *,
+        former_emails: Sequence[str],
+        name_decides: bool,
+    ) -> tuple[UserRow, bool]:
         while True:
             try:
                 async with self._databases.main.begin() as session:
-                    user, is_new = await find_or_make_user(session, actor(), email, full_name)
+                    user, is_new = await find_or_make_user(
+                        session,
+                        actor(),
+                        email,
+                        full_name,
+                        former_emails=former_emails,
+                        name_decides=name_decides,
+                    )
             except ApiProblem:
                 continue  # somebody else was quicker, and can be found now
             return _row_of(user), is_new
@@ -161,11 +202,26 @@ async def open_client(settings: Settings) -> AsyncIterator[Client]:
             ImageProducer(settings.kafka, store_image=crops.store_source)
         )
         uploads = UploadClient(
-            producer, waiter, records, publish_timeout=settings.kafka.request_timeout
+            producer,
+            waiter,
+            records,
+            publish_timeout=settings.kafka.request_timeout,
+            model=await embedder_in_force(settings.models),
         )
         databases = Databases(settings)
         stack.push_async_callback(databases.close)
         yield Client(uploads, records, databases, settings)
+
+
+def _inactive(user_id: UUID, photo: bytes) -> UploadAnswer:
+    """What the pipeline would answer."""
+    return UploadAnswer(
+        upload_id=enrol_event(user_id, photo).id,
+        status="refused",
+        model="",
+        code=USER_INACTIVE.code,
+        message=USER_INACTIVE.message,
+    )
 
 
 def _row_of(user: User) -> UserRow:

@@ -5,7 +5,7 @@ same statement or not at all. A claim keeps other workers from working on the sa
 the look and the commit, so that the first result wins whole: rows, crops and embeddings.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -47,10 +47,11 @@ SELECT {LEDGER_COLUMNS} FROM events
 JOIN unnest($1::uuid[], $2::text[]) AS asked (event_uuid, model) USING (event_uuid, model)
 """  # noqa: S608 - made of constants, as all below
 
-# One statement, so one transaction and one round trip. An upload that was given up is not settled:
-# what comes of its replay takes the line's place. The join with `fresh` gives faces only to
-# events that no one has settled; the join with `users` makes the face of a person who was deleted
-# meanwhile an unknown's. A face can be there already when its event was pruned from the ledger.
+# One statement, so one transaction and one round trip. An upload that was given up is not settled,
+# nor is a refusal that the claim does not let stand: what comes of it now takes the line's place.
+# The join with `fresh` gives faces only to events that no one has settled; the join with `users`
+# makes the face of a person who was deleted meanwhile an unknown's. A face can be there already
+# when its event was pruned from the ledger.
 COMMIT = """
 WITH fresh AS (
     INSERT INTO events (event_uuid, model, kind, source, id, key, captured_at, width, height,
@@ -65,7 +66,9 @@ WITH fresh AS (
     SET captured_at = excluded.captured_at, width = excluded.width, height = excluded.height,
         face_count = excluded.face_count, outcome = excluded.outcome, answer = excluded.answer,
         announced_at = NULL, processed_at = now()
-    WHERE events.outcome = 'failed'
+    WHERE events.outcome = 'failed' OR (
+        events.outcome = 'refused' AND (events.event_uuid, events.model) IN (
+            SELECT * FROM unnest($3::uuid[], $4::text[])))
     RETURNING event_uuid, model
 ), stored AS (
     INSERT INTO faces (id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks,
@@ -102,10 +105,11 @@ class Claim:
 
     Attributes:
         settled: the ledger's row of each result that is there already, but for uploads that were
-            given up.
+            given up, and refusals that do not stand any more.
     """
 
     settled: Mapping[EventKey, LedgerRow]
+    _overruled: Collection[EventKey]
     _connection: "Connection"
     _heartbeat: Heartbeat
     _store: str
@@ -146,7 +150,13 @@ class Claim:
         for _ in range(_COMMIT_ATTEMPTS):
             try:
                 async with self._heartbeat.free, self._connection.transaction():
-                    records = await self._connection.fetch(COMMIT, events, faces.decode())
+                    records = await self._connection.fetch(
+                        COMMIT,
+                        events,
+                        faces.decode(),
+                        [key.event_uuid for key in self._overruled],
+                        [key.model for key in self._overruled],
+                    )
             except asyncpg.ForeignKeyViolationError:
                 continue
             return {
@@ -156,12 +166,19 @@ class Claim:
         raise StoreUnavailable(self._store, "commit results", "users keep vanishing meanwhile")
 
 
-async def open_claim(
+def always(_row: LedgerRow) -> bool:
+    """Every refusal stands."""
+    return True
+
+
+async def open_claim(  # noqa: PLR0913 - what a claim is made of
     connection: "Connection",
     keys: Collection[tuple[UUID, str]],
     lock_seconds: float,
     heartbeat: Heartbeat,
     store: str,
+    *,
+    stands: Callable[[LedgerRow], bool],
 ) -> Claim:
     """Take the locks of these results in the connection's transaction, then look them up.
 
@@ -171,12 +188,20 @@ async def open_claim(
         lock_seconds: how long to wait for each lock.
         heartbeat: keeps the transaction open, once it has begun.
         store: what error messages call the database.
+        stands: whether a refusal is the last word; asked of rows with that outcome.
     """
     await connection.execute(SHARE_WORK, AT_WORK, f"{max(1, round(lock_seconds * 1000))}ms")
     await connection.execute(CLAIM, [uuid for uuid, _ in keys], [model for _, model in keys])
     rows = await look_up(connection, keys)
-    settled = {key: row for key, row in rows.items() if row.outcome is not Outcome.FAILED}
-    return Claim(settled, connection, heartbeat, store)
+    overruled = {
+        key for key, row in rows.items() if row.outcome is Outcome.REFUSED and not stands(row)
+    }
+    settled = {
+        key: row
+        for key, row in rows.items()
+        if row.outcome is not Outcome.FAILED and key not in overruled
+    }
+    return Claim(settled, overruled, connection, heartbeat, store)
 
 
 async def look_up(

@@ -303,15 +303,23 @@ class Recents(Connected):
         with typed_failures(self.store, "answer an upload"):
             await self._unless_erased(named, write)
 
-    async def expect_answer(self, upload_id: str, seconds: float) -> None:
-        """Note that an upload is on its way, so that it is told apart from one never made."""
-        with typed_failures(self.store, "expect an answer"):
-            await self._client.set(_expected_key(upload_id), b"", px=max(1, int(seconds * 1000)))
+    async def expect_answer(self, upload_id: str, seconds: float, instead_of: str = "") -> None:
+        """Note that an upload is on its way, so that it is told apart from one never made.
 
-    async def expects_answer(self, upload_id: str) -> bool:
-        """Whether an upload was noted as being on its way."""
+        Args:
+            upload_id: the upload.
+            seconds: for how long it may be.
+            instead_of: an earlier result that its answer will replace.
+        """
+        key, lifetime = _expected_key(upload_id), max(1, int(seconds * 1000))
+        with typed_failures(self.store, "expect an answer"):
+            await self._client.set(key, encode_name(instead_of), px=lifetime)
+
+    async def expected_answer(self, upload_id: str) -> str | None:
+        """The earlier result that an upload on its way replaces; None when none was noted."""
         with typed_failures(self.store, "look for an upload"):
-            return bool(await self._client.exists(_expected_key(upload_id)))
+            noted: bytes | None = await self._client.get(_expected_key(upload_id))
+        return None if noted is None else noted.decode(errors="replace")
 
     async def wait_for_answer(self, upload_id: str, timeout: float) -> bytes | None:  # noqa: ASYNC109 - see AnswerWaiter.wait
         """Wait for the answer to an upload; any number of callers may wait at once.

@@ -3,7 +3,7 @@
 `Records.claim` leads to the commit point of the pipeline; see `sinks.ledger`.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +12,7 @@ import asyncpg
 
 from config.settings import DatabaseSettings
 from sinks.heartbeat import Heartbeat
-from sinks.ledger import LEDGER_COLUMNS, Claim, ledger_row, look_up, open_claim
+from sinks.ledger import LEDGER_COLUMNS, Claim, always, ledger_row, look_up, open_claim
 from sinks.persons import Author, Removal, look, take_out, take_out_untouched
 from sinks.postgres import PostgresSink
 from sinks.rows import EventKey, EventResult, FaceRow, LedgerRow, MainTraces, UserRow
@@ -35,22 +35,22 @@ WHERE events.event_uuid = announced.event_uuid AND events.model = announced.mode
 
 EVENT = f"SELECT {LEDGER_COLUMNS} FROM events WHERE event_uuid = $1 AND model = $2"  # noqa: S608
 
-# Of a photo that several models have looked at, the last look counts.
+# Of a photo that several models have looked at, the model in force counts, else the last look.
 UPLOAD = f"""
 SELECT {LEDGER_COLUMNS} FROM events WHERE event_uuid = $1
-ORDER BY processed_at DESC LIMIT 1
+ORDER BY model IS NOT DISTINCT FROM $2::text DESC, processed_at DESC LIMIT 1
 """  # noqa: S608
 
-FAILURES = f"""
-SELECT {LEDGER_COLUMNS} FROM events WHERE event_uuid = ANY($1::uuid[]) AND outcome = 'failed'
+UPLOADS = f"""
+SELECT {LEDGER_COLUMNS} FROM events WHERE event_uuid = ANY($1::uuid[])
 """  # noqa: S608
 
 # What took the place of one meanwhile, a new failure too, was written at another time.
-FORGET_FAILURES = """
+FORGET_UPLOADS = """
 DELETE FROM events
 USING unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS known (event_uuid, model, processed_at)
 WHERE events.event_uuid = known.event_uuid AND events.model = known.model
-  AND events.processed_at = known.processed_at AND events.outcome = 'failed'
+  AND events.processed_at = known.processed_at AND events.outcome IN ('failed', 'refused')
 """
 
 FACES_OF_EVENT = f"""
@@ -89,7 +89,9 @@ class Records(PostgresSink):
         super().__init__(settings, "main")
 
     @asynccontextmanager
-    async def claim(self, keys: Iterable[tuple[UUID, str]]) -> AsyncIterator[Claim]:
+    async def claim(
+        self, keys: Iterable[tuple[UUID, str]], stands: Callable[[LedgerRow], bool] = always
+    ) -> AsyncIterator[Claim]:
         """Hold results for oneself, in a transaction: look, work, `Claim.commit`.
 
         Another worker that claims one of them waits until this claim ends; so between looking
@@ -97,6 +99,7 @@ class Records(PostgresSink):
 
         Args:
             keys: event UUID and model of each.
+            stands: whether a refusal in the ledger is the last word; asked of each of them.
 
         Raises:
             StoreUnavailable: the database is away, or another worker holds one for too long.
@@ -105,7 +108,9 @@ class Records(PostgresSink):
         async with self._connection("claim events") as connection, connection.transaction():
             heartbeat = Heartbeat(connection, settings.idle_transaction_timeout)
             patience = settings.command_timeout * _LOCK_SHARE
-            claim = await open_claim(connection, set(keys), patience, heartbeat, self.store)
+            claim = await open_claim(
+                connection, set(keys), patience, heartbeat, self.store, stands=stands
+            )
             async with heartbeat:
                 yield claim
 
@@ -139,25 +144,30 @@ class Records(PostgresSink):
             record = await connection.fetchrow(EVENT, event_uuid, model)
         return None if record is None else ledger_row(record)
 
-    async def upload(self, event_uuid: UUID) -> LedgerRow | None:
-        """The ledger's row of an upload, whatever the model; None when it is not settled."""
+    async def upload(self, event_uuid: UUID, model: str | None = None) -> LedgerRow | None:
+        """The ledger's row of an upload; None when it is not there.
+
+        Args:
+            event_uuid: the upload.
+            model: whose row counts, if it has one; else, and without it, the latest.
+        """
         async with self._connection("read an upload") as connection:
-            record = await connection.fetchrow(UPLOAD, event_uuid)
+            record = await connection.fetchrow(UPLOAD, event_uuid, model)
         return None if record is None else ledger_row(record)
 
-    async def failures(self, event_uuids: Iterable[UUID]) -> list[LedgerRow]:
-        """The ledger's rows of those of these uploads that were given up."""
-        async with self._connection("look up failed uploads") as connection:
-            records = await connection.fetch(FAILURES, list(event_uuids))
+    async def uploads(self, event_uuids: Iterable[UUID]) -> list[LedgerRow]:
+        """The ledger's rows of these uploads, of each one for every model that looked at it."""
+        async with self._connection("look up uploads") as connection:
+            records = await connection.fetch(UPLOADS, list(event_uuids))
         return [ledger_row(record) for record in records]
 
-    async def forget_failures(self, rows: Sequence[LedgerRow]) -> None:
-        """Take rows of `failures` out; what has taken the place of one meanwhile stays."""
+    async def forget_uploads(self, rows: Sequence[LedgerRow]) -> None:
+        """Take failures and refusals out; what has taken the place of one meanwhile stays."""
         if not rows:
             return
-        async with self._connection("forget failed uploads") as connection:
+        async with self._connection("forget uploads") as connection:
             await connection.execute(
-                FORGET_FAILURES,
+                FORGET_UPLOADS,
                 [row.event_uuid for row in rows],
                 [row.model for row in rows],
                 [row.processed_at for row in rows],

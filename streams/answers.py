@@ -51,6 +51,7 @@ class UploadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         measures: of a refusal, the values that led to it.
         user_id: of an enrolment, the person.
         face_id: of an enrolment, the stored face.
+        policy: of a refusal, the rules that decided; other rules may decide otherwise.
         photos: of an enrolment, how many photos the person's template now holds.
         threshold: of a search, the similarity from which on a candidate may match.
         margin: of a search, how far the best must lie before the next.
@@ -63,6 +64,7 @@ class UploadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     code: str | None = None
     message: str | None = None
     measures: dict[str, float] = {}
+    policy: str | None = None
     user_id: UUID | None = None
     face_id: UUID | None = None
     photos: int | None = None

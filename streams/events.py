@@ -119,6 +119,7 @@ class DetectedFaces(msgspec.Struct, frozen=True, kw_only=True):
         height: height of the upright image in pixels.
         faces: what was found; may be empty.
         refusal: set instead of faces when an upload's image could not be read at all.
+        policy: of an upload, the rules that the detect worker went by; equal texts, equal rules.
     """
 
     event: ImageEvent
@@ -127,6 +128,7 @@ class DetectedFaces(msgspec.Struct, frozen=True, kw_only=True):
     height: int
     faces: tuple[DetectedFace, ...]
     refusal: Refusal | None = None
+    policy: str = ""
 
 
 class MatchType(StrEnum):

@@ -62,7 +62,7 @@ async def search_faces(
         del form
     (answer,) = await services.uploads.answers([event], preferences.seconds)
     if answer is None:
-        await expect_answers(services, [event.id])
+        await expect_answers(services, [event])
         pending = UploadPendingResponse(
             upload_id=event.id, status_url=search_status_url(event.id, limit, threshold)
         )

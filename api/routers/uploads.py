@@ -34,13 +34,16 @@ async def read_upload(
 
     `limit` and `threshold` are for searches, and stand in the address that a search has given.
     """
-    row = await services.records.upload(event_uuid(str(upload_id)))
+    row = await services.uploads.row_of(event_uuid(str(upload_id)))
+    expected = await _expected(services, upload_id)
+    if row is not None and row.processed_at.isoformat() == expected:
+        row = None  # what another model said, before the same photo was sent in again
     payload = row.answer if row is not None else None
     answer = decode_answer(payload) if payload is not None else None
     if answer is not None:
         return await _answered(services, answer, upload_id, limit, threshold)
     # One that a later release has given cannot be told here; it is there all the same.
-    if payload is None and not await _expected(services, upload_id):
+    if payload is None and expected is None:
         raise ApiProblem(404, "upload_not_found", "there is no upload with this id")
     response.headers["Retry-After"] = "1"
     return UploadStatusResponse(upload_id=upload_id, status="pending")
@@ -67,8 +70,9 @@ async def _answered(
     )
 
 
-async def _expected(services: Services, upload_id: UUID) -> bool:
+async def _expected(services: Services, upload_id: UUID) -> str | None:
+    """The result that an upload on its way replaces; None where no upload is on its way."""
     try:
-        return await services.recents.expects_answer(str(upload_id))
+        return await services.recents.expected_answer(str(upload_id))
     except StoreUnavailable:
-        return True  # nobody can tell; an upload that was made must not be denied
+        return ""  # it cannot be known; an upload that was made must not be denied

@@ -34,9 +34,9 @@ async def test_answers_that_name_a_person_are_forgotten_with_the_person(recents)
 
 async def test_an_expected_upload_is_told_from_one_never_made(recents):
     upload = uuid4().hex
-    assert not await recents.expects_answer(upload)
+    assert await recents.expected_answer(upload) is None
     await recents.expect_answer(upload, 60.0)
-    assert await recents.expects_answer(upload)
+    assert await recents.expected_answer(upload) == ""
 
 
 async def test_nothing_about_the_erased_is_taken_in_again(recents):

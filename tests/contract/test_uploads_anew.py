@@ -48,7 +48,7 @@ async def uploading(redis, kafka, records):
     waiter.start()
     producer = ImageProducer(kafka.kafka.model_copy(update={"claim_check": False}))
     try:
-        yield UploadClient(producer, waiter, records, publish_timeout=10)
+        yield UploadClient(producer, waiter, records, publish_timeout=10, model=MODEL)
     finally:
         await producer.stop()
         await waiter.close()
@@ -78,8 +78,8 @@ async def test_a_failure_stands_when_the_broker_does_not_take_the_photo(
 
 
 async def test_what_took_the_place_of_a_failure_is_not_forgotten(records, failed):
-    known = await records.failures([failed.uuid])
+    known = await records.uploads([failed.uuid])
     again = finding(failed, "store_fault")
     assert await records.commit([again]) == {again.key}
-    await records.forget_failures(known)
+    await records.forget_uploads(known)
     assert decode_answer((await records.upload(failed.uuid)).answer).code == "store_fault"

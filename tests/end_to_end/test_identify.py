@@ -30,6 +30,7 @@ from tests.end_to_end.conftest import listening
 DIMENSION = 16
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 POLICY = MatchPolicy(threshold=0.4, margin=0.05)
+ENROLMENT = EnrolmentPolicy(0.35, 40)
 
 
 def face(seed, *, near=None):
@@ -56,7 +57,9 @@ def delivery(found, offset=0):
 
 
 @asynccontextmanager
-async def identify(records, vectors, crops, recents, producer, topics, prepared):
+async def identify(
+    records, vectors, crops, recents, producer, topics, prepared, enrolment=ENROLMENT
+):
     """The identify agent without Kafka in front of it, on all its real stores."""
     with ThreadPoolExecutor(1) as executor:
         yield Identify(
@@ -64,7 +67,7 @@ async def identify(records, vectors, crops, recents, producer, topics, prepared)
             Galleries(vectors, poll=1.0, max_age=2.0),
             Publisher(producer),
             topics,
-            policies=Policies(match=lambda _: POLICY, enrolment=EnrolmentPolicy(0.35, 40)),
+            policies=Policies(match=lambda _: POLICY, enrolment=enrolment),
             executor=executor,
         )
 

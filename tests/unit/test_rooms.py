@@ -17,7 +17,15 @@ RULES: dict[str, frozenset[str] | None] = {
     "agents": frozenset({"config", "ml", "streams", "sinks"}),
     # Of ml what is pure and small: the API holds no model.
     "api": frozenset(
-        {"config", "streams", "sinks", "ml.decision", "ml.errors", "ml.image_headers"}
+        {
+            "config",
+            "streams",
+            "sinks",
+            "ml.decision",
+            "ml.errors",
+            "ml.image_headers",
+            "ml.registry",
+        }
     ),
     "infra": None,
     "benchmarks": None,

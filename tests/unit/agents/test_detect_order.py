@@ -69,6 +69,7 @@ async def test_a_camera_waits_for_its_earlier_frames_and_another_does_not():
             decoders=threads,
             models=threads,
             image_memory=1 << 20,
+            policy="",
         )
         async with asyncio.timeout(20), asyncio.TaskGroup() as batches:
             batches.create_task(detect([frame("a", 0), frame("a", 1)]))

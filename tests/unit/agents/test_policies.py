@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from agents.enrolment import EnrolmentPolicy
+from agents.policies import detection_policy, upload_policy
+from config.settings import ModelSettings
+
+NOW = detection_policy(ModelSettings(), "yunet")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"detection_threshold": 0.5}, {"detection_long_side": 1280}, {"min_face_pixels": 10},
+        {"max_image_pixels": 9}, {"max_faces": 1}, {"nms_threshold": 0.5},
+    ],
+)  # fmt: skip
+def test_field_08_other_rules_are_another_policy(changes):
+    assert detection_policy(ModelSettings(**changes), "yunet") != NOW
+
+
+def test_field_08_other_models_and_limits_of_enrolment_too():
+    assert detection_policy(ModelSettings(), "scrfd-1234") != NOW
+    policies = {
+        upload_policy(NOW, EnrolmentPolicy(0.35, 40)),
+        upload_policy(NOW, EnrolmentPolicy(0.35, 20)),
+        upload_policy(NOW, EnrolmentPolicy(0.1, 40)),
+        upload_policy("", EnrolmentPolicy(0.35, 40)),
+    }
+    assert len(policies) == 4
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threads": 3}, {"cache_dir": Path("/x")}, {"execution_provider": "cuda"},
+        {"match_margin": 0.1},
+    ],
+)  # fmt: skip
+def test_where_models_run_and_what_is_a_match_refuses_no_photo(changes):
+    assert detection_policy(ModelSettings(**changes), "yunet") == NOW
