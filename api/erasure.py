@@ -4,17 +4,22 @@ Every step may be repeated. The row in the main database goes last, so that afte
 same request finds it and does the rest.
 """
 
+from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy import delete
 
 from api.audit import record
 from api.context import request_id
+from api.databases import Databases
 from api.schemas.faces import is_enrolled
 from api.services import Services
+from sinks.crops import Crops
 from sinks.erasure import PersonStores, erase
 from sinks.persons import Author
+from sinks.recents import Recents
 from sinks.schema import Event, Face
+from sinks.vectors import Vectors
 from streams.images import upload_keys
 
 
@@ -35,7 +40,31 @@ async def erase_user(services: Services, user_id: UUID, actor: str) -> None:
     services.people.forget(user_id)
 
 
-async def erase_face(services: Services, face: Face, actor: str) -> None:
+class FaceStores(Protocol):
+    """Where a face is: what `Services` has of it, or the command line."""
+
+    @property
+    def databases(self) -> Databases:
+        """The sessions on the databases."""
+        ...
+
+    @property
+    def vectors(self) -> Vectors:
+        """The templates."""
+        ...
+
+    @property
+    def crops(self) -> Crops:
+        """The crops, and photos by claim check."""
+        ...
+
+    @property
+    def recents(self) -> Recents:
+        """The cache."""
+        ...
+
+
+async def erase_face(services: FaceStores, face: Face, actor: str) -> None:
     """Erase one face. Of an enrolled one the person's template is made anew from the others.
 
     An enrolment's line leaves the ledger, so that the same photo may be enrolled again. A frame's

@@ -15,6 +15,7 @@ from streams.events import DetectedFaces, Refusal
 from streams.images import ImageProducer
 from streams.uploads import enrol_event
 from tests.contract.builders import unique
+from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import running_app
 from tests.end_to_end.test_identify import DIMENSION, delivery, face, identify
 
@@ -195,7 +196,7 @@ async def test_field_09_the_api_says_pending_until_the_new_model_has_answered(
 ):
     """And one photo is one photo, whatever models have looked at it."""
     agent = await agents(MILD)
-    photo = uuid4().bytes
+    photo = photos.astronaut() + uuid4().bytes
     found = photo_of(user, model, event=enrol_event(user.id, photo))
     await agent([delivery(found)])
     newer = unique("newer")
@@ -222,9 +223,8 @@ async def test_field_09_the_api_says_pending_until_the_new_model_has_answered(
 
 
 async def enrol(http, user, photo) -> httpx.Response:
-    picture = b"\xff\xd8\xff" + photo
     return await http.post(
-        "/api/v1/faces", data={"user_id": str(user.id)}, files=[("photos", ("a.jpg", picture))]
+        "/api/v1/faces", data={"user_id": str(user.id)}, files=[("photos", ("a.jpg", photo))]
     )
 
 

@@ -1,0 +1,162 @@
+"""``fecapass users``: who is enrolled, with which photos."""
+
+from typing import TYPE_CHECKING, Annotated, TypeVar
+from uuid import UUID
+
+import typer
+
+from infra.cli.errors import CommandFailed
+from infra.cli.quiet import quiet_libraries
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from infra.tables import Row
+    from infra.users import UserLine, UserStores
+    from sinks.schema import Face, User
+
+app = typer.Typer(no_args_is_help=True, help="List users, show one, take a photo out.")
+
+T = TypeVar("T")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command(name="list")
+def list_(
+    *,
+    text: Annotated[
+        str | None, typer.Option("--search", help="Only with this in the name or the address.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Users to show.")] = 1000,
+    json: Json = False,
+) -> None:
+    """List the users by their addresses, with how many photos of each are enrolled."""
+    from infra.cli.output import show_limit, show_listing
+    from infra.tables import Column, moment
+    from infra.users import list_users
+
+    async def work(stores: "UserStores") -> "tuple[list[UserLine], int]":
+        async with stores.databases.main() as session:
+            return await list_users(session, text, limit)
+
+    lines, total = _with_stores(work)
+    columns = (
+        Column("email", "address", style="bold", whole=True),
+        Column("full_name", "name"),
+        Column("photos", "photos", justify="right"),
+        Column("is_active", "active", lambda active: "yes" if active else "no"),
+        Column("created_at", "made", moment),
+        Column("id", "id", whole=True),
+    )
+    rows = [{**_row(line.user), "photos": line.photos} for line in lines]
+    show_listing(rows, columns, as_json=json, empty="there are no users")
+    if total > len(rows):
+        show_limit(len(rows), "users", total)
+
+
+@app.command()
+def show(
+    user: Annotated[str, typer.Argument(help="Id or e-mail address of the user.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Show the enrolled photos of a user, one row for each model that has looked at a photo.
+
+    With `--json`: one object with the user, and its photos as an array.
+    """
+    from infra.cli.output import show_listing, write_json
+    from infra.tables import Column, moment, plain, score
+    from infra.users import find_user, photos_of
+
+    async def work(stores: "UserStores") -> "tuple[User, list[Face]]":
+        async with stores.databases.main() as session:
+            found = await find_user(session, user)
+            return found, await photos_of(session, found.id)
+
+    found, faces = _with_stores(work)
+    rows = [_photo(face) for face in faces]
+    if json:
+        write_json({**_row(found), "photos": rows})
+        return
+    name = f"{found.full_name}, " if found.full_name else ""
+    active = "" if found.is_active else ", deactivated"
+    typer.echo(plain(f"{name}{found.email}, {found.id}{active}"))
+    columns = (
+        Column("photo_id", "photo", whole=True),
+        Column("sent_at", "sent", moment),
+        Column("model", "model"),
+        Column("quality", "quality", score, justify="right"),
+        Column("face_id", "face", whole=True),
+    )
+    show_listing(rows, columns, as_json=False, empty="no photo is enrolled")
+
+
+@app.command()
+def remove_photo(
+    photo: Annotated[UUID, typer.Argument(help="Id of the photo or its face, as `show` has it.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take one photo out; the user's template is made from the others.
+
+    The photo's face, crop and embedding are deleted under every model. The same photo may be
+    enrolled again.
+    """
+    from infra.uploads import actor
+    from infra.users import remove_photo as remove
+
+    if not yes:
+        typer.confirm(f"Delete the photo {photo} for good?", abort=True, err=True)
+
+    async def work(stores: "UserStores") -> "Sequence[Face]":
+        return await remove(stores, photo, actor())
+
+    faces = _with_stores(work)
+    typer.echo(f"removed the photo {faces[0].event_uuid} of the user {faces[0].user_id}")
+
+
+def _with_stores(work: "Callable[[UserStores], Awaitable[T]]") -> T:
+    """Run something with the stores open.
+
+    Raises:
+        CommandFailed: there is no such user or photo, or a store is away.
+    """
+    import asyncio
+
+    from config.settings import get_settings
+    from infra.cli.failures import expected_failures
+    from infra.users import NoSuchUserError, open_user_stores
+
+    quiet_libraries()
+
+    async def run() -> T:
+        async with open_user_stores(get_settings()) as stores:
+            return await work(stores)
+
+    with expected_failures():
+        try:
+            return asyncio.run(run())
+        except NoSuchUserError as error:
+            raise CommandFailed(str(error)) from error
+
+
+def _row(user: "User") -> "Row":
+    return {
+        "id": user.id,
+        "email": user.email,
+        "full_name": user.full_name,
+        "is_active": user.is_active,
+        "created_at": user.created_at,
+        "updated_at": user.updated_at,
+    }
+
+
+def _photo(face: "Face") -> "Row":
+    return {
+        "photo_id": face.event_uuid,
+        "sent_at": face.captured_at,
+        "model": face.model,
+        "quality": face.quality,
+        "face_id": face.id,
+    }
