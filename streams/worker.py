@@ -236,9 +236,8 @@ class Worker:
         )
         if not all(drained):
             logger.warning(
-                "%d message(s) were not finished within %.0f s and will be delivered again",
+                "%d message(s) were not finished, or wait for a retry, and will be delivered again",
                 sum(window.in_flight for window in self._windows.values()),
-                seconds,
             )
         try:
             async with asyncio.timeout(_COMMIT_SECONDS):
