@@ -9,8 +9,9 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from aiobotocore.config import AioConfig
+from aiobotocore.response import AioReadTimeoutError
 from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ReadTimeoutError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.httpsession import get_cert_path
 
 from config.settings import S3Settings
@@ -358,7 +359,8 @@ class Crops(Connected):
                     raise StoreRejected(self.store, operation, detail) from error
                 raise StoreUnavailable(self.store, operation, detail) from error
             except (BotoCoreError, OSError, TimeoutError) as error:
-                if isinstance(error, ReadTimeoutError):  # of a body: its request had an answer
+                if isinstance(error, AioReadTimeoutError) and self._opened is not None:
+                    # Of a body, whose request had its answer.
                     await self._opened._endpoint.http_session.forget_connections()  # noqa: SLF001 - aiobotocore offers no other way
                 detail = f"{type(error).__name__}: {error}"
                 raise StoreUnavailable(self.store, operation, detail) from error

@@ -46,18 +46,23 @@ async def test_field_27_s3_is_asked_over_new_connections_after_one_timeout(prepa
     assert monotonic() - began < 6
 
 
-async def test_field_27_a_body_that_never_ends_is_an_outage_and_not_the_next_ones(prepared):
-    port = int(prepared.s3.endpoint_url.rpartition(":")[2])
-    async with line_to(port) as proxy:
+async def test_field_27_a_body_that_stops_is_an_outage_of_one_timeout(prepared):
+    bodies = [b"half", b"whole body"]
+
+    async def answer(reader, writer):
+        while await reader.readline():
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n" + bodies.pop(0))
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
         settings = prepared.s3.model_copy(
-            update={"endpoint_url": f"http://127.0.0.1:{proxy.port}", "read_timeout": 1.0}
+            update={"endpoint_url": f"http://127.0.0.1:{port}", "read_timeout": 0.5}
         )
         async with Crops(settings) as crops:
-            proxy.swallow()
-            with pytest.raises(StoreUnavailable):
-                await asyncio.wait_for(crops.ping(), 10)
-            proxy.heal()
-            await asyncio.wait_for(crops.ping(), 5)
+            with pytest.raises(StoreUnavailable, match="Timeout"):
+                await asyncio.wait_for(crops.get("a"), 5)
+            assert await asyncio.wait_for(crops.get("a"), 5) == b"whole body"
 
 
 async def test_field_27_a_claim_that_works_elsewhere_is_not_taken_for_an_abandoned_one(prepared):
@@ -92,10 +97,10 @@ async def backend(records):
 
 async def test_field_27_a_pool_on_a_dead_line_closes_at_once(prepared):
     async with line_to(prepared.main_db.port) as proxy:
-        records = Records(prepared.main_db.model_copy(update={"port": proxy.port}))
+        settings = prepared.main_db.model_copy(update={"port": proxy.port, "pool_min": 2})
+        records = Records(settings)
         await records.connect()
-        asking = asyncio.create_task(records.settled([(uuid4(), MODEL)]))
-        await asking
+        await records.settled([(uuid4(), MODEL)])
         proxy.swallow()
         hanging = asyncio.create_task(records.settled([(uuid4(), MODEL)]))
         await asyncio.sleep(0.1)
