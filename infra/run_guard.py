@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -41,11 +42,17 @@ class RunGuard:
         environment: has to be in the environment of all that is started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, afterwards: Sequence[str] = ()) -> None:
+        """Begin to watch.
+
+        Args:
+            afterwards: a command that clears away what are no processes of the run, such as
+                containers; it is run last, and only where the run was killed.
+        """
         run = secrets.token_hex(16)
         self.environment = {RUN_VARIABLE: run}
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "infra.run_guard", run, str(os.getpid())],
+            [sys.executable, "-m", "infra.run_guard", run, str(os.getpid()), *afterwards],
             cwd=_ROOT,  # where the package is found, installed or not
             env=unmarked_environment(),
             stdin=subprocess.DEVNULL,
@@ -121,12 +128,14 @@ def _send(descriptor: int, number: signal.Signals) -> None:
         signal.pidfd_send_signal(descriptor, number)
 
 
-def main(run: str, starter: int) -> None:
+def main(run: str, starter: int, afterwards: Sequence[str]) -> None:
     """Wait for the starter to end, then end what it has left."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     wait_for_end(starter)
     end_run(run)
+    if afterwards:
+        subprocess.run(afterwards, check=False)  # noqa: S603 - the starter's own
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Self
 from config.settings import Settings, load_settings
 from infra.compose import env_file
 from infra.ports import Ports
+from infra.run_guard import RunGuard
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
@@ -73,6 +75,20 @@ class Container:
     exit_code: int
 
 
+#: Removes all that carries a project's label; needs no file of the project, which may be gone.
+_REMOVE = """
+label=label=$1
+docker ps --all --quiet --filter "$label" | xargs -r docker rm --force --volumes
+docker volume ls --quiet --filter "$label" | xargs -r docker volume rm --force
+docker network ls --quiet --filter "$label" | xargs -r docker network rm
+"""
+
+
+def removal(project: str) -> tuple[str, ...]:
+    """The command that removes containers, volumes and networks of a project, running or not."""
+    return ("/bin/sh", "-c", _REMOVE, "sh", f"{_PROJECT_LABEL}={project}")
+
+
 class Deployment:
     """A compose project that lives as long as a ``with`` block; ``down -v`` is its end.
 
@@ -81,13 +97,13 @@ class Deployment:
     """
 
     def __init__(self, project: str, overrides: Sequence[Path] = ()) -> None:
-        """Choose ports and passwords; nothing is started yet.
+        """Choose name, ports and passwords; nothing is started yet.
 
         Args:
-            project: name of the compose project.
+            project: what its name begins with; others of the same kind may run beside it.
             overrides: further compose files.
         """
-        self.project = project
+        self.project = f"{project}-{secrets.token_hex(4)}"
         self._files = (COMPOSE_FILE, NETWORK_OVERRIDE, *overrides)
         self._directory = Path(tempfile.mkdtemp(prefix=f"{project}-"))
         self._env_file = self._directory / ".env"
@@ -95,6 +111,7 @@ class Deployment:
         self._variables = env_file.variables({name: self._ports.take() for name in env_file.PORTS})
 
     def __enter__(self) -> Self:
+        self._guard = RunGuard(removal(self.project))
         self.configure({})
         return self
 
@@ -110,6 +127,7 @@ class Deployment:
         self.compose(*profiles, "down", "--volumes", "--remove-orphans")
         shutil.rmtree(self._directory)
         self._ports.release()
+        self._guard.dismiss()
 
     def configure(self, variables: Mapping[str, str]) -> None:
         """Add variables to the deployment's ``.env``; containers see them when made anew."""

@@ -5,9 +5,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from infra.compose.deployment import docker, removal, unavailable
 from infra.embedded.processes import is_alive, wait_gone
 from infra.run_guard import RUN_VARIABLE, RunGuard, end_run
 
@@ -78,6 +80,57 @@ def test_field_23_other_processes_are_left_alone():
         assert time.monotonic() - began < 5
         assert stranger.poll() is None
         stranger.kill()
+
+
+def test_field_23_what_is_no_process_is_cleared_away_last(tmp_path):
+    """As the containers of a deployment are; after an orderly end nothing is done."""
+    mark = tmp_path / "cleared"
+    code = (
+        "import sys, time; from infra.run_guard import RunGuard\n"
+        "guard = RunGuard(['/bin/sh', '-c', 'touch \"$0\"', sys.argv[1]])\n"
+        "print(guard._process.pid, flush=True)\n"
+        "sys.stdin.readline()\n"
+        "guard.dismiss()\n"
+    )
+    for word, cleared in (("end\n", False), (None, True)):
+        with subprocess.Popen(
+            [sys.executable, "-c", code, mark],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as program:
+            guard = int(program.stdout.readline())
+            if word is None:
+                program.kill()
+            program.communicate(word)
+        assert wait_gone([guard], 20) == []
+        assert mark.exists() is cleared
+
+
+def test_field_23_containers_of_a_killed_deployment_are_removed():
+    if reason := unavailable(["redis:7-alpine"]):
+        pytest.skip(reason)
+    project = f"fecapass-test-{uuid4().hex[:8]}"
+    label = f"com.docker.compose.project={project}"
+    docker("network", "create", "--label", label, project)
+    docker("volume", "create", "--label", label, project)
+    docker(
+        *(
+            "run",
+            "--detach",
+            "--label",
+            label,
+            "--network",
+            project,
+            "--volume",
+            f"{project}:/data",
+        ),
+        *("--name", project, "redis:7-alpine"),
+    )
+    subprocess.run(removal(project), check=True, capture_output=True)
+    for kind in ("container", "volume", "network"):
+        assert docker(kind, "ls", "--quiet", "--filter", f"label={label}") == ""
 
 
 def test_field_23_a_dismissed_guard_ends_nothing():
