@@ -139,8 +139,10 @@ async def test_field_00_the_answer_of_another_program_does_not_count(answer):
     app = web.Application()
     app.add_routes([web.get("/health", foreign)])
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        address = Address(str(server.make_url("")), "a", 1)
-        assert not await _is_healthy(session, address, "health")
+        address = Address(str(server.make_url("")).rstrip("/"), "a", 1)
+        async with session.get(f"{address.url}/health") as response:
+            assert response.ok
+        assert not await _is_healthy(session, address, "/health")
 
 
 async def test_field_00_an_own_answer_counts_once_it_is_200():
