@@ -1,36 +1,23 @@
 """Format, size and cost of an image, told from its bytes without decoding.
 
-Sources: ITU-T T.81 annex B (JPEG markers), W3C PNG specification (IHDR), RFC 9649 (WebP).
+Sources: W3C PNG specification (IHDR), RFC 9649 (WebP).
 """
 
-import re
 import struct
 from dataclasses import dataclass
 from typing import Literal
 
 from ml.errors import ImageRejected
+from ml.jpeg_segments import FRAMES, START_OF_SCAN, frame_of, segments
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-# Start-of-frame markers; 0xC4 (DHT), 0xC8 (JPG) and 0xCC (DAC) lie between them and are none.
-_JPEG_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Baseline, extended and progressive, all Huffman-coded: what cameras and browsers make and show.
 # Lossless, hierarchical and arithmetic ones are rare, slow, and decoders' least tried parts.
-_JPEG_COMMON_SOF = frozenset({0xC0, 0xC1, 0xC2})
-_JPEG_PROGRESSIVE = 0xC2
-_JPEG_START_OF_SCAN, _JPEG_END_OF_IMAGE = 0xDA, 0xD9
-# TEM and RSTn stand alone, without a length.
-_JPEG_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
-# Any number of fill bytes may precede a marker.
-_JPEG_MARKER_HERE = re.compile(rb"\xff+([^\x00\xff])")
-# In entropy-coded data FF is followed by 00, or is a restart marker.
-_JPEG_NEXT_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
-# A picture has dozens, or one for each 64 kB of profile and thumbnail.
-_MAX_MARKERS = 20_000
-# So many scans are counted generously; only beyond it does a marker within a segment matter.
-_FEW_SCANS = 8
+_JPEG_COMMON_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
+_JPEG_PRECISION = 8
 
-# Bytes that OpenCV takes for a pixel while it decodes, measured (5.0): two copies of the result;
+# Bytes that the decoders take for a pixel, measured: two copies of the result;
 # with them the coefficients of several scans, up to four planes (CMYK) of 16 bits, or the canvas
 # of an animation.
 _PLAIN_BYTES, _BUFFERED_BYTES = 6, 12
@@ -92,63 +79,28 @@ def read_header(data: bytes) -> ImageHeader:
 
 
 def _read_jpeg(data: bytes) -> ImageHeader:
-    position = 2
-    for _ in range(_MAX_MARKERS):
-        if position >= len(data):
-            raise ImageRejected("corrupt", "the image ends inside its header")
-        found = _JPEG_MARKER_HERE.match(data, position)
-        if found is None:
-            raise ImageRejected("corrupt", "the JPEG header is broken")
-        marker, position = found[1][0], found.end()
-        if marker in _JPEG_STANDALONE:
-            continue
-        if marker in (_JPEG_START_OF_SCAN, _JPEG_END_OF_IMAGE):
-            raise ImageRejected("corrupt", "the JPEG has no frame header")
-        if marker in _JPEG_SOF:
-            return _read_frame_header(data, marker, position)
-        position += struct.unpack_from(">H", data, position)[0]
-    raise ImageRejected("too_complex", f"the JPEG has more than {_MAX_MARKERS} segments")
-
-
-def _read_frame_header(data: bytes, marker: int, position: int) -> ImageHeader:
-    if marker not in _JPEG_COMMON_SOF:
+    frame, scans = None, 0
+    for segment in segments(data):
+        if segment.marker in FRAMES:
+            frame = frame or frame_of(data, segment)
+        elif segment.marker == START_OF_SCAN:
+            scans += 1
+    if frame is None:
+        raise ImageRejected("corrupt", "the JPEG has no frame header")
+    if frame.marker not in _JPEG_COMMON_FRAMES or frame.precision != _JPEG_PRECISION:
         raise ImageRejected(
-            "unsupported_format", "the JPEG is lossless, hierarchical or arithmetic-coded"
+            "unsupported_format",
+            "the JPEG is lossless, hierarchical, arithmetic-coded, or has not 8 bits a sample",
         )
-    height, width = struct.unpack_from(">HH", data, position + 3)
-    scans = _count_scans(data)
-    buffered = marker == _JPEG_PROGRESSIVE or scans > 1
-    return ImageHeader("jpeg", width, height, scans, buffered)
-
-
-def _count_scans(data: bytes) -> int:
-    """How many scans libjpeg will find; never fewer.
-
-    Segments are passed over by their length, as they may hold a thumbnail or random bytes.
-    """
-    at_most = data.count(b"\xff\xda")
-    if at_most <= _FEW_SCANS:
-        return max(1, at_most)
-    scans, position = 0, 2
-    for _ in range(_MAX_MARKERS):
-        found = _JPEG_NEXT_MARKER.search(data, position)
-        if found is None:
-            return max(1, scans)
-        marker, position = found[1][0], found.end()
-        if marker == _JPEG_END_OF_IMAGE or position + 2 > len(data):
-            return max(1, scans)
-        scans += marker == _JPEG_START_OF_SCAN
-        if marker not in _JPEG_STANDALONE:
-            position += max(2, struct.unpack_from(">H", data, position)[0])
-    raise ImageRejected("too_complex", f"the JPEG has more than {_MAX_MARKERS} segments")
+    buffered = frame.progressive or scans > 1
+    return ImageHeader("jpeg", frame.width, frame.height, max(1, scans), buffered)
 
 
 def _read_png(data: bytes) -> ImageHeader:
     if data[12:16] != b"IHDR":
         raise ImageRejected("corrupt", "the PNG does not begin with IHDR")
     width, height = struct.unpack_from(">II", data, 16)
-    interlaced = data[28] != 0
-    return ImageHeader("png", width, height, buffered=interlaced)
+    return ImageHeader("png", width, height, buffered=True)
 
 
 def _read_webp(data: bytes) -> ImageHeader:

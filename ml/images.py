@@ -1,5 +1,6 @@
 """Bytes to pixels and back."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -7,8 +8,11 @@ import numpy as np
 
 from ml.arrays import Image
 from ml.errors import ImageRejected
-from ml.image_chunks import plain_png, plain_webp
+from ml.exif import upright
+from ml.image_chunks import plain_webp
 from ml.image_headers import ImageHeader, read_header
+from ml.jpeg import decode_jpeg
+from ml.png import decode_png
 
 __all__ = [
     "Image",
@@ -26,7 +30,10 @@ MIN_SIDE = 8
 #: OpenCV turns and scales pictures whose sides fit into 16 bits.
 MAX_SIDE = 32_766
 
-_TO_BE_CLEANED = {"png": plain_png, "webp": plain_webp}
+# What it has to say of a picture, it says by its result; its log would go to standard error.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+_AS_STORED = cv2.IMREAD_COLOR_BGR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +93,8 @@ def decode(data: bytes, limits: ImageLimits) -> Image:
     scaled down, grey and palette spread, CMYK converted; of an animated WebP the first frame
     counts, of an animated PNG the picture that programs show which know no animation. An alpha
     channel is dropped, not blended: a face under a transparent mask is still the face that was
-    photographed. A truncated picture is refused as corrupt, even when a part could be shown: half
-    a face must not become somebody's template.
+    photographed. A picture of which something is missing is refused as corrupt, even when a viewer
+    would show it: half a face must not become a template. How a file ends does not matter.
 
     Args:
         data: the encoded image.
@@ -112,15 +119,25 @@ def decode_inspected(data: bytes, header: ImageHeader) -> Image:
     Raises:
         ImageRejected: ``corrupt``.
     """
-    if clean := _TO_BE_CLEANED.get(header.format):
-        data = clean(data)
+    return upright(*_DECODERS[header.format](data))
+
+
+def _decode_webp(data: bytes) -> tuple[Image, bytes]:
+    plain, exif = plain_webp(data)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_BGR)
+        image = cv2.imdecode(np.frombuffer(plain, np.uint8), _AS_STORED)
     except cv2.error:
         image = None
     if image is None:
-        raise ImageRejected("corrupt", f"the {header.format.upper()} cannot be decoded")
-    return np.asarray(image, np.uint8)
+        raise ImageRejected("corrupt", "the WebP cannot be decoded")
+    return np.asarray(image, np.uint8), exif
+
+
+_DECODERS: Mapping[str, Callable[[bytes], tuple[Image, bytes]]] = {
+    "jpeg": decode_jpeg,
+    "png": decode_png,
+    "webp": _decode_webp,
+}
 
 
 def encode_jpeg(image: Image, quality: int) -> bytes:

@@ -17,7 +17,10 @@ def jpeg_segment(marker, data):
 
 
 def scan_bomb(side, scans):
-    """A progressive JPEG whose every scan of ten bytes and more goes over the whole picture."""
+    """A progressive JPEG whose every scan of ten bytes and more goes over the whole picture.
+
+    Bits are sent one by one, and then all again: nothing in that is against the rules.
+    """
     blocks = ((side + 7) // 8) ** 2
     runs = -(-blocks // 32767)
     bits = "".join("0" + "1" * 14 for _ in range(runs))
@@ -26,6 +29,10 @@ def scan_bomb(side, scans):
 
     def scan(first, last, approximation):
         return jpeg_segment(0xDA, bytes([1, 1, 0, first, last, approximation]))
+
+    def bit(left):
+        low = left % 14
+        return scan(1, 63, low if low == 13 or left == scans - 1 else (low + 1) << 4 | low)
 
     one_code = bytes([1] + [0] * 15)
     return b"".join(
@@ -36,8 +43,7 @@ def scan_bomb(side, scans):
             jpeg_segment(0xC4, b"\x00" + one_code + b"\x00"),
             jpeg_segment(0xC4, b"\x10" + one_code + b"\xe0"),
             scan(0, 0, 0x00) + bytes(-(-blocks // 8)),
-            scan(1, 63, 0x01) + body,
-            (scan(1, 63, 0x10) + body) * scans,
+            *(bit(left) + body for left in reversed(range(scans))),
             b"\xff\xd9",
         )
     )

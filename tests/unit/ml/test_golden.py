@@ -13,7 +13,7 @@ from ml.decision import decide
 from ml.embedders import fuse
 from ml.gallery import Gallery
 from ml.registry import match_policy
-from tests.unit.ml.conftest import ALL_OPENVINO, SPLIT, needs_openvino, read
+from tests.unit.ml.conftest import ALL_OPENVINO, SPLIT, read
 from tests.unit.ml.golden import FILE, pictures, rows_of
 
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
@@ -28,8 +28,8 @@ def reference(analyser, shared):
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(ALL_OPENVINO, id="openvino", marks=needs_openvino),
-        pytest.param(SPLIT, id="cpu+openvino", marks=needs_openvino),
+        pytest.param(ALL_OPENVINO, id="openvino"),
+        pytest.param(SPLIT, id="cpu+openvino"),
     ],
 )
 def other(request, model_cache, shared):

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from time import process_time
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -52,9 +51,9 @@ def test_a_bomb_costs_little(name):
 
 def test_the_slowest_picture_within_the_limits_is_decoded_in_bounded_time():
     side = 7000
-    scans = LIMITS.max_work // side**2 - 2
+    scans = LIMITS.max_work // side**2 - 1
     data = bombs.scan_bomb(side, scans)
-    assert inspect(data, LIMITS).scans == scans + 2
+    assert inspect(data, LIMITS).scans == scans + 1
     began = process_time()
     assert decode(data, LIMITS).shape == (side, side, 3)
     assert process_time() - began < MOST_SECONDS
@@ -67,7 +66,7 @@ def test_scans_are_counted_through_segments_that_look_like_scans(count):
     plain = pictures.encoded(".jpg")
     profile = bombs.jpeg_segment(0xE2, b"\xff\xda" * 100)
     assert read_header(bombs.with_jpeg_segments(plain, profile, count)).scans == 1
-    assert read_header(bombs.scan_bomb(64, count)).scans == count + 2
+    assert read_header(bombs.scan_bomb(64, count)).scans == count + 1
 
 
 @pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC9, 0xCA, 0xCF])
@@ -77,24 +76,21 @@ def test_rare_codings_of_jpeg_are_not_tried(marker):
 
 
 def test_only_what_makes_the_picture_is_left_of_a_png():
-    bare = pictures.oriented_png(6)
+    bare, turned = pictures.encoded(".png"), pictures.oriented_png(6)
     text = pictures.png_chunk(b"tEXt", b"k\0v")
-    dressed = bare[:33] + text * 3 + bare[33:]
-    assert plain_png(dressed) == bare
-    assert plain_png(bare) is bare
-    assert np.array_equal(decode(dressed, LIMITS), decode(bare, LIMITS))
+    dressed = turned[:33] + text * 3 + turned[33:]
+    assert plain_png(dressed) == (bare, pictures.tiff_orientation(6))
+    assert plain_png(bare) == (bare, b"")
+    assert np.array_equal(decode(dressed, LIMITS), decode(turned, LIMITS))
 
 
 @pytest.mark.parametrize("size", [b"\x7f\xff\xff\xff", b"\xff" * 4, b"\0\1\0\0"])
-def test_a_chunk_that_lies_about_its_length_is_refused_before_decoding(size, monkeypatch):
-    """OpenCV took the memory that a chunk of 152 bytes in all said it would need: 2 GB."""
-
-    def never(*_):
-        raise AssertionError("decoded")
-
+def test_a_chunk_that_lies_about_its_length_is_not_given_to_the_decoder(size):
+    """It may take the memory that a chunk of 152 bytes in all says it needs: 2 GB."""
     data = bytearray(bombs.png(64, 64, between=pictures.png_chunk(b"tEXt", b"k\0v")))
     data[33:37] = size
-    monkeypatch.setattr("ml.images.cv2.imdecode", never)
+    plain, _ = plain_png(bytes(data))
+    assert b"IDAT" not in plain
     assert refusal(bytes(data)) == "corrupt"
 
 
@@ -180,9 +176,9 @@ def test_odd_pictures_are_decoded_or_refused(name):
         assert decode(data, LIMITS).ndim == 3
 
 
-def test_opencv_reads_no_more_scans_than_are_counted():
+def test_the_decoder_reads_no_more_scans_than_are_counted():
     """Every scan that the decoder could begin is a marker that the count finds."""
     for count in (9, 40):
         data = bombs.scan_bomb(64, count)
         assert data.count(b"\xff\xda") == read_header(data).scans
-        assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
+        assert decode(data, LIMITS).shape == (64, 64, 3)
