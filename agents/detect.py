@@ -6,27 +6,32 @@ is read for claim checks alone.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TypeVar
 
 from agents.memory import Budget, groups
+from agents.proof import good_messages, is_as_sent
 from agents.refusals import refusal_of_letter
 from agents.turns import Turns
 from config import metrics
 from ml.analyser import AnalysedFace, Analyser
 from ml.errors import ImageRejected
 from ml.images import Image, ImageHeader, ImageLimits, decode_inspected, inspect
+from streams.clocks import ClockPolicy
 from streams.codec import pack
 from streams.delivery import Delivery
-from streams.envelope import Envelope, detected_headers
+from streams.envelope import DEFAULT_CLOCKS, Envelope, detected_headers
 from streams.envelope import decode as read_envelope
 from streams.events import DetectedFace, DetectedFaces, EventKind, ImageEvent
 from streams.failures import Reject, Retry
 from streams.publisher import Outgoing, Publisher
 from streams.settling import Outcomes
 from streams.topics import Topics
+
+logger = logging.getLogger(__name__)
 
 #: Fetches what a claim check (``s3://bucket/key``) names.
 Claims = Callable[[str], Awaitable[bytes]]
@@ -74,6 +79,7 @@ class Detect:
         models: Executor,
         image_memory: int,
         policy: str,
+        clocks: ClockPolicy = DEFAULT_CLOCKS,
     ) -> None:
         """Put the stage together.
 
@@ -87,11 +93,13 @@ class Detect:
             models: threads that run the models, as many as the analyser has lanes.
             image_memory: bytes that decoded images, and their decoding, may take at once.
             policy: the rules that images are judged by; see `agents.policies`.
+            clocks: how far a camera's clock may be off.
         """
         self._analyser = analyser
         self._publisher = publisher
         self._topics = topics
         self._limits = limits
+        self._clocks = clocks
         self._claims = claims
         self._decoders = decoders
         self._models = models
@@ -110,6 +118,20 @@ class Detect:
         with self._turns.take(at_hand) as turn:
             return await self._process(batch, turn)
 
+    async def prove(self) -> bool:
+        """Whether this worker can read good messages and find faces in good pictures."""
+        opened, refused = _apart(
+            await asyncio.gather(*map(self._open, good_messages(self._topics)))
+        )
+        frames, undecodable = _apart(await asyncio.gather(*map(self._decode, opened)))
+        for unreadable in (*refused, *undecodable):
+            logger.error("this worker refuses a good picture: %s", unreadable.failure)
+        if refused or undecodable or not all(is_as_sent(frame.image) for frame in frames):
+            return False
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._models, self._analyser.prove, frames[0].image)
+        return True
+
     async def tell_caller(self, delivery: Delivery, reject: Reject) -> None:
         """Of an upload somebody awaits the answer: why it is a dead letter goes on beside it.
 
@@ -118,7 +140,7 @@ class Detect:
             Fatal: the broker does not let this client write.
         """
         try:
-            event = read_envelope(delivery, self._topics).event
+            event = read_envelope(delivery, self._topics, self._clocks).event
         except Reject:
             return  # an upload that does not say whose it is
         if event.kind is EventKind.FRAME:
@@ -152,6 +174,8 @@ class Detect:
             await self._publisher.send_all(messages)
         for delivery, found in detected:
             metrics.FACES.labels(topic=delivery.partition.topic).inc(len(found.faces))
+            if found.event.seen_at is not None:
+                metrics.UNTRUSTED_TIMES.labels(topic=delivery.partition.topic).inc()
             if found.event.kind is EventKind.FRAME:
                 metrics.saw_camera(found.event.key)
         return outcomes
@@ -159,7 +183,7 @@ class Detect:
     async def _open(self, delivery: Delivery) -> "_Opened | _Unreadable":
         """Open the envelope, fetch the image if it lies elsewhere, look at its header."""
         try:
-            envelope = read_envelope(delivery, self._topics)
+            envelope = read_envelope(delivery, self._topics, self._clocks)
             data = await self._claims(envelope.dataref) if envelope.dataref else delivery.value
             return _Opened(delivery, envelope, data, inspect(data, self._limits))
         except (Reject, Retry) as failure:

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 import numpy as np
@@ -21,7 +20,7 @@ from streams.answers import (
     decode_answer,
     encode_answer,
 )
-from streams.events import DetectedFace, DetectedFaces, FaceMatch, Refusal
+from streams.events import DetectedFace, DetectedFaces, FaceMatch, ImageEvent, Refusal
 
 #: The id is left out: of an erased person not even that is written down again.
 UNKNOWN_USER = Refusal(code="unknown_user", message="there is no user with this id")
@@ -65,7 +64,7 @@ def seen(found: DetectedFaces, recognitions: Sequence[Recognition]) -> Finding:
                 face_id=face_id,
                 user_id=match.user_id,
                 embedding=np.frombuffer(face.embedding, "<f4"),
-                captured_at=event.captured_at,
+                captured_at=event.at,
             )
         )
         recents.append(_recent(match, face, recognition))
@@ -163,6 +162,7 @@ def enrolled(found: DetectedFaces, user_id: UUID, photos: int) -> Finding:
         runner_up_similarity=None,
         model=found.model,
         crop_key=key,
+        seen_at=event.seen_at,
     )
     answer = UploadAnswer(
         upload_id=event.key,
@@ -243,7 +243,7 @@ def _search_without(finding: Finding, answer: UploadAnswer, gone: Collection[UUI
         result=structs.replace(result, answer=encode_answer(answer)),
         answer=answer,
         matches=[
-            _match_of_search(face, event.id, event.key, event.captured_at, result.model)
+            _match_of_search(face, event.id, event.key, event, result.model)
             for face in answer.faces
         ],
     )
@@ -268,19 +268,19 @@ def matches_of_search(row: LedgerRow) -> list[FaceMatch]:
     """The match events of a search, made anew from its answer in the ledger."""
     answer = decode_answer(row.answer or b"")
     return [
-        _match_of_search(face, row.id, row.key, row.captured_at, row.model)
+        _match_of_search(face, row.id, row.key, row, row.model)
         for face in (answer.faces if answer is not None else ())
     ]
 
 
 def _match_of_search(
-    face: SearchedFace, event_id: str, upload_id: str, captured_at: datetime, model: str
+    face: SearchedFace, event_id: str, upload_id: str, times: ImageEvent | LedgerRow, model: str
 ) -> FaceMatch:
     return FaceMatch(
         face_id=face.face_id,
         event_id=event_id,
         camera_id=upload_id,
-        captured_at=captured_at,
+        captured_at=times.captured_at,
         box=face.box,
         score=face.score,
         quality=face.quality,
@@ -289,6 +289,7 @@ def _match_of_search(
         runner_up_similarity=_similarity(face.candidates, 1),
         model=model,
         crop_key=None,
+        seen_at=times.seen_at,
     )
 
 
@@ -313,6 +314,7 @@ def _match(
         runner_up_similarity=decision.runner_up_similarity,
         model=found.model,
         crop_key=key,
+        seen_at=event.seen_at,
     )
 
 
@@ -328,7 +330,7 @@ def _recent(match: FaceMatch, face: DetectedFace, recognition: Recognition) -> R
         runner_up_user_id=others[0].user_id if others else None,
         runner_up_similarity=recognition.rivals_at_most,
         model=match.model,
-        seen_at=match.captured_at,
+        seen_at=match.at,
         revision=recognition.revision,
     )
 

@@ -30,13 +30,16 @@ from agents.policies import upload_policy
 from agents.recognition import Judge, Probe, Recognition
 from agents.refusals import given_up
 from agents.stores import Stores
+from agents.untold import Untold
 from config import metrics
 from ml.decision import MatchPolicy
 from sinks.ledger import Claim
 from sinks.rows import EnrolStatus, EventKey, LedgerRow, Outcome, RecentFace, UserRow
 from streams.answers import decode_answer
+from streams.clocks import ClockPolicy
 from streams.codec import unpack
 from streams.delivery import Delivery
+from streams.envelope import DEFAULT_CLOCKS, with_time_that_counts
 from streams.events import DetectedFaces, EventKind, FaceMatch, utc_now
 from streams.failures import Reject
 from streams.images import upload_keys
@@ -66,6 +69,7 @@ class Identify:
         *,
         policies: Policies,
         executor: Executor,
+        clocks: ClockPolicy = DEFAULT_CLOCKS,
     ) -> None:
         """Put the stage together.
 
@@ -76,6 +80,7 @@ class Identify:
             topics: names of the topics.
             policies: the rules of decision.
             executor: where searches run.
+            clocks: how far a camera's clock may be off.
         """
         self._stores = stores
         self._galleries = galleries
@@ -84,6 +89,8 @@ class Identify:
         self._policies = policies
         self._executor = executor
         self._cache = CacheBreaker()
+        self._clocks = clocks
+        self._untold = Untold()
 
     async def __call__(self, batch: Sequence[Delivery]) -> Mapping[Delivery, Reject]:
         """Bring every event of the batch into the stores and onto ``faces.matches``."""
@@ -91,7 +98,7 @@ class Identify:
         rounds: list[dict[EventKey, DetectedFaces]] = [{}]
         for delivery in batch:
             try:
-                faces = unpack(delivery.value)
+                faces = self._read(delivery)
                 self._require_dimension(faces)
             except Reject as reject:
                 refused[delivery] = reject
@@ -110,13 +117,23 @@ class Identify:
             StoreUnavailable: the main database is away.
         """
         try:
-            faces = unpack(delivery.value)
+            faces = self._read(delivery)
         except Reject:
             return  # nobody can tell whose it is
         if faces.event.kind is EventKind.FRAME:
             return
         failed = structs.replace(faces, faces=(), refusal=given_up(reject.reason))
         await self._settle({EventKey(faces.event.uuid, faces.model): failed})
+
+    def _read(self, delivery: Delivery) -> DetectedFaces:
+        """A message, whose sender may be of a release before, or no detect worker at all.
+
+        Raises:
+            Reject: see `streams.codec.unpack`.
+        """
+        faces = unpack(delivery.value)
+        event = with_time_that_counts(faces.event, delivery, self._clocks)
+        return faces if event is faces.event else structs.replace(faces, event=event)
 
     def _require_dimension(self, faces: DetectedFaces) -> None:
         """One message of another dimension would spoil the search of its whole batch."""
@@ -140,10 +157,17 @@ class Identify:
             with metrics.stage("records"):
                 results = await self._without_erased(claim, results)
                 written = await claim.commit([one.result for one in results])
-        for row in claim.settled.values():
+                fresh_results = [one for one in results if one.result.key in written]
+                # Should the commit or the announcement fail, this batch comes again.
+                self._untold.keep(fresh_results)
+        own = 0
+        for key, row in claim.settled.items():
             await self._tell_again(row)
-        await self._tell([one for one in results if one.result.key in written])
-        self._count_dropped(len(found) - len(written))
+            own += self._observe(self._untold.take([key]))
+        await self._tell(fresh_results)
+        self._untold.take(one.result.key for one in fresh_results)
+        self._observe(fresh_results)
+        self._count_dropped(len(found) - len(written) - own)
 
     async def _without_erased(self, claim: Claim, results: Sequence[Finding]) -> list[Finding]:
         """Take people out who were erased since they were recognised; nobody can be from here on.
@@ -314,7 +338,6 @@ class Identify:
                 if one.result.answer is not None
             ]
         )
-        self._observe(results)
 
     async def _announce(self, matches: Sequence[FaceMatch], events: Sequence[EventKey]) -> None:
         """Tell the world, and note in the ledger that it was told."""
@@ -357,7 +380,8 @@ class Identify:
     def _count_dropped(self, duplicates: int) -> None:
         metrics.DROPPED.labels(topic=self._topics.detected, reason="duplicate").inc(duplicates)
 
-    def _observe(self, results: Sequence[Finding]) -> None:
+    def _observe(self, results: Sequence[Finding]) -> int:
+        """Count what these events came to, once they are told; returns how many there are."""
         now = utc_now()
         for one in results:
             event = one.result.event
@@ -365,10 +389,11 @@ class Identify:
                 metrics.IDENTIFIED.labels(answered_by=recognition.answered_by).inc()
                 metrics.MATCHES.labels(outcome=recognition.decision.reason).inc()
             if event.kind is EventKind.FRAME:
-                seconds = max(0.0, (now - event.captured_at).total_seconds())
+                seconds = max(0.0, (now - event.at).total_seconds())
                 metrics.LATENCY_SECONDS.observe(seconds)
             else:
                 metrics.UPLOADS.labels(outcome=one.result.outcome.value).inc()
+        return len(results)
 
 
 def _place(

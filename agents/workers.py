@@ -23,6 +23,7 @@ from ml.images import ImageLimits
 from ml.registry import match_policy
 from sinks.crops import Crops
 from streams.app import create_app
+from streams.clocks import ClockPolicy
 from streams.connections import SILENCE_SECONDS
 from streams.dead_letters import DeadLetters
 from streams.ending import BoundedEnd
@@ -80,14 +81,22 @@ async def run_detect(settings: DetectSettings) -> None:
             models=models,
             image_memory=settings.workers.image_memory,
             policy=detection_policy(settings.models, analyser.detector.id),
+            clocks=ClockPolicy(settings.workers.clock_ahead),
         )
         size, overlap = settings.workers.batch_size, settings.workers.detect_overlap
         await Worker(
             create_app("detect", settings.kafka, settings.workers),
             {
-                topics.frames: Stage(handler, size, overlap, _shed(settings, topics)),
+                topics.frames: Stage(
+                    handler, size, overlap, _shed(settings, topics), prove=handler.prove
+                ),
                 topics.uploads: Stage(
-                    handler, size, overlap, as_one=True, tell=handler.tell_caller
+                    handler,
+                    size,
+                    overlap,
+                    as_one=True,
+                    tell=handler.tell_caller,
+                    prove=handler.prove,
                 ),
             },
             DeadLetters(publisher, topics),
@@ -127,6 +136,7 @@ async def run_identify(settings: Settings) -> None:
                 ),
             ),
             executor=searches,
+            clocks=ClockPolicy(settings.workers.clock_ahead),
         )
         # One batch at a time: "the first result wins" is decided in the ledger, between batches.
         stage = Stage(
@@ -151,7 +161,8 @@ def _shed(settings: DetectSettings, topics: Topics) -> Shed | None:
     policy = FreshnessPolicy(
         settings.workers.frame_max_age, settings.workers.frame_max_age_by_camera or {}
     )
-    return shedder(policy, frame_reader(topics)) if policy.drops_anything else None
+    read = frame_reader(topics, ClockPolicy(settings.workers.clock_ahead))
+    return shedder(policy, read) if policy.drops_anything else None
 
 
 async def _producer(settings: KafkaSettings, stack: AsyncExitStack) -> AIOKafkaProducer:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query
-from sqlalchemy import ColumnElement, tuple_
+from sqlalchemy import ColumnElement, SQLColumnExpression, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from api.problems import ApiProblem
@@ -53,7 +53,9 @@ class Page:
     after: Cursor | None
 
     def older(
-        self, at: InstrumentedAttribute[datetime], identifier: InstrumentedAttribute[UUID]
+        self,
+        at: SQLColumnExpression[datetime],
+        identifier: InstrumentedAttribute[UUID],
     ) -> list[ColumnElement[bool]]:
         """The condition for rows after the cursor, by time and id, newest first."""
         if self.after is None:

@@ -74,6 +74,8 @@ class KafkaSettings(Group):
     """Seconds between commits of offsets."""
     fetch_max_wait: PositiveSeconds = 0.5
     """Longest that a broker holds an empty fetch, in seconds."""
+    isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
+    """Of transactional producers read_committed takes what they committed; read_uncommitted all."""
 
     @property
     def image_hours(self) -> dict[str, float]:

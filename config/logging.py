@@ -12,7 +12,9 @@ in them and SQLAlchemy statements with people's names.
 import json
 import logging
 import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from config.redaction import Redaction
@@ -23,6 +25,20 @@ OURS = ("agents", "api", "config", "infra", "ml", "sinks", "streams", "__main__"
 
 #: They log the traceback of each failed attempt to connect.
 _TRY_AGAIN = ("asyncpg.pool",)
+
+#: What aiokafka logs as an error while topics and the group's coordinator are being made: by
+#: logger and message, for which errors; None: whatever the error.
+_PASSING: Mapping[str, Mapping[str, frozenset[str] | None]] = {
+    "aiokafka.cluster": {"Topic %s not found in cluster metadata": None},
+    "aiokafka.consumer.group_coordinator": {
+        "Group Coordinator Request failed: %s": frozenset(
+            {"GroupCoordinatorNotAvailableError", "GroupLoadInProgressError"}
+        )
+    },
+}
+#: It is an error after all when it goes on for so long, in seconds, without such a pause.
+_PASSING_SECONDS = 30.0
+_PAUSE_SECONDS = 10.0
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -41,12 +57,67 @@ def configure_logging(settings: DetectSettings) -> None:
     for name in OURS:
         logging.getLogger(name).setLevel(level)
     keep_outages_short()
+    keep_starts_calm(level)
 
 
 def keep_outages_short() -> None:
     """Have libraries that try again by themselves say why in a line: an outage is no defect."""
     for name in _TRY_AGAIN:
         logging.getLogger(name).addFilter(_without_traceback)
+
+
+def keep_starts_calm(level: int) -> None:
+    """Log what passes by itself on a broker that has just started as no error, unless it lasts.
+
+    Args:
+        level: least severity logged.
+    """
+    for name in _PASSING:
+        library = logging.getLogger(name)
+        for old in [one for one in library.filters if isinstance(one, Passing)]:
+            library.removeFilter(old)
+        library.addFilter(Passing(level))
+
+
+class Passing(logging.Filter):
+    """Lowers errors that are none yet: the client asks again at once, and nearly always succeeds.
+
+    Each becomes information, until it has come again and again for so long that it is an error.
+    """
+
+    def __init__(self, level: int, clock: Callable[[], float] = monotonic) -> None:
+        """Lower to information; drop that where only what is more severe is logged.
+
+        Args:
+            level: least severity logged.
+            clock: seconds of a monotonic clock.
+        """
+        super().__init__()
+        self._level = level
+        self._clock = clock
+        self._runs: dict[str, tuple[float, float]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is logged; changes its severity."""
+        if not _passes_by_itself(record):
+            return True
+        said, now = record.getMessage(), self._clock()
+        began, last = self._runs.get(said, (now, now))
+        if now - last > _PAUSE_SECONDS:
+            began = now
+        self._runs = {one: run for one, run in self._runs.items() if now - run[1] <= _PAUSE_SECONDS}
+        self._runs[said] = (began, now)
+        if now - began >= _PASSING_SECONDS:
+            return True
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        return record.levelno >= self._level
+
+
+def _passes_by_itself(record: logging.LogRecord) -> bool:
+    if record.levelno != logging.ERROR or not isinstance(record.args, tuple):
+        return False
+    kinds = _PASSING.get(record.name, {}).get(str(record.msg), frozenset())
+    return kinds is None or any(type(one).__name__ in kinds for one in record.args)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

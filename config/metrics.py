@@ -57,6 +57,23 @@ RETRIES = Counter(
 DEAD_LETTERS = Counter(
     "fecapass_dead_letters_total", "Messages sent to the dead letters.", ["topic", "reason"]
 )
+QUARANTINED = Counter(
+    "fecapass_quarantined_messages_total",
+    "Dead letters that do not count towards the limit that ends a worker, for they are their "
+    "sender's own affair.",
+    ["topic"],
+)
+QUARANTINED_SENDERS = Gauge(
+    "fecapass_quarantined_senders",
+    "Cameras (of uploads: sources) most of whose last messages to this worker are dead letters, "
+    "while others' are processed.",
+    ["topic"],
+)
+UNTRUSTED_TIMES = Counter(
+    "fecapass_untrusted_times_total",
+    "Images whose ce_time is not trusted: too far ahead of Kafka's time, or years behind it.",
+    ["topic"],
+)
 CONSUMER_LAG = Gauge(
     "fecapass_consumer_lag_messages",
     "Messages in the broker that this worker has yet to acknowledge.",

@@ -29,6 +29,8 @@ class WorkerSettings(Group):
     """Seconds after which a frame is dropped if a newer one waits behind it; unset: never."""
     frame_max_age_by_camera: dict[str, PositiveSeconds | None] | None = None
     """The same by camera, which goes before; JSON, such as {"door-1": 5, "lab": null}."""
+    clock_ahead: PositiveSeconds = 60.0
+    """Seconds that a picture's time may lie ahead of Kafka's; beyond, Kafka's counts."""
     identify_batch_size: Count = 64
     """Most frames whose faces are identified and stored at once."""
     gallery_poll: PositiveSeconds = 0.5

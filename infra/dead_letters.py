@@ -19,7 +19,15 @@ from streams.events import utc_now
 from streams.failures import Retry
 from streams.kafka import create_consumer, create_producer
 from streams.publisher import Outgoing, Publisher
-from streams.replay import Letter, NotReplayable, read_letter, receipt, receipt_for, revive
+from streams.replay import (
+    Letter,
+    NotReplayable,
+    read_letter,
+    receipt,
+    receipt_for,
+    receipt_names,
+    revive,
+)
 from streams.topics import Topics
 
 _POLL_MS = 500
@@ -95,6 +103,28 @@ def source_topic(name: str, topics: Topics) -> str:
     raise UnknownTopicError(f"{name} has no dead letters; {known} have")
 
 
+class Copies:
+    """Tells the first copy of each dead letter from the others, which say nothing new."""
+
+    def __init__(self, replayed: set[str]) -> None:
+        """Begin with the addresses and ids of letters that were replayed."""
+        self._replayed = set(replayed)
+        self._seen: set[str] = set()
+
+    def is_replayed(self, letter: Letter) -> bool:
+        """Whether this letter, or a copy of it that came by, was replayed."""
+        if letter.address in self._replayed:
+            self._replayed.add(letter.id)
+        return letter.id in self._replayed
+
+    def is_first(self, letter: Letter) -> bool:
+        """Whether no copy of it came by before."""
+        if letter.id in self._seen:
+            return False
+        self._seen.add(letter.id)
+        return True
+
+
 class DeadLetterReader:
     """Reads a topic of dead letters from its beginning to where it ends now."""
 
@@ -146,7 +176,14 @@ class DeadLetterReader:
         """
         for tp in set(partitions) - self._certain:
             self._certain.add(tp)
-            self._ends[tp] = max(self._ends[tp], self._consumer.highwater(tp) or 0)
+            self._ends[tp] = max(self._ends[tp], self._readable_end(tp))
+
+    def _readable_end(self, tp: Any) -> int:
+        """Where what can be read ends: of transactions that are open nothing can."""
+        stable = self._consumer.last_stable_offset(tp)
+        return int(
+            stable if stable is not None and stable >= 0 else self._consumer.highwater(tp) or 0
+        )
 
     async def _unread(self) -> bool:
         for tp, end in self._ends.items():
@@ -155,13 +192,11 @@ class DeadLetterReader:
         return False
 
     async def receipts(self, progress: Progress) -> set[str]:
-        """Addresses of the letters that were replayed before."""
-        found = set()
+        """Addresses and ids of the letters that were replayed before."""
+        found: set[str] = set()
         async for messages in self.messages(progress):
             for message in messages:
-                address = receipt_for(message.headers)
-                if address is not None:
-                    found.add(address)
+                found |= receipt_names(message.headers)
         return found
 
     async def letters(self, progress: Progress) -> AsyncIterator[list[Letter]]:
@@ -239,10 +274,15 @@ async def replay(  # noqa: PLR0913 - one run, described
                 await producer.start()
             partitions = 0 if dry_run else len(await producer.partitions_for(topic))
             publisher = Publisher(producer)
-            earlier = set() if again else await reader.receipts(_silent)
+            copies = Copies(set() if again else await reader.receipts(_silent))
             async for letters in reader.letters(progress):
-                chosen = [letter for letter in letters if selection.takes(letter)]
-                fresh = [letter for letter in chosen if letter.address not in earlier]
+                known = {letter.address for letter in letters if copies.is_replayed(letter)}
+                chosen = [
+                    letter
+                    for letter in letters
+                    if selection.takes(letter) and copies.is_first(letter)
+                ]
+                fresh = [letter for letter in chosen if letter.address not in known]
                 report.earlier += len(chosen) - len(fresh)
                 alive = list(_revived(fresh, topics, report))
                 if not dry_run:

@@ -13,7 +13,7 @@ from config.settings import ModelSettings
 from ml.alignment import align, face_crop
 from ml.arrays import FloatArray, Image
 from ml.cores import available_cores
-from ml.detections import DetectionPolicy, Detector
+from ml.detections import DetectionPolicy, Detections, Detector
 from ml.embedders import UNCHANGED, ArcFaceEmbedder, Embedder, Preprocessing
 from ml.images import encode_jpeg
 from ml.quality import QualityReport, assess
@@ -23,6 +23,7 @@ from ml.sessions import Session, create_session
 from ml.yunet import YuNet
 
 _CROP_JPEG_QUALITY = 90
+_ROUNDING = 1e-3
 
 # What an ordinary camera sends; running it once allocates the models' memory before the first
 # frame waits for it.
@@ -88,7 +89,26 @@ class Analyser:
         Returns:
             For each image its faces, the detector's best first.
         """
-        found = self.detector.detect(images)
+        return self._describe(images, self.detector.detect(images))
+
+    def prove(self, image: Image) -> None:
+        """Do every step once, on a picture with or without a face in it.
+
+        Args:
+            image: uint8 (H, W, 3), BGR.
+
+        Raises:
+            Exception: whatever a step that does not work raises.
+        """
+        self.detector.detect([image])
+        (faces,) = self._describe([image], [_face_in_the_middle(image)])
+        length = float(np.linalg.norm(faces[0].embedding))
+        if not abs(length - 1.0) < _ROUNDING:
+            raise ValueError(f"an embedding of length {length:g}, not 1")
+
+    def _describe(
+        self, images: Sequence[Image], found: Sequence[Detections]
+    ) -> list[list[AnalysedFace]]:
         aligned = [
             align(image, landmarks)
             for image, faces in zip(images, found, strict=True)
@@ -130,6 +150,15 @@ class Analyser:
     def _warm_up_lane(self, _lane: int) -> None:
         self.detector.detect([np.zeros(_WARM_UP_SHAPE, np.uint8)])
         self.embedder.embed([np.zeros((112, 112, 3), np.uint8)])
+
+
+def _face_in_the_middle(image: Image) -> Detections:
+    """As if the detector had found one face, upright and half as high as the picture."""
+    height, width = image.shape[:2]
+    box = np.array([width / 4, height / 4, width / 2, height / 2], np.float32)
+    where = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
+    landmarks = box[:2] + where * box[2:]
+    return Detections(box[None], landmarks[None], np.ones(1, np.float32))
 
 
 def build_analyser(settings: ModelSettings, run_threads: int = 1) -> Analyser:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sinks.postgres import Connection
 
 LEDGER_COLUMNS = """event_uuid, model, kind, source, id, key, captured_at, width, height,
-    face_count, outcome, answer::text AS answer, announced_at, processed_at"""
+    face_count, outcome, answer::text AS answer, announced_at, processed_at, seen_at"""
 
 # Locks of the transaction, taken in one order by all workers, so that they cannot deadlock.
 CLAIM = """
@@ -55,16 +55,17 @@ JOIN unnest($1::uuid[], $2::text[]) AS asked (event_uuid, model) USING (event_uu
 COMMIT = """
 WITH fresh AS (
     INSERT INTO events (event_uuid, model, kind, source, id, key, captured_at, width, height,
-                        face_count, outcome, answer)
+                        face_count, outcome, answer, seen_at)
     SELECT event_uuid, model, kind, source, id, key, captured_at, width, height,
-           face_count, outcome, answer
+           face_count, outcome, answer, seen_at
     FROM json_to_recordset($1::json) AS result (
         event_uuid uuid, model text, kind text, source text, id text, key text,
         captured_at timestamptz, width integer, height integer, face_count integer,
-        outcome text, answer jsonb)
+        outcome text, answer jsonb, seen_at timestamptz)
     ON CONFLICT (event_uuid, model) DO UPDATE
     SET captured_at = excluded.captured_at, width = excluded.width, height = excluded.height,
         face_count = excluded.face_count, outcome = excluded.outcome, answer = excluded.answer,
+        seen_at = excluded.seen_at,
         announced_at = NULL, processed_at = now()
     WHERE events.outcome = 'failed' OR (
         events.outcome = 'refused' AND (events.event_uuid, events.model) IN (
@@ -72,13 +73,15 @@ WITH fresh AS (
     RETURNING event_uuid, model
 ), stored AS (
     INSERT INTO faces (id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks,
-                       score, quality, model, crop_key, user_id, similarity, runner_up_similarity)
+                       score, quality, model, crop_key, user_id, similarity, runner_up_similarity,
+                       seen_at)
     SELECT face.id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks,
-           score, quality, model, crop_key, users.id, similarity, runner_up_similarity
+           score, quality, model, crop_key, users.id, similarity, runner_up_similarity, seen_at
     FROM json_to_recordset($2::json) AS face (
         id uuid, event_uuid uuid, event_id text, index integer, camera_id text,
         captured_at timestamptz, box float8[], landmarks float8[], score float8, quality float8,
-        model text, crop_key text, user_id uuid, similarity float8, runner_up_similarity float8)
+        model text, crop_key text, user_id uuid, similarity float8, runner_up_similarity float8,
+        seen_at timestamptz)
     JOIN fresh USING (event_uuid, model)
     LEFT JOIN users ON users.id = face.user_id
     ON CONFLICT (id) DO NOTHING
@@ -227,6 +230,7 @@ def _event_fields(result: EventResult) -> dict[str, object]:
         "id": event.id,
         "key": event.key,
         "captured_at": event.captured_at,
+        "seen_at": event.seen_at,
         "width": result.width,
         "height": result.height,
         "face_count": result.face_count,
@@ -244,6 +248,7 @@ def _face_fields(result: EventResult, face: FaceRow) -> dict[str, object]:
         "index": face.index,
         "camera_id": match.camera_id,
         "captured_at": match.captured_at,
+        "seen_at": match.seen_at,
         "box": match.box,
         "landmarks": face.landmarks,
         "score": match.score,

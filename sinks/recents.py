@@ -159,7 +159,7 @@ class Recents(Connected):
             kept = [match for match in matches if match.user_id not in erased]
             for camera in (None, *dict.fromkeys(match.camera_id for match in kept)):
                 members = {
-                    _encode_match(match): match.captured_at.timestamp()
+                    _encode_match(match): match.at.timestamp()
                     for match in kept
                     if camera in {None, match.camera_id}
                 }
@@ -203,7 +203,7 @@ class Recents(Connected):
                 return
 
     async def recent(self, limit: int, camera: str | None = None) -> list[FaceMatch]:
-        """The latest matches by time of capture, newest first.
+        """The latest matches by the time that counts, newest first.
 
         Fewer than ``limit`` may mean that the cache is young: `sinks.records.Records.recent_faces`
         has them all.

@@ -19,7 +19,7 @@ from sinks.rows import EventKey, EventResult, FaceRow, LedgerRow, MainTraces, Us
 from streams.events import FaceMatch
 
 _FACE_COLUMNS = """id, event_id, index, camera_id, captured_at, box, landmarks, score, quality,
-    model, crop_key, user_id, similarity, runner_up_similarity"""
+    model, crop_key, user_id, similarity, runner_up_similarity, seen_at"""
 
 #: The share of a statement's time for which a claim waits for another.
 _LOCK_SHARE = 0.7
@@ -61,8 +61,8 @@ RECENT_FACES = f"""
 SELECT {_FACE_COLUMNS} FROM faces
 WHERE ($2::text IS NULL OR camera_id = $2)
   AND ($3::uuid IS NULL OR user_id = $3)
-  AND ($4::timestamptz IS NULL OR captured_at >= $4)
-ORDER BY captured_at DESC, id DESC
+  AND ($4::timestamptz IS NULL OR COALESCE(seen_at, captured_at) >= $4)
+ORDER BY COALESCE(seen_at, captured_at) DESC, id DESC
 LIMIT $1
 """  # noqa: S608
 

@@ -106,6 +106,7 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
         announced_at: when the broker had acknowledged all its ``faces.matches`` messages; None
             when they may be missing and are to be sent (again).
         processed_at: when the line was written.
+        seen_at: what counts instead of ``captured_at`` where that is not trusted.
     """
 
     event_uuid: UUID
@@ -122,6 +123,7 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     answer: bytes | None
     announced_at: datetime | None
     processed_at: datetime
+    seen_at: datetime | None = None
 
     @property
     def announced(self) -> bool:

@@ -12,6 +12,7 @@ from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     DateTime,
     Double,
     ForeignKey,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 TIMESTAMP = DateTime(timezone=True)
@@ -75,7 +77,12 @@ class Event(MainBase):
         ),
         Index("events_processed_at", "processed_at"),
         # The last frame of each camera; and uploads, which are few among the frames.
-        Index("events_camera_time", "key", "captured_at", postgresql_where=text("kind = 'frame'")),
+        Index(
+            "events_camera_at",
+            "key",
+            text("COALESCE(seen_at, captured_at)"),
+            postgresql_where=text("kind = 'frame'"),
+        ),
         Index("events_uploads", "processed_at", postgresql_where=text("kind <> 'frame'")),
         # Whoever sends what a crash left unsent looks here; nearly always empty.
         Index("events_unannounced", "processed_at", postgresql_where=text("announced_at IS NULL")),
@@ -95,6 +102,7 @@ class Event(MainBase):
     answer: Mapped[Any | None] = mapped_column(JSONB)
     announced_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
     processed_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
+    seen_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
 
 
 class Face(MainBase):
@@ -129,12 +137,23 @@ class Face(MainBase):
     similarity: Mapped[float | None] = mapped_column(Double)
     runner_up_similarity: Mapped[float | None] = mapped_column(Double)
     created_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
+    seen_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
+
+    @hybrid_property
+    def at(self) -> datetime:
+        """The time that counts: Kafka's where the camera's is not trusted."""
+        return self.seen_at or self.captured_at
+
+    @at.inplace.expression
+    @classmethod
+    def _at_in_sql(cls) -> ColumnElement[datetime]:
+        return func.coalesce(cls.seen_at, cls.captured_at)
 
 
 # Newest first, with the id to break ties: what a cursor over a listing walks along.
-Index("faces_time", Face.captured_at.desc(), Face.id.desc())
-Index("faces_camera_time", Face.camera_id, Face.captured_at.desc(), Face.id.desc())
-Index("faces_user_time", Face.user_id, Face.captured_at.desc(), Face.id.desc())
+Index("faces_at", Face.at.desc(), Face.id.desc())
+Index("faces_camera_at", Face.camera_id, Face.at.desc(), Face.id.desc())
+Index("faces_user_at", Face.user_id, Face.at.desc(), Face.id.desc())
 # What retention asks for: how long a face has been kept, whatever its camera's clock said.
 Index("faces_created", Face.created_at)
 

@@ -36,6 +36,10 @@ _REJOIN_SECONDS = 5.0
 _FAUST_BUFFERS = 4
 
 
+#: In Kafka's protocol.
+_LOG_APPEND_TIME = 1
+
+
 class _NoTables(TableManager):
     async def on_start(self) -> None:
         """Begin at once: Faust gives tables a second to be declared, and joins the group after."""
@@ -83,7 +87,7 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
         key_serializer="raw",
         value_serializer="raw",
     )
-    steer(app, kafka.fetch_max_wait)
+    steer(app, kafka.fetch_max_wait, kafka.isolation_level)
     return app
 
 
@@ -102,6 +106,7 @@ def attach(app: faust.App, topic: str, window: Window) -> None:
 
     transport = cast("SteeredTransport", app.transport)
     transport.has_room[topic] = lambda number: window.has_room(Partition(topic, number))
+    transport.acknowledged[topic] = lambda number: window.position(Partition(topic, number))
     channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw")
     app.agent(channel, name=f"feed-{topic}", concurrency=1)(feed)
 
@@ -117,6 +122,7 @@ def _delivery(event: Any) -> Delivery:
         headers=tuple(message.headers or ()),
         timestamp=message.timestamp or 0.0,
         acknowledge=event.ack,
+        by_broker=message.timestamp_type == _LOG_APPEND_TIME,
     )
     message.value = event.value = None
     message.key = event.key = None

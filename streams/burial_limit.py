@@ -4,6 +4,7 @@ The share is the mean over the keys (cameras) of each key's share, over the last
 worker. A broken release spoils every camera's messages and reaches the limit; one camera that
 sends nothing but garbage, however fast, spoils its own share only. Where every message has a key of
 its own, as uploads have, all count as one key's: else whoever may upload could reach the limit.
+Dead letters that are their sender's own affair are not noted here (`streams.quarantine`).
 """
 
 from collections import deque
@@ -34,24 +35,44 @@ class BurialLimit:
         """Begin with nothing remembered."""
         self._policy = policy
         # Hashes of keys: a key may have megabytes.
-        self._last: deque[tuple[int, bool]] = deque()
+        self._last: deque[tuple[int, bool, bool]] = deque()
         self._by_key: dict[int, tuple[int, int]] = {}
         self._buried = 0
 
-    def note(self, delivery: Delivery, *, buried: bool, as_one: bool = False) -> None:
+    def note(
+        self,
+        delivery: Delivery,
+        *,
+        buried: bool,
+        as_one: bool = False,
+        excusable: bool = False,
+    ) -> None:
         """Remember the outcome of a message.
 
         Args:
             delivery: the message.
             buried: whether it is a dead letter.
             as_one: all messages of its topic count as one key's.
+            excusable: its content is at fault if the worker can do its work.
         """
         hashed = hash(delivery.partition.topic if as_one else delivery.key)
         self._count(hashed, buried=buried, by=1)
-        self._last.append((hashed, buried))
+        self._last.append((hashed, buried, excusable))
         if len(self._last) > self._policy.window:
-            key, was_buried = self._last.popleft()
+            key, was_buried, _ = self._last.popleft()
             self._count(key, buried=was_buried, by=-1)
+
+    def excuse(self) -> None:
+        """Forget the dead letters whose content is at fault: the worker can do its work."""
+        for key, buried, excusable in self._last:
+            if buried and excusable:
+                self._count(key, buried=True, by=-1)
+        self._last = deque(one for one in self._last if not (one[1] and one[2]))
+
+    @property
+    def failing_share(self) -> float:
+        """A sender with a larger share of dead letters fails, also where there is no limit."""
+        return self._policy.share if self._policy.share < 1.0 else 0.5
 
     @property
     def share(self) -> float:

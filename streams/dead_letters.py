@@ -1,7 +1,7 @@
 """Dead letters: the original message, byte for byte, with the reason beside it.
 
-The headers are those of the contract: ``dlq_reason dlq_error dlq_topic dlq_partition dlq_offset
-dlq_timestamp dlq_attempts dlq_time``.
+The headers are those of the contract: ``dlq_id dlq_reason dlq_error dlq_topic dlq_partition
+dlq_offset dlq_timestamp dlq_attempts dlq_time``.
 """
 
 import logging
@@ -11,7 +11,7 @@ from streams.delivery import Delivery
 from streams.events import utc_now
 from streams.failures import Reject
 from streams.publisher import Publisher
-from streams.replay import DLQ_PREFIX, attempts_before, original_headers
+from streams.replay import DLQ_PREFIX, attempts_before, first_timestamp, letter_id, original_headers
 from streams.topics import Topics
 
 logger = logging.getLogger(__name__)
@@ -69,13 +69,16 @@ class DeadLetters:
 
 
 def _reason_headers(delivery: Delivery, reject: Reject, attempts: int) -> list[tuple[str, bytes]]:
+    milliseconds = first_timestamp(delivery)
+    originals = original_headers(delivery.headers)
     fields = {
+        "id": str(letter_id(delivery.partition, delivery.offset, milliseconds, originals)),
         "reason": reject.reason,
         "error": str(reject)[:_LONGEST_ERROR],
         "topic": delivery.partition.topic,
         "partition": str(delivery.partition.number),
         "offset": str(delivery.offset),
-        "timestamp": str(round(max(delivery.timestamp, 0.0) * 1000)),
+        "timestamp": str(milliseconds),
         "attempts": str(attempts + attempts_before(delivery.headers)),
         "time": utc_now().isoformat(),
     }

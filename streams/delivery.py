@@ -23,6 +23,7 @@ class Delivery:
         value: as sent.
         headers: as sent, in order, repetitions included.
         timestamp: Kafka's timestamp, seconds since the epoch.
+        by_broker: whether the broker has set the timestamp (LogAppendTime), not the producer.
         acknowledge: lets the broker's offset move past this message.
     """
 
@@ -33,6 +34,7 @@ class Delivery:
     headers: tuple[tuple[str, bytes], ...]
     timestamp: float
     acknowledge: Callable[[], object] = field(repr=False)
+    by_broker: bool = False
 
     @property
     def address(self) -> str:

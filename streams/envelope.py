@@ -10,8 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from msgspec import structs
+
+from streams import rfc3339
+from streams.clocks import ClockPolicy, arrival, seen_at
 from streams.delivery import Delivery
-from streams.events import EventKind, FaceMatch, ImageEvent
+from streams.events import EventKind, FaceMatch, ImageEvent, utc_now
 from streams.failures import Reject
 from streams.topics import Topics
 
@@ -24,6 +28,12 @@ MAX_IDENTIFIER_BYTES = 512
 
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNKNOWN_CAMERA = "unknown"
+
+DEFAULT_CLOCKS = ClockPolicy()
+
+#: On a replayed message: Kafka's timestamp of the original, in milliseconds.
+REPLAY_TIMESTAMP = "fecapass_replay_timestamp"
+_MOST_DIGITS = 19
 
 Headers = list[tuple[str, bytes]]
 
@@ -41,8 +51,13 @@ class Envelope:
     dataref: str | None
 
 
-def decode(delivery: Delivery, topics: Topics) -> Envelope:
+def decode(delivery: Delivery, topics: Topics, clocks: ClockPolicy = DEFAULT_CLOCKS) -> Envelope:
     """Read the envelope of a frame or an upload.
+
+    Args:
+        delivery: the message.
+        topics: names of the topics.
+        clocks: how far a camera's clock may be off.
 
     Raises:
         Reject: ``bad_header``, ``bad_key``, ``missing_attribute``, ``unsupported_specversion``,
@@ -65,7 +80,26 @@ def decode(delivery: Delivery, topics: Topics) -> Envelope:
     dataref = headers.get("ce_dataref")
     if not delivery.value and not dataref:
         raise Reject("empty", "the value is empty and there is no ce_dataref header")
+    event = with_time_that_counts(event, delivery, clocks)
     return Envelope(event, dataref if not delivery.value else None)
+
+
+def with_time_that_counts(event: ImageEvent, delivery: Delivery, clocks: ClockPolicy) -> ImageEvent:
+    """The event of a message, with ``seen_at`` where its own time is not trusted."""
+    timestamp = timestamp_of(delivery)
+    by_broker = delivery.by_broker and timestamp == delivery.timestamp
+    arrived_at = arrival(timestamp, utc_now(), clocks, by_broker=by_broker)
+    instead = seen_at(event.at, arrived_at, clocks)
+    return event if instead is None else structs.replace(event, seen_at=instead)
+
+
+def timestamp_of(delivery: Delivery) -> float:
+    """Kafka's timestamp of a message, or of the one it is a replay of, in seconds."""
+    for name, value in delivery.headers:
+        digits = value or b""
+        if name.lower() == REPLAY_TIMESTAMP and digits.isdigit() and len(digits) <= _MOST_DIGITS:
+            return int(digits) / 1000
+    return delivery.timestamp
 
 
 def default_kind(topic: str, topics: Topics) -> EventKind:
@@ -235,12 +269,9 @@ def _time(text: str | None) -> datetime | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise Reject("bad_time", f"ce_time {text!r:.80} is not an RFC 3339 time with an offset")
+        return rfc3339.parse(text)
+    except ValueError as error:
+        raise Reject("bad_time", f"ce_time {text!r:.80}: {error}") from None
 
 
 def _kafka_time(delivery: Delivery) -> datetime:

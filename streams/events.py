@@ -49,8 +49,10 @@ class ImageEvent(msgspec.Struct, frozen=True, kw_only=True):
         source: ``ce_source``; with ``id`` it names the event once and for all.
         id: ``ce_id``.
         key: the Kafka key as text: the camera's id, or the upload's.
-        captured_at: when the picture was taken, with time zone.
+        captured_at: when the picture was taken, with time zone, as it was sent.
         subject: ``ce_subject``; of an enrolment, the id of the user.
+        seen_at: what counts instead of ``captured_at`` where that is not trusted
+            (`streams.clocks`).
     """
 
     kind: EventKind
@@ -59,6 +61,12 @@ class ImageEvent(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     captured_at: datetime
     subject: str | None = None
+    seen_at: datetime | None = None
+
+    @property
+    def at(self) -> datetime:
+        """The time that counts: for order, for what is recent, and for rates."""
+        return self.seen_at or self.captured_at
 
     @property
     def uuid(self) -> UUID:
@@ -145,7 +153,7 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
         face_id: identifier of the face, also the message's ``ce_id``.
         event_id: ``ce_id`` of the frame or upload.
         camera_id: Kafka key of the frame or upload.
-        captured_at: when the picture was taken.
+        captured_at: when the picture was taken, as it was sent.
         box: x, y, width, height in pixels of the upright image.
         score: the detector's confidence, 0 to 1.
         quality: fitness for recognition, 0 to 1.
@@ -155,6 +163,7 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
         model: id of the embedder.
         crop_key: S3 key of the crop; None for a search probe, which is not stored, and for a face
             whose crop is gone.
+        seen_at: what counts instead of ``captured_at`` where that is not trusted.
     """
 
     face_id: UUID
@@ -169,6 +178,12 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
     runner_up_similarity: float | None
     model: str
     crop_key: str | None
+    seen_at: datetime | None = None
+
+    @property
+    def at(self) -> datetime:
+        """The time that counts: for order, for what is recent, and for rates."""
+        return self.seen_at or self.captured_at
 
     @property
     def type(self) -> MatchType:

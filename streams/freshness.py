@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from time import time
 from typing import NamedTuple
 
+from streams.clocks import ClockPolicy
 from streams.delivery import Delivery
-from streams.envelope import decode
+from streams.envelope import DEFAULT_CLOCKS, decode
 from streams.failures import Reject
 from streams.replay import is_replayed
 from streams.topics import Topics
@@ -22,7 +23,7 @@ class Waiting(NamedTuple):
 
     Attributes:
         camera: whose it is.
-        captured_at: when it was taken, seconds since the epoch.
+        captured_at: when it was taken, by the time that counts, seconds since the epoch.
     """
 
     camera: str
@@ -76,7 +77,9 @@ def stale(waiting: Sequence[Waiting | None], policy: FreshnessPolicy, now: float
     return [judge(place, frame) for place, frame in enumerate(waiting)]
 
 
-def frame_reader(topics: Topics) -> Callable[[Delivery], Waiting | None]:
+def frame_reader(
+    topics: Topics, clocks: ClockPolicy = DEFAULT_CLOCKS
+) -> Callable[[Delivery], Waiting | None]:
     """What reads camera and time of a frame out of a message, without its image."""
 
     def read(delivery: Delivery) -> Waiting | None:
@@ -84,10 +87,10 @@ def frame_reader(topics: Topics) -> Callable[[Delivery], Waiting | None]:
         if delivery.partition.topic != topics.frames or is_replayed(delivery.headers):
             return None
         try:
-            event = decode(delivery, topics).event
+            event = decode(delivery, topics, clocks).event
         except Reject:
             return None
-        return Waiting(event.key, event.captured_at.timestamp())
+        return Waiting(event.key, event.at.timestamp())
 
     return read
 

@@ -40,6 +40,10 @@ class _Batch:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
 
+    def __next__(self) -> Any:
+        """The first record of a control batch, the one thing that aiokafka asks for like this."""
+        return next(self._batch)
+
     def __iter__(self) -> Iterator[Any]:
         count = 0
         try:

@@ -48,6 +48,7 @@ def create_consumer(settings: KafkaSettings, *topics: str, **overrides: Any) -> 
     """
     arguments = _connection(settings) | {
         "max_partition_fetch_bytes": settings.max_message_bytes + _FRAMING_BYTES,
+        "isolation_level": settings.isolation_level,
     }
     take_any_header_name()
     return AIOKafkaConsumer(*topics, **(arguments | overrides))

@@ -60,12 +60,13 @@ def _require_event(event: ImageEvent) -> None:
             raise Reject("bad_detection", f"the event has no {name}")
     if event.subject is not None:
         identifier(event.subject, "the event's subject", "bad_detection")
-    if event.captured_at.tzinfo is None:
-        raise Reject("bad_detection", "captured_at has no time zone")
-    try:
-        event.captured_at.astimezone(UTC)
-    except OverflowError:
-        raise Reject("bad_detection", "captured_at is out of range") from None
+    for moment in (event.captured_at, event.at):
+        if moment.tzinfo is None:
+            raise Reject("bad_detection", "a time has no time zone")
+        try:
+            moment.astimezone(UTC)
+        except OverflowError:
+            raise Reject("bad_detection", "a time is out of range") from None
 
 
 def _require_face(face: DetectedFace) -> None:

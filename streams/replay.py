@@ -3,7 +3,10 @@
 A replayed message is the original, byte for byte, but for the headers that tell of its burial. It
 keeps its identity: to a bare message, whose id is its place in Kafka, attributes are added that
 say what its place was. ``fecapass_replay_of`` names the letter, ``fecapass_replay_attempts`` says
-how often it was tried before.
+how often it was tried before, ``fecapass_replay_timestamp`` when the original came.
+
+A worker that ends between keeping a dead letter and committing its offset keeps it twice. Both have
+the same ``dlq_id`` (`letter_id`), and count as one.
 
 That a letter was replayed is noted beside it, in the topic of dead letters, by a *receipt*: a
 message without a value whose header ``dlq_replayed`` names the letter.
@@ -12,9 +15,18 @@ message without a value whose header ``dlq_replayed`` names the letter.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from uuid import UUID, uuid5
 
 from streams.delivery import Delivery, Partition
-from streams.envelope import SPEC_VERSION, bare_identity, bare_key, default_kind
+from streams.envelope import (
+    REPLAY_TIMESTAMP,
+    SPEC_VERSION,
+    bare_identity,
+    bare_key,
+    default_kind,
+    timestamp_of,
+)
+from streams.events import NAMESPACE, event_uuid
 from streams.failures import Reject
 from streams.publisher import Outgoing
 from streams.topics import Topics
@@ -74,6 +86,18 @@ class Letter:
         return None if None in parts else "/".join(part or "" for part in parts)
 
     @property
+    def id(self) -> str:
+        """The same for every copy of this dead letter: ``dlq_id``, or what it would be."""
+        if self.told.get("id"):
+            return self.told["id"]
+        place = [_number(self.told.get(name)) for name in ("partition", "offset")]
+        topic, (partition, offset) = self.told.get("topic"), place
+        if topic is None or partition is None or offset is None:
+            return self.address  # none of ours: nobody can say what it is a copy of
+        stamp = _number(self.told.get("timestamp")) or 0
+        return str(letter_id(Partition(topic, partition), offset, stamp, self.headers))
+
+    @property
     def reason(self) -> str:
         """Why it was buried; ``unknown`` when the letter does not say."""
         return self.told.get("reason", "unknown")
@@ -98,6 +122,23 @@ class Letter:
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def letter_id(partition: Partition, offset: int, milliseconds: int, headers: Headers) -> UUID:
+    """Identifier of the dead letter of a message, whoever keeps it and however often.
+
+    The offset alone would not do: where a topic is made again, offsets begin at 0 again.
+
+    Args:
+        partition: where the message lies.
+        offset: its place there.
+        milliseconds: its timestamp in Kafka.
+        headers: as sent, those of earlier dead letters and replays left out.
+    """
+    address = f"{partition.topic}/{partition.number}/{offset}"
+    source = _attribute(headers, "ce_source") or f"{partition.topic}@{milliseconds}"
+    event = event_uuid(source, _attribute(headers, "ce_id") or address)
+    return uuid5(NAMESPACE, f"dead letter|{address}|{event}")
+
+
 def is_replayed(headers: Headers) -> bool:
     """Whether a message was put back by a replay."""
     return any(name.lower().startswith(REPLAY_PREFIX) for name, _ in headers)
@@ -106,6 +147,11 @@ def is_replayed(headers: Headers) -> bool:
 def attempts_before(headers: Headers) -> int:
     """How often a message was tried before it was replayed; 0 for one that never was."""
     return _number(_attribute(headers, f"{REPLAY_PREFIX}attempts")) or 0
+
+
+def first_timestamp(delivery: Delivery) -> int:
+    """Kafka's timestamp of a message, or of the one it is a replay of, in milliseconds."""
+    return round(max(timestamp_of(delivery), 0.0) * 1000)
 
 
 def original_headers(headers: Headers) -> list[tuple[str, bytes]]:
@@ -122,10 +168,17 @@ def receipt_for(headers: Headers) -> str | None:
     return _attribute(headers, RECEIPT_HEADER)
 
 
+def receipt_names(headers: Headers) -> set[str]:
+    """Of a receipt, address and id of the letter that was replayed; empty of anything else."""
+    names = (receipt_for(headers), _attribute(headers, f"{DLQ_PREFIX}id"))
+    return {name for name in names if name} if names[0] is not None else set()
+
+
 def receipt(letter: Letter, now: datetime) -> Outgoing:
     """The note beside a letter that it was replayed."""
     headers = [
         (RECEIPT_HEADER, letter.address.encode()),
+        (f"{DLQ_PREFIX}id", letter.id.encode()),
         (f"{DLQ_PREFIX}time", now.isoformat().encode()),
     ]
     return Outgoing(letter.place.topic, letter.key, b"", headers, letter.place.number)
@@ -158,6 +211,8 @@ def revive(letter: Letter, topics: Topics) -> Outgoing:
         headers, key = _identified(letter, topic, topics)
     headers.append((f"{REPLAY_PREFIX}of", letter.address.encode()))
     headers.append((f"{REPLAY_PREFIX}attempts", str(letter.attempts).encode()))
+    if (stamp := _number(letter.told.get("timestamp"))) is not None:
+        headers.append((REPLAY_TIMESTAMP, str(stamp).encode()))
     return Outgoing(topic, key, letter.value, headers, _number(letter.told.get("partition")))
 
 

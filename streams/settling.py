@@ -17,6 +17,7 @@ from streams.burial_limit import BurialLimit
 from streams.delivery import Delivery
 from streams.failures import Denied, Fatal, GivenUp, Reject, Retry
 from streams.pauses import Pauses
+from streams.quarantine import Quarantine
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,9 @@ Outcomes = Mapping[Delivery, Reject | Retry]
 #: of each; the effects of all others are durable. Raises `Retry` to be called again with the same
 #: batch.
 Handler = Callable[[Sequence[Delivery]], Awaitable[Outcomes]]
+
+#: Whether the worker can do its work on a message of its own that is as it should be.
+Prove = Callable[[], Awaitable[bool]]
 
 #: Tells whoever waits for what becomes of a message that it is a dead letter, and why; harmless
 #: when repeated. Raises `Retry` to be called again.
@@ -90,6 +94,36 @@ class RetryPolicy:
         return None
 
 
+@dataclass(slots=True)
+class Attempts:
+    """How often a batch was tried, by how it ended.
+
+    An outage may take any number of attempts, which say nothing about an error that comes after it.
+
+    Attributes:
+        total: of every kind.
+    """
+
+    total: int = 0
+    _awaited: int = 0
+    _unexpected: int = 0
+
+    def begin(self) -> int:
+        """One more; returns how many that makes in all."""
+        self.total += 1
+        return self.total
+
+    def awaited(self) -> int:
+        """It ended because something is not to be had; returns how many did."""
+        self._awaited += 1
+        return self._awaited
+
+    def unexpected(self) -> int:
+        """It ended for no known reason; returns how many did."""
+        self._unexpected += 1
+        return self._unexpected
+
+
 class Settlement:
     """A handler with its failures dealt with: what `streams.window.Window` calls for each batch."""
 
@@ -104,6 +138,8 @@ class Settlement:
         as_one: bool = False,
         tell: Tell | None = None,
         pauses: Pauses | None = None,
+        quarantine: Quarantine | None = None,
+        prove: Prove | None = None,
     ) -> None:
         """Wrap a handler.
 
@@ -116,6 +152,10 @@ class Settlement:
             as_one: the limit takes all keys for one.
             tell: is told of every dead letter, once it is durable; None where nobody waits.
             pauses: keeps count of what waits for a retry.
+            quarantine: says which dead letters are their sender's own affair; None: of this
+                handler's messages alone.
+            prove: asked before the limit ends the worker for messages whose content may be at
+                fault; None where the worker cannot say.
         """
         self._pauses = pauses or Pauses()
         self._handler = handler
@@ -125,6 +165,9 @@ class Settlement:
         self._on_fatal = on_fatal
         self._as_one = as_one
         self._tell = tell
+        self._quarantine = quarantine or Quarantine(limit.failing_share)
+        self._prove = prove
+        self._proving = asyncio.Lock()
         # What was split off its batch is tried one at a time, beside the batches that are whole;
         # so are those told who wait.
         self._one_at_a_time = asyncio.Semaphore(1)
@@ -136,18 +179,18 @@ class Settlement:
 
     async def _bring(self, batch: Sequence[Delivery], ticket: Ticket, *, split: bool) -> None:
         denied_since: dict[Delivery, float] = {}
-        attempt = 0
+        attempts = Attempts()
         while batch:
-            attempt += 1
+            attempt = attempts.begin()
             try:
                 outcomes = await self._attempt(batch, ticket, split=split)
             except Retry as failure:
                 denied_since.clear()
-                await self._wait(attempt, batch, failure, ticket)
+                await self._wait(attempts.awaited(), batch, failure, ticket)
             except Fatal as failure:
                 await self._end(failure)
             except Exception as error:  # noqa: BLE001 - the boundary: no error may leave an agent
-                if await self._unexpected(batch, error, attempt, ticket):
+                if await self._unexpected(batch, error, attempts, ticket):
                     return
             else:
                 batch = await self._settle(batch, outcomes, attempt, denied_since, ticket)
@@ -155,7 +198,7 @@ class Settlement:
                     ticket.step_aside()
                     split = True
                     why = next(one for one in outcomes.values() if isinstance(one, Retry))
-                    await self._wait(attempt, batch, why, ticket)
+                    await self._wait(attempts.awaited(), batch, why, ticket)
 
     async def _attempt(self, batch: Sequence[Delivery], ticket: Ticket, *, split: bool) -> Outcomes:
         if not split:
@@ -212,13 +255,14 @@ class Settlement:
                 outcome = given_up
             if outcome is None:
                 self._limit.note(delivery, buried=False, as_one=self._as_one)
+                self._quarantine.processed(delivery, by_source=self._as_one)
             else:
                 await self._bury(delivery, outcome, attempt, ticket)
             ticket.done(delivery)
         return again
 
     async def _unexpected(
-        self, batch: Sequence[Delivery], error: Exception, attempt: int, ticket: Ticket
+        self, batch: Sequence[Delivery], error: Exception, attempts: "Attempts", ticket: Ticket
     ) -> bool:
         """One message spoils the batch, or our own code is at fault: isolate it, then bury it.
 
@@ -238,20 +282,23 @@ class Settlement:
             return True
         (delivery,) = batch
         if not isinstance(error, Reject):
-            if attempt < self._policy.unexpected_attempts:
-                await self._wait(attempt, batch, error, ticket)
+            unexpected = attempts.unexpected()
+            if unexpected < self._policy.unexpected_attempts:
+                await self._wait(unexpected, batch, error, ticket)
                 return False
             logger.error("%s failed for no known reason", delivery.address, exc_info=error)
             error = GivenUp(UNEXPECTED, f"{type(error).__name__}: {error}")
-        await self._bury(delivery, error, attempt, ticket)
+        await self._bury(delivery, error, attempts.total, ticket)
         ticket.done(delivery)
         return True
 
     async def _bury(
         self, delivery: Delivery, reject: Reject, attempts: int, ticket: Ticket
     ) -> None:
-        self._limit.note(delivery, buried=True, as_one=self._as_one)
-        if self._limit.reached:
+        excusable = _is_excusable(reject)
+        if not self._quarantine.refused(delivery, excusable=excusable, by_source=self._as_one):
+            self._limit.note(delivery, buried=True, as_one=self._as_one, excusable=excusable)
+        if self._limit.reached and not await self._excused(reject):
             await self._end(
                 Fatal(
                     f"too many dead letters: {self._limit}; the last, {delivery.address}, was not "
@@ -262,6 +309,24 @@ class Settlement:
         await self._send(delivery, reject, attempts, ticket)
         if self._tell is not None:
             await self._tell_of(delivery, reject, ticket)
+
+    async def _excused(self, reject: Reject) -> bool:
+        """Whether the worker can do its work, so that the dead letters are their senders' fault."""
+        prove = self._prove
+        if prove is None or not _is_excusable(reject):
+            return False
+        async with self._proving:
+            if not self._limit.reached:
+                return True  # excused while this one waited
+            try:
+                proven = await prove()
+            except Exception:
+                logger.exception("this worker cannot do its work on a message of its own")
+                proven = False
+            if proven:
+                self._limit.excuse()
+                self._quarantine.excuse()
+        return not self._limit.reached
 
     async def _send(
         self, delivery: Delivery, reject: Reject, attempts: int, ticket: Ticket
@@ -333,3 +398,8 @@ class Settlement:
         with self._pauses.of(len(batch)):
             await asyncio.sleep(pause)
         ticket.beat()
+
+
+def _is_excusable(reject: Reject) -> bool:
+    """Whether a message is at fault by what it holds, provided that the worker can do its work."""
+    return not isinstance(reject, GivenUp) or reject.reason == UNEXPECTED

@@ -15,29 +15,29 @@ class PartitionState:
     """What is known of a partition at a moment.
 
     Attributes:
-        end: offset after the last message in the broker.
+        end: offset after the last message in the broker; with read_committed, where the first
+            transaction begins that is still open.
         fetched: offset that will be fetched next.
-        acknowledged: offset after the last acknowledged message; None before the first.
+        done: offset up to which everything is done (`streams.progress`); None when not known yet.
         has_room: whether the worker wants more of it.
     """
 
     end: int
     fetched: int
-    acknowledged: int | None
+    done: int | None
     has_room: bool
 
     @property
     def waiting(self) -> int:
         """Messages that the broker has and the worker was not given yet."""
-        # The fetched offset is past the control records of transactional producers too.
         return max(0, self.end - self.fetched)
 
     @property
     def lag(self) -> int:
         """Messages that the worker has yet to acknowledge."""
-        if self.acknowledged is None or self.acknowledged > self.fetched:
+        if self.done is None:
             return self.waiting
-        return max(0, self.end - self.acknowledged)
+        return max(0, self.end - self.done)
 
 
 class StallWatch:
@@ -62,10 +62,10 @@ class StallWatch:
         Returns:
             Whether messages wait that the worker would take, and nothing has moved for too long.
         """
-        fetched, acknowledged, since = self._last.get(partition, (-1, None, now))
-        moved = (state.fetched, state.acknowledged) != (fetched, acknowledged)
+        fetched, done, since = self._last.get(partition, (-1, None, now))
+        moved = (state.fetched, state.done) != (fetched, done)
         if moved or state.waiting == 0 or not state.has_room:
-            self._last[partition] = (state.fetched, state.acknowledged, now)
+            self._last[partition] = (state.fetched, state.done, now)
             return False
         return now - since > self._timeout
 

@@ -21,7 +21,8 @@ from streams.delivery import Partition
 from streams.failures import Fatal
 from streams.health import Check, HealthServer, why_no_health
 from streams.pauses import Pauses
-from streams.settling import DeadLetterOffice, Handler, RetryPolicy, Settlement, Tell
+from streams.quarantine import Quarantine
+from streams.settling import DeadLetterOffice, Handler, Prove, RetryPolicy, Settlement, Tell
 from streams.watch import PartitionState, StallWatch
 from streams.window import Shed, Window, WindowLimits
 
@@ -59,6 +60,8 @@ class Stage:
         shed: chooses what is dropped when messages wait.
         as_one: every message has a key of its own; for the limit on dead letters all are one's.
         tell: is told of every message that became a dead letter; None where nobody waits.
+        prove: whether the worker can do this work on a message of its own; None where it cannot
+            say.
     """
 
     handler: Handler
@@ -67,6 +70,7 @@ class Stage:
     shed: Shed | None = None
     as_one: bool = False
     tell: Tell | None = None
+    prove: Prove | None = None
 
 
 class Worker:
@@ -119,6 +123,7 @@ class Worker:
             )
         )
         pauses = {topic: Pauses() for topic in stages}
+        self._quarantine = Quarantine(limit.failing_share)
         self._windows = {
             topic: Window(
                 Settlement(
@@ -130,6 +135,8 @@ class Worker:
                     as_one=stage.as_one,
                     tell=stage.tell,
                     pauses=pauses[topic],
+                    quarantine=self._quarantine,
+                    prove=stage.prove,
                 ),
                 WindowLimits(
                     batch_size=stage.batch_size,
@@ -147,9 +154,9 @@ class Worker:
             attach(app, topic, window)
         app.on_partitions_assigned.connect(self._on_assigned)
         app.on_partitions_revoked.connect(self._on_revoked)
-        transport = cast("SteeredTransport", app.transport)
-        transport.before_revoked = self._before_revoked
-        transport.before_assigned = self._before_assigned
+        self._transport = cast("SteeredTransport", app.transport)
+        self._transport.before_revoked = self._before_revoked
+        self._transport.before_assigned = self._before_assigned
 
     def stop(self) -> None:
         """Ask the worker to drain and end."""
@@ -283,6 +290,7 @@ class Worker:
         """Keep the lag up to date, and end a worker that stands still though there is work."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
+            self._quarantine.refresh()
             for topic, window in self._windows.items():
                 metrics.IN_FLIGHT.labels(topic=topic).set(window.in_flight)
                 if window.silent_for() > self._settings.batch_timeout:
@@ -327,7 +335,7 @@ class Worker:
         state = PartitionState(
             end=end,
             fetched=await self._app.consumer.position(tp) or 0,
-            acknowledged=window.position(partition),
+            done=self._transport.committable(tp),
             has_room=window.has_room(partition),
         )
         metrics.CONSUMER_LAG.labels(topic=tp.topic, partition=str(tp.partition)).set(state.lag)

@@ -20,16 +20,19 @@ WITH RECURSIVE cameras AS (
     SELECT (SELECT key FROM events WHERE kind = 'frame' AND key > cameras.key ORDER BY key LIMIT 1)
     FROM cameras WHERE cameras.key IS NOT NULL
 )
-SELECT key, last.captured_at, recent.frames
+SELECT key, last.at, recent.frames,
+       EXTRACT(EPOCH FROM last.captured_at - last.seen_at) AS ahead
 FROM cameras
 CROSS JOIN LATERAL (
-    SELECT captured_at FROM events WHERE kind = 'frame' AND events.key = cameras.key
-    ORDER BY captured_at DESC LIMIT 1
+    SELECT COALESCE(seen_at, captured_at) AS at, captured_at, seen_at
+    FROM events WHERE kind = 'frame' AND events.key = cameras.key
+    ORDER BY COALESCE(seen_at, captured_at) DESC LIMIT 1
 ) AS last
 CROSS JOIN LATERAL (
     SELECT count(*) AS frames FROM events
     WHERE kind = 'frame' AND events.key = cameras.key
-      AND captured_at > now() - make_interval(secs => :seconds) AND captured_at <= now()
+      AND COALESCE(seen_at, captured_at) > now() - make_interval(secs => :seconds)
+      AND COALESCE(seen_at, captured_at) <= now()
 ) AS recent
 ORDER BY key LIMIT 1000
 """)
@@ -37,14 +40,19 @@ ORDER BY key LIMIT 1000
 
 @router.get("")
 async def list_cameras(_caller: Reader, db: MainDb) -> CameraListResponse:
-    """Every camera that has sent a frame, with its last frame's time and its present rate."""
+    """Every camera that has sent a frame, with its last frame's time and its present rate.
+
+    `clock_ahead_seconds` is null unless the clock of the camera is so wrong that its times are not
+    trusted; those of Kafka count then.
+    """
     rows = await db.execute(_CAMERAS, {"seconds": _RATE_SECONDS})
     return CameraListResponse(
         items=[
             CameraResponse(
                 camera_id=row.key,
-                last_frame_at=row.captured_at,
+                last_frame_at=row.at,
                 frames_per_second=row.frames / _RATE_SECONDS,
+                clock_ahead_seconds=None if row.ahead is None else float(row.ahead),
             )
             for row in rows
         ]

@@ -58,13 +58,13 @@ async def list_matches(  # noqa: PLR0913, PLR0917 - filters, given by name
     camera_id: CameraFilter = None,
     user_id: UserFilter = None,
     known: Annotated[bool | None, Query(description="only known, or only unknown people")] = None,
-    since: Annotated[TimeFilter, Query(description="captured then or later")] = None,
-    until: Annotated[TimeFilter, Query(description="captured before")] = None,
+    since: Annotated[TimeFilter, Query(description="seen then or later")] = None,
+    until: Annotated[TimeFilter, Query(description="seen before")] = None,
 ) -> MatchListResponse:
-    """Faces that cameras saw, by time of capture, newest first."""
+    """Faces that cameras saw, by `seen_at`, newest first."""
     conditions = [
         or_(Face.user_id.is_(None), Face.similarity.is_not(None)),
-        *page.older(Face.captured_at, Face.id),
+        *page.older(Face.at, Face.id),
     ]
     if camera_id is not None:
         conditions.append(Face.camera_id == camera_id)
@@ -73,11 +73,11 @@ async def list_matches(  # noqa: PLR0913, PLR0917 - filters, given by name
     if known is not None:
         conditions.append(Face.user_id.is_not(None) if known else Face.user_id.is_(None))
     if since is not None:
-        conditions.append(Face.captured_at >= _in_reach(since))
+        conditions.append(Face.at >= _in_reach(since))
     if until is not None:
-        conditions.append(Face.captured_at < _in_reach(until))
+        conditions.append(Face.at < _in_reach(until))
     query = select(Face).where(*conditions)
-    query = query.order_by(Face.captured_at.desc(), Face.id.desc()).limit(page.limit + 1)
+    query = query.order_by(Face.at.desc(), Face.id.desc()).limit(page.limit + 1)
     faces = (await db.scalars(query)).all()
     people = await services.people.get(face.user_id for face in faces if face.user_id)
     return MatchListResponse(
@@ -85,7 +85,7 @@ async def list_matches(  # noqa: PLR0913, PLR0917 - filters, given by name
             MatchResponse.of(face, people.get(face.user_id) if face.user_id else None)
             for face in faces[: page.limit]
         ],
-        next_cursor=page.next_cursor([(face.captured_at, face.id) for face in faces]),
+        next_cursor=page.next_cursor([(face.at, face.id) for face in faces]),
     )
 
 

@@ -80,16 +80,16 @@ async def read_user(user_id: UUID, _caller: Reader, db: MainDb) -> UserDetailRes
     )
     last = (
         await db.execute(
-            select(Face.captured_at, Face.camera_id)
+            select(Face.at.label("at"), Face.camera_id)
             .where(Face.user_id == user_id, *SEEN)
-            .order_by(Face.captured_at.desc(), Face.id.desc())
+            .order_by(Face.at.desc(), Face.id.desc())
             .limit(1)
         )
     ).first()
     return UserDetailResponse.with_detail(
         user,
         photos or 0,
-        last.captured_at if last is not None else None,
+        last.at if last is not None else None,
         last.camera_id if last is not None else None,
     )
 
@@ -103,14 +103,14 @@ async def list_enrolled_faces(
     faces = (
         await db.scalars(
             select(Face)
-            .where(Face.user_id == user_id, *ENROLLED, *page.older(Face.captured_at, Face.id))
-            .order_by(Face.captured_at.desc(), Face.id.desc())
+            .where(Face.user_id == user_id, *ENROLLED, *page.older(Face.at, Face.id))
+            .order_by(Face.at.desc(), Face.id.desc())
             .limit(page.limit + 1)
         )
     ).all()
     return FaceListResponse(
         items=[FaceResponse.of(face) for face in faces[: page.limit]],
-        next_cursor=page.next_cursor([(face.captured_at, face.id) for face in faces]),
+        next_cursor=page.next_cursor([(face.at, face.id) for face in faces]),
     )
 
 

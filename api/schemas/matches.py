@@ -17,6 +17,7 @@ _MATCH: dict[str, Any] = {
     "event_id": "entrance-000042",
     "camera_id": "entrance",
     "captured_at": "2026-11-23T09:01:12Z",
+    "seen_at": "2026-11-23T09:01:12Z",
     "box": [310.0, 122.5, 88.0, 110.0],
     "score": 0.91,
     "quality": 0.74,
@@ -31,6 +32,7 @@ _CAMERA: dict[str, Any] = {
     "camera_id": "entrance",
     "last_frame_at": "2026-11-23T09:01:12Z",
     "frames_per_second": 4.8,
+    "clock_ahead_seconds": None,
 }
 
 
@@ -42,7 +44,10 @@ class MatchResponse(Schema):
     face_id: UUID
     event_id: str
     camera_id: str
-    captured_at: Moment
+    captured_at: Moment = Field(description="when the picture was taken, as the camera says")
+    seen_at: Moment = Field(
+        description="the time that counts: captured_at, or Kafka's time where that is not trusted"
+    )
     box: Box
     score: float = Field(description="the detector's confidence, 0 to 1")
     quality: float = Field(description="fitness for recognition, 0 to 1")
@@ -62,6 +67,7 @@ class MatchResponse(Schema):
             event_id=seen.event_id,
             camera_id=seen.camera_id,
             captured_at=seen.captured_at,
+            seen_at=seen.at,
             box=(seen.box[0], seen.box[1], seen.box[2], seen.box[3]),
             score=seen.score,
             quality=seen.quality,
@@ -93,6 +99,10 @@ class CameraResponse(Schema):
     camera_id: str
     last_frame_at: Moment
     frames_per_second: float = Field(description="frames of the last 10 seconds, divided by 10")
+    clock_ahead_seconds: float | None = Field(
+        description="how far the camera's clock is ahead (negative: behind), if its times are not "
+        "trusted; null: they are"
+    )
 
 
 class CameraListResponse(Schema):

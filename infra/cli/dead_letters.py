@@ -74,16 +74,23 @@ async def _read(
     limit: int,
     progress: "Progress",
 ) -> "tuple[list[Row], Counter[str]]":
-    from infra.dead_letters import reading
+    from infra.dead_letters import Copies, reading
 
     latest: deque[Letter] = deque(maxlen=limit)
     counted: Counter[str] = Counter()
     replayed: set[str] = set()
     for topic in topics:
         async with reading(kafka, topic) as reader:
-            replayed |= await reader.receipts(progress)
+            receipts = await reader.receipts(progress)
+            replayed |= receipts
+            copies = Copies(receipts)
             async for letters in reader.letters(progress):
-                chosen = [letter for letter in letters if selection.takes(letter)]
+                replayed.update(letter.id for letter in letters if copies.is_replayed(letter))
+                chosen = [
+                    letter
+                    for letter in letters
+                    if selection.takes(letter) and copies.is_first(letter)
+                ]
                 counted.update(letter.reason for letter in chosen)
                 latest.extend(letter.without_value() for letter in chosen)
     by_time = sorted(latest, key=_buried_at)
@@ -96,6 +103,7 @@ def _buried_at(letter: "Letter") -> float:
 
 def _row(letter: "Letter", replayed: set[str]) -> "Row":
     return {
+        "id": letter.id,
         "letter": letter.address,
         "topic": letter.told.get("topic"),
         "original": letter.original,
@@ -107,5 +115,5 @@ def _row(letter: "Letter", replayed: set[str]) -> "Row":
         "buried_at": letter.buried_at,
         "bytes": letter.size,
         "value_left_out": "value_left_out" in letter.told,
-        "replayed": letter.address in replayed,
+        "replayed": not replayed.isdisjoint({letter.address, letter.id}),
     }

@@ -33,7 +33,7 @@ def recent(
     quiet_libraries()
     rows = asyncio.run(_rows(get_settings(), camera, limit + 1))
     columns = (
-        Column("captured_at", "seen", moment),
+        Column("at", "seen", moment),
         Column("camera_id", "camera", whole=True),
         Column("name", "who", person, style="bold"),
         Column("similarity", "similarity", score, justify="right"),
@@ -62,7 +62,7 @@ async def _rows(settings: "Settings", camera: str | None, limit: int) -> "list[R
     for match in matches:
         user = users.get(match.user_id) if match.user_id else None
         name = (user.full_name or user.email) if user else match.user_id
-        rows.append({**msgspec.structs.asdict(match), "name": name})
+        rows.append({**msgspec.structs.asdict(match), "at": match.at, "name": name})
     return rows
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from prometheus_client import REGISTRY
 
 from agents.enrolment import EnrolmentPolicy
 from agents.galleries import Galleries
@@ -23,7 +24,7 @@ from streams.answers import decode_answer
 from streams.codec import match_from_json, pack
 from streams.delivery import Delivery, Partition
 from streams.events import DetectedFace, DetectedFaces, EventKind, ImageEvent
-from streams.failures import Reject
+from streams.failures import Reject, Retry
 from streams.publisher import Publisher
 from tests.end_to_end.conftest import listening
 
@@ -425,3 +426,79 @@ async def test_of_a_frame_or_of_garbage_nobody_is_told(agent, known, records):
     assert await records.upload(event.uuid) is None
     garbage = Delivery(Partition("faces.detected", 0), 0, b"k", b"\xff", (), 0.0, lambda: None)
     await agent.tell_caller(garbage, Reject("bad_encoding", "no"))
+
+
+class Unreliable(Publisher):
+    """A broker that is away for the first announcement."""
+
+    def __init__(self, producer):
+        super().__init__(producer)
+        self.failures = 1
+
+    async def send_all(self, messages):
+        if self.failures:
+            self.failures -= 1
+            raise Retry("away")
+        await super().send_all(messages)
+
+
+def counted():
+    """What operators see of events that are told, and of duplicates."""
+    names = {
+        "latency": ("fecapass_end_to_end_latency_seconds_count", {}),
+        "known": ("fecapass_matches_total", {"outcome": "matched"}),
+        "unknown": ("fecapass_matches_total", {"outcome": "below_threshold"}),
+        "uploads": ("fecapass_uploads_total", {"outcome": "searched"}),
+    }
+    found = {
+        name: REGISTRY.get_sample_value(metric, labels) or 0.0
+        for name, (metric, labels) in names.items()
+    }
+    dropped = [
+        sample.value
+        for metric in REGISTRY.collect()
+        for sample in metric.samples
+        if sample.name == "fecapass_events_dropped_total"
+        and sample.labels.get("reason") == "duplicate"
+    ]
+    return {**found, "duplicates": sum(dropped)}
+
+
+@pytest.mark.parametrize("broken", ["announcement", "note of it"])
+async def test_field_11_events_are_counted_when_they_are_told_at_the_second_attempt(
+    agent, known, records, producer, monkeypatch, broken
+):
+    """The batch comes again; its own events are no duplicates, and have a latency and matches."""
+    model, _ = known
+
+    def found(kind, *faces):
+        run = uuid4().hex
+        event = ImageEvent(kind=kind, source="t", id=run, key=run, captured_at=NOON)
+        return DetectedFaces(event=event, model=model, width=640, height=480, faces=faces)
+
+    batch = [
+        delivery(found(EventKind.FRAME, face(41, near=1), face(42)), 0),
+        delivery(found(EventKind.SEARCH, face(51, near=2)), 1),
+    ]
+    if broken == "announcement":
+        monkeypatch.setattr(agent, "_publisher", Unreliable(producer))
+    else:
+        mark, failures = records.mark_announced, [Retry("away")]
+
+        async def unreliable(keys):
+            if failures:
+                raise failures.pop()
+            await mark(keys)
+
+        monkeypatch.setattr(records, "mark_announced", unreliable)
+    before = counted()
+    with pytest.raises(Retry):
+        await agent(batch)
+    assert counted() == before
+    await agent(batch)
+    once = {"latency": 1, "known": 2, "unknown": 1, "uploads": 1, "duplicates": 0}
+    assert {name: value - before[name] for name, value in counted().items()} == once
+    await agent(batch)
+    assert counted() == {
+        name: before[name] + value + 2 * (name == "duplicates") for name, value in once.items()
+    }

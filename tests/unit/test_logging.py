@@ -5,9 +5,10 @@ import logging
 from urllib.parse import quote
 
 import pytest
+from aiokafka import errors
 from pydantic import SecretStr
 
-from config.logging import OURS, configure_logging
+from config.logging import OURS, Passing, configure_logging
 from config.settings import DetectSettings, KafkaSettings
 
 #: Some that would talk of passwords, of statements with people's names, or at length.
@@ -104,3 +105,65 @@ def login(password):
         sasl_username="u",
         sasl_password=password,
     )
+
+
+COORDINATOR = "aiokafka.consumer.group_coordinator"
+NO_COORDINATOR = "Group Coordinator Request failed: %s"
+NO_TOPIC = "Topic %s not found in cluster metadata"
+
+
+@pytest.mark.parametrize(
+    ("logger", "message", "argument"),
+    [
+        ("aiokafka.cluster", NO_TOPIC, "camera.frames"),
+        (COORDINATOR, NO_COORDINATOR, errors.GroupCoordinatorNotAvailableError()),
+        (COORDINATOR, NO_COORDINATOR, errors.GroupLoadInProgressError()),
+    ],
+)
+def test_field_18_what_passes_by_itself_is_no_error_at_a_fresh_start(
+    capsys, logger, message, argument
+):
+    configure()
+    logging.getLogger(logger).error(message, argument)
+    err = capsys.readouterr().err
+    assert f" INFO    {logger}: " in err
+    configure(log_level="WARNING")
+    logging.getLogger(logger).error(message, argument)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("logger", "message", "argument"),
+    [
+        ("aiokafka.cluster", "Topic %s is not authorized for this client", "camera.frames"),
+        (COORDINATOR, NO_COORDINATOR, errors.GroupAuthorizationFailedError()),
+        (COORDINATOR, NO_COORDINATOR, errors.KafkaConnectionError()),
+        (COORDINATOR, "Heartbeat failed: %r", errors.GroupCoordinatorNotAvailableError()),
+        ("aiokafka.client", NO_TOPIC, "camera.frames"),
+    ],
+)
+def test_field_18_all_else_is_an_error_as_it_was(capsys, logger, message, argument):
+    configure()
+    logging.getLogger(logger).error(message, argument)
+    assert f" ERROR   {logger}: " in capsys.readouterr().err
+
+
+def test_field_18_a_failure_that_lasts_is_shown_as_one():
+    now = 0.0
+    passing = Passing(logging.INFO, lambda: now)
+
+    def level(topic="camera.frames"):
+        record = logging.LogRecord(
+            "aiokafka.cluster", logging.ERROR, "", 0, NO_TOPIC, (topic,), None
+        )
+        assert passing.filter(record)
+        return record.levelname
+
+    levels = []
+    for _ in range(40):
+        levels.append(level())
+        now += 1.0
+    assert levels == ["INFO"] * 30 + ["ERROR"] * 10
+    assert level("photo.uploads") == "INFO"
+    now += 60.0
+    assert level() == "INFO"  # another time

@@ -22,7 +22,7 @@ export function overlap([ax, ay, aw, ah], [bx, by, bw, bh]) {
  */
 export function continues(visit, match) {
   const { last } = visit;
-  const pause = Math.abs(Date.parse(match.captured_at) - Date.parse(last.captured_at));
+  const pause = Math.abs(Date.parse(match.seen_at) - Date.parse(last.seen_at));
   return (
     match.camera_id === last.camera_id &&
     match.user_id === last.user_id &&
@@ -49,12 +49,12 @@ export class Visits {
     if (found >= 0) {
       const visit = this.list[found];
       visit.count += 1;
-      if (match.captured_at >= visit.last.captured_at) visit.last = match;
+      if (match.seen_at >= visit.last.seen_at) visit.last = match;
       if (match.quality > visit.best.quality) visit.best = match;
       return { visit, isNew: false, at: found };
     }
     const visit = { first: match, last: match, best: match, count: 1 };
-    let at = this.list.findIndex((other) => other.first.captured_at <= match.captured_at);
+    let at = this.list.findIndex((other) => other.first.seen_at <= match.seen_at);
     if (at < 0) at = this.list.length;
     this.list.splice(at, 0, visit);
     this.list.length = Math.min(this.list.length, KEPT_VISITS);

@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 
-async def send_frames(producer, topics, camera: str, frames: Sequence[bytes]) -> list[str]:
-    """Publish frames of one camera; returns the ids of their events."""
+async def send_frames(
+    producer, topics, camera: str, frames: Sequence[bytes], *, time: str | None = None
+) -> list[str]:
+    """Publish frames of one camera, of now or of another time; returns the events' ids."""
     ids = []
     for frame in frames:
         identifier = uuid4().hex
@@ -15,7 +17,7 @@ async def send_frames(producer, topics, camera: str, frames: Sequence[bytes]) ->
             "ce_id": identifier,
             "ce_source": f"camera/{camera}",
             "ce_type": "fecapass.frame.captured",
-            "ce_time": datetime.now(UTC).isoformat(),
+            "ce_time": time or datetime.now(UTC).isoformat(),
         }
         await producer.send_and_wait(
             topics.frames,

@@ -1,7 +1,8 @@
-from time import time
+from time import monotonic, time
+from types import SimpleNamespace
 
 from faust import Event
-from faust.types import ConsumerMessage
+from faust.types import TP, ConsumerMessage
 
 from config.settings import KafkaSettings, WorkerSettings
 from streams.app import _delivery, create_app
@@ -25,3 +26,31 @@ def test_of_a_message_that_waits_to_be_acknowledged_faust_keeps_no_bytes():
     assert (delivery.offset, delivery.partition.topic) == (7, "camera.frames")
     kept = (message.key, message.value, message.headers, event.key, event.value, event.headers)
     assert not any(kept)
+
+
+async def test_field_18_a_partition_that_was_idle_and_has_a_backlog_is_no_error(caplog):
+    """Faust compares with the last message, which came before the five minutes of silence."""
+    app = create_app("detect", KafkaSettings(), WorkerSettings())
+    consumer = app.transport.create_consumer(
+        lambda _message: None,
+        on_partitions_revoked=lambda _revoked: None,
+        on_partitions_assigned=lambda _assigned: None,
+    )
+    partition = TP("camera.frames", 0)
+    state = SimpleNamespace(highwater=90, lso=90, position=40, timestamp=time() * 1000)
+    assignment = SimpleNamespace(active=True, state_value=lambda _tp: state, tps={partition})
+    subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+    thread = consumer._thread
+    thread._consumer = SimpleNamespace(
+        assignment=lambda: {partition},
+        _fetcher=SimpleNamespace(_subscriptions=subscription),
+        _subscription=subscription,
+    )
+    thread.time_started = monotonic() - 1000
+    app.topics.acks_enabled_for = lambda _topic: True
+    app.monitor.stream_inbound_time[partition] = monotonic() - 400
+    thread.verify_event_path(monotonic(), partition)
+    assert "Stream stopped processing" in caplog.text  # of Faust's own, if it were asked
+    caplog.clear()
+    await consumer.verify_all_partitions_active()
+    assert caplog.text == ""

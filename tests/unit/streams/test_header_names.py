@@ -63,3 +63,12 @@ def test_every_message_is_read_whatever_its_headers_are_called(compression, batc
         ]
         for one in batches
     ]
+
+
+@given(messages=st.lists(messages, min_size=1, max_size=4))
+def test_field_05_the_first_record_of_a_batch_can_be_asked_for(messages):
+    """As aiokafka does with the markers of transactions, once it reads what is committed alone."""
+    take_any_header_name()
+    plain = [(key, value, []) for key, value, _ in messages]
+    records = fetcher.MemoryRecords(batch(plain, PLAIN))
+    assert next(records.next_batch()).value == plain[0][1]

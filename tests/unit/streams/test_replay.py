@@ -1,9 +1,12 @@
 """A replayed message is the original again, and the same event, wherever it lies."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams import envelope
 from streams.dead_letters import DeadLetters
 from streams.delivery import Delivery, Partition
 from streams.envelope import decode
@@ -16,9 +19,11 @@ from streams.replay import (
     read_letter,
     receipt,
     receipt_for,
+    receipt_names,
     revive,
 )
 from streams.topics import Topics
+from tests.unit.streams.deliveries import delivery
 from tests.unit.streams.test_dead_letters import Broker
 
 TOPICS = Topics("p.")
@@ -72,6 +77,15 @@ def arrived(outgoing):
     )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_moment():
+    """Times that are not trusted count as of now."""
+    now = utc_now()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(envelope, "utc_now", lambda: now)
+        yield
+
+
 def read(message):
     try:
         return decode(message, TOPICS)
@@ -114,7 +128,7 @@ async def test_headers_with_an_identity_of_their_own_are_kept_as_they_are(messag
         "ce_subject",
         "content-type",
     }
-    assert [one for one in back.headers if one[0].lower() not in others][:-2] == [
+    assert [one for one in back.headers if one[0].lower() not in others][:-3] == [
         one for one in message.headers if one[0].lower() not in others
     ]
     assert not [name for name, _ in back.headers if name.lower().startswith("dlq_")]
@@ -166,3 +180,47 @@ def test_a_letter_whose_time_is_out_of_range_is_not_replayable_and_stops_no_othe
     letter = read_letter(Partition(f"{TOPICS.frames}.dlq", 0), 1, b"k", b"v", told)
     with pytest.raises(NotReplayable, match="out of range"):
         revive(letter, TOPICS)
+
+
+@given(message=messages)
+async def test_field_20_every_copy_of_a_dead_letter_has_the_same_id(message):
+    """A worker ended after the dead letter and before its offset was committed."""
+    first, second = await buried(message), await buried(message, attempts=3)
+    assert first.id == second.id == first.told["id"]
+    before = replace(first, told={name: one for name, one in first.told.items() if name != "id"})
+    assert before.id == first.id  # of a release before the header
+
+
+@given(message=messages, other=messages)
+async def test_field_20_different_messages_have_different_ids(message, other):
+    same = (message.address, read_id(message)) == (other.address, read_id(other))
+    assert ((await buried(message)).id == (await buried(other)).id) == same
+
+
+def read_id(message):
+    """What tells two messages of one address apart: what they say, or when they came."""
+    told = {}
+    for name, value in message.headers:
+        if name.lower() in {"ce_id", "ce_source"}:
+            told[name.lower()] = value
+    source = told.get("ce_source") or round(max(message.timestamp, 0.0) * 1000)
+    return source, told.get("ce_id") or b""
+
+
+async def test_field_20_a_replay_that_fails_again_is_another_dead_letter():
+    message = delivery(topic=TOPICS.frames)
+    letter = await buried(message)
+    again = await buried(arrived(revive(letter, TOPICS)))
+    assert again.id != letter.id
+
+
+def test_field_20_a_letter_that_is_none_of_ours_is_its_own():
+    assert letter_with().id == "p.camera.frames.dlq/0/4"
+    assert letter_with(topic="t", partition="x", offset="1").id == "p.camera.frames.dlq/0/4"
+
+
+async def test_field_20_a_receipt_names_every_copy():
+    letter = await buried(delivery(topic=TOPICS.frames))
+    assert receipt_names(receipt(letter, utc_now()).headers) == {letter.address, letter.id}
+    assert receipt_names(letter.headers) == set()
+    assert receipt_names([("dlq_id", b"x")]) == set()

@@ -409,3 +409,117 @@ async def test_a_burial_that_fails_for_good_ends_the_worker_with_the_message_nam
     assert str(error) in str(failure)
     assert ticket.finished == []
     task.cancel()
+
+
+@pytest.mark.parametrize("outages", [0, 1, 4, 9])
+@pytest.mark.parametrize("as_outcome", [False, True])
+async def test_field_09_an_outage_uses_up_no_attempts_at_an_unexpected_error(outages, as_outcome):
+    """Three attempts are promised, whatever came before them or in between."""
+    policy = RetryPolicy(0.0001, 0.001, unexpected_attempts=3, denied_patience=60)
+    fates = ["away"] * outages + ["bug", "away", "bug", "away"]
+    tries = []
+
+    async def handler(messages):
+        tries.append(fates.pop(0) if fates else "bug")
+        if tries[-1] == "bug":
+            raise ZeroDivisionError
+        if as_outcome:
+            return {messages[0]: Retry("away")}
+        raise Retry("away")
+
+    grave, ticket = Grave(), Ticket()
+    settling = Settlement(handler, grave, policy, BurialLimit(NO_LIMIT), pytest.fail)
+    async with asyncio.timeout(5):
+        await settling([delivery()], ticket)
+    assert tries.count("bug") == 3
+    assert grave.letters == [(0, UNEXPECTED, outages + 5)]
+
+
+async def test_field_09_pauses_of_an_outage_do_not_begin_with_those_of_errors(monkeypatch):
+    pauses = []
+    monkeypatch.setattr(RetryPolicy, "pause", lambda _self, attempt: pauses.append(attempt) or 0.0)
+    fates = [ZeroDivisionError(), Retry("away"), Retry("away"), ZeroDivisionError()]
+
+    async def handler(_messages):
+        if fates:
+            raise fates.pop(0)
+        return {}
+
+    policy = RetryPolicy(unexpected_attempts=3)
+    async with asyncio.timeout(5):
+        settling = Settlement(handler, Grave(), policy, BurialLimit(NO_LIMIT), pytest.fail)
+        await settling([delivery()], Ticket())
+    assert pauses == [1, 1, 2, 2]
+
+
+LIMIT = BurialPolicy(share=0.5, window=100, least=10)
+
+
+async def settle_limited(fates, *, prove=None, key=lambda _: b"mad", as_one=False):
+    """What becomes of messages with these fates: dead letters, and why the worker ended."""
+    grave, failures = Grave(), []
+
+    async def handler(messages):
+        return {one: fates[one.offset] for one in messages if fates[one.offset] is not None}
+
+    limit = BurialLimit(LIMIT)
+    settling = Settlement(
+        handler, grave, POLICY, limit, failures.append, prove=prove, as_one=as_one
+    )
+    for number in range(len(fates)):
+        task = asyncio.create_task(settling([delivery(number, key=key(number))], Ticket()))
+        async with asyncio.timeout(5):
+            while not task.done() and not failures:  # noqa: ASYNC110 - any state of a settlement
+                await asyncio.sleep(0)
+        if failures:
+            task.cancel()
+            break
+    return len(grave.letters), failures
+
+
+async def proven():
+    return True
+
+
+async def not_proven():
+    return False
+
+
+async def broken():
+    raise ZeroDivisionError
+
+
+MAD_KEYS = [lambda _: b"mad", lambda number: b"%d" % number, lambda _: None]
+
+
+@pytest.mark.parametrize("key", MAD_KEYS, ids=["one key", "a key a message", "no key"])
+async def test_field_19_garbage_alone_does_not_end_a_worker_that_can_do_its_work(key):
+    fates = [Reject("corrupt", "no image")] * 500
+    assert await settle_limited(fates, prove=proven, key=key) == (500, [])
+
+
+@pytest.mark.parametrize("key", MAD_KEYS, ids=["one key", "a key a message", "no key"])
+@pytest.mark.parametrize("prove", [None, not_proven, broken])
+async def test_field_19_a_worker_that_cannot_do_its_work_ends(prove, key):
+    letters, failures = await settle_limited(
+        [Reject("corrupt", "no image")] * 500, prove=prove, key=key
+    )
+    assert (letters, len(failures)) == (9, 1)
+
+
+async def test_field_19_what_content_cannot_be_blamed_for_ends_a_worker_in_spite_of_the_proof():
+    """And garbage among it hides nothing."""
+    denied = GivenUp("access_denied", "for a minute")
+    fates = [Reject("corrupt", "no image"), denied] * 50
+    letters, failures = await settle_limited(fates, prove=proven, key=lambda n: b"%d" % (n % 3))
+    assert letters < 30
+    assert len(failures) == 1
+
+
+async def test_field_19_a_mad_producer_does_not_end_the_worker_of_good_ones():
+    """Without any proof, and with a good message now and then."""
+    fates = [Reject("corrupt", "no image") if number % 20 else None for number in range(1000)]
+    letters, failures = await settle_limited(
+        fates, key=lambda number: b"mad" if number % 20 else b"door-1"
+    )
+    assert (letters, failures) == (950, [])

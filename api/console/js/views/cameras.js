@@ -2,12 +2,14 @@
 
 import { call, isAbort, pause } from "../api.js";
 import { fill, h, say } from "../dom.js";
-import { ago, exactly, serverNow } from "../format.js";
+import { ago, count, exactly, serverNow } from "../format.js";
 import { emptyState, reasonOf, timeElement } from "../parts.js";
 
 const EVERY = 3000;
 /** Without a frame for so long, a camera counts as silent. */
 const SILENT = 10_000;
+/** In seconds, the largest first. */
+const UNITS = [[86_400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
 
 /** Keep a section's list of cameras current until the signal aborts. */
 export async function watchCameras(section, signal) {
@@ -67,11 +69,13 @@ function newCard(camera) {
   const state = h("span.hidden-text");
   const rate = h("span.number.rate");
   const time = timeElement(camera.last_frame_at, { isRelative: true });
+  const clock = h("span.fine.clock");
   const dot = h("span.dot", { "aria-hidden": "true" });
   const element = h("li.camera-card", {},
     h("span.camera-name", {}, dot, h("span", {}, camera.camera_id), state),
     rate,
-    h("span.fine", {}, h("span.wide", {}, "Last frame "), time));
+    h("span.fine", {}, h("span.wide", {}, "Last frame "), time),
+    clock);
   return {
     element,
     update(now) {
@@ -82,6 +86,15 @@ function newCard(camera) {
       time.dateTime = now.last_frame_at;
       time.title = exactly(now.last_frame_at);
       say(time, ago(now.last_frame_at));
+      say(clock, wrongClock(now.clock_ahead_seconds));
     },
   };
+}
+
+/** What is wrong with a camera's clock, if it is so wrong that its times are not trusted. */
+function wrongClock(ahead) {
+  if (ahead === null) return "";
+  const [size, unit] = UNITS.find(([seconds]) => Math.abs(ahead) >= seconds) ?? UNITS.at(-1);
+  const amount = count(Math.round(Math.abs(ahead) / size), unit);
+  return `Clock ${amount} ${ahead > 0 ? "ahead" : "behind"}`;
 }

@@ -182,9 +182,9 @@ class Row {
       `${similarity(last.runner_up_similarity)}, quality ${last.quality.toFixed(2)}`;
     this.bar.replaceWith(bar);
     this.bar = bar;
-    this.time.dateTime = first.captured_at;
-    this.time.title = `${exactly(first.captured_at)}, last seen ${moment(last.captured_at)}`;
-    say(this.time, moment(first.captured_at));
+    this.time.dateTime = first.seen_at;
+    this.time.title = `${exactly(first.seen_at)}, last seen ${moment(last.seen_at)}`;
+    say(this.time, moment(first.seen_at));
     say(this.frames, frames > 1 ? count(frames, "frame") : "");
     if (best.crop_url && best.quality > this.#shown.quality + BETTER) {
       this.#shown = best;

@@ -129,7 +129,7 @@ function sightings(user, seen) {
         h("span.who", {}, h("span", {}, first.camera_id),
           h("span.camera", {}, count(frames, "frame"))),
         similarityBar(best.similarity),
-        timeElement(first.captured_at))))
+        timeElement(first.seen_at))))
       : emptyState(user.is_active ? "No camera has seen this person yet."
         : "A deactivated person is unknown to all cameras."));
 }

@@ -1,0 +1,60 @@
+"""A time that counts, where the camera's own is not trusted; listings go by it.
+
+Workers and APIs of the release before go on: they leave the column empty, which means that
+``captured_at`` counts, and read as they did, without the help of an index while they last.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+TIMESTAMP = sa.DateTime(timezone=True)
+_AT = "COALESCE(seen_at, captured_at)"
+
+# Rows that lie ahead of the time at which they were stored, which of all that is known of them is
+# the nearest to Kafka's time.
+_SETTLE = """
+UPDATE {table} SET seen_at = {stored} WHERE captured_at > {stored} + interval '60 seconds'
+"""
+
+
+def upgrade() -> None:
+    op.add_column("faces", sa.Column("seen_at", TIMESTAMP))
+    op.add_column("events", sa.Column("seen_at", TIMESTAMP))
+    op.execute(_SETTLE.format(table="faces", stored="created_at"))
+    op.execute(_SETTLE.format(table="events", stored="processed_at"))
+    for name in ("faces_time", "faces_camera_time", "faces_user_time"):
+        op.drop_index(name, "faces")
+    op.drop_index("events_camera_time", "events")
+    newest_first = [sa.text(f"{_AT} DESC"), sa.text("id DESC")]
+    op.create_index("faces_at", "faces", newest_first)
+    op.create_index("faces_camera_at", "faces", ["camera_id", *newest_first])
+    op.create_index("faces_user_at", "faces", ["user_id", *newest_first])
+    op.create_index(
+        "events_camera_at",
+        "events",
+        ["key", sa.text(_AT)],
+        postgresql_where=sa.text("kind = 'frame'"),
+    )
+
+
+def downgrade() -> None:
+    for name in ("faces_at", "faces_camera_at", "faces_user_at"):
+        op.drop_index(name, "faces")
+    op.drop_index("events_camera_at", "events")
+    op.drop_column("faces", "seen_at")
+    op.drop_column("events", "seen_at")
+    newest_first = [sa.text("captured_at DESC"), sa.text("id DESC")]
+    op.create_index("faces_time", "faces", newest_first)
+    op.create_index("faces_camera_time", "faces", ["camera_id", *newest_first])
+    op.create_index("faces_user_time", "faces", ["user_id", *newest_first])
+    op.create_index(
+        "events_camera_time",
+        "events",
+        ["key", "captured_at"],
+        postgresql_where=sa.text("kind = 'frame'"),
+    )

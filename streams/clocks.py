@@ -1,0 +1,70 @@
+"""Whether a camera's clock can be trusted. Pure.
+
+A picture is taken before its message reaches the broker. A ``ce_time`` that lies ahead of that is
+the work of a wrong clock: taken at its word, it would stand before everything that cameras see
+until then. It is kept as it was sent; what counts instead is when the message reached the broker.
+
+Of that Kafka says one of two things. LogAppendTime is the broker's own. CreateTime, the default, is
+the producer's, whose clock may be the wrong one too: it counts as long as it does not lie ahead of
+this worker's clock, nor so far back that no topic would have the message any more.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+#: No message lies in Kafka for longer; a CreateTime from before is that of a clock never set.
+LONGEST_IN_KAFKA = timedelta(days=90)
+
+#: A picture is not older; a clock that lost its battery begins in 1970, 1980 or 2000.
+OLDEST_PICTURE = timedelta(days=3652)
+
+#: When a camera is said to be ahead by default, in seconds.
+DEFAULT_AHEAD = 60.0
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockPolicy:
+    """How far a clock may be off.
+
+    Attributes:
+        ahead: seconds that a time may lie ahead of Kafka's.
+    """
+
+    ahead: float = DEFAULT_AHEAD
+
+
+def arrival(timestamp: float, now: datetime, policy: ClockPolicy, *, by_broker: bool) -> datetime:
+    """When a message reached the broker, as well as can be said.
+
+    Args:
+        timestamp: Kafka's, seconds since the epoch; 0 or less: none.
+        now: by this worker's clock.
+        policy: how far a clock may be off.
+        by_broker: the timestamp is LogAppendTime.
+    """
+    if timestamp <= 0.0:
+        return now
+    try:
+        stamp = _EPOCH + timedelta(seconds=timestamp)
+    except OverflowError:
+        return now
+    if by_broker:
+        return stamp
+    latest = now + timedelta(seconds=policy.ahead)
+    return stamp if now - LONGEST_IN_KAFKA <= stamp <= latest else now
+
+
+def seen_at(captured_at: datetime, arrived_at: datetime, policy: ClockPolicy) -> datetime | None:
+    """The time that counts for a picture where its own is not trusted; None where it is.
+
+    Args:
+        captured_at: when it was taken, by the camera's clock.
+        arrived_at: see `arrival`.
+        policy: how far a clock may be off.
+    """
+    ahead = captured_at - arrived_at
+    if ahead > timedelta(seconds=policy.ahead) or -ahead > OLDEST_PICTURE:
+        return arrived_at
+    return None
