@@ -16,11 +16,12 @@ TEST_READY := $(VENV)/.ready-test
 CHAOS_READY := $(VENV)/.ready-chaos
 BENCH_READY := $(VENV)/.ready-bench
 LINT_READY := $(VENV)/.ready-lint
+DOCS_READY := $(VENV)/.ready-docs
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 ROOMS := agents api benchmarks config infra ml sinks streams
 
-.PHONY: help install demo test test-containers compose-check chaos env images bench bench-check lint format \
+.PHONY: help install demo test test-containers compose-check chaos env images bench bench-check lint docs format \
 	requirements env-example openapi clean clean-data
 
 help: ## Show this list
@@ -68,6 +69,9 @@ lint: $(LINT_READY) ## Check style, formatting, types, known holes and forgotten
 	$(BIN)/python -m infra.checks.secrets
 	$(BIN)/python -m infra.checks.dependencies
 
+docs: $(DOCS_READY) ## Build the documentation site into out/site; fails on a dead link
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 format: $(LINT_READY) ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -85,7 +89,7 @@ requirements: $(READY) ## Write requirements*.txt anew from pyproject.toml (UPGR
 	$(COMPILE) --extra cpu --extra openvino --extra embedded --group dev pyproject.toml -o requirements-dev.txt
 	$(COMPILE) --extra cpu --extra embedded --group build -c requirements-dev.txt pyproject.toml \
 		-o requirements-demo.txt
-	for group in test chaos bench lint; do \
+	for group in test chaos bench lint docs; do \
 		$(COMPILE) --group $$group -c requirements-dev.txt -o requirements-$$group.txt || exit 1; done
 	$(COMPILE) --extra cpu -c requirements-dev.txt pyproject.toml -o requirements.txt
 	$(COMPILE) --extra gpu -c requirements-dev.txt pyproject.toml -o requirements-gpu.txt
@@ -121,7 +125,7 @@ $(READY): requirements-demo.txt requirements-media.txt pyproject.toml
 	touch $(READY)
 
 # Groups of pyproject.toml, on top of that. Together they have the pins of one resolution.
-$(TEST_READY) $(CHAOS_READY) $(BENCH_READY) $(LINT_READY): $(VENV)/.ready-%: requirements-%.txt $(READY)
+$(TEST_READY) $(CHAOS_READY) $(BENCH_READY) $(LINT_READY) $(DOCS_READY): $(VENV)/.ready-%: requirements-%.txt $(READY)
 	@echo "Installing what 'make $*' needs; this takes a moment, once."
 	$(PIP) install --require-hashes -r $<
 	touch $@

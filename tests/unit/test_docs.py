@@ -108,7 +108,7 @@ def test_settings_exist():
         assert named <= known, page
 
 
-@pytest.mark.parametrize("block", blocks(TEXTS["README.md"], "ini"))
+@pytest.mark.parametrize("block", blocks(TEXTS["docs/deployment.md"], "ini"))
 def test_settings_blocks_parse(block, tmp_path, monkeypatch):
     for name in [*settings_names(), "FECAPASS_ENV_FILE"]:
         monkeypatch.delenv(name, raising=False)
@@ -125,7 +125,7 @@ def test_settings_blocks_parse(block, tmp_path, monkeypatch):
 def test_the_block_of_own_servers_is_all_that_is_required(tmp_path, monkeypatch):
     for name in settings_names():
         monkeypatch.delenv(name, raising=False)
-    own, _models = blocks(TEXTS["README.md"], "ini")
+    own, _models = blocks(TEXTS["docs/deployment.md"], "ini")
     file = tmp_path / "own.env"
     file.write_text(own)
     assert load_settings(Settings, (file,)).kafka.replication_factor == 3
@@ -199,3 +199,37 @@ def test_the_producer_in_the_contract_is_the_example_file():
     source = (ROOT / "docs" / "examples" / "producer.py").read_text()
     shown = next(block for block in blocks(EVENTS, "python") if "AIOKafkaProducer" in block)
     assert shown in source
+
+
+def properties():
+    """Number, title and test file of each property of the plan's page."""
+    return re.findall(r"^\| (\d+) \| ([^|]+) \| `([^`]+)` \|$", TEXTS["docs/plan.md"], re.MULTILINE)
+
+
+def test_the_plan_has_its_eleven_properties():
+    assert [int(number) for number, _, _ in properties()] == list(range(1, 12))
+
+
+@pytest.mark.parametrize(("number", "title", "file"), properties())
+def test_a_property_of_the_plan_is_named_in_the_docstring_of_its_tests(number, title, file):
+    tree = ast.parse((ROOT / file).read_text())
+    documented = {
+        node.name: ast.get_docstring(node) or ""
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+    }
+    named = [
+        name
+        for name, text in documented.items()
+        if re.match(rf"Propert(y|ies)\b[^:]*\b{number}\b", text) and title in text
+    ]
+    assert len(named) >= 2, "one test of the real files, one of broken copies"
+
+
+def test_the_files_that_the_plan_names_exist():
+    for name in re.findall(r"`([\w.-]+(?:/[\w.-]*)+)`", TEXTS["docs/plan.md"]):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_readme_fits_three_screens():
+    assert len(TEXTS["README.md"].splitlines()) <= 200

@@ -29,17 +29,20 @@ EDGES = [
 
 
 def test_every_service_is_complete():
+    """Property 1: Docker Compose service configuration completeness."""
     assert checks.services(COMPOSE) == []
 
 
 @given(names=some(NAMES))
 def test_missing_services_are_reported(names):
+    """Property 1: Docker Compose service configuration completeness."""
     problems = checks.services(without(COMPOSE, *(("services", name) for name in names)))
     assert all(about(problems, f"{name}: missing") for name in names)
 
 
 @given(gaps=some(itertools.product(NAMES, KEYS)))
 def test_incomplete_services_are_reported(gaps):
+    """Property 1: Docker Compose service configuration completeness."""
     problems = checks.services(without(COMPOSE, *(("services", *gap) for gap in gaps)))
     for name in NAMES:
         broken = {key for owner, key in gaps if owner == name}
@@ -103,6 +106,7 @@ def test_a_secret_given_to_whom_it_does_not_concern_is_reported(given_away, pass
 
 
 def test_every_store_has_a_volume():
+    """Property 3: database volume persistence."""
     assert checks.volumes(COMPOSE) == []
 
 
@@ -118,6 +122,7 @@ def volume_of(name):
     )
 )
 def test_stores_without_volumes_are_reported(stores):
+    """Property 3: database volume persistence."""
     lost = [
         ("services", name, "volumes") if what == "mount" else ("volumes", volume_of(name))
         for name, what in stores.items()
@@ -140,11 +145,13 @@ def test_two_stores_in_one_volume_are_reported(pair):
 
 
 def test_the_api_is_published_and_nothing_else_beyond_loopback():
+    """Property 4: API port exposure."""
     assert checks.ports(COMPOSE, APP) == []
 
 
 @given(name=st.sampled_from(NAMES), port=st.integers(1, 65535))
 def test_a_wrong_port_is_reported(name, port):
+    """Property 4: API port exposure."""
     mutant = copy.deepcopy(COMPOSE)
     mutant["services"][name]["ports"] = [f"{port}:{port}"]
     assert bool(about(checks.ports(mutant, APP), name)) == (name != "app" or port != 8000)
@@ -173,6 +180,7 @@ def test_an_api_that_cannot_be_reached_is_reported(lost, port):
 
 
 def test_nobody_starts_before_what_it_needs():
+    """Property 10: service health check dependencies."""
     assert checks.health_dependencies(COMPOSE) == []
 
 
@@ -182,6 +190,7 @@ def test_nobody_starts_before_what_it_needs():
     )
 )
 def test_a_start_that_does_not_wait_is_reported(edges):
+    """Property 10: service health check dependencies."""
     mutant = copy.deepcopy(COMPOSE)
     for (name, other), how in edges.items():
         if how == "drop" and name in checks.NEEDS:

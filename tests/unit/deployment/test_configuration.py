@@ -46,6 +46,7 @@ def load(tmp_path_factory):
 
 
 def test_settings_have_their_attributes_and_defaults():
+    """Properties 7 and 8: configuration attribute completeness, configuration default values."""
     assert checks.attributes(GROUPS) == []
 
 
@@ -53,6 +54,7 @@ def test_settings_have_their_attributes_and_defaults():
     lost=st.dictionaries(st.sampled_from(FIELDS), st.sampled_from(["gone", "other"]), min_size=1)
 )
 def test_settings_that_lack_something_are_reported(lost):
+    """Properties 7 and 8: configuration attribute completeness, configuration default values."""
     groups = {}
     for group, model in GROUPS.items():
         kept = {
@@ -76,6 +78,7 @@ def test_settings_that_lack_something_are_reported(lost):
     | st.from_regex(r"[a-z]{1,5}", fullmatch=True),
 )
 def test_a_port_that_is_none_is_refused_by_name(load, group, port):
+    """Property 9: configuration validation."""
     with pytest.raises(ConfigurationError, match=f"FECAPASS_{group}__PORT"):
         load(SECRETS | {f"FECAPASS_{group}__PORT": str(port)})
 
@@ -93,6 +96,7 @@ def test_a_port_that_is_one_is_taken(load, group, port):
     missing=some(SECRETS),
 )
 def test_missing_secrets_are_named_and_those_that_are_there_not_told(load, values, missing):
+    """Property 9: configuration validation."""
     with pytest.raises(ConfigurationError) as refusal:
         load({name: value for name, value in values.items() if name not in missing})
     assert set(str(refusal.value).split()) & set(SECRETS) == missing
@@ -128,11 +132,13 @@ def test_an_env_file_is_private_and_never_overwritten(tmp_path):
 
 
 def test_every_variable_of_a_deployment_is_documented():
+    """Property 11: environment template documentation."""
     assert checks.documentation(COMPOSE_TEXT, IMAGES, DOCUMENTED, WRITTEN) == []
 
 
 @given(names=some(WRITTEN), how=st.sampled_from(["gone", "bare"]))
 def test_undocumented_variables_are_reported(names, how):
+    """Property 11: environment template documentation."""
     rest = {
         key: "" if key in names else text
         for key, text in DOCUMENTED.items()

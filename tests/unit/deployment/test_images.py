@@ -86,6 +86,7 @@ def test_a_secret_in_an_image_is_reported(name, variable, how):
 
 
 def test_the_images_hold_the_same_code_and_versions():
+    """Property 2: container dependency parity."""
     assert checks.parity(APP, GPU, PINS["requirements.txt"], PINS["requirements-gpu.txt"]) == []
 
 
@@ -97,6 +98,7 @@ def test_the_images_hold_the_same_code_and_versions():
     )
 )
 def test_other_versions_in_one_image_are_reported(changed):
+    """Property 2: container dependency parity."""
     gpu = [
         documents.Pin(p.name, changed.get(p.name, p.version), p.marker, p.hashes)
         for p in PINS["requirements-gpu.txt"]
@@ -130,11 +132,13 @@ def test_images_that_grow_apart_are_reported(lost):
 
 
 def test_the_project_has_its_rooms_and_files():
+    """Property 5: project directory structure completeness."""
     assert checks.structure(FILES) == []
 
 
 @given(lost=some([*(f"{room}/__init__.py" for room in checks.ROOMS), *checks.FILES]))
 def test_missing_rooms_and_files_are_reported(lost):
+    """Property 5: project directory structure completeness."""
     problems = checks.structure(FILES - lost)
     gone = {name.removesuffix("/__init__.py") for name in lost}
     assert {problem.partition(":")[0] for problem in problems} == gone
@@ -203,12 +207,14 @@ IMPORTED = third_party_imports()
 
 
 def test_whatever_the_code_imports_is_required():
+    """Property 6: Python dependencies completeness."""
     assert checks.imports(IMPORTED, PINS["requirements.txt"], OPTIONAL) == []
     assert checks.imports(IMPORTED, PINS["requirements-gpu.txt"], OPTIONAL | {"onnxruntime"}) == []
 
 
 @given(modules=some(IMPORTED.keys() - OPTIONAL))
 def test_imports_that_are_not_required_are_reported(modules):
+    """Property 6: Python dependencies completeness."""
     gone = set().union(*(IMPORTED[module] for module in modules))
     pins = [p for p in PINS["requirements.txt"] if p.name not in gone]
     problems = checks.imports(IMPORTED, pins, OPTIONAL)
