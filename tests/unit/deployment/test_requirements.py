@@ -74,7 +74,7 @@ def test_field_22_a_target_installs_what_it_imports(target):
 def test_field_22_the_demonstration_waits_for_nothing_but_its_own():
     wanted = {
         re.split(r"[<>=\[ ;]", one)[0].lower().replace("_", "-")
-        for group in ("test", "chaos", "bench", "lint")
+        for group in ("test", "chaos", "bench", "lint", "docs")
         for one in GROUPS[group]
     }
     assert wanted & names("demo") == set()
@@ -103,6 +103,7 @@ def test_field_22_every_target_asks_for_its_group():
         "bench-check": "BENCH_READY",
         "lint": "LINT_READY",
         "format": "LINT_READY",
+        "docs": "DOCS_READY",
     }
     recipes = makefile.partition("\n$(READY):")[2]
     installs = re.findall(r"\$\(PIP\) install (.*)", recipes)
