@@ -15,7 +15,7 @@ PROJECT = tomllib.loads(documents.read("pyproject.toml"))
 GROUPS = PROJECT["dependency-groups"]
 FILES = {
     name: documents.requirements(documents.read(f"requirements-{name}.txt"))
-    for name in ("dev", "demo", "test", "chaos", "bench", "lint")
+    for name in ("dev", "demo", "test", "chaos", "bench", "lint", "docs")
 }
 
 #: What the programs of each target import, beside those of the rooms.
