@@ -289,6 +289,15 @@ def test_field_02_every_whole_jpeg_is_taken_without_its_end(portraits, groups):
             assert same(bare + end, data), path.name
 
 
+def test_field_02_zeros_do_not_stand_for_a_last_byte_that_is_cut_off(portraits):
+    """Encoders fill the last byte up with ones; only where it needs none, may it be zero."""
+    for path in portraits:
+        data = path.read_bytes()
+        end = data.rindex(EOI)
+        if data[end - 1]:
+            assert refusal(data[: end - 1] + bytes(512)) == "corrupt", path.name
+
+
 ADOBE = b"Adobe\0d\0\0\0\0"
 
 
@@ -346,25 +355,27 @@ def test_field_02_a_restart_interval_that_lacks_data_is_refused():
     whole = jpegs()["restarts"]
     markers = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", whole)]
     assert len(markers) == 5
-    for surplus in (False, True):
+    for surplus in (0, 3, 16):
         for first, second in pairwise(markers):
             without = whole[:first] + whole[second:]
             short = whole[: second - 100] + whole[second:]
             unmarked = whole[:first] + whole[first + 2 :]
             for data in (without, short, unmarked):
-                assert refusal(with_surplus(data, 3) if surplus else data) == "corrupt"
+                assert refusal(with_surplus(data, surplus) if surplus else data) == "corrupt"
 
 
 def test_field_02_a_missing_restart_marker_is_refused_however_little_lay_behind_it():
     """The decoder says no more than it would of a webcam's surplus, and shows grey."""
     data, parts = flat_jpeg((0x11,), size=128)
-    interval = bombs.jpeg_segment(0xDD, struct.pack(">H", 16))
-    rows = b"".join(bytes(4) + bytes([0xFF, 0xD0 + row % 8]) for row in range(15)) + bytes(4)
+    interval = bombs.jpeg_segment(0xDD, struct.pack(">H", 15))
+    rows = b"".join(b"\0\0\0\3\xff" + bytes([0xD0 + row % 8]) for row in range(17)) + b"\x3f"
     head = data[: data.index(parts[0])] + interval + parts[0][:10]
     assert decode(head + rows + EOI, LIMITS).shape == (128, 128, 3)
-    assert same(head + rows.replace(b"\xff", b"\1\1\xff") + EOI, head + rows + EOI)
-    assert refusal(head + rows.replace(b"\xff\xd3", b"", 1) + EOI) == "corrupt"
-    assert refusal(head + rows[:-6] + EOI) == "corrupt"
+    surplus = rows.replace(b"\xff", b"\1" * 12 + b"\xff")
+    assert same(head + surplus + EOI, head + rows + EOI)
+    for data in (rows, surplus):
+        assert refusal(head + data.replace(b"\xff\xd3", b"", 1) + EOI) == "corrupt"
+        assert refusal(head + data[: data.rindex(b"\xff")] + EOI) == "corrupt"
 
 
 def test_field_02_a_png_without_its_end_is_whole_and_one_with_a_wrong_checksum_is_not():
