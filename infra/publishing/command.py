@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -140,8 +140,12 @@ async def publish(
                     f"{publisher.in_flight} were not in {FLUSH_SECONDS:g} s"
                 ) from None
             except PublishError as error:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(publisher.settled(), FLUSH_SECONDS)
+                lost = publisher.failed + publisher.in_flight
                 raise PublishError(
-                    f"{error}; {publisher.acknowledged} frames were acknowledged before"
+                    f"{error}; {lost} frame{'s' * (lost != 1)} failed, "
+                    f"{publisher.acknowledged} were acknowledged"
                 ) from error
             return PublishReport(played, publisher.acknowledged)
 

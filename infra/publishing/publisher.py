@@ -18,7 +18,12 @@ class FramePublisher:
     """Publishes a run of frames or uploads; an asynchronous context manager.
 
     ``publish`` returns as soon as the image is on its way and waits only while too much is;
-    ``flush`` waits for the rest. The first failure is raised by whichever is called next.
+    ``flush`` waits for the rest. The first failure is raised by whichever is called next, of
+    whatever kind it was; every one is counted.
+
+    Attributes:
+        acknowledged: images that the broker has confirmed.
+        failed: images that could not be delivered.
 
         async with FramePublisher(settings.kafka) as publisher:
             await publisher.publish(event, jpeg)
@@ -45,6 +50,7 @@ class FramePublisher:
         self._bytes_in_flight = 0
         self._failure: PublishError | None = None
         self.acknowledged = 0
+        self.failed = 0
 
     async def __aenter__(self) -> Self:
         await self._producer.start()
@@ -79,20 +85,30 @@ class FramePublisher:
         async with self._changed:
             await self._changed.wait_for(self._has_room)
         self._raise_failure()
-        delivery = await self._producer.hand_over(event, data)
+        try:
+            delivery = await self._producer.hand_over(event, data)
+        except Exception as error:
+            self.failed += 1
+            if isinstance(error, PublishError):
+                raise
+            raise _unexpected(error) from error
         self._bytes_in_flight += len(data)
         task = asyncio.create_task(self._settle(delivery, len(data)))
         self._tasks.add(task)
 
     async def flush(self) -> None:
-        """Wait until everything is acknowledged.
+        """Wait until everything is acknowledged, or has failed.
 
         Raises:
             PublishError: an image could not be delivered.
         """
+        await self.settled()
+        self._raise_failure()
+
+    async def settled(self) -> None:
+        """Wait until nothing is on its way any more, however it ended."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._tasks)
-        self._raise_failure()
 
     def _has_room(self) -> bool:
         return (
@@ -111,11 +127,27 @@ class FramePublisher:
             self.acknowledged += 1
         except PublishError as error:
             failure = error
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            failure = PublishError("an image could not be delivered: the client was closed")
+        except Exception as error:  # noqa: BLE001 - reported by whatever is called next
+            failure = _unexpected(error)
         finally:
             self._bytes_in_flight -= size
+            self.failed += failure is not None
             self._failure = self._failure or failure
             task = asyncio.current_task()
             if task is not None:
                 self._tasks.discard(task)
             async with self._changed:
                 self._changed.notify_all()
+
+
+def _unexpected(error: Exception) -> PublishError:
+    detail = " ".join(str(error).split())
+    name = type(error).__name__
+    failure = PublishError(f"an image could not be delivered: {name}{': ' * bool(detail)}{detail}")
+    failure.__cause__ = error
+    return failure
