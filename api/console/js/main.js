@@ -75,6 +75,14 @@ document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.('a[href^="#/"]');
+  const isPlain = event.button === 0 && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
+  if (!link || !isPlain || link.getAttribute("href") !== (location.hash || "#/")) return;
+  // The browser has nothing to do for the address that it shows; the view begins afresh.
+  event.preventDefault();
+  route();
+});
 window.addEventListener("hashchange", () => route());
 window.addEventListener("pageshow", showKeyState);
 

@@ -1,6 +1,7 @@
 """Enrolment, search and the person's page."""
 
 import base64
+import re
 from uuid import uuid4
 
 from playwright.async_api import Page, expect
@@ -49,6 +50,59 @@ async def test_a_person_is_enrolled_and_each_photo_has_its_outcome(console, alon
     await expect(page.locator(".photo-grid li")).to_have_count(1)
     found = (await http.get(USERS, params={"q": mail})).json()["items"]
     assert len(found) == 1
+
+
+async def test_field_25_the_next_visitor_is_enrolled_as_another_person(console, alone, http):
+    page = await console("/enrol")
+    first = await fill_in(page, "First Visitor")
+    await choose(page, picture_file("first.png", photos.astronaut()))
+    await page.get_by_role("button", name="Enrol").click()
+    await expect(page.locator(".told")).to_contain_text("First Visitor is enrolled")
+
+    # The form is empty again; what became of the first one's photo still stands there.
+    await expect(page.get_by_label("Name")).to_have_value("")
+    await expect(page.get_by_label("E-mail")).to_have_value("")
+    await expect(page.get_by_label("Name")).to_be_editable()
+    await expect(page.locator(".upload .badge")).to_have_text("enrolled")
+    await expect(page.locator("form .upload")).to_have_count(0)
+    back = page.locator("#main").get_by_role("link", name="First Visitor")
+    await expect(back).to_have_attribute("href", re.compile("^#/people/"))
+    await choose(page, picture_file("early.jpg", photos.carphone(1)[0]))
+    await page.get_by_role("button", name="Enrol").click()
+    await expect(page.get_by_text("A name is needed.")).to_be_visible()
+
+    second = await fill_in(page, "Second Visitor")
+    await page.get_by_role("button", name="Enrol").click()
+    await expect(page.locator(".told")).to_contain_text("Second Visitor is enrolled")
+    for mail in (first, second):
+        (user,) = (await http.get(USERS, params={"q": mail})).json()["items"]
+        faces = (await http.get(f"{USERS}/{user['id']}/faces")).json()["items"]
+        assert len(faces) == 1, mail
+        await http.delete(f"{USERS}/{user['id']}")
+
+
+async def test_field_25_the_same_address_begins_afresh(console, alone):
+    page = await console("/enrol")
+    await fill_in(page, "Somebody")
+    await choose(page, picture_file("a.jpg", photos.carphone(1)[0]))
+    await expect(page.locator(".upload")).to_have_count(1)
+    await page.get_by_role("link", name="Enrol", exact=True).click()
+    await expect(page.get_by_label("Name")).to_have_value("")
+    await expect(page.locator(".upload")).to_have_count(0)
+
+
+async def test_field_25_a_person_without_a_photo_yet_may_have_another_one_tried(console, http):
+    page = await console("/enrol")
+    mail = await fill_in(page, "Third Visitor")
+    await choose(page, picture_file("noise.jpg", photos.nobody()))
+    await page.get_by_role("button", name="Enrol").click()
+    await expect(page.locator(".told")).to_contain_text("cannot be recognised yet")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Photos of Third Visitor")
+    await page.get_by_role("link", name="Enrol", exact=True).click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Enrol a person")
+    await expect(page.get_by_label("Name")).to_have_value("")
+    (user,) = (await http.get(USERS, params={"q": mail})).json()["items"]
+    await http.delete(f"{USERS}/{user['id']}")
 
 
 async def test_a_photo_may_be_dropped_or_pasted(console):

@@ -17,15 +17,19 @@ export async function showEnrol({ root, signal, params }) {
 class Enrolment {
   #photos = [];
   #user;
+  /** Whether this form makes its person, and is there for the next one afterwards. */
+  #makesPeople;
 
   constructor(root, signal, user) {
     this.signal = signal;
     this.#user = user;
+    this.#makesPeople = !user;
     this.name = textField("Name", { autocomplete: "off", maxlength: 200 });
     this.mail = textField("E-mail", { type: "email", autocomplete: "off", maxlength: 320 });
     this.list = h("ul.uploads", { "aria-label": "Photos" });
     this.told = h("p.told", { role: "status" });
     this.errors = h("div");
+    this.before = h("section.before");
     this.submit = h("button.primary", { type: "submit" }, user ? "Add photos" : "Enrol");
     const fields = user ? null : h("div.fields", {}, this.name.element, this.mail.element);
     const drop = photoDrop({
@@ -41,7 +45,7 @@ class Enrolment {
       this.#run();
     });
     this.title = h("h1", {}, user ? `Photos of ${nameOf(user)}` : "Enrol a person");
-    fill(root, user ? h("p.crumb", {}, personLink(user)) : null, this.title, form);
+    fill(root, user ? h("p.crumb", {}, personLink(user)) : null, this.title, form, this.before);
   }
 
   #add(files) {
@@ -75,6 +79,7 @@ class Enrolment {
       };
       await Promise.all(Array.from({ length: AT_ONCE }, work));
       this.#tell(waiting);
+      if (this.#makesPeople && this.#isDone()) this.#beginAgain();
     } catch (error) {
       if (isAbort(error)) return;
       say(this.told, "");
@@ -83,6 +88,12 @@ class Enrolment {
     } finally {
       this.submit.disabled = false;
     }
+  }
+
+  /** Whether the person is enrolled, or will be: a photo was taken, and none is left to be sent again. */
+  #isDone() {
+    const isTaken = this.#photos.some(({ state }) => state === "enrolled" || state === "pending");
+    return isTaken && !this.#photos.some((photo) => photo.isWaiting);
   }
 
   #isComplete() {
@@ -104,6 +115,7 @@ class Enrolment {
     const body = { full_name: this.name.value, email: this.mail.value };
     this.#user = await callWith("POST", "/users", body, this.signal);
     for (const field of [this.name, this.mail]) field.input.readOnly = true;
+    say(this.title, `Photos of ${nameOf(this.#user)}`);
     say(this.submit, "Add photos");
   }
 
@@ -117,6 +129,17 @@ class Enrolment {
         h("a", { href: `#/people/${same.id}/photos` }, nameOf(same))));
     }
     this.mail.input.focus();
+  }
+
+  /** The form is for the next person now; what became of the last one's photos stays below it. */
+  #beginAgain() {
+    const photos = h("ul.uploads", { "aria-label": `Photos of ${nameOf(this.#user)}` }, [...this.list.children]);
+    fill(this.before, h("h2", {}, "Enrolled: ", personLink(this.#user)), photos);
+    this.#user = null;
+    this.#photos = [];
+    for (const field of [this.name, this.mail]) field.empty();
+    say(this.title, "Enrol a person");
+    say(this.submit, "Enrol");
   }
 
   #tell(sent) {
@@ -220,6 +243,12 @@ function textField(label, attributes) {
     refuse(text) {
       input.setAttribute("aria-invalid", "true");
       say(wrong, text);
+    },
+    empty() {
+      input.value = "";
+      input.readOnly = false;
+      input.removeAttribute("aria-invalid");
+      say(wrong, "");
     },
     check(isGood, text) {
       if (isGood(field.value)) {
