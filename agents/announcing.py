@@ -1,11 +1,13 @@
 """What the world is told on ``faces.matches``, made from a result or anew from the stores."""
 
+from msgspec import structs
+
 from agents.findings import matches_of_search
 from sinks.records import Records
 from sinks.rows import LedgerRow, Outcome
 from streams.codec import match_to_json
 from streams.envelope import match_headers
-from streams.events import FaceMatch
+from streams.events import FaceMatch, MatchKind
 from streams.publisher import Outgoing
 from streams.topics import Topics
 
@@ -19,7 +21,8 @@ async def matches_of(records: Records, row: LedgerRow) -> list[FaceMatch]:
     if row.outcome is Outcome.SEARCHED:
         return matches_of_search(row)
     if row.outcome is Outcome.FACES:
-        return [face.match for face in await records.faces_of(row.event_uuid, row.model)]
+        faces = await records.faces_of(row.event_uuid, row.model)
+        return [structs.replace(face.match, kind=MatchKind.FRAME) for face in faces]
     return []
 
 

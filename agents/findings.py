@@ -20,7 +20,14 @@ from streams.answers import (
     decode_answer,
     encode_answer,
 )
-from streams.events import DetectedFace, DetectedFaces, FaceMatch, ImageEvent, Refusal
+from streams.events import (
+    DetectedFace,
+    DetectedFaces,
+    FaceMatch,
+    ImageEvent,
+    MatchKind,
+    Refusal,
+)
 
 #: The id is left out: of an erased person not even that is written down again.
 UNKNOWN_USER = Refusal(code="unknown_user", message="there is no user with this id")
@@ -56,7 +63,7 @@ def seen(found: DetectedFaces, recognitions: Sequence[Recognition]) -> Finding:
     for index, (face, recognition) in enumerate(zip(found.faces, recognitions, strict=True)):
         face_id = event.face_id(found.model, index)
         key = crop_key(event.key, event.captured_at, face_id)
-        match = _match(found, index, recognition, key)
+        match = _match(found, index, recognition, key, MatchKind.FRAME)
         rows.append(FaceRow(match=match, index=index, landmarks=face.landmarks))
         crops.append((key, face.crop))
         sightings.append(
@@ -109,7 +116,7 @@ def searched(
         result=_result(found, Outcome.SEARCHED, answer=answer),
         answer=answer,
         matches=[
-            _match(found, index, recognition, None)
+            _match(found, index, recognition, None, MatchKind.SEARCH)
             for index, recognition in enumerate(recognitions)
         ],
         recognitions=recognitions,
@@ -290,6 +297,7 @@ def _match_of_search(
         model=model,
         crop_key=None,
         seen_at=times.seen_at,
+        kind=MatchKind.SEARCH,
     )
 
 
@@ -298,7 +306,7 @@ def _similarity(candidates: Sequence[RankedCandidate], rank: int) -> float | Non
 
 
 def _match(
-    found: DetectedFaces, index: int, recognition: Recognition, key: str | None
+    found: DetectedFaces, index: int, recognition: Recognition, key: str | None, kind: MatchKind
 ) -> FaceMatch:
     event, face, decision = found.event, found.faces[index], recognition.decision
     return FaceMatch(
@@ -315,6 +323,7 @@ def _match(
         model=found.model,
         crop_key=key,
         seen_at=event.seen_at,
+        kind=kind,
     )
 
 

@@ -16,6 +16,7 @@ from ml.gallery import Gallery
 from sinks.errors import StoreUnavailable
 from sinks.vectors import Vectors
 from streams.health import Check
+from streams.heartbeats import GalleryState
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +135,15 @@ class Galleries:
                 self._age(copy) <= self._max_age,
                 f"{len(copy.gallery)} people, revision {copy.revision}, "
                 f"current {self._age(copy):.1f} s ago",
+            )
+            for model, copy in self._copies.items()
+        ]
+
+    def states(self) -> Sequence[GalleryState]:
+        """What a heartbeat says of each copy."""
+        return [
+            GalleryState(
+                model=model, templates=len(copy.gallery), age_seconds=round(self._age(copy), 1)
             )
             for model, copy in self._copies.items()
         ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from time import monotonic
@@ -29,6 +30,7 @@ from streams.dead_letters import DeadLetters
 from streams.ending import BoundedEnd
 from streams.failures import Fatal, GivenUp
 from streams.freshness import FreshnessPolicy, frame_reader, shedder
+from streams.heartbeats import GalleryState, Heart, Identity, instance_name
 from streams.kafka import create_producer
 from streams.publisher import Publisher
 from streams.security import why_not
@@ -102,6 +104,16 @@ async def run_detect(settings: DetectSettings) -> None:
             DeadLetters(publisher, topics),
             settings.workers,
             stopping=end.begin,
+            heart=_heart(
+                publisher,
+                settings,
+                Identity(
+                    instance_name("detect", settings.workers.instance_id),
+                    "detect",
+                    analyser.provider,
+                    (analyser.detector.id, analyser.embedder.id),
+                ),
+            ),
         ).run()
 
 
@@ -153,7 +165,28 @@ async def run_identify(settings: Settings) -> None:
             checks=galleries.checks,
             background=galleries.follow,
             stopping=end.begin,
+            heart=_heart(
+                publisher,
+                settings,
+                Identity(instance_name("identify", settings.workers.instance_id), "identify"),
+                galleries.states,
+            ),
         ).run()
+
+
+def _heart(
+    publisher: Publisher,
+    settings: DetectSettings,
+    identity: Identity,
+    galleries: Callable[[], Sequence[GalleryState]] = tuple,
+) -> Heart:
+    """What sends a worker's heartbeats."""
+    topic = Topics(settings.kafka.topic_prefix).heartbeats
+
+    async def send(key: bytes, value: bytes) -> None:
+        await publisher.send(topic, key=key, value=value, headers=())
+
+    return Heart(identity, send, settings.workers.heartbeat_interval, galleries)
 
 
 def _shed(settings: DetectSettings, topics: Topics) -> Shed | None:

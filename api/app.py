@@ -8,14 +8,17 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from api import problems
+from api.context import address
+from api.forwarding import BARE, Forwarding
 from api.health import Health
 from api.middleware import Gateway, Guard
-from api.openapi import describe
+from api.openapi import add_document, describe
 from api.photos import FORM_OVERHEAD
-from api.routers import cameras, faces, health, matches, search, uploads, users
+from api.routers import cameras, faces, health, matches, pipeline, search, uploads, users
 from api.services import open_services
 from config.settings import Settings
 from streams.listening import new_instance
@@ -48,14 +51,16 @@ def create_app(settings: Settings) -> FastAPI:
         # The interactive pages load scripts from elsewhere.
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
         redirect_slashes=False,
     )
     app.state.instance = new_instance()
     problems.install(app)
     # The search comes before "/faces/{face_id}", which would take its name for an id.
-    for router in (users, search, faces, uploads, matches, cameras, health):
+    for router in (users, search, faces, uploads, matches, cameras, pipeline, health):
         app.include_router(router.router)
     _add_console(app)
+    add_document(app)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI documents it
     _add_layers(app, settings)
     return app
@@ -81,6 +86,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
             expose_headers=["X-Request-ID", "Location", "Retry-After", "Preference-Applied"],
         )
     app.add_middleware(Gateway)
+    app.add_middleware(Forwarding, root_path=api.root_path, trusted=api.trusted_proxies)
 
 
 def _add_console(app: FastAPI) -> None:
@@ -90,6 +96,9 @@ def _add_console(app: FastAPI) -> None:
 
     @app.get("/", include_in_schema=False)
     async def console(request: Request) -> Response:
+        if request.scope.get(BARE):
+            # The page's addresses are relative to the prefix with its slash.
+            return RedirectResponse(address("/"), 308)
         return await files.get_response("index.html", request.scope)
 
     app.mount("/console", files, name="console")

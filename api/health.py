@@ -1,20 +1,25 @@
 """Is everything there? Every server is asked at once, each within a bound.
 
 All five count for ``/health``: without any of them something that the API offers does not work.
-Readiness is milder about Redis, which holds nothing that cannot be lost: without it enrolments
-and searches are still taken, and answered by their status address.
+So does the pipeline: without workers, requests are taken and nothing is recognised.
+Readiness asks whether this process can serve requests, and for nothing else: workers that are not
+there are no reason to send requests to another API process. It is milder about Redis, which holds
+nothing that cannot be lost: without it enrolments and searches are still taken, and answered by
+their status address.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic, perf_counter
+from typing import Literal
 
 from aiokafka.errors import KafkaError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from api.schemas.health import CheckResult, HealthResponse
+from api.schemas.health import CheckResult, HealthResponse, ReadyResponse, TaskResult
+from api.schemas.pipeline import PipelineSummary
 from api.services import Services
 from streams.failures import Reject, Retry
 from streams.kafka import create_admin
@@ -25,6 +30,14 @@ FRESH_SECONDS = 0.5
 
 #: What the service can do without for a while.
 _SPARED = frozenset({"redis"})
+
+_NAMES = {
+    "main_db": "main database",
+    "vector_db": "vector database",
+    "redis": "Redis",
+    "kafka": "Kafka",
+    "s3": "S3",
+}
 
 Ask = Callable[[], Awaitable[None]]
 
@@ -41,7 +54,8 @@ class Health:
         self._instance = instance
         self._timeout = services.settings.api.check_timeout
         self._lock = asyncio.Lock()
-        self._last: tuple[float, HealthResponse] | None = None
+        self._services = services
+        self._last: tuple[float, dict[str, CheckResult]] | None = None
         self._asks: Mapping[str, Ask] = {
             "main_db": lambda: _ask_database(services.databases.main),
             "vector_db": lambda: _ask_database(services.databases.vector),
@@ -51,17 +65,50 @@ class Health:
         }
 
     async def check(self) -> HealthResponse:
-        """The state of every server."""
+        """The state of every server, of this process and of the pipeline."""
+        checks, pipeline = await asyncio.gather(self._servers(), self._services.pipeline.state())
+        states = self._services.tasks()
+        tasks = {
+            task.name: TaskResult(status="failed" if task.failing else "ok", restarts=task.restarts)
+            for task in states
+        }
+        problems = [
+            *(
+                f"{_NAMES[name]} is down: {result.detail}"
+                for name, result in checks.items()
+                if result.status == "failed"
+            ),
+            *pipeline.problems,
+            # Of those that an outage ended the server tells that is away.
+            *(
+                f"the task {task.name} has ended and is started again"
+                for task in states
+                if task.failing and not task.expected
+            ),
+        ]
+        status = _status(checks)
+        return HealthResponse(
+            status="degraded" if status == "ok" and problems else status,
+            instance=self._instance,
+            problems=problems,
+            checks=checks,
+            pipeline=PipelineSummary.of(pipeline),
+            tasks=tasks,
+        )
+
+    async def ready(self) -> ReadyResponse:
+        """Whether this process can serve requests."""
+        checks = await self._servers()
+        return ReadyResponse(status=_status(checks), instance=self._instance, checks=checks)
+
+    async def _servers(self) -> dict[str, CheckResult]:
         async with self._lock:
             if self._last is not None and monotonic() - self._last[0] < FRESH_SECONDS:
                 return self._last[1]
             results = await asyncio.gather(*(self._one(ask) for ask in self._asks.values()))
             checks = dict(zip(self._asks, results, strict=True))
-            failed = {name for name, result in checks.items() if result.status == "failed"}
-            status = "unavailable" if failed - _SPARED else "degraded" if failed else "ok"
-            response = HealthResponse(status=status, instance=self._instance, checks=checks)
-            self._last = monotonic(), response
-            return response
+            self._last = monotonic(), checks
+            return checks
 
     async def _one(self, ask: Ask) -> CheckResult:
         began = perf_counter()
@@ -77,6 +124,11 @@ class Health:
             detail = "no answer"  # what the driver said has addresses in it, and anybody may ask
         latency = round((perf_counter() - began) * 1000, 1)
         return CheckResult(status="failed" if detail else "ok", latency_ms=latency, detail=detail)
+
+
+def _status(checks: Mapping[str, CheckResult]) -> Literal["ok", "degraded", "unavailable"]:
+    failed = {name for name, result in checks.items() if result.status == "failed"}
+    return "unavailable" if failed - _SPARED else "degraded" if failed else "ok"
 
 
 async def _ask_database(sessions: async_sessionmaker[AsyncSession]) -> None:

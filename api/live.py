@@ -1,47 +1,52 @@
 """Matches as they happen: one consumer of ``faces.matches`` a process, any number of listeners.
 
-Listeners have bounded queues. Who is too slow loses the oldest and is told of the gap, so that he
-can fetch what he missed from the listing; nobody else waits for him.
+Listeners have bounded queues. One that is too slow loses the oldest matches and is told of the gap,
+so that it can fetch what it missed from the listing; the others do not wait for it.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from config import metrics
 from config.settings import ApiSettings, KafkaSettings
+from config.supervisor import Supervisor, TaskState
 from streams.codec import match_from_json
 from streams.events import FaceMatch
 from streams.kafka import create_consumer
+from streams.shortened import rewind_shortened
 from streams.topics import Topics
+
+if TYPE_CHECKING:
+    from aiokafka import TopicPartition
 
 logger = logging.getLogger(__name__)
 
 #: Matches that a listener who was cut off can have again.
 KEPT = 1000
 
-_FIRST_PAUSE = 0.2
-_LONGEST_PAUSE = 5.0
 _POLL_SECONDS = 1.0
 _CHECK_SECONDS = 2.0
 
 
+@dataclass(frozen=True, slots=True)
 class Gap:
-    """Stands where matches were lost to a listener."""
+    """Stands where matches were lost to a listener.
 
+    Attributes:
+        lost: how many; None where that is not known, as after an outage.
+    """
 
-GAP: Final = Gap()
+    lost: int | None = None
 
 
 @dataclass(eq=False)
@@ -49,6 +54,7 @@ class Listener:
     """One open stream.
 
     Attributes:
+        limit: most matches that wait.
         camera: only matches of this camera.
         user: only matches of this person.
     """
@@ -57,6 +63,7 @@ class Listener:
     camera: str | None = None
     user: UUID | None = None
     _waiting: deque[FaceMatch | Gap] = field(default_factory=deque)
+    _matches: int = 0
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _closed: bool = False
 
@@ -64,17 +71,34 @@ class Listener:
         """Queue a match, at the cost of the oldest when the queue is full."""
         if not self.wants(match):
             return
-        if len(self._waiting) >= self.limit:
-            self._waiting.clear()
-            self._waiting.append(GAP)
-            metrics.LIVE_GAPS.inc()
+        if self._matches >= self.limit:
+            self._drop_oldest()
         self._waiting.append(match)
+        self._matches += 1
         self._arrived.set()
 
     def miss(self) -> None:
         """Tell the listener that matches were lost."""
-        self._waiting.append(GAP)
+        if not (self._waiting and isinstance(self._waiting[-1], Gap)):
+            self._waiting.append(Gap())
+        else:
+            self._waiting[-1] = Gap()
         self._arrived.set()
+
+    def _drop_oldest(self) -> None:
+        """Put a gap in the place of the oldest match, together with the gap before it."""
+        lost: int | None = 1
+        oldest = self._waiting.popleft()
+        if isinstance(oldest, Gap):
+            lost = None if oldest.lost is None else oldest.lost + 1
+            self._waiting.popleft()  # gaps do not follow each other
+        else:
+            metrics.LIVE_GAPS.inc()
+        if self._waiting and isinstance(following := self._waiting[0], Gap):
+            self._waiting.popleft()
+            lost = None if lost is None or following.lost is None else lost + following.lost
+        self._waiting.appendleft(Gap(lost))
+        self._matches -= 1
 
     def wants(self, match: FaceMatch) -> bool:
         """Whether a match is one of those that were asked for."""
@@ -89,7 +113,9 @@ class Listener:
         """Matches and gaps as they come; None whenever nothing came for ``heartbeat`` seconds."""
         while not self._closed:
             while self._waiting:
-                yield self._waiting.popleft()
+                event = self._waiting.popleft()
+                self._matches -= not isinstance(event, Gap)
+                yield event
             self._arrived.clear()
             try:
                 async with asyncio.timeout(heartbeat):
@@ -114,19 +140,20 @@ class LiveMatches:
         self._buffer = api.stream_buffer
         self._listeners: set[Listener] = set()
         self._kept: OrderedDict[UUID, FaceMatch] = OrderedDict()
-        self._task: asyncio.Task[None] | None = None
+        self._supervisor = Supervisor()
 
     def start(self) -> None:
         """Begin to consume, in the background."""
-        self._task = asyncio.create_task(self._run(), name="live-matches")
+        self._supervisor.start("live-matches", self._consume, expected=(KafkaError, OSError))
+
+    def tasks(self) -> list[TaskState]:
+        """How the task in the background is doing."""
+        return self._supervisor.states()
 
     async def close(self) -> None:
         """Stop consuming, and end every listener's stream."""
         self.end_streams()
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._supervisor.close()
 
     def end_streams(self) -> None:
         """End every listener's stream: a server that stops waits for open responses."""
@@ -145,7 +172,7 @@ class LiveMatches:
         """Listen for the time of the context.
 
         Args:
-            last: the last face that the listener has; he gets what came after it, or a gap.
+            last: the last face that the listener has; it gets what came after it, or a gap.
             camera: only matches of this camera.
             user: only matches of this person.
         """
@@ -177,19 +204,6 @@ class LiveMatches:
         for match in reversed(missed):
             listener.offer(match)
 
-    async def _run(self) -> None:
-        pause = _FIRST_PAUSE
-        while True:
-            began = monotonic()
-            try:
-                await self._consume()
-            except (KafkaError, OSError) as error:
-                logger.warning("no live matches: %s; trying again", error)
-            if monotonic() - began > _LONGEST_PAUSE:
-                pause = _FIRST_PAUSE
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
-
     async def _consume(self) -> None:
         consumer = create_consumer(
             self._kafka,
@@ -216,7 +230,7 @@ class LiveMatches:
                 ]
                 self._fan_out(matches)
                 if monotonic() - checked > _CHECK_SECONDS:
-                    ends = await _rewind_shortened(consumer, ends)
+                    ends = await rewind_shortened(consumer, ends)
                     checked = monotonic()
         finally:
             await consumer.stop()
@@ -233,35 +247,10 @@ class LiveMatches:
 
 
 def _read(value: bytes | None) -> FaceMatch | None:
-    """A face that a camera saw; probes of searches have no crop and are no business of others."""
+    """A face that a camera saw; the probe of a search concerns nobody but its caller."""
     try:
         match = match_from_json(value or b"")
     except msgspec.DecodeError as error:
         logger.warning("skipping a message of faces.matches that cannot be read: %s", error)
         return None
-    return match if match.crop_key is not None else None
-
-
-async def _rewind_shortened(
-    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
-) -> dict[TopicPartition, int]:
-    """Read partitions that begin anew from their beginning, as after a loss of the broker's log.
-
-    Not every broker tells a consumer that its position lies past the end, and the embedded one
-    tells an end that lies before the last batch; but only of a new log does it tell a lower one
-    than before.
-
-    Args:
-        consumer: assigned.
-        ends: what this returned at the last look.
-
-    Returns:
-        The end of each partition as the broker tells it now.
-    """
-    assigned = consumer.assignment()
-    told: dict[TopicPartition, int] = await consumer.end_offsets(assigned) if assigned else {}
-    for partition, end in told.items():
-        if end < ends.get(partition, end) and end < await consumer.position(partition):
-            logger.warning("%s/%d begins anew", partition.topic, partition.partition)
-            await consumer.seek_to_beginning(partition)
-    return told
+    return match if match.is_of_a_frame else None

@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.context import origin, prefix
 from api.problems import MEDIA_TYPE
 from api.schemas.common import Problem
 from api.schemas.faces import FaceSearchRequest, FaceUploadRequest
@@ -54,6 +55,15 @@ _HEADERS = {
     "503": {"Retry-After": _LATER},
 }
 _EVERY_RESPONSE = {"X-Request-ID": "the request's id, as in the log and in problem documents"}
+
+
+def add_document(app: FastAPI) -> None:
+    """Serve the document, with the address at which the caller found this service."""
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def document() -> dict[str, Any]:
+        server = origin.get() + prefix.get()
+        return {**app.openapi(), "servers": [{"url": server or "/"}]}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

@@ -37,6 +37,9 @@ class Server(uvicorn.Server):
                 log_level=logging.WARNING,
                 access_log=False,
                 server_header=False,
+                # Its own trusts loopback, and whatever FORWARDED_ALLOW_IPS says; ours asks the
+                # settings (api.forwarding).
+                proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE,
                 timeout_graceful_shutdown=int(settings.api.stop_timeout),
                 lifespan="on",

@@ -14,8 +14,10 @@ from api.keyring import Keyring
 from api.limits import RequestLimit
 from api.live import LiveMatches
 from api.people import People
+from api.pipeline import PipelineWatch
 from api.uploads import UploadClient
 from config.settings import DatabaseSettings, Settings
+from config.supervisor import TaskState
 from sinks.answers import AnswerWaiter
 from sinks.crops import Crops
 from sinks.rates import Rates
@@ -46,6 +48,12 @@ class Services:
     people: People
     keyring: Keyring
     live: LiveMatches
+    pipeline: PipelineWatch
+    answers: AnswerWaiter
+
+    def tasks(self) -> list[TaskState]:
+        """How all tasks in the background of this process are doing."""
+        return [*self.answers.tasks(), *self.live.tasks(), *self.pipeline.tasks()]
 
 
 @asynccontextmanager
@@ -67,6 +75,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         live = LiveMatches(settings.kafka, settings.api)
         stack.push_async_callback(live.close)
         live.start()
+        pipeline = PipelineWatch(settings.kafka, settings.api)
+        stack.push_async_callback(pipeline.close)
+        pipeline.start()
         yield Services(
             settings=settings,
             databases=databases,
@@ -86,6 +97,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             people=People(records),
             keyring=Keyring(databases.main),
             live=live,
+            pipeline=pipeline,
+            answers=waiter,
         )
 
 

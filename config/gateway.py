@@ -1,8 +1,40 @@
 """The HTTP gateway."""
 
+import re
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, IPvAnyNetwork
 
 from config.groups import Count, Group, Port, PositiveSeconds
+
+_SEGMENTS = re.compile(r"(/[A-Za-z0-9._~\-]{1,64}){1,8}")
+
+#: Where the service's own addresses lie. A prefix that is one of them, or the beginning or the
+#: continuation of one, could not be told from what it stands before.
+_OWN = ("/api/v1", "/console", "/health", "/metrics", "/openapi.json")
+
+
+def is_prefix(text: str) -> bool:
+    """Whether a text may stand before all addresses: such as ``/face``, harmless in any place."""
+    if not _SEGMENTS.fullmatch(text) or {".", ".."} & set(text.split("/")):
+        return False
+    return not any(
+        own == text or own.startswith(f"{text}/") or text.startswith(f"{own}/") for own in _OWN
+    )
+
+
+def _root_path(text: str) -> str:
+    text = text.rstrip("/")
+    if text and not is_prefix(text):
+        raise ValueError(
+            "wanted a path such as /face, of letters, digits and . _ ~ -, that is none of the "
+            "service's own"
+        )
+    return text
+
+
+RootPath = Annotated[str, AfterValidator(_root_path)]
 
 
 class ApiSettings(Group):
@@ -34,6 +66,10 @@ class ApiSettings(Group):
     """Seconds that a request's photos may take to arrive."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the API from a browser; a JSON list."""
+    root_path: RootPath = ""
+    """Path below which a reverse proxy serves the API and the console, such as /face."""
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    """Addresses and networks of proxies whose X-Forwarded-Prefix, -Proto and -Host count; JSON."""
     stream_clients: Count = 100
     """Most open streams of live matches in one process."""
     stream_buffer: Count = 256
@@ -42,5 +78,7 @@ class ApiSettings(Group):
     """Seconds of silence after which a stream says that it is still there."""
     check_timeout: PositiveSeconds = 2.0
     """Seconds that each server may take to answer /health."""
+    max_lag: PositiveSeconds = 60.0
+    """Seconds that the workers may be behind before /health says degraded."""
     stop_timeout: PositiveSeconds = 15.0
     """Seconds that requests in work may take when the process is told to stop."""

@@ -156,6 +156,18 @@ MAINTENANCE_FAILURES = Counter(
     "fecapass_maintenance_failures_total", "Rounds of maintenance that broke off."
 )
 
+TASK_RESTARTS = Counter(
+    "fecapass_task_restarts_total",
+    "Background tasks of this process that ended and were started again, by task.",
+    ["task"],
+)
+GROUP_LAG_SECONDS = Gauge(
+    "fecapass_group_lag_seconds",
+    "Age of the oldest message that a consumer group has yet to process, as the API asks the "
+    "broker; right also while no worker runs.",
+    ["group"],
+)
+
 CAMERA_LAST_FRAME = Gauge(
     "fecapass_camera_last_frame_timestamp_seconds",
     "When this worker last took a frame of a camera (Unix time); the most recent cameras only.",

@@ -59,6 +59,8 @@ class WorkerSettings(Group):
     """Seconds without progress, while messages wait, that end the worker."""
     batch_timeout: PositiveSeconds = 300.0
     """Seconds without an outcome or a retry after which a batch hangs, which ends the worker."""
+    heartbeat_interval: Annotated[float, Field(gt=0.0, le=60.0)] = 5.0
+    """Seconds between the heartbeats that a worker sends to workers.heartbeats."""
     health_host: str = "127.0.0.1"
     """Address of /health and /metrics; "::" is every address, IPv4 and IPv6."""
     health_port: Annotated[int, Field(ge=0, le=65535)] = 0

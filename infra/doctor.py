@@ -20,10 +20,12 @@ from sinks.recents import Recents
 from sinks.records import Records
 from sinks.vectors import Vectors
 from streams.failures import Reject, Retry
+from streams.hearing import look_at_pipeline
 from streams.kafka import create_admin
+from streams.lag import MissingTopicsError
 from streams.security import why_not
 
-Status = Literal["ok", "failed"]
+Status = Literal["ok", "degraded", "failed"]
 
 #: How long one part may take to answer, in seconds; loading models is the longest.
 PATIENCE = 60.0
@@ -57,6 +59,10 @@ class Finding:
     seconds: float
 
 
+class _DegradedError(Exception):
+    """The part is there, but not at work; the message says why."""
+
+
 async def examine(settings: Settings) -> list[Finding]:
     """Look at packages, models and servers; servers all at once."""
     servers: dict[str, Callable[[], Awaitable[str]]] = {
@@ -65,6 +71,7 @@ async def examine(settings: Settings) -> list[Finding]:
         "Redis": lambda: _recents(settings),
         "S3": lambda: _crops(settings),
         "Kafka": lambda: _kafka(settings.kafka),
+        "pipeline": lambda: _pipeline(settings),
         "models": lambda: asyncio.to_thread(_models, settings.models),
     }
     found = await asyncio.gather(*(_look(part, look) for part, look in servers.items()))
@@ -83,6 +90,8 @@ async def _look(part: str, look: Callable[[], Awaitable[str]]) -> Finding:
             detail = await look()
     except TimeoutError:
         status, detail = "failed", f"no answer within {PATIENCE:g} s"
+    except _DegradedError as error:
+        status, detail = "degraded", str(error)
     except (Retry, Reject, ModelError, KafkaError, OSError) as error:
         status, detail = "failed", str(error) or type(error).__name__
     except Exception as error:  # noqa: BLE001 - a part that breaks down must not hide the others
@@ -130,6 +139,27 @@ async def _kafka(settings: KafkaSettings) -> str:
     return f"{settings.bootstrap_servers}: {len(planned)} topics"
 
 
+async def _pipeline(settings: Settings) -> str:
+    """What runs. An installation without workers is fit to run, so this fails nothing.
+
+    Raises:
+        _DegradedError: it is not at work; the message says why.
+    """
+    kafka = settings.kafka
+    try:
+        async with asyncio.timeout(PATIENCE / 2):
+            state = await look_at_pipeline(kafka, kafka.request_timeout, settings.api.max_lag)
+    except MissingTopicsError as error:
+        raise _DegradedError(f"topics are missing: {error}") from error
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise _DegradedError("the broker does not answer") from error
+    if state.problems:
+        raise _DegradedError("; ".join(state.problems))
+    workers = [f"{one.running} {role}" for role, one in state.roles.items()]
+    waiting = sum(lag.messages for lag in state.lags)
+    return f"{' and '.join(workers)} running, {waiting} messages to process"
+
+
 async def _start(admin: AIOKafkaAdminClient, settings: KafkaSettings) -> None:
     try:
         await admin.start()
@@ -167,5 +197,5 @@ def _versions() -> str:
 
 
 def healthy(findings: Sequence[Finding]) -> bool:
-    """Whether nothing failed."""
-    return all(finding.status == "ok" for finding in findings)
+    """Whether nothing failed; what is only degraded may run yet."""
+    return all(finding.status != "failed" for finding in findings)

@@ -13,6 +13,9 @@ from streams.kafka import create_admin
 from streams.security import why_not
 from streams.topics import Topics
 
+#: Who reads heartbeats wants the newest; one partition keeps them in order.
+_HEARTBEAT_HOURS = 1.0
+
 _MILLISECONDS_AN_HOUR = 3_600_000
 _FRAMING_BYTES = 64 * 1024
 
@@ -52,6 +55,7 @@ def _plan(settings: KafkaSettings) -> Iterator[TopicPlan]:
             yield TopicPlan(
                 Topics.dead_letter(name), partitions, settings.dead_letter_retention_hours
             )
+    yield TopicPlan(topics.heartbeats, 1, _HEARTBEAT_HOURS)
 
 
 async def ensure_topics(settings: KafkaSettings, report: Report) -> None:

@@ -7,23 +7,18 @@ or after a reconnection, all keys that are waited for are looked up again.
 """
 
 import asyncio
-import logging
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
-from redis.exceptions import RedisError
-
 from config.settings import RedisSettings
+from config.supervisor import Supervisor, TaskState
 from sinks.errors import StoreUnavailable
 from sinks.redis import PREFIX, create_client, encode_name, typed_failures
-
-logger = logging.getLogger(__name__)
 
 CHANNEL: Final = f"{PREFIX}answers"
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
-_CANCEL_PATIENCE = 0.1
 
 
 def answer_key(upload_id: str) -> bytes:
@@ -47,24 +42,28 @@ class AnswerWaiter:
         self._waiting: dict[str, list[asyncio.Future[bytes]]] = {}
         self._to_look_up: set[str] = set()
         self._something_to_look_up = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._supervisor = Supervisor()
 
     def start(self) -> None:
         """Begin to listen; harmless when it does already."""
-        if not self._tasks:
-            self._tasks = [
-                asyncio.create_task(self._listen(), name="hear of answers"),
-                asyncio.create_task(self._read(), name="read answers"),
-            ]
+        if self._supervisor.started:
+            return
+        for name, run in (("hear-of-answers", self._listen), ("read-answers", self._read)):
+            self._supervisor.start(
+                name,
+                run,
+                expected=(StoreUnavailable,),
+                first_pause=_FIRST_PAUSE,
+                longest_pause=_LONGEST_PAUSE,
+            )
+
+    def tasks(self) -> list[TaskState]:
+        """How the tasks in the background are doing."""
+        return self._supervisor.states()
 
     async def close(self) -> None:
         """Stop listening; whoever still waits is told that the store is away."""
-        running, self._tasks = self._tasks, []
-        # redis-py can swallow a cancellation while it reads: ask until it is heard.
-        while running := [task for task in running if not task.done()]:
-            for task in running:
-                task.cancel()
-            await asyncio.wait(running, timeout=_CANCEL_PATIENCE)
+        await self._supervisor.close()
         for futures in self._waiting.values():
             for future in futures:
                 if not future.done():
@@ -119,19 +118,16 @@ class AnswerWaiter:
             del self._waiting[upload_id]
 
     async def _listen(self) -> None:
-        """Keep the subscription standing for as long as this process lives."""
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                async with self._listener.pubsub() as subscription:
-                    await subscription.subscribe(CHANNEL)
-                    async for message in subscription.listen():
-                        pause = _FIRST_PAUSE
-                        self._heard(message)
-            except (RedisError, OSError) as error:
-                logger.warning("no answers from %s: %s; trying again", self._store, error)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        """Keep the subscription standing.
+
+        Raises:
+            StoreUnavailable: Redis is away.
+        """
+        with typed_failures(self._store, "hear of answers"):
+            async with self._listener.pubsub() as subscription:
+                await subscription.subscribe(CHANNEL)
+                async for message in subscription.listen():
+                    self._heard(message)
 
     def _heard(self, message: dict[str, Any]) -> None:
         if message["type"] == "subscribe":
@@ -146,22 +142,23 @@ class AnswerWaiter:
             self._something_to_look_up.set()
 
     async def _read(self) -> None:
-        """Read whatever is to be looked up, all of it at a time."""
-        pause = _FIRST_PAUSE
+        """Read whatever is to be looked up, all of it at a time.
+
+        Raises:
+            StoreUnavailable: Redis is away; what could not be read is looked up again.
+        """
         while True:
             await self._something_to_look_up.wait()
             self._something_to_look_up.clear()
             wanted = sorted(self._to_look_up)
             self._to_look_up.clear()
+            answers = None
             try:
-                answers = await self._reader.mget([answer_key(one) for one in wanted])
-            except (RedisError, OSError) as error:
-                logger.warning("cannot read answers from %s: %s; trying again", self._store, error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
-                self._look_up(wanted)
-                continue
-            pause = _FIRST_PAUSE
+                with typed_failures(self._store, "read answers"):
+                    answers = await self._reader.mget([answer_key(one) for one in wanted])
+            finally:
+                if answers is None:
+                    self._look_up(wanted)
             for upload_id, answer in zip(wanted, answers, strict=True):
                 if answer is not None:
                     self._deliver(upload_id, answer)

@@ -18,6 +18,7 @@ from streams.connections import watch_connections
 from streams.delivery import Delivery, Partition
 from streams.header_names import take_any_header_name
 from streams.security import faust_credentials
+from streams.topics import Topics
 from streams.transport import SteeredTransport, steer
 from streams.window import Window
 
@@ -64,7 +65,7 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
     watch_connections()
     servers = kafka.bootstrap_servers.split(",")
     app = _App(
-        f"{kafka.topic_prefix}fecapass-{role}",
+        Topics(kafka.topic_prefix).group(role),
         broker=[f"kafka://{server.strip()}" for server in servers],
         broker_credentials=faust_credentials(kafka),
         store="memory://",

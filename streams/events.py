@@ -146,6 +146,13 @@ class MatchType(StrEnum):
     UNKNOWN = "fecapass.face.unknown"
 
 
+class MatchKind(StrEnum):
+    """What kind of image a face was found in."""
+
+    FRAME = "frame"
+    SEARCH = "search"
+
+
 class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
     """One message of ``faces.matches``: a face, and who it is.
 
@@ -164,6 +171,7 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
         crop_key: S3 key of the crop; None for a search probe, which is not stored, and for a face
             whose crop is gone.
         seen_at: what counts instead of ``captured_at`` where that is not trusted.
+        kind: ``frame`` or ``search``; None in messages of releases that did not say so.
     """
 
     face_id: UUID
@@ -179,11 +187,19 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     crop_key: str | None
     seen_at: datetime | None = None
+    kind: str | None = None
 
     @property
     def at(self) -> datetime:
         """The time that counts: for order, for what is recent, and for rates."""
         return self.seen_at or self.captured_at
+
+    @property
+    def is_of_a_frame(self) -> bool:
+        """Whether a camera saw the face; where it is not said, the crop of a frame tells."""
+        if self.kind is None:
+            return self.crop_key is not None
+        return self.kind == MatchKind.FRAME
 
     @property
     def type(self) -> MatchType:

@@ -7,6 +7,7 @@ from pathlib import Path
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from config.supervisor import TaskState
 from config.workers import WorkerSettings
 from streams.listening import announce, listen, new_instance, port_of, url_of, withdraw
 
@@ -24,6 +25,18 @@ class Check:
     name: str
     ok: bool
     detail: str
+
+
+def task_checks(tasks: Sequence[TaskState]) -> list[Check]:
+    """One check over all background tasks of a process: none of them fails at present."""
+    if not tasks:
+        return []
+    restarts = sum(task.restarts for task in tasks)
+    failing = [f"{task.name} ({task.error})" for task in tasks if task.failing]
+    detail = f"{len(tasks)} running, {restarts} restart{'s' * (restarts != 1)}"
+    if failing:
+        detail = f"{', '.join(failing)} ended and is started again; {detail}"
+    return [Check("tasks", not failing, detail)]
 
 
 class HealthServer:

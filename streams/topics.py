@@ -36,6 +36,15 @@ class Topics:
         return f"{self.prefix}faces.matches"
 
     @property
+    def heartbeats(self) -> str:
+        """What workers say about themselves, keyed by instance."""
+        return f"{self.prefix}workers.heartbeats"
+
+    def group(self, role: str) -> str:
+        """The consumer group of the workers of a role, ``detect`` or ``identify``."""
+        return f"{self.prefix}fecapass-{role}"
+
+    @property
     def consumed(self) -> tuple[str, str, str]:
         """The topics that agents read, each of which has its dead letters."""
         return (self.frames, self.uploads, self.detected)

@@ -15,11 +15,13 @@ from faust.types import TP
 
 from config import metrics
 from config.settings import WorkerSettings
+from config.supervisor import Supervisor
 from streams.app import attach, partitions_of
 from streams.burial_limit import BurialLimit, BurialPolicy
 from streams.delivery import Partition
 from streams.failures import Fatal
-from streams.health import Check, HealthServer, why_no_health
+from streams.health import Check, HealthServer, task_checks, why_no_health
+from streams.heartbeats import Condition, Heart
 from streams.pauses import Pauses
 from streams.quarantine import Quarantine
 from streams.settling import DeadLetterOffice, Handler, Prove, RetryPolicy, Settlement, Tell
@@ -86,6 +88,7 @@ class Worker:
         checks: Callable[[], Sequence[Check]] = tuple,
         background: Callable[[], Coroutine[Any, Any, None]] | None = None,
         stopping: Callable[[], None] = lambda: None,
+        heart: Heart | None = None,
     ) -> None:
         """Attach the stages to the app.
 
@@ -95,15 +98,18 @@ class Worker:
             dead_letters: keeps what the stages refuse.
             settings: timeouts, and where to serve health and metrics.
             checks: what else decides on the worker's health.
-            background: runs beside the stages until it is cancelled; should it end by itself, so
-                does the worker.
+            background: runs alongside the stages until it is cancelled; should it end by itself,
+                it is started again.
             stopping: called when the end begins.
+            heart: sends this worker's heartbeats; None for a worker that sends none.
         """
         self._app = app
         self._settings = settings
         self._checks = checks
         self._background = background
         self._stopping = stopping
+        self._heart = heart
+        self._supervisor = Supervisor()
         self._stop = asyncio.Event()
         self._fatal: Fatal | None = None
         self._joined = False
@@ -203,11 +209,8 @@ class Worker:
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(window.run()) for window in self._windows.values()
         ]
-        tasks.append(asyncio.create_task(self._watch()))
-        tasks.append(asyncio.create_task(self._ask_for_ends()))
-        if self._background is not None:
-            tasks.append(asyncio.create_task(self._background()))
         tasks.append(asyncio.create_task(self._stop.wait()))
+        self._start_background()
         try:
             await self._app.start()
             crashed = asyncio.create_task(self._app.wait_until_stopped())
@@ -216,11 +219,38 @@ class Worker:
             self._note_why(ended)
             await self._drain()
         finally:
+            await self._supervisor.close()
+            if self._heart is not None:
+                await self._heart.leave()
             await self._app.stop()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         logger.info("%s has stopped", self._app.conf.id)
+
+    def _start_background(self) -> None:
+        """Start what watches, follows and reports; each is started again should it end."""
+        self._supervisor.start("watch-progress", self._watch)
+        self._supervisor.start("ask-for-ends", self._ask_for_ends)
+        if self._background is not None:
+            self._supervisor.start("follow-gallery", self._background)
+        heart = self._heart
+        if heart is not None:
+            self._supervisor.start("send-heartbeats", lambda: heart.beat(self._condition))
+
+    def _condition(self) -> Condition:
+        """What a heartbeat says of this moment."""
+        partitions: dict[str, list[int]] = {}
+        try:
+            for tp in sorted(self._app.consumer.assignment() if self._joined else ()):
+                partitions.setdefault(tp.topic, []).append(tp.partition)
+        except _ASSIGNMENT_MOVED as error:
+            logger.debug("no look at the assignment during a rebalance: %r", error)
+        return Condition(
+            problems=tuple(check.name for check in self._all_checks() if not check.ok),
+            partitions=partitions,
+            task_restarts=sum(task.restarts for task in self._supervisor.states()),
+        )
 
     def _note_why(self, ended: set[asyncio.Task[Any]]) -> None:
         for task in ended:
@@ -273,6 +303,8 @@ class Worker:
 
     async def _on_assigned(self, *_args: Any, **_kwargs: Any) -> None:
         self._joined = True
+        if self._heart is not None:
+            self._heart.changed()
 
     async def _on_revoked(self, *args: Any, **_kwargs: Any) -> None:
         """Forget the partitions that another worker gets."""
@@ -347,4 +379,8 @@ class Worker:
             if self._joined
             else "joining the consumer group"
         )
-        return [Check("kafka", self._joined, detail), *self._checks()]
+        return [
+            Check("kafka", self._joined, detail),
+            *task_checks(self._supervisor.states()),
+            *self._checks(),
+        ]

@@ -5,6 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.context import address
 from api.databases import MainDb
 from api.enrolment import publish_photos, told
 from api.erasure import erase_face
@@ -87,7 +88,7 @@ def locate(response: Response, result: FaceUploadResponse) -> None:
         return
     # There is none where the face was deleted between the answer and now.
     for face in (one.face for one in result.uploads if one.face is not None):
-        response.headers["Location"] = f"/api/v1/faces/{face.id}"
+        response.headers["Location"] = address(f"/api/v1/faces/{face.id}")
         return
 
 

@@ -6,18 +6,24 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api.health import Health
-from api.schemas.health import HealthResponse, LiveResponse
+from api.schemas.health import HealthResponse, LiveResponse, ReadyResponse
 
 router = APIRouter(tags=["service"])
 
 _UNHEALTHY: dict[int | str, dict[str, Any]] = {
-    503: {"model": HealthResponse, "description": "Something does not answer"}
+    503: {"model": HealthResponse, "description": "Something is not as it should be"}
+}
+_NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"model": ReadyResponse, "description": "A server that requests need does not answer"}
 }
 
 
 @router.get("/health", responses=_UNHEALTHY)
 async def health(request: Request, response: Response) -> HealthResponse:
-    """Every server with its latency; 503 when one of them does not answer."""
+    """Servers, tasks and pipeline; 503 unless all is well. `problems` says in words what is not.
+
+    For people and monitoring: a load balancer asks `/health/ready`.
+    """
     report = await _health(request).check()
     response.status_code = 200 if report.status == "ok" else 503
     return report
@@ -29,10 +35,13 @@ async def live(request: Request) -> LiveResponse:
     return LiveResponse(instance=request.app.state.instance)
 
 
-@router.get("/health/ready", responses=_UNHEALTHY)
-async def ready(request: Request, response: Response) -> HealthResponse:
-    """503 when requests cannot be served: whether to send any. Without Redis they still can."""
-    report = await _health(request).check()
+@router.get("/health/ready", responses=_NOT_READY)
+async def ready(request: Request, response: Response) -> ReadyResponse:
+    """503 when requests cannot be served: whether to send any. Without Redis they still can.
+
+    Workers do not count: what they have to do waits in Kafka, and `/health` tells of them.
+    """
+    report = await _health(request).ready()
     response.status_code = 503 if report.status == "unavailable" else 200
     return report
 

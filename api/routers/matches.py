@@ -108,7 +108,8 @@ async def stream_matches(
     """Matches as they happen, as server-sent events.
 
     `event: match` has a match as its data and the face's id as its id. `event: gap` says that
-    matches were lost (a slow listener, an outage, an unknown Last-Event-ID): the listing has them.
+    matches were lost at this place (a slow listener, an outage, an unknown Last-Event-ID): the
+    listing has them. Its data is `{"lost": 12}`, or `{"lost": null}` where the number is not known.
     Comments keep the connection open while nothing happens.
     """
     if services.live.full:
@@ -138,7 +139,8 @@ async def _events(
             if event is None:
                 yield b": nothing yet\n\n"
             elif isinstance(event, Gap):
-                yield b"event: gap\ndata: {}\n\n"
+                lost = "null" if event.lost is None else str(event.lost)
+                yield f'event: gap\ndata: {{"lost": {lost}}}\n\n'.encode()
             else:
                 data = (await _named(services, event)).model_dump_json()
                 yield f"event: match\nid: {event.face_id}\ndata: {data}\n\n".encode()

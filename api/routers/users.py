@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.accounts import make_user, write
 from api.audit import record
+from api.context import address
 from api.databases import MainDb
 from api.erasure import erase_user
 from api.pagination import PageDep
@@ -40,7 +41,7 @@ async def create_user(
     """Make a user, to be enrolled with photos next."""
     async with db.begin():
         user = await make_user(db, caller.actor, body.email, body.full_name)
-    response.headers["Location"] = f"/api/v1/users/{user.id}"
+    response.headers["Location"] = address(f"/api/v1/users/{user.id}")
     return UserResponse.of(user)
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
+from api.context import address
 from api.schemas.common import Box, Moment, Schema
 from api.schemas.users import SUMMARY, UserSummary
 from ml.decision import Reason
@@ -266,12 +267,12 @@ class UploadPendingResponse(Schema):
 
 def crop_url(face_id: UUID) -> str:
     """Where a face's crop is served."""
-    return f"/api/v1/faces/{face_id}/crop"
+    return address(f"/api/v1/faces/{face_id}/crop")
 
 
 def status_url(upload_id: UUID | str) -> str:
     """Where an upload's state is served."""
-    return f"/api/v1/uploads/{upload_id}"
+    return address(f"/api/v1/uploads/{upload_id}")
 
 
 def search_status_url(upload_id: UUID | str, limit: int, threshold: float | None) -> str:

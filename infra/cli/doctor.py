@@ -15,7 +15,7 @@ def doctor(
     """Look at settings, servers, topics and models, and say what is wrong with each.
 
     Prints no secrets, so that its output may be sent to others. The exit code is 1 when anything
-    is wrong.
+    failed; a pipeline without workers is degraded, and fails nothing.
     """
     import asyncio
     from dataclasses import asdict

@@ -139,6 +139,8 @@ def _remains(settings: "Settings") -> "list[Row]":
     kept: list[Row] = []
     for plan in plan_topics(settings.kafka):
         source = plan.name.removesuffix(".dlq")
+        if source not in holds:
+            continue  # no person is in what workers say about themselves
         what = holds[source] if source == plan.name else f"dead letters: {holds[source]}"
         kept.append(
             {"where": f"kafka {plan.name}", "why": f"{what}; for {plan.retention_hours:g} h"}

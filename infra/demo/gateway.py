@@ -1,14 +1,22 @@
 """The HTTP API and console of the demonstration: on loopback, without keys."""
 
+import asyncio
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
+
+import aiohttp
 
 from config.settings import ApiSettings
 from infra.demo.workers import ListeningProcess
 
 #: Both of its addresses: a browser takes whichever answers first.
 _HOST = "localhost"
+
+_ANSWER_SECONDS = 10.0
+_POLL_SECONDS = 0.5
 
 
 class Gateway(ListeningProcess):
@@ -32,6 +40,29 @@ class Gateway(ListeningProcess):
             group="API",
             health="/health/live",
         )
+
+    async def health(self, patience: float) -> dict[str, Any] | None:
+        """The body of ``/health``, as soon as all is well, at the latest after the patience.
+
+        Args:
+            patience: seconds; the lag that it tells of may be some seconds old.
+
+        Returns:
+            The last answer; None when there was none.
+        """
+        deadline = time.monotonic() + patience
+        timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
+        body: dict[str, Any] | None = None
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            while True:
+                try:
+                    async with session.get(f"{self.address}/health") as response:
+                        body = await response.json()
+                except (aiohttp.ClientError, TimeoutError, ValueError):
+                    body = None
+                if (body and not body["problems"]) or time.monotonic() > deadline:
+                    return body
+                await asyncio.sleep(_POLL_SECONDS)
 
     @property
     def moved(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from rich.console import Console
@@ -56,3 +57,23 @@ def write_sheet(
     path = folder / _SHEET_NAME
     path.write_bytes(render_png(build_sheet(seen, images, cameras)))
     return path
+
+
+def show_health(health: Mapping[str, Any] | None, console: Console) -> None:
+    """Whether everything works in the end, in the words of ``/health``.
+
+    Args:
+        health: body of the answer; None when there was none.
+        console: where it is shown.
+    """
+    if health is None:
+        console.print("The API does not answer.")
+    elif health["problems"]:
+        console.print("Not everything works:")
+        for problem in health["problems"]:
+            console.print(f"  {problem}", markup=False, highlight=False)
+    else:
+        workers = health["pipeline"]["workers"].items()
+        running = " and ".join(f"{state['running']} {role}" for role, state in workers)
+        waiting = sum(lag["messages"] for lag in health["pipeline"]["lag"].values())
+        console.print(f"All systems up: {running} worker running, {waiting} messages to process")

@@ -16,7 +16,7 @@ from config.settings import ENV_FILE_VARIABLE, Settings
 from infra.demo.errors import DemoError
 from infra.demo.gateway import Gateway
 from infra.demo.material import DemoCamera, Material
-from infra.demo.report import show_addresses, show_gateway, show_seen, write_sheet
+from infra.demo.report import show_addresses, show_gateway, show_health, show_seen, write_sheet
 from infra.demo.sightings import Sighting, processed, sightings
 from infra.demo.workers import CommandProcess, Worker
 from infra.embedded.errors import StackError
@@ -38,6 +38,9 @@ Enrol = Callable[[Settings, Person], Awaitable[str]]
 INIT_SECONDS = 120.0
 #: Longest time without a single further frame being processed, in seconds.
 STALL_SECONDS = 90.0
+
+#: How long the end waits for everything to be well, in seconds: the lag is told some seconds late.
+HEALTH_SECONDS = 12.0
 
 _POLL_SECONDS = 0.3
 
@@ -150,6 +153,7 @@ async def _steps(options: DemoOptions, enrol: Enrol, console: Console, up: Async
     seen = await read_sightings(settings, published)
     show_seen(seen, console)
     show_addresses(stack, workers, gateway, console)
+    show_health(await gateway.health(HEALTH_SECONDS), console)
     cameras = [camera.camera for camera in options.material.cameras]
     sheet = await asyncio.to_thread(write_sheet, seen, published.images, cameras, stack.data_dir)
     console.print(f"Contact sheet: {sheet}", markup=False, highlight=False, soft_wrap=True)

@@ -7,12 +7,13 @@ from time import monotonic
 
 from config import metrics
 from config.settings import Settings
+from config.supervisor import Supervisor
 from infra.maintenance.reconcile import Reconciler
 from infra.maintenance.retention import retain
 from infra.maintenance.stores import open_upkeep
 from infra.signals import stop_event
 from streams.failures import Fatal, Reject, Retry
-from streams.health import Check, HealthServer, why_no_health
+from streams.health import Check, HealthServer, task_checks, why_no_health
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ class Maintenance:
     def __init__(self, settings: Settings) -> None:
         """Take the settings; nothing is connected yet."""
         self._settings = settings
+        self._supervisor = Supervisor()
         self._failure: str | None = None
         self._ended_at: float | None = None
 
@@ -45,18 +47,13 @@ class Maintenance:
         except OSError as error:
             raise Fatal(why_no_health(workers, error)) from error
         logger.info("fecapass-maintain serves %s/health and %s/metrics", url, url)
-        with stop_event() as stop:
-            rounds = asyncio.create_task(self._rounds())
-            stopping = asyncio.create_task(stop.wait())
-            try:
-                await asyncio.wait((rounds, stopping), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                rounds.cancel()
-                stopping.cancel()
-                await asyncio.gather(rounds, stopping, return_exceptions=True)
-                await health.stop()
-        if not rounds.cancelled():
-            rounds.result()
+        self._supervisor.start("maintenance-rounds", self._rounds, longest_pause=60.0)
+        try:
+            with stop_event() as stop:
+                await stop.wait()
+        finally:
+            await self._supervisor.close()
+            await health.stop()
         logger.info("fecapass-maintain has stopped")
 
     async def _rounds(self) -> None:
@@ -88,13 +85,15 @@ class Maintenance:
                     )
 
     def _checks(self) -> Sequence[Check]:
+        return [*task_checks(self._supervisor.states()), self._own_check()]
+
+    def _own_check(self) -> Check:
         if self._failure is not None:
-            return [Check("maintenance", False, self._failure)]
+            return Check("maintenance", False, self._failure)
         if self._ended_at is None:
-            return [Check("maintenance", True, "in the first round")]
-        return [
-            Check("maintenance", True, f"last round ended {monotonic() - self._ended_at:.0f} s ago")
-        ]
+            return Check("maintenance", True, "in the first round")
+        ago = monotonic() - self._ended_at
+        return Check("maintenance", True, f"last round ended {ago:.0f} s ago")
 
 
 def _silent(_what: str, _done: int) -> None:

@@ -48,7 +48,7 @@ async def test_everything_is_made_once_and_every_step_told(bare):
         assert f"created topic {topic}, " in told
         assert f"created topic {topics.dead_letter(topic)}, " in told
     assert f"created topic {topics.matches}, " in told
-    assert told.count("created topic") == 7
+    assert told.count("created topic") == 8
     assert told.count("created database") == 2
     assert told.count("applied migration 0001") == 2
     assert "made room for model model-b, dimension 512" in told

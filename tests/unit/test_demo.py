@@ -1,5 +1,6 @@
 """The demonstration's decisions: whom to enrol, what to show, and what to do with a dead worker."""
 
+import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -12,10 +13,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from infra.contact_sheet import draw
 from infra.demo.errors import DemoError
 from infra.demo.material import own_cameras, sample_material
+from infra.demo.report import show_health
 from infra.demo.sheet import build_sheet, choose_events
 from infra.demo.sightings import Sighting, summary
 from infra.demo.workers import CommandProcess, ListeningProcess, _is_healthy
@@ -165,3 +168,30 @@ async def test_field_00_the_address_of_an_earlier_process_does_not_count(tmp_pat
     with pytest.raises(DemoError, match="ended with exit code 2"):
         await process.ready(30)
     await process.stop(1)
+
+
+@pytest.mark.parametrize(
+    ("health", "expected"),
+    [
+        (None, ["The API does not answer."]),
+        (
+            {"problems": ["no identify worker has reported for 40 s", "[bold]odd"]},
+            ["Not everything works:", "no identify worker has reported for 40 s", "[bold]odd"],
+        ),
+        (
+            {
+                "problems": [],
+                "pipeline": {
+                    "workers": {"detect": {"running": 2}, "identify": {"running": 1}},
+                    "lag": {"detect": {"messages": 3}, "identify": {"messages": 4}},
+                },
+            },
+            ["All systems up: 2 detect and 1 identify worker running, 7 messages to process"],
+        ),
+    ],
+)
+def test_field_24_the_end_of_the_demonstration_says_whether_all_works(health, expected):
+    console = Console(file=io.StringIO(), width=200)
+    show_health(health, console)
+    told = console.file.getvalue()
+    assert [line.strip() for line in told.splitlines()] == expected

@@ -2,9 +2,12 @@
 
 import { noteServerTime } from "./format.js";
 
-const BASE = "/api/v1";
-const HEALTH = "/health";
-const STORED_KEY = "fecapass-api-key";
+/** Where the service lies: "/", or the path below which a proxy serves it. */
+const ROOT = new URL("../../", import.meta.url).pathname;
+const BASE = `${ROOT}api/v1`;
+const HEALTH = `${ROOT}health`;
+/** Another service below another path of the same host has a key of its own. */
+const STORED_KEY = ROOT === "/" ? "fecapass-api-key" : `fecapass-api-key:${ROOT}`;
 const LONGEST_POLL = 120_000;
 /** Refusals that say nothing about the photo: it waits and goes out again. */
 const CROWDED = new Set(["too_many_requests", "too_busy"]);
@@ -54,11 +57,11 @@ export function forgetKey() {
 /**
  * Send a request and give its response, whatever follows a missing key included.
  *
- * @param {string} path below /api/v1, or beginning with it
+ * @param {string} path below /api/v1, or an address that the server gave
  * @throws {Problem|Unreachable|DOMException} the last when the signal aborted it
  */
 export async function request(path, options = {}) {
-  const url = path.startsWith("/api/") ? path : BASE + path;
+  const url = addressOf(path);
   for (;;) {
     const key = storedKey();
     const headers = { ...options.headers };
@@ -68,6 +71,11 @@ export async function request(path, options = {}) {
     const problem = await problemOf(response);
     if (response.status !== 401 || !(await keyFor(problem, key))) throw problem;
   }
+}
+
+/** Where a path lies, whatever prefix the server knows of: this page was found below the right one. */
+function addressOf(path) {
+  return BASE + path.replace(/^[^?]*?\/api\/v1(?=\/)/, "");
 }
 
 /** A response's JSON; null when it has none. */

@@ -33,10 +33,9 @@ export function watchHealth(button) {
     }
     const status = last?.status ?? "unreachable";
     button.dataset.status = status;
-    const failed = Object.entries(last?.checks ?? {}).filter(([, check]) => check.status !== "ok");
-    const [first, ...others] = failed.map(([name]) => NAMES[name] ?? name);
-    const label = LABELS[status] ?? "No connection";
-    say(text, first && !others.length ? `${first} is down` : label);
+    const problems = problemsOf(last);
+    say(text, labelOf(status, problems));
+    button.title = problems.join("\n");
     clearTimeout(timer);
     timer = setTimeout(() => document.hidden || look(), last ? EVERY : EVERY_WHILE_LOST);
   }
@@ -50,17 +49,63 @@ export function watchHealth(button) {
   look();
 }
 
+/** Sentences; of a server of an earlier release, from its checks. */
+function problemsOf(report) {
+  if (report?.problems) return report.problems;
+  const failed = Object.entries(report?.checks ?? {}).filter(([, check]) => check.status !== "ok");
+  return failed.map(([name]) => `${NAMES[name] ?? name} is down`);
+}
+
+/** One problem is named; several are counted, and the button opens the list. */
+function labelOf(status, problems) {
+  if (problems.length === 1) return capitalised(problems[0]);
+  if (problems.length > 1) return `${LABELS[status] ?? "Degraded"}: ${problems.length} problems`;
+  return LABELS[status] ?? "No connection";
+}
+
+function capitalised(text) {
+  return text.replace(/^./, (letter) => letter.toUpperCase());
+}
+
 function details(report) {
   if (!report?.checks) return h("p", {}, "The server does not answer.");
-  return h(
-    "table.checks",
-    {},
-    h("thead", {}, h("tr", {}, ["Server", "State", "Answered in"].map((name) =>
-      h("th", { scope: "col" }, name)))),
-    h("tbody", {}, Object.entries(report.checks).map(([name, check]) =>
-      h("tr", {},
-        h("th", { scope: "row" }, NAMES[name] ?? name),
-        h("td", { "data-status": check.status }, check.status === "ok" ? "up" : check.detail ?? "down"),
-        h("td.number", {}, `${check.latency_ms.toFixed(1)} ms`)))),
-  );
+  return h("div", {}, problemList(problemsOf(report)), serverTable(report.checks), pipelineTable(report.pipeline));
+}
+
+function problemList(problems) {
+  if (!problems.length) return h("p", {}, "All is well.");
+  return h("ul.problems", { "aria-label": "Problems" }, problems.map((one) => h("li", {}, capitalised(one))));
+}
+
+function table(names, rows) {
+  const head = h("tr", {}, names.map((name) => h("th", { scope: "col" }, name)));
+  return h("table.checks", {}, h("thead", {}, head), h("tbody", {}, rows));
+}
+
+function serverTable(checks) {
+  return table(["Server", "State", "Answered in"], Object.entries(checks).map(([name, check]) =>
+    h("tr", {},
+      h("th", { scope: "row" }, NAMES[name] ?? name),
+      h("td", { "data-status": check.status }, check.status === "ok" ? "up" : check.detail ?? "down"),
+      h("td.number", {}, `${check.latency_ms.toFixed(1)} ms`))));
+}
+
+function pipelineTable(pipeline) {
+  const roles = Object.entries(pipeline?.workers ?? {});
+  if (!roles.length) return null;
+  return table(["Workers", "State", "To process"], roles.map(([role, workers]) => {
+    const lag = pipeline.lag[role];
+    const isWell = workers.running && !workers.unhealthy;
+    return h("tr", {},
+      h("th", { scope: "row" }, capitalised(role)),
+      h("td", { "data-status": isWell ? "ok" : "failed" }, workersOf(workers)),
+      h("td.number", {}, lag ? `${lag.messages.toLocaleString("en")} (${lag.seconds.toFixed(0)} s)` : ""));
+  }));
+}
+
+function workersOf({ running, unhealthy, lost }) {
+  const parts = [`${running} running`];
+  if (unhealthy) parts.push(`${unhealthy} not healthy`);
+  if (lost) parts.push(`${lost} lost`);
+  return parts.join(", ");
 }

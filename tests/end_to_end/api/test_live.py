@@ -50,7 +50,7 @@ async def following(prepared):
 def looks(monkeypatch):
     """Looks at the log's end, many a second, counted."""
     done = []
-    look = live._rewind_shortened
+    look = live.rewind_shortened
 
     async def counted(consumer, ends):
         told = await look(consumer, ends)
@@ -58,7 +58,7 @@ def looks(monkeypatch):
         return told
 
     monkeypatch.setattr(live, "_CHECK_SECONDS", 0.0)
-    monkeypatch.setattr(live, "_rewind_shortened", counted)
+    monkeypatch.setattr(live, "rewind_shortened", counted)
     return done
 
 

@@ -1,10 +1,16 @@
 """Live matches reach every listener, and a slow one holds up nobody."""
 
+import itertools
+import json
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from api.live import GAP, KEPT, LiveMatches
+import pytest
+from msgspec import structs
+
+from api.live import KEPT, Gap, LiveMatches, _read
 from config.settings import ApiSettings, KafkaSettings
+from streams.codec import match_to_json
 from streams.events import FaceMatch
 
 
@@ -58,7 +64,80 @@ async def test_a_slow_listener_is_told_of_the_gap_and_holds_up_nobody():
         with hub.listen() as quick:
             hub._fan_out(matches[3:])
             assert await waiting(quick) == matches[3:]
-        assert await waiting(slow) == [GAP, *matches[3:]]
+        assert await waiting(slow) == [Gap(2), *matches[2:]]
+
+
+async def test_field_13_a_slow_listener_loses_the_oldest_alone():
+    hub = live(stream_buffer=3)
+    matches = [a_match() for _ in range(10)]
+    with hub.listen() as slow:
+        for match in matches:
+            hub._fan_out([match])
+        assert await waiting(slow) == [Gap(7), *matches[7:]]
+        hub._fan_out(matches := [a_match() for _ in range(4)])
+        assert await waiting(slow) == [Gap(1), *matches[1:]]
+
+
+async def test_field_13_what_was_not_asked_for_is_neither_kept_nor_counted():
+    hub = live(stream_buffer=2)
+    matches = [a_match("a") for _ in range(3)]
+    with hub.listen(camera="a") as slow:
+        hub._fan_out([matches[0], *(a_match("b") for _ in range(9)), *matches[1:]])
+        assert await waiting(slow) == [Gap(1), *matches[1:]]
+
+
+async def test_field_13_gaps_stay_in_their_places_and_are_counted_together():
+    hub = live(stream_buffer=2)
+    first, second, third, fourth = (a_match() for _ in range(4))
+    with hub.listen() as slow:
+        hub._fan_out([first, second])
+        slow.miss()  # an outage: how many came then is not known
+        slow.miss()
+        hub._fan_out([third])
+        assert await waiting(slow) == [Gap(1), second, Gap(None), third]
+    with hub.listen() as slow:
+        hub._fan_out([a_match(), a_match()])
+        slow.miss()
+        hub._fan_out([a_match(), fourth, last := a_match()])
+        assert await waiting(slow) == [Gap(None), fourth, last]
+
+
+async def test_field_13_a_queue_never_grows_past_its_bound():
+    hub = live(stream_buffer=5)
+    with hub.listen() as slow:
+        for _ in range(50):
+            hub._fan_out([a_match()])
+            slow.miss()
+            assert len(slow._waiting) <= 2 * 5 + 1
+        events = await waiting(slow)
+    assert sum(not isinstance(event, Gap) for event in events) == 5
+    pairs = itertools.pairwise(events)
+    assert not any(isinstance(a, Gap) and isinstance(b, Gap) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    ("kind", "crop", "streamed"),
+    [
+        ("frame", "crops/x", True),
+        ("frame", None, True),
+        ("search", None, False),
+        ("search", "crops/x", False),
+        (None, "crops/x", True),
+        (None, None, False),
+        ("of a later release", "crops/x", False),
+    ],
+)
+@pytest.mark.parametrize("user", [None, uuid4()], ids=["unknown", "known"])
+def test_field_17_a_search_is_told_by_what_it_is(kind, crop, streamed, user):
+    match = structs.replace(a_match(user=user), kind=kind, crop_key=crop)
+    assert (_read(match_to_json(match)) is not None) is streamed
+
+
+def test_field_17_messages_of_earlier_releases_are_read():
+    match = a_match()
+    fields = json.loads(match_to_json(match))
+    del fields["kind"]
+    assert _read(json.dumps(fields).encode()) == match
 
 
 async def test_who_comes_back_gets_what_he_missed_in_order():
@@ -76,7 +155,7 @@ async def test_what_is_no_longer_kept_is_a_gap():
     first = a_match()
     hub._fan_out([first, *(a_match() for _ in range(KEPT))])
     with hub.listen(last=first.face_id) as listener:
-        assert await waiting(listener) == [GAP]
+        assert await waiting(listener) == [Gap(None)]
 
 
 async def test_a_match_that_is_told_twice_is_heard_once():

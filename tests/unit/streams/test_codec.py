@@ -257,12 +257,13 @@ def test_a_match_has_the_fields_of_the_contract():
         runner_up_similarity=None,
         model="sface",
         crop_key="crops/door/x.jpg",
+        kind="frame",
     )
     assert match_to_json(match) == (
         b'{"face_id":"00000000-0000-0000-0000-000000000001","event_id":"e","camera_id":"door",'
         b'"captured_at":"2026-01-01T00:00:00Z","box":[1,2,3,4],"score":0.9,"quality":0.8,'
         b'"user_id":null,"similarity":0.1,"runner_up_similarity":null,"model":"sface",'
-        b'"crop_key":"crops/door/x.jpg","seen_at":null}'
+        b'"crop_key":"crops/door/x.jpg","seen_at":null,"kind":"frame"}'
     )
     assert match_from_json(match_to_json(match)) == match
     assert match.type is MatchType.UNKNOWN

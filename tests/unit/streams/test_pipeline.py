@@ -1,0 +1,214 @@
+"""What heartbeats and lag amount to, in words; and who counts as a worker that lives."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from streams import heartbeats as heartbeats_module
+from streams.failures import Fatal, Reject, Retry
+from streams.heartbeats import (
+    Condition,
+    Heart,
+    Heartbeat,
+    Identity,
+    WorkerRegistry,
+    decode_heartbeat,
+    encode_heartbeat,
+    instance_name,
+)
+from streams.lag import GroupLag, PartitionLag, _Ends
+from streams.pipeline import duration, judge
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+TOPICS = {"detect": ("camera.frames",), "identify": ("faces.detected",)}
+
+
+def beat(role, instance=None, **fields):
+    return Heartbeat(
+        **{
+            "instance": instance or role,
+            "role": role,
+            "sent_at": NOW,
+            "started_at": NOW,
+            "interval": 5.0,
+            "partitions": dict.fromkeys(TOPICS[role], (0, 1)),
+        }
+        | fields
+    )
+
+
+def lag(role, *seconds, messages=7):
+    return GroupLag(
+        role,
+        tuple(
+            PartitionLag(topic, number, messages if age else 0, age)
+            for topic in TOPICS[role]
+            for number, age in enumerate(seconds or (0.0, 0.0))
+        ),
+    )
+
+
+def problems(*heard, lags=None, now=100.0, since=60.0):
+    """Of workers that were heard: pairs of a heartbeat and its time."""
+    registry = WorkerRegistry()
+    for heartbeat, at in heard:
+        registry.hear(heartbeat, at)
+    lags = [lag("detect"), lag("identify")] if lags is None else lags
+    return judge(registry, lags, now=now, since=since, max_lag=60.0).problems
+
+
+BOTH = ((beat("detect"), 99.0), (beat("identify"), 98.0))
+
+
+def test_field_24_a_pipeline_at_work_has_no_problems():
+    assert problems(*BOTH) == ()
+
+
+@pytest.mark.parametrize(
+    ("heard", "told"),
+    [
+        ((), "for 40 s"),
+        (((beat("detect"), 84.9),), "for 15 s"),
+        (((beat("detect"), 99.0), (beat("detect", state="left"), 99.5)), "for 0 s"),
+        (((beat("detect", interval=1.0), 96.0),), "for 4 s"),
+    ],
+    ids=["never", "silent", "left", "by its own interval"],
+)
+def test_field_24_a_role_without_a_worker_is_named(heard, told):
+    assert problems(*heard, BOTH[1]) == (f"no detect worker has reported {told}",)
+
+
+def test_field_24_a_look_that_is_taken_once_does_not_know_since_when():
+    first, second = problems(since=None)
+    assert (first, second) == (
+        "no detect worker has reported",
+        "no identify worker has reported",
+    )
+
+
+def test_field_24_one_worker_of_a_role_is_enough_if_it_has_all_partitions():
+    lost = (beat("identify", "lost"), 10.0)
+    assert problems(*BOTH, lost) == ()
+
+
+def test_field_24_partitions_of_a_lost_worker_are_told_until_another_has_them():
+    half = (beat("identify", partitions={"faces.detected": (1,)}), 99.0)
+    lost = (beat("identify", "lost", partitions={"faces.detected": (0,)}), 10.0)
+    assert problems(BOTH[0], half, lost) == ("1 of 2 partitions of faces.detected have no worker",)
+
+
+def test_field_24_failing_checks_of_workers_are_told():
+    ill = (beat("identify", "ill", problems=("gallery m", "kafka")), 99.0)
+    (told,) = problems(*BOTH, ill)
+    assert told == "1 of 2 identify workers is not healthy: gallery m, kafka"
+
+
+def test_field_24_a_lag_in_seconds_above_the_bound_is_told():
+    lags = [lag("detect", 59.0, 0.0), lag("identify", 61.0, 95.0, messages=617)]
+    assert problems(*BOTH, lags=lags) == ("identify is 95 s behind, 1,234 messages",)
+
+
+def test_field_24_workers_are_remembered_within_bounds(monkeypatch):
+    monkeypatch.setattr(heartbeats_module, "MOST_WORKERS", 3)
+    registry = WorkerRegistry()
+    for number in range(10):
+        registry.hear(beat("detect", f"w{number}"), float(number))
+    registry.hear(beat("detect", "w7"), 10.0)
+    registry.hear(beat("detect", "w10"), 11.0)
+    assert [one.last.instance for one in registry.workers(12.0)] == ["w10", "w7", "w9"]
+    assert registry.workers(12.0 + heartbeats_module.REMEMBERED_SECONDS) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff\xfe",
+        b"[" * 60_000,
+        b"x" * 100_000,
+        encode_heartbeat(beat("detect", "i" * 201)),
+        encode_heartbeat(beat("detect", interval=0.0)),
+        encode_heartbeat(beat("detect", interval=float(10**9))),
+    ],
+)
+def test_field_24_what_is_no_heartbeat_is_passed_over(value):
+    assert decode_heartbeat(value) is None
+
+
+def test_field_24_fields_of_later_releases_are_passed_over():
+    fields = msgspec.json.decode(encode_heartbeat(beat("detect"))) | {"mood": "good"}
+    assert decode_heartbeat(msgspec.json.encode(fields)) == beat("detect")
+
+
+def test_names_of_instances_differ_but_for_those_of_the_settings():
+    assert instance_name("detect") != instance_name("detect")
+    assert instance_name("detect", "door-gpu") == "door-gpu"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (119.4, "119 s"), (120, "2 min"), (7200, "2 h")]
+)
+def test_durations_are_for_people(seconds, text):
+    assert duration(seconds) == text
+
+
+async def test_field_24_heartbeats_come_by_interval_at_a_change_and_at_the_end():
+    sent = asyncio.Queue()
+
+    async def send(key, value):
+        sent.put_nowait((key, decode_heartbeat(value)))
+
+    heart = Heart(Identity("d-1", "detect", "cpu", ("m",)), send, 60.0)
+    held = {"camera.frames": [0]}
+    beating = asyncio.create_task(heart.beat(lambda: Condition((), held, 2)))
+    async with asyncio.timeout(5):
+        key, first = await sent.get()
+        assert (key, first.instance, first.state) == (b"d-1", "d-1", "running")
+        assert (first.execution_provider, first.task_restarts) == ("cpu", 2)
+        held["camera.frames"].append(1)
+        heart.changed()
+        _, second = await sent.get()
+        assert second.partitions == {"camera.frames": (0, 1)}
+        beating.cancel()
+        await heart.leave()
+        _, last = await sent.get()
+        assert last.state == "left"
+
+
+@pytest.mark.parametrize("failure", [Retry("away"), Reject("too_large", "x"), Fatal("forbidden")])
+async def test_field_24_a_broker_that_is_away_is_told_once_and_ends_nothing(failure, caplog):
+    tries = asyncio.Queue()
+    failures = [failure, failure, None, failure]
+
+    async def send(_key, _value):
+        tries.put_nowait(None)
+        if failures and (error := failures.pop(0)) is not None:
+            raise error
+
+    heart = Heart(Identity("d-1", "detect"), send, 0.001)
+    beating = asyncio.create_task(heart.beat(lambda: Condition((), {})))
+    async with asyncio.timeout(5):
+        for _ in range(6):
+            await tries.get()
+    assert not beating.done()
+    beating.cancel()
+    warnings = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert len(warnings) == 2  # once for each outage
+
+
+def test_the_time_of_a_message_is_bounded_by_what_was_observed():
+    ends = _Ends()
+    for at, end in ((10, 5), (20, 5), (30, 9), (40, 9), (50, 12)):
+        ends.note(at, end)
+    assert ends.arrival(4) == (None, 10)
+    assert ends.arrival(5) == (20, 30)
+    assert ends.arrival(8) == (20, 30)
+    assert ends.arrival(9) == (40, 50)
+    assert ends.arrival(12) == (50, None)
+    ends.note(60, 3)  # a new log
+    assert ends.arrival(2) == (None, 60)
