@@ -287,4 +287,5 @@ def _detected(face: AnalysedFace, *, keep_measures: bool) -> DetectedFace:
         embedding=face.embedding.astype("<f4").tobytes(),
         crop=face.crop,
         measures=face.quality.measures() if keep_measures else {},
+        reliable=face.quality.reliable,
     )

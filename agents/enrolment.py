@@ -36,6 +36,13 @@ def refusal_of(faces: Sequence[DetectedFace], policy: EnrolmentPolicy) -> Refusa
     (face,) = faces
     smaller_side = min(face.box[2], face.box[3])
     measures = {"quality": face.quality, "face_pixels": smaller_side, **face.measures}
+    if not face.reliable:
+        return Refusal(
+            code="unreliable_face",
+            message="the face stands on its head, lies on its side, or is no human face; use an "
+            "upright photo that shows the face from the front",
+            measures=measures,
+        )
     if smaller_side < policy.min_face_pixels:
         return Refusal(
             code="poor_quality",

@@ -27,6 +27,7 @@ from streams.events import (
     ImageEvent,
     MatchKind,
     Refusal,
+    standing_decision,
 )
 
 #: The id is left out: of an erased person not even that is written down again.
@@ -259,7 +260,8 @@ def _search_without(finding: Finding, answer: UploadAnswer, gone: Collection[UUI
 def _as_unknown(match: FaceMatch, named: Collection[UUID]) -> FaceMatch:
     if match.face_id not in named:
         return match
-    return structs.replace(match, user_id=None, crop_key=None)
+    decision = standing_decision(match.decision, None)
+    return structs.replace(match, user_id=None, crop_key=None, decision=decision)
 
 
 def _without(face: SearchedFace, gone: Collection[UUID]) -> SearchedFace:
@@ -298,6 +300,7 @@ def _match_of_search(
         crop_key=None,
         seen_at=times.seen_at,
         kind=MatchKind.SEARCH,
+        decision=face.decision,
     )
 
 
@@ -324,6 +327,7 @@ def _match(
         crop_key=key,
         seen_at=event.seen_at,
         kind=kind,
+        decision=decision.reason,
     )
 
 

@@ -239,6 +239,7 @@ class Identify:
             Probe(
                 np.frombuffer(face.embedding, "<f4"),
                 recents.get(faces.event.key, ()) if faces.event.kind is EventKind.FRAME else (),
+                reliable=face.reliable,
             )
             for faces in found
             for face in faces.faces

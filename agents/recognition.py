@@ -28,10 +28,12 @@ class Probe:
     Attributes:
         embedding: float32, shape (dimension,), length 1.
         recents: what the same camera saw in the last seconds.
+        reliable: whether the embedding says who it is.
     """
 
     embedding: Embedding
     recents: Sequence[RecentFace] = ()
+    reliable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,13 @@ class Judge:
         """
         remembered = [self.recall(probe) for probe in probes]
         pairs = list(zip(probes, remembered, strict=True))
-        unknown = [probe.embedding for probe, known in pairs if known is None]
+        unknown = [probe for probe, known in pairs if known is None]
         found = iter(
-            await asyncio.get_running_loop().run_in_executor(executor, self._search, unknown)
+            await asyncio.get_running_loop().run_in_executor(
+                executor, self._search, [probe.embedding for probe in unknown]
+            )
         )
-        return [known or self._decided(next(found)) for known in remembered]
+        return [known or self._decided(next(found), probe) for probe, known in pairs]
 
     def recall(self, probe: Probe) -> Recognition | None:
         """Decide by what the camera just saw; None asks for a search of the gallery.
@@ -89,6 +93,8 @@ class Judge:
         changed, the person's similarity is measured anew, and nobody else can be similar enough
         to come within the margin (`ml.decision.rival_bound`).
         """
+        if not probe.reliable:
+            return None
         for recent in sorted(probe.recents, key=lambda recent: recent.seen_at, reverse=True):
             if recent.model != self.gallery.model_id or recent.revision != self.revision:
                 continue
@@ -126,8 +132,8 @@ class Judge:
         with metrics.stage("gallery_search"):
             return self.gallery.search(np.stack(embeddings), RANKED)
 
-    def _decided(self, candidates: Sequence[Candidate]) -> Recognition:
-        decision = decide(candidates, self.policy)
+    def _decided(self, candidates: Sequence[Candidate], probe: Probe) -> Recognition:
+        decision = decide(candidates, self.policy, reliable=probe.reliable)
         return Recognition(
             decision, candidates, "gallery", decision.runner_up_similarity, self.revision
         )

@@ -49,7 +49,7 @@ def _result(
     candidates = [
         Candidate(one.user_id, one.similarity) for one in face.candidates if one.user_id in people
     ]
-    decided = decide(candidates, policy)
+    decided = decide(candidates, policy, reliable=face.decision != "unreliable")
     return FaceSearchResult(
         face_id=face.face_id,
         box=face.box,

@@ -5,7 +5,7 @@ import asyncio
 import os
 import sys
 
-from benchmarks import check, latency, models, pipeline, scale, search, sinks
+from benchmarks import angles, check, latency, models, pipeline, scale, search, sinks
 from benchmarks.arguments import add_output, finish
 from infra.run_guard import RunGuard
 
@@ -16,6 +16,7 @@ _BENCHMARKS = {
     "sinks": sinks,
     "search": search,
     "scale": scale,
+    "angles": angles,
     "check": check,
 }
 #: In this order; the bare models are part of the pipeline's benchmark.

@@ -44,7 +44,7 @@ LATENCY_SECONDS = Histogram(
 )
 MATCHES = Counter(
     "fecapass_matches_total",
-    "Faces identified, by outcome: matched, below_threshold, ambiguous, empty_gallery.",
+    "Faces identified, by outcome: matched, below_threshold, ambiguous, empty_gallery, unreliable.",
     ["outcome"],
 )
 UPLOADS = Counter(

@@ -44,6 +44,8 @@ class ModelSettings(Group):
     """Taken off RGB values for an arcface file: one number or a JSON list of three."""
     embedder_deviation: PerChannel = (127.5, 127.5, 127.5)
     """Divides them then: one number or a JSON list of three."""
+    embedder_trusted_length: Annotated[float, Field(ge=0.0)] | None = None
+    """Length from which an embedding needs no check of its face; unset: the embedder's own."""
     cache_dir: Path = Path("~/.cache/fecapass")
     """Where prepared models are kept."""
     execution_provider: ExecutionProvider = "cpu"

@@ -22,6 +22,8 @@ _TEMPLATE = np.array(
     np.float64,
 )
 
+_CENTRED = _TEMPLATE - _TEMPLATE.mean(axis=0)
+
 #: Least variance of landmarks, in square pixels, that still tells a position.
 _MIN_VARIANCE = 1e-6
 
@@ -39,6 +41,20 @@ def align(image: Image, landmarks: FloatArray) -> Image:
     matrix = similarity_transform(landmarks, _TEMPLATE)
     aligned = cv2.warpAffine(image, matrix, (ALIGNED_SIZE, ALIGNED_SIZE), flags=cv2.INTER_LINEAR)
     return np.asarray(aligned, np.uint8)
+
+
+def upright_placement(landmarks: FloatArray, side: int, zoom: float) -> NDArray[np.float64]:
+    """The matrix that puts a face, aligned, into the middle of a square picture.
+
+    Args:
+        landmarks: (5, 2) pixels, in the order of `ml.detections.Detections`.
+        side: of the picture, in pixels.
+        zoom: how much more than an aligned face the picture shows, in each direction.
+
+    Returns:
+        float64 (2, 3).
+    """
+    return similarity_transform(landmarks, _CENTRED * (side / (ALIGNED_SIZE * zoom)) + side / 2)
 
 
 def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:

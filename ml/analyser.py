@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,16 +10,24 @@ import numpy as np
 
 from config.models import ExecutionProvider
 from config.settings import ModelSettings
-from ml.alignment import align, face_crop
+from ml.alignment import ALIGNED_SIZE, align, face_crop
 from ml.arrays import FloatArray, Image
 from ml.cores import available_cores
-from ml.detections import DetectionPolicy, Detections, Detector
-from ml.embedders import UNCHANGED, ArcFaceEmbedder, Embedder, Preprocessing
+from ml.detections import MAX_CANDIDATES, DetectionPolicy, Detections, Detector
+from ml.embedders import UNCHANGED, ArcFaceEmbedder, Embedder, Preprocessing, unit_rows
 from ml.images import encode_jpeg
 from ml.quality import QualityReport, assess
-from ml.registry import SFACE, YUNET, check_file, prepare_builtin, user_model_id
+from ml.registry import (
+    SFACE,
+    YUNET,
+    check_file,
+    prepare_builtin,
+    trusted_length,
+    user_model_id,
+)
 from ml.scrfd import Scrfd
 from ml.sessions import Session, create_session
+from ml.uprightness import NOT_CHECKED, SECOND_LOOK, SHEET_SIZE, LocatedFace, UprightCheck
 from ml.yunet import YuNet
 
 _CROP_JPEG_QUALITY = 90
@@ -66,13 +74,17 @@ class Analyser:
     Attributes:
         detector: finds faces.
         embedder: embeds them.
+        check: tells upright faces from others.
         lanes: how many threads should call it at once, each with one image; 1 means that
             images are better given together, in one call.
     """
 
-    def __init__(self, detector: Detector, embedder: Embedder, lanes: int = 1) -> None:
+    def __init__(
+        self, detector: Detector, embedder: Embedder, check: UprightCheck, lanes: int = 1
+    ) -> None:
         self.detector = detector
         self.embedder = embedder
+        self.check = check
         self.lanes = lanes
 
     @property
@@ -101,20 +113,24 @@ class Analyser:
             Exception: whatever a step that does not work raises.
         """
         self.detector.detect([image])
-        (faces,) = self._describe([image], [_face_in_the_middle(image)])
-        length = float(np.linalg.norm(faces[0].embedding))
+        face = _face_in_the_middle(image)
+        self._describe([image], [face])
+        embedding = self.embedder.embed([align(image, face.landmarks[0])])
+        length = float(np.linalg.norm(embedding))
         if not abs(length - 1.0) < _ROUNDING:
             raise ValueError(f"an embedding of length {length:g}, not 1")
 
     def _describe(
         self, images: Sequence[Image], found: Sequence[Detections]
     ) -> list[list[AnalysedFace]]:
-        aligned = [
-            align(image, landmarks)
+        located = [
+            LocatedFace(image, landmarks)
             for image, faces in zip(images, found, strict=True)
             for landmarks in faces.landmarks
         ]
-        embeddings = self.embedder.embed(aligned)
+        aligned = [align(*face) for face in located]
+        raw = self.embedder.raw(aligned)
+        embeddings, margins = unit_rows(raw), self._margins(located, raw)
         results, start = [], 0
         for image, faces in zip(images, found, strict=True):
             part = slice(start, start + len(faces))
@@ -124,6 +140,7 @@ class Analyser:
                 faces.scores,
                 aligned[part],
                 embeddings[part],
+                margins[part],
                 strict=True,
             )
             results.append(
@@ -132,15 +149,25 @@ class Analyser:
                         box=box,
                         landmarks=landmarks,
                         score=float(score),
-                        quality=assess(box, landmarks, face, float(score)),
+                        quality=assess(box, landmarks, face, float(score), margin),
                         embedding=embedding,
                         crop=encode_jpeg(face_crop(image, box), _CROP_JPEG_QUALITY),
                     )
-                    for box, landmarks, score, face, embedding in rows
+                    for box, landmarks, score, face, embedding, margin in rows
                 ]
             )
             start = part.stop
         return results
+
+    def _margins(self, faces: Sequence[LocatedFace], raw: FloatArray) -> list[float]:
+        """How upright the faces are; those with a long embedding need no second look."""
+        short = np.linalg.norm(raw, axis=1) < self.embedder.trusted_length
+        doubtful = [index for index, needs_look in enumerate(short) if needs_look]
+        margins = [NOT_CHECKED] * len(faces)
+        checked = self.check.margins([faces[index] for index in doubtful])
+        for index, margin in zip(doubtful, checked, strict=True):
+            margins[index] = margin
+        return margins
 
     def warm_up(self) -> None:
         """Run both models once in each lane, all at once: a runtime may prepare every lane anew."""
@@ -149,7 +176,9 @@ class Analyser:
 
     def _warm_up_lane(self, _lane: int) -> None:
         self.detector.detect([np.zeros(_WARM_UP_SHAPE, np.uint8)])
-        self.embedder.embed([np.zeros((112, 112, 3), np.uint8)])
+        face = np.zeros((ALIGNED_SIZE, ALIGNED_SIZE, 3), np.uint8)
+        self.embedder.embed([face])
+        self.check.margins([LocatedFace(face, np.zeros((5, 2), np.float32))])
 
 
 def _face_in_the_middle(image: Image) -> Detections:
@@ -186,9 +215,8 @@ def build_analyser(settings: ModelSettings, run_threads: int = 1) -> Analyser:
         provider = _provider(settings, model)
         return create_session(path, provider, run_threads, setting=setting)
 
-    analyser = Analyser(
-        _build_detector(settings, session), _build_embedder(settings, session), lanes
-    )
+    detector, check = _build_detectors(settings, session)
+    analyser = Analyser(detector, _build_embedder(settings, session), check, lanes)
     analyser.warm_up()
     return analyser
 
@@ -201,26 +229,38 @@ def _own(settings: ModelSettings, model: _Model) -> ExecutionProvider | None:
     return settings.detector_provider if model == "detector" else settings.embedder_provider
 
 
-def _build_detector(settings: ModelSettings, session: _Load) -> Detector:
+def _build_detectors(settings: ModelSettings, load: _Load) -> tuple[Detector, UprightCheck]:
+    """The detector, and the check that uses the same model on its sheets."""
     policy = DetectionPolicy(
         threshold=settings.detection_threshold,
         nms_threshold=settings.nms_threshold,
         min_face_pixels=settings.min_face_pixels,
         max_faces=settings.max_faces,
     )
+    threshold = settings.detection_threshold * SECOND_LOOK
+    second_look = replace(policy, threshold=threshold, min_face_pixels=1, max_faces=MAX_CANDIDATES)
     long_side = settings.detection_long_side
     if settings.detector == "yunet":
-        path = prepare_builtin(YUNET, settings.cache_dir)
-        return YuNet(session("detector", path), policy, long_side)
+        yunet = load("detector", prepare_builtin(YUNET, settings.cache_dir))
+        check = UprightCheck(YuNet(yunet, second_look, max(SHEET_SIZE)))
+        return YuNet(yunet, policy, long_side), check
     path, sha256 = check_file(settings.detector_file, settings.detector_sha256, "detector")
-    return Scrfd(session("detector", path), policy, long_side, user_model_id("scrfd", sha256))
+    scrfd, model_id = load("detector", path), user_model_id("scrfd", sha256)
+    _, _, height, width = scrfd.input_shape
+    sheets = (1, 1)
+    if height is not None and width is not None:
+        sheets = (max(1, width // SHEET_SIZE[0]), max(1, height // SHEET_SIZE[1]))
+    check = UprightCheck(Scrfd(scrfd, second_look, max(SHEET_SIZE), model_id), sheets)
+    return Scrfd(scrfd, policy, long_side, model_id), check
 
 
 def _build_embedder(settings: ModelSettings, session: _Load) -> Embedder:
     if settings.embedder == "sface":
         path = prepare_builtin(SFACE, settings.cache_dir)
-        return ArcFaceEmbedder(session("embedder", path), SFACE.id, UNCHANGED)
+        length = trusted_length(SFACE.id, settings)
+        return ArcFaceEmbedder(session("embedder", path), SFACE.id, UNCHANGED, length)
     path, sha256 = check_file(settings.embedder_file, settings.embedder_sha256, "embedder")
     preprocessing = Preprocessing(settings.embedder_mean, settings.embedder_deviation)
     model_id = user_model_id("arcface", sha256)
-    return ArcFaceEmbedder(session("embedder", path), model_id, preprocessing)
+    length = trusted_length(model_id, settings)
+    return ArcFaceEmbedder(session("embedder", path), model_id, preprocessing, length)

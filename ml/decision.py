@@ -16,7 +16,8 @@ _ROUNDING = 1e-5
 #: The same between two faces, whose angle is wanted; of 512 dimensions or fewer.
 _CLOSENESS_ROUNDING = 1e-6
 
-Reason = Literal["matched", "below_threshold", "ambiguous", "empty_gallery"]
+#: What can decide about a face; later releases may know more.
+Reason = Literal["matched", "below_threshold", "ambiguous", "empty_gallery", "unreliable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +58,20 @@ class Decision:
     reason: Reason
 
 
-def decide(candidates: Iterable[Candidate], policy: MatchPolicy) -> Decision:
+def decide(
+    candidates: Iterable[Candidate], policy: MatchPolicy, *, reliable: bool = True
+) -> Decision:
     """Decide who a face is.
 
     The best candidate is the person if he is similar enough and leads the runner-up by the
     margin: two people both close to a probe are relatives, or one person enrolled twice, and
-    guessing between them opens the door to the wrong one.
+    guessing between them opens the door to the wrong one. The embedding of a face that the embedder
+    was not trained for resembles those of other such faces, whoever they are: it decides nothing.
 
     Args:
         candidates: the best ones of the gallery, at least two where it has two, in any order.
         policy: threshold and margin.
+        reliable: whether the embedding of the probe says who it is (`ml.quality`).
     """
     best, runner_up = None, None
     for candidate in candidates:
@@ -74,9 +79,11 @@ def decide(candidates: Iterable[Candidate], policy: MatchPolicy) -> Decision:
             best, runner_up = candidate, best
         elif runner_up is None or candidate.similarity > runner_up.similarity:
             runner_up = candidate
+    second = runner_up.similarity if runner_up else None
+    if not reliable:
+        return Decision(None, best.similarity if best else None, second, "unreliable")
     if best is None:
         return Decision(None, None, None, "empty_gallery")
-    second = runner_up.similarity if runner_up else None
     if best.similarity < policy.threshold:
         return Decision(None, best.similarity, second, "below_threshold")
     lead = policy.margin if second is None else best.similarity - second

@@ -9,8 +9,8 @@ import numpy as np
 
 from ml.arrays import FloatArray, Image
 
-# Overlap removal is quadratic; a picture of noise must not make it slow.
-_MAX_CANDIDATES = 2000
+#: Overlap removal is quadratic; a picture of noise must not make it slow.
+MAX_CANDIDATES = 2000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +80,7 @@ class DetectionPolicy:
         """
         finite = np.isfinite(boxes).all(1) & np.isfinite(landmarks).all((1, 2))
         eligible = np.flatnonzero(finite & (scores >= self.threshold))
-        order = eligible[np.argsort(-scores[eligible], kind="stable")][:_MAX_CANDIDATES]
+        order = eligible[np.argsort(-scores[eligible], kind="stable")][:MAX_CANDIDATES]
         if len(order):
             kept = cv2.dnn.NMSBoxes(
                 boxes[order].tolist(), scores[order].tolist(), 0.0, self.nms_threshold

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 import numpy as np
@@ -31,8 +32,18 @@ class Embedder(Protocol):
     def dimension(self) -> int:
         """Length of an embedding."""
 
+    @property
+    def trusted_length(self) -> float:
+        """Length from which on a raw embedding is of a face as the model knows them.
+
+        Infinite where that is not known.
+        """
+
+    def raw(self, aligned: Sequence[NDArray[np.uint8]]) -> FloatArray:
+        """Embed (N, 112, 112, 3) uint8 BGR faces as float32 (N, D), as the model gives them."""
+
     def embed(self, aligned: Sequence[NDArray[np.uint8]]) -> FloatArray:
-        """Embed (N, 112, 112, 3) uint8 BGR faces as float32 (N, D) of length 1."""
+        """The same at length 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +64,20 @@ class ArcFaceEmbedder:
     SFace is one of them, and so are InsightFace's ArcFace and MobileFaceNet files.
     """
 
-    def __init__(self, session: Session, model_id: str, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self,
+        session: Session,
+        model_id: str,
+        preprocessing: Preprocessing,
+        trusted_length: float = inf,
+    ) -> None:
         """Wrap a loaded model.
+
+        Args:
+            session: the model.
+            model_id: its name.
+            preprocessing: what it expects.
+            trusted_length: see `Embedder.trusted_length`.
 
         Raises:
             ModelError: the file has another form of input or output.
@@ -70,6 +93,7 @@ class ArcFaceEmbedder:
             raise ModelError(f"not an ArcFace-format embedder: the output is {shapes[0]}")
         self.id = model_id
         self.dimension = dimension
+        self.trusted_length = trusted_length
         self._session = session
         self._mean = np.array(preprocessing.mean, np.float32).reshape(3, 1, 1)
         self._deviation = np.array(preprocessing.deviation, np.float32).reshape(3, 1, 1)
@@ -82,11 +106,15 @@ class ArcFaceEmbedder:
 
     def embed(self, aligned: Sequence[NDArray[np.uint8]]) -> FloatArray:
         """Embed (N, 112, 112, 3) uint8 BGR faces as float32 (N, D) of length 1."""
+        return unit_rows(self.raw(aligned))
+
+    def raw(self, aligned: Sequence[NDArray[np.uint8]]) -> FloatArray:
+        """Embed (N, 112, 112, 3) uint8 BGR faces as float32 (N, D), as the model gives them."""
         size = self._session.batch_size(MAX_BATCH)
         runs = [self._run(aligned[start : start + size]) for start in range(0, len(aligned), size)]
         if not runs:
             return np.zeros((0, self.dimension), np.float32)
-        return unit_rows(np.concatenate(runs))
+        return np.concatenate(runs)
 
     def _run(self, faces: Sequence[NDArray[np.uint8]]) -> FloatArray:
         batch = to_nchw(faces, rgb=True)

@@ -1,6 +1,6 @@
 """Is this face fit for recognition? A pure function of what was measured on it.
 
-Five parts, each 0 to 1, are ramps between a value that is useless and one that is as good as any;
+Six parts, each 0 to 1, are ramps between a value that is useless and one that is as good as any;
 the weakest part is the score, so that a refusal can name its cause. The ramps are set on the
 labelled portraits and LFW pictures of the project: of these 143, 138 score 0.35 or more (three of
 the others are smaller than 32 pixels, two are profiles); copies of them that are blurred
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from ml.arrays import FloatArray, Image
+from ml.uprightness import LEAST_MARGIN, NOT_CHECKED
 
 # The inner part of an aligned face: eyes to mouth, without hair and background.
 _INNER = slice(16, 96)
@@ -34,6 +35,8 @@ class QualityReport:
         eye_mouth_ratio: eye distance over the distance from eyes to mouth, about 1 when frontal
             and small in profile.
         detector_score: the detector's confidence.
+        upright_margin: how much better the detector likes the face as it was aligned than turned,
+            -1 to 1 (`ml.uprightness`).
     """
 
     face_pixels: float
@@ -43,6 +46,12 @@ class QualityReport:
     asymmetry: float
     eye_mouth_ratio: float
     detector_score: float
+    upright_margin: float = NOT_CHECKED
+
+    @property
+    def reliable(self) -> bool:
+        """Whether an embedding of this face says who it is: the face is human, and upright."""
+        return self.upright_margin >= LEAST_MARGIN
 
     @property
     def parts(self) -> dict[str, float]:
@@ -59,6 +68,7 @@ class QualityReport:
                 _ramp(self.asymmetry, 0.6, 0.15), _ramp(self.eye_mouth_ratio, 0.4, 0.8)
             ),
             "detection": _ramp(self.detector_score, 0.5, 0.8),
+            "uprightness": _ramp(self.upright_margin, LEAST_MARGIN - 0.01, LEAST_MARGIN + 0.01),
         }
 
     @property
@@ -82,10 +92,17 @@ class QualityReport:
             "asymmetry": self.asymmetry,
             "eye_mouth_ratio": self.eye_mouth_ratio,
             "detector_score": self.detector_score,
+            "upright_margin": self.upright_margin,
         }
 
 
-def assess(box: FloatArray, landmarks: FloatArray, aligned: Image, score: float) -> QualityReport:
+def assess(
+    box: FloatArray,
+    landmarks: FloatArray,
+    aligned: Image,
+    score: float,
+    upright_margin: float = NOT_CHECKED,
+) -> QualityReport:
     """Measure a face.
 
     Args:
@@ -93,6 +110,7 @@ def assess(box: FloatArray, landmarks: FloatArray, aligned: Image, score: float)
         landmarks: (5, 2) pixels, in the order of `ml.detections.Detections`.
         aligned: uint8 (112, 112, 3), the face after `ml.alignment.align`.
         score: the detector's confidence.
+        upright_margin: see `QualityReport`.
     """
     grey = cv2.cvtColor(aligned, cv2.COLOR_BGR2GRAY)
     inner = grey[_INNER, _INNER]
@@ -107,6 +125,7 @@ def assess(box: FloatArray, landmarks: FloatArray, aligned: Image, score: float)
         asymmetry=asymmetry,
         eye_mouth_ratio=ratio,
         detector_score=float(score),
+        upright_margin=float(upright_margin),
     )
 
 

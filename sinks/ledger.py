@@ -74,14 +74,15 @@ WITH fresh AS (
 ), stored AS (
     INSERT INTO faces (id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks,
                        score, quality, model, crop_key, user_id, similarity, runner_up_similarity,
-                       seen_at)
+                       seen_at, decision)
     SELECT face.id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks,
-           score, quality, model, crop_key, users.id, similarity, runner_up_similarity, seen_at
+           score, quality, model, crop_key, users.id, similarity, runner_up_similarity, seen_at,
+           decision
     FROM json_to_recordset($2::json) AS face (
         id uuid, event_uuid uuid, event_id text, index integer, camera_id text,
         captured_at timestamptz, box float8[], landmarks float8[], score float8, quality float8,
         model text, crop_key text, user_id uuid, similarity float8, runner_up_similarity float8,
-        seen_at timestamptz)
+        seen_at timestamptz, decision text)
     JOIN fresh USING (event_uuid, model)
     LEFT JOIN users ON users.id = face.user_id
     ON CONFLICT (id) DO NOTHING
@@ -258,6 +259,7 @@ def _face_fields(result: EventResult, face: FaceRow) -> dict[str, object]:
         "user_id": match.user_id,
         "similarity": match.similarity,
         "runner_up_similarity": match.runner_up_similarity,
+        "decision": match.decision,
     }
 
 

@@ -16,10 +16,11 @@ from sinks.ledger import LEDGER_COLUMNS, Claim, always, ledger_row, look_up, ope
 from sinks.persons import Author, Removal, look, take_out, take_out_untouched
 from sinks.postgres import PostgresSink
 from sinks.rows import EventKey, EventResult, FaceRow, LedgerRow, MainTraces, UserRow
-from streams.events import FaceMatch
+from streams.events import FaceMatch, standing_decision
 
 _FACE_COLUMNS = """id, event_id, index, camera_id, captured_at, box, landmarks, score, quality,
-    model, crop_key, user_id, similarity, runner_up_similarity, seen_at"""
+    model, crop_key, user_id, similarity, runner_up_similarity, seen_at,
+    decision"""
 
 #: The share of a statement's time for which a claim waits for another.
 _LOCK_SHARE = 0.7
@@ -257,6 +258,7 @@ class Records(PostgresSink):
 def _face_row(record: asyncpg.Record) -> FaceRow:
     fields = dict(record)
     index, landmarks = fields.pop("index"), tuple(fields.pop("landmarks"))
+    fields["decision"] = standing_decision(fields["decision"], fields["user_id"])
     match = FaceMatch(face_id=fields.pop("id"), box=tuple(fields.pop("box")), **fields)
     return FaceRow(match=match, index=index, landmarks=landmarks)
 

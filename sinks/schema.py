@@ -136,6 +136,7 @@ class Face(MainBase):
     )
     similarity: Mapped[float | None] = mapped_column(Double)
     runner_up_similarity: Mapped[float | None] = mapped_column(Double)
+    decision: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
     seen_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
 

@@ -44,9 +44,9 @@ class UploadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         upload_id: Kafka key of the upload.
         status: what happened.
         model: id of the embedder.
-        code: of a refusal, a stable code: ``no_face``, ``several_faces``, ``poor_quality``,
-            ``unknown_user``, or the reason for which the image could not be read; of a failure,
-            the reason of its dead letter.
+        code: of a refusal, a stable code: ``no_face``, ``several_faces``, ``unreliable_face``,
+            ``poor_quality``, ``unknown_user``, or the reason for which the image could not be
+            read; of a failure, the reason of its dead letter.
         message: of a refusal or failure, a sentence for people.
         measures: of a refusal, the values that led to it.
         user_id: of an enrolment, the person.

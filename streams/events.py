@@ -90,6 +90,7 @@ class DetectedFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         embedding: float32, little endian, length 1.
         crop: JPEG of the face with some surroundings.
         measures: what the quality is made of, by name; filled for uploads, whose callers are told.
+        reliable: whether the embedding says who it is: not of a face that is turned, or is none.
     """
 
     box: tuple[float, float, float, float]
@@ -99,6 +100,7 @@ class DetectedFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     embedding: bytes
     crop: bytes
     measures: dict[str, float] = {}
+    reliable: bool = True
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,6 +174,9 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
             whose crop is gone.
         seen_at: what counts instead of ``captured_at`` where that is not trusted.
         kind: ``frame`` or ``search``; None in messages of releases that did not say so.
+        decision: what decided: ``matched``, ``below_threshold``, ``ambiguous``, ``empty_gallery``
+            or ``unreliable`` (`ml.decision`), or what a later release has added; None for a face
+            that was enrolled, or stored before decisions were.
     """
 
     face_id: UUID
@@ -188,6 +193,7 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
     crop_key: str | None
     seen_at: datetime | None = None
     kind: str | None = None
+    decision: str | None = None
 
     @property
     def at(self) -> datetime:
@@ -205,6 +211,11 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
     def type(self) -> MatchType:
         """Matched when there is a user, unknown otherwise."""
         return MatchType.UNKNOWN if self.user_id is None else MatchType.MATCHED
+
+
+def standing_decision(decision: str | None, user_id: UUID | None) -> str | None:
+    """What a stored decision comes to: a match is none when the person was erased since."""
+    return "below_threshold" if decision == "matched" and user_id is None else decision
 
 
 def utc_now() -> datetime:

@@ -55,8 +55,9 @@ async def enrol_face(
     Waits for the pipeline's answer; 202 with status addresses when it does not come in time, or
     is not to be waited for. The same photo again changes nothing. When every photo was refused,
     the answer is a problem with the code of the first refusal (`no_face`, `several_faces`,
-    `poor_quality`, `too_many_pixels`, ...) and what was measured; when some were, `uploads` tells.
-    When none was enrolled and the pipeline gave one up, it is `upload_failed`.
+    `unreliable_face`, `poor_quality`, `too_many_pixels`, ...) and what was measured; when some
+    were, `uploads` tells. When none was enrolled and the pipeline gave one up, it is
+    `upload_failed`.
     """
     api = services.settings.api
     preferences = Preferences.read(prefer, api.answer_timeout)

@@ -11,6 +11,7 @@ from api.schemas.common import Box, Moment, Schema
 from api.schemas.users import SUMMARY, UserSummary
 from ml.decision import Reason
 from sinks.schema import Face
+from streams.events import standing_decision
 
 #: Candidates that the pipeline ranks for each face.
 MAX_CANDIDATES = 10
@@ -34,6 +35,7 @@ _FACE: dict[str, Any] = {
     "model": "sface-2021dec",
     "similarity": None,
     "runner_up_similarity": None,
+    "decision": None,
     "crop_url": "/api/v1/faces/1c5f4d5e-53d5-5b6f-9a0f-0a3d5d1a7f10/crop",
 }
 _UPLOAD: dict[str, Any] = {
@@ -54,6 +56,12 @@ _SEARCHED: dict[str, Any] = {
     "candidates": [_CANDIDATE],
 }
 
+
+#: Later releases may send more values.
+DECISION = (
+    "what decided: matched, below_threshold, ambiguous, empty_gallery or unreliable (a face that "
+    "is turned, or is none); null for enrolled faces, and for faces stored before decisions were"
+)
 
 CandidateLimit = Annotated[
     int, Field(ge=1, le=MAX_CANDIDATES, description="candidates for each face, at most")
@@ -90,6 +98,7 @@ class FaceResponse(Schema):
     model: str
     similarity: float | None = Field(description="of a sighting: cosine of the best candidate")
     runner_up_similarity: float | None
+    decision: str | None = Field(description=DECISION)
     crop_url: str | None
 
     @classmethod
@@ -107,6 +116,7 @@ class FaceResponse(Schema):
             model=face.model,
             similarity=face.similarity,
             runner_up_similarity=face.runner_up_similarity,
+            decision=standing_decision(face.decision, face.user_id),
             crop_url=crop_url(face.id) if face.crop_key else None,
         )
 

@@ -6,11 +6,11 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from api.schemas.common import Box, Moment, Schema
-from api.schemas.faces import crop_url
+from api.schemas.faces import DECISION, crop_url
 from api.schemas.users import SUMMARY, UserSummary
 from sinks.rows import UserRow
 from sinks.schema import Face
-from streams.events import FaceMatch
+from streams.events import FaceMatch, standing_decision
 
 _MATCH: dict[str, Any] = {
     "face_id": "9d2f6a44-0c0e-5b57-8a56-5d1a5a2c7e33",
@@ -25,6 +25,7 @@ _MATCH: dict[str, Any] = {
     "user": SUMMARY,
     "similarity": 0.68,
     "runner_up_similarity": 0.11,
+    "decision": "matched",
     "model": "sface-2021dec",
     "crop_url": "/api/v1/faces/9d2f6a44-0c0e-5b57-8a56-5d1a5a2c7e33/crop",
 }
@@ -55,6 +56,7 @@ class MatchResponse(Schema):
     user: UserSummary | None = Field(description="null: unknown, or deleted since")
     similarity: float | None = Field(description="cosine of the best candidate, also of unknowns")
     runner_up_similarity: float | None
+    decision: str | None = Field(description=DECISION)
     model: str
     crop_url: str | None
 
@@ -75,6 +77,7 @@ class MatchResponse(Schema):
             user=UserSummary.of(user) if user is not None else None,
             similarity=seen.similarity,
             runner_up_similarity=seen.runner_up_similarity,
+            decision=standing_decision(seen.decision, seen.user_id),
             model=seen.model,
             crop_url=crop_url(face_id) if seen.crop_key else None,
         )

@@ -36,6 +36,7 @@ def recent(
         Column("at", "seen", moment),
         Column("camera_id", "camera", whole=True),
         Column("name", "who", person, style="bold"),
+        Column("decision", "decision"),
         Column("similarity", "similarity", score, justify="right"),
         Column("quality", "quality", score, justify="right"),
     )

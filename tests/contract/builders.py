@@ -40,6 +40,7 @@ def a_match(event: ImageEvent, index: int = 0, user_id: UUID | None = None, mode
         runner_up_similarity=None,
         model=model,
         crop_key=f"crops/{index}.jpg",
+        decision="below_threshold" if user_id is None else "matched",
     )
 
 

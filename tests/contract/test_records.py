@@ -115,6 +115,19 @@ async def test_a_deleted_persons_face_is_an_unknowns(records, prepared):
         assert row.match.user_id is None
 
 
+async def test_field_01_a_match_of_an_erased_person_is_none_any_more(records, prepared):
+    user = await records.ensure_user(f"{unique('gone')}@example.com")
+    result = a_result(user_id=user.id)
+    await records.commit([result])
+    (row,) = await records.faces_of(result.event.uuid, MODEL)
+    assert (row.match.user_id, row.match.decision) == (user.id, "matched")
+    connection = await asyncpg.connect(prepared.main_db.dsn)
+    await connection.execute("DELETE FROM users WHERE id = $1", user.id)
+    await connection.close()
+    (row,) = await records.faces_of(result.event.uuid, MODEL)
+    assert (row.match.user_id, row.match.decision) == (None, "below_threshold")
+
+
 async def test_a_user_vanishing_during_the_commit_does_not_fail_it(records, prepared):
     user = await records.ensure_user(f"{unique('going')}@example.org")
     connection = await asyncpg.connect(prepared.main_db.dsn)

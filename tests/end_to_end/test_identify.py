@@ -502,3 +502,53 @@ async def test_field_11_events_are_counted_when_they_are_told_at_the_second_atte
     assert counted() == {
         name: before[name] + value + 2 * (name == "duplicates") for name, value in once.items()
     }
+
+
+@pytest.mark.parametrize("kind", [EventKind.FRAME, EventKind.SEARCH])
+async def test_field_01_an_unreliable_face_is_nobody(agent, known, records, prepared, topics, kind):
+    """Even right after the camera saw the person whom it resembles."""
+    model, people = known
+    key = uuid4().hex
+
+    def one(reliable):
+        event = ImageEvent(kind=kind, source="turned", id=uuid4().hex, key=key, captured_at=NOON)
+        seen = structs.replace(face(91, near=1), reliable=reliable)
+        return DetectedFaces(event=event, model=model, width=640, height=480, faces=(seen,))
+
+    upright, turned = one(reliable=True), one(reliable=False)
+    async with listening(prepared, topics.matches) as matches:
+        await agent([delivery(upright)])
+        await agent([delivery(turned)])
+        messages = await matches.messages(2, lambda message: message.key == key.encode())
+    first, second = (match_from_json(message.value) for message in messages)
+    assert (first.user_id, first.decision) == (people[1], "matched")
+    assert (second.user_id, second.decision) == (None, "unreliable")
+    assert second.similarity == pytest.approx(first.similarity, abs=1e-6)
+    if kind is EventKind.FRAME:
+        (row,) = await records.faces_of(turned.event.uuid, model)
+        assert row.match == second
+    else:
+        answer = decode_answer((await records.event(turned.event.uuid, model)).answer)
+        (found,) = answer.faces
+        assert (found.user_id, found.decision) == (None, "unreliable")
+        assert found.candidates[0].user_id == people[1]
+
+
+async def test_field_01_an_unreliable_face_is_not_enrolled(agent, known, records, vectors):
+    model, _ = known
+    user = await records.ensure_user(f"{uuid4().hex}@example.com", None)
+    event = ImageEvent(
+        kind=EventKind.ENROL,
+        source="fecapass/uploads",
+        id=uuid4().hex,
+        key=uuid4().hex,
+        captured_at=NOON,
+        subject=str(user.id),
+    )
+    seen = structs.replace(face(92), reliable=False)
+    await agent(
+        [delivery(DetectedFaces(event=event, model=model, width=9, height=9, faces=(seen,)))]
+    )
+    row = await records.event(event.uuid, model)
+    assert (row.outcome, decode_answer(row.answer).code) == ("refused", "unreliable_face")
+    assert await records.faces_of(event.uuid, model) == []

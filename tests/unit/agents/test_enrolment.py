@@ -8,7 +8,7 @@ from streams.events import DetectedFace
 POLICY = EnrolmentPolicy(min_quality=0.35, min_face_pixels=40)
 
 
-def face(*, width=100.0, height=100.0, quality=0.9):
+def face(*, width=100.0, height=100.0, quality=0.9, reliable=True):
     return DetectedFace(
         box=(0.0, 0.0, width, height),
         landmarks=(0.0,) * 10,
@@ -17,6 +17,7 @@ def face(*, width=100.0, height=100.0, quality=0.9):
         embedding=b"",
         crop=b"",
         measures={"sharpness": 0.5},
+        reliable=reliable,
     )
 
 
@@ -54,3 +55,10 @@ def test_a_refusal_carries_what_was_measured(faces, code, measured):
     refusal = refusal_of(faces, POLICY)
     assert refusal.code == code
     assert measured.items() <= refusal.measures.items()
+
+
+def test_field_01_a_turned_face_is_refused_whatever_its_quality():
+    refusal = refusal_of([face(quality=1.0, reliable=False)], EnrolmentPolicy(0.0, 1))
+    assert refusal.code == "unreliable_face"
+    assert "upright" in refusal.message
+    assert refusal.measures["sharpness"] == 0.5

@@ -107,3 +107,16 @@ async def test_who_was_erased_is_not_recalled():
     again = await identify(judge, template, [remembered(first, template)])
     assert again.decision.user_id is None
     assert again.decision.reason == "empty_gallery"
+
+
+async def test_field_01_an_unreliable_face_is_not_taken_for_who_was_just_seen():
+    person = unit(np.random.default_rng(3).normal(size=DIMENSION))
+    judge = Judge(gallery_of([person]), 1, POLICY)
+    known = await identify(judge, person)
+    recents = [remembered(known, person)]
+    with ThreadPoolExecutor(1) as executor:
+        probes = [Probe(person, recents), Probe(person, recents, reliable=False)]
+        upright, turned = await judge.recognise(probes, executor)
+    assert (upright.answered_by, upright.decision.reason) == ("recents", "matched")
+    assert (turned.decision.user_id, turned.decision.reason) == (None, "unreliable")
+    assert turned.decision.similarity == pytest.approx(1.0)

@@ -37,6 +37,14 @@ def test_table(similarities, reason, user):
     assert decision.user_id == (None if user is None else UUID(int=user))
 
 
+@given(galleries, policies)
+def test_field_01_an_unreliable_face_is_nobody_at_whatever_similarity(gallery, policy):
+    plain, unreliable = decide(gallery, policy), decide(gallery, policy, reliable=False)
+    assert (unreliable.user_id, unreliable.reason) == (None, "unreliable")
+    assert unreliable.similarity == plain.similarity
+    assert unreliable.runner_up_similarity == plain.runner_up_similarity
+
+
 def test_a_tie_is_never_a_match():
     assert decide(candidates(0.9, 0.9), MatchPolicy(0.5, 0.0)).reason == "ambiguous"
 

@@ -107,6 +107,7 @@ def test_the_score_is_that_of_the_weakest_part(report):
         ("asymmetry", 0.55, "frontality"),
         ("eye_mouth_ratio", 0.45, "frontality"),
         ("detector_score", 0.55, "detection"),
+        ("upright_margin", -0.03, "uprightness"),
     ],
 )
 def test_each_measure_can_refuse(measure, worse, part):

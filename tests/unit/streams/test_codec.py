@@ -258,12 +258,33 @@ def test_a_match_has_the_fields_of_the_contract():
         model="sface",
         crop_key="crops/door/x.jpg",
         kind="frame",
+        decision="below_threshold",
     )
     assert match_to_json(match) == (
         b'{"face_id":"00000000-0000-0000-0000-000000000001","event_id":"e","camera_id":"door",'
         b'"captured_at":"2026-01-01T00:00:00Z","box":[1,2,3,4],"score":0.9,"quality":0.8,'
         b'"user_id":null,"similarity":0.1,"runner_up_similarity":null,"model":"sface",'
-        b'"crop_key":"crops/door/x.jpg","seen_at":null,"kind":"frame"}'
+        b'"crop_key":"crops/door/x.jpg","seen_at":null,"kind":"frame",'
+        b'"decision":"below_threshold"}'
     )
     assert match_from_json(match_to_json(match)) == match
     assert match.type is MatchType.UNKNOWN
+
+
+def test_field_01_messages_of_other_releases_are_read():
+    """A face was one field shorter, and an older worker reads what is longer now."""
+    message = msgspec.msgpack.decode(pack(with_face(reliable=False)))
+    assert message["faces"][0].pop() is False
+    (face,) = unpack(msgspec.msgpack.encode(message)).faces
+    assert face == FACE
+    assert face.reliable
+    message["faces"][0] += [False, "of a later release"]
+    (face,) = unpack(msgspec.msgpack.encode(message)).faces
+    assert not face.reliable
+
+
+def test_field_01_matches_of_earlier_releases_are_read():
+    match = a_match(FOUND)
+    message = msgspec.json.decode(match_to_json(replace(match, decision="unreliable")))
+    assert message.pop("decision") == "unreliable"
+    assert match_from_json(msgspec.json.encode(message)) == match

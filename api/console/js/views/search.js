@@ -11,6 +11,7 @@ const DECISIONS = {
   below_threshold: "Nobody: below the threshold",
   ambiguous: "Undecided: too close to call",
   empty_gallery: "Nobody is enrolled",
+  unreliable: "Undecided: not an upright human face",
 };
 
 export function showSearch({ root, signal }) {

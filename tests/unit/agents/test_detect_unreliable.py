@@ -1,0 +1,65 @@
+"""What the detect agent says of a turned face reaches ``faces.detected``."""
+
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from agents.detect import Detect
+from ml.analyser import AnalysedFace
+from ml.images import ImageLimits
+from ml.quality import QualityReport
+from streams.codec import unpack
+from streams.topics import Topics
+from tests.unit.agents.test_detect_order import frame
+
+
+def analysed(upright_margin):
+    return AnalysedFace(
+        box=np.array([0, 0, 50, 50], np.float32),
+        landmarks=np.zeros((5, 2), np.float32),
+        score=0.9,
+        quality=QualityReport(
+            face_pixels=50,
+            sharpness=300,
+            brightness=120,
+            contrast=50,
+            asymmetry=0,
+            eye_mouth_ratio=1,
+            detector_score=0.9,
+            upright_margin=upright_margin,
+        ),
+        embedding=np.eye(1, 8, dtype=np.float32)[0],
+        crop=b"\xff\xd8\xff",
+    )
+
+
+@pytest.mark.parametrize(("margin", "reliable"), [(0.2, True), (-0.1, False), (-1.0, False)])
+async def test_field_01_a_turned_face_is_told_as_unreliable(margin, reliable):
+    models = SimpleNamespace(
+        lanes=1,
+        embedder=SimpleNamespace(id="none"),
+        analyse=lambda images: [[analysed(margin)] for _ in images],
+    )
+    sent = []
+
+    async def send_all(messages):
+        sent.extend(unpack(message.value) for message in messages)
+
+    with ThreadPoolExecutor(2) as threads:
+        detect = Detect(
+            models,
+            SimpleNamespace(send_all=send_all),
+            Topics(""),
+            limits=ImageLimits(1 << 20, 1 << 20),
+            claims=None,
+            decoders=threads,
+            models=threads,
+            image_memory=1 << 20,
+            policy="",
+        )
+        await detect([frame("a", 0)])
+    ((face,),) = (message.faces for message in sent)
+    assert face.reliable is reliable
+    assert (face.quality >= 0.35) is reliable

@@ -1,0 +1,128 @@
+"""Faces that the embedders were not trained for are told from those that they were."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks.angles import turned
+from config.settings import ModelSettings
+from ml.analyser import build_analyser
+from ml.uprightness import LEAST_MARGIN, NOT_CHECKED, NOT_FOUND, LocatedFace
+from tests.unit.ml.conftest import read
+
+TURNED = ["90", "135", "180", "225", "270", "flipped"]
+UPRIGHT = ["0", "15", "30", "330", "345", "mirrored"]
+
+
+def largest(analyser, picture):
+    (faces,) = analyser.analyse([picture])
+    return max(faces, key=lambda face: face.box[2] * face.box[3], default=None)
+
+
+@pytest.fixture(scope="module")
+def pictures(portraits):
+    return [read(path) for path in portraits[::9]]
+
+
+@pytest.mark.parametrize("view", TURNED)
+def test_field_01_turned_faces_are_unreliable(analyser, pictures, view):
+    faces = [face for one in pictures if (face := largest(analyser, turned(one, view)))]
+    assert faces
+    assert [face for face in faces if face.quality.reliable] == []
+    assert {face.quality.weakest for face in faces if face.quality.score > 0} <= {"uprightness"}
+
+
+@pytest.mark.parametrize("view", UPRIGHT)
+def test_field_01_upright_and_tilted_faces_stay(analyser, pictures, view):
+    faces = [face for one in pictures if (face := largest(analyser, turned(one, view)))]
+    assert len(faces) >= len(pictures) - 1
+    assert all(face.quality.reliable for face in faces)
+
+
+def test_field_01_no_stranger_turned_upside_down_matches(analyser, shared):
+    paths = sorted((shared / "field/03-upside-down").glob("*.jpg"))
+    faces = [largest(analyser, read(path)) for path in paths]
+    assert len(faces) == 4
+    assert not any(face.quality.reliable for face in faces)
+    assert not any(face.quality.score >= ModelSettings().enrol_min_quality for face in faces)
+
+
+def test_field_01_the_size_of_the_picture_does_not_matter(analyser, portraits):
+    small = read(portraits[0])
+    large = cv2.resize(small, None, fx=12, fy=12, interpolation=cv2.INTER_CUBIC)
+    noise = np.random.default_rng(0).normal(0, 12, large.shape)
+    large = np.clip(large + noise, 0, 255).astype(np.uint8)
+    assert largest(analyser, large).quality.reliable
+    assert not largest(analyser, turned(large, "180")).quality.reliable
+
+
+def checked(settings):
+    """With a second look at every face."""
+    return build_analyser(settings.model_copy(update={"embedder_trusted_length": 1e9}))
+
+
+def scrfd(shared, cache, name):
+    return ModelSettings(
+        detector="scrfd",
+        detector_file=shared / f"models/{name}.onnx",
+        detection_threshold=0.5,
+        cache_dir=cache,
+    )
+
+
+@pytest.mark.parametrize("name", ["scrfd_500m_bnkps", "scrfd_2.5g_bnkps"])
+def test_field_01_it_holds_for_a_detector_of_the_users(shared, model_cache, groups, name):
+    """One has a fixed size of input, and takes several sheets at once."""
+    analyser = checked(scrfd(shared, model_cache, name))
+    (group,) = [read(path) for path in groups if path.name == "016_8.jpg"]
+    (faces,) = analyser.analyse([group])
+    assert len(faces) >= 8
+    assert all(LEAST_MARGIN < face.quality.upright_margin < NOT_CHECKED for face in faces)
+    (faces,) = analyser.analyse([turned(group, "180")])
+    assert not any(face.quality.reliable for face in faces)
+
+
+@pytest.mark.parametrize("name", ["yunet", "scrfd_500m_bnkps"])
+def test_field_01_faces_get_the_margins_of_their_own(analyser, shared, model_cache, groups, name):
+    if name != "yunet":
+        analyser = build_analyser(scrfd(shared, model_cache, name))
+    image = read(groups[0])
+    (found,) = analyser.detector.detect([image])
+    faces = [LocatedFace(image, landmarks) for landmarks in found.landmarks]
+    faces += [LocatedFace(image, 2 * points.mean(axis=0) - points) for _, points in faces]
+    together = analyser.check.margins(faces)
+    if name == "yunet":  # the other sees several sheets at once, and the neighbours with each
+        alone = [analyser.check.margins([face])[0] for face in faces]
+        assert together == pytest.approx(alone, abs=1e-4)
+    half = len(faces) // 2
+    assert min(together[:half]) > LEAST_MARGIN > max(together[half:])
+
+
+def test_field_01_what_is_no_face_is_not_found_again(analyser):
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3)).astype(np.uint8)
+    landmarks = np.array([[80, 80], [120, 80], [100, 100], [85, 120], [115, 120]], np.float32)
+    places = [landmarks, landmarks + 10_000, np.zeros((5, 2), np.float32)]
+    assert analyser.check.margins([LocatedFace(noise, one) for one in places]) == [NOT_FOUND] * 3
+    assert analyser.check.margins([]) == []
+
+
+def test_field_01_only_faces_in_doubt_get_a_second_look(analyser, model_cache, portraits):
+    image = read(portraits[0])
+    trusting = build_analyser(ModelSettings(cache_dir=model_cache, embedder_trusted_length=0))
+    assert largest(trusting, turned(image, "180")).quality.upright_margin == NOT_CHECKED
+    strict = checked(ModelSettings(cache_dir=model_cache))
+    face, plain = largest(strict, image), largest(analyser, image)
+    assert 0 < face.quality.upright_margin < NOT_CHECKED
+    np.testing.assert_array_equal(face.embedding, plain.embedding)
+    assert dataclasses.replace(face.quality, upright_margin=1.0) == plain.quality
+
+
+def test_field_01_an_unknown_embedder_trusts_no_length(shared, model_cache):
+    settings = ModelSettings(
+        embedder="arcface",
+        embedder_file=shared / "models/mobilefacenet.onnx",
+        cache_dir=model_cache,
+    )
+    assert build_analyser(settings).embedder.trusted_length == float("inf")
