@@ -25,7 +25,7 @@ from streams.codec import pack
 from streams.delivery import Delivery
 from streams.envelope import DEFAULT_CLOCKS, Envelope, detected_headers
 from streams.envelope import decode as read_envelope
-from streams.events import DetectedFace, DetectedFaces, EventKind, ImageEvent
+from streams.events import DetectedFace, DetectedFaces, EventKind
 from streams.failures import Reject, Retry
 from streams.publisher import Outgoing, Publisher
 from streams.settling import Outcomes
@@ -60,7 +60,7 @@ class _Frame:
     """A message whose image is decoded."""
 
     delivery: Delivery
-    event: ImageEvent
+    envelope: Envelope
     image: Image
 
 
@@ -140,9 +140,10 @@ class Detect:
             Fatal: the broker does not let this client write.
         """
         try:
-            event = read_envelope(delivery, self._topics, self._clocks).event
+            envelope = read_envelope(delivery, self._topics, self._clocks)
         except Reject:
             return  # an upload that does not say whose it is
+        event = envelope.event
         if event.kind is EventKind.FRAME:
             return
         found = DetectedFaces(
@@ -153,6 +154,7 @@ class Detect:
             faces=(),
             refusal=refusal_of_letter(reject),
             policy=self._policy,
+            dataref=envelope.dataref,
         )
         await self._publisher.send_all([self._outgoing(delivery, found)])
 
@@ -210,7 +212,7 @@ class Detect:
             )
         except ImageRejected as error:
             return _Unreadable(opened.delivery, Reject(error.reason, str(error)))
-        return _Frame(opened.delivery, opened.envelope.event, image)
+        return _Frame(opened.delivery, opened.envelope, image)
 
     async def _analyse(self, frames: Sequence[_Frame]) -> list[tuple[_Frame, DetectedFaces]]:
         if not frames:
@@ -237,14 +239,16 @@ class Detect:
 
     def _detected(self, frame: _Frame, faces: Sequence[AnalysedFace]) -> DetectedFaces:
         height, width = frame.image.shape[:2]
-        keep_measures = frame.event.kind is not EventKind.FRAME
+        event = frame.envelope.event
+        is_upload = event.kind is not EventKind.FRAME
         return DetectedFaces(
-            event=frame.event,
+            event=event,
             model=self._analyser.embedder.id,
             width=width,
             height=height,
-            faces=tuple(_detected(face, keep_measures=keep_measures) for face in faces),
-            policy=self._policy if keep_measures else "",
+            faces=tuple(_detected(face, keep_measures=is_upload) for face in faces),
+            policy=self._policy if is_upload else "",
+            dataref=frame.envelope.dataref if is_upload else None,
         )
 
     def _outgoing(self, delivery: Delivery, found: DetectedFaces) -> Outgoing:

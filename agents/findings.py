@@ -10,7 +10,7 @@ from msgspec import structs
 
 from agents.recognition import Recognition
 from ml.decision import MatchPolicy
-from sinks.keys import crop_key
+from sinks.keys import crop_key, split_dataref
 from sinks.rows import EventResult, FaceRow, LedgerRow, Outcome, RecentFace, Sighting
 from streams.answers import (
     RankedCandidate,
@@ -23,6 +23,7 @@ from streams.answers import (
 from streams.events import (
     DetectedFace,
     DetectedFaces,
+    EventKind,
     FaceMatch,
     ImageEvent,
     MatchKind,
@@ -191,7 +192,8 @@ def enrolled(found: DetectedFaces, user_id: UUID, photos: int) -> Finding:
 
 def people_in(finding: Finding) -> set[UUID]:
     """Everybody whom any part of a finding names."""
-    people = {row.match.user_id for row in finding.result.faces}
+    people: set[UUID | None] = {row.match.user_id for row in finding.result.faces}
+    people |= finding.result.people
     people |= {match.user_id for match in finding.matches}
     for recent in finding.recents:
         people |= {recent.user_id, recent.runner_up_user_id}
@@ -238,7 +240,11 @@ def _refused_enrolment(finding: Finding) -> Finding:
         message=UNKNOWN_USER.message,
     )
     result = structs.replace(
-        finding.result, outcome=Outcome.REFUSED, faces=(), answer=encode_answer(answer)
+        finding.result,
+        outcome=Outcome.REFUSED,
+        faces=(),
+        answer=encode_answer(answer),
+        people=frozenset(),
     )
     return Finding(result=result, answer=answer)
 
@@ -248,7 +254,9 @@ def _search_without(finding: Finding, answer: UploadAnswer, gone: Collection[UUI
     result, event = finding.result, finding.result.event
     return dataclasses.replace(
         finding,
-        result=structs.replace(result, answer=encode_answer(answer)),
+        result=structs.replace(
+            result, answer=encode_answer(answer), people=result.people.difference(gone)
+        ),
         answer=answer,
         matches=[
             _match_of_search(face, event.id, event.key, event, result.model)
@@ -364,4 +372,30 @@ def _result(
         face_count=len(found.faces),
         faces=faces,
         answer=encode_answer(answer) if answer else None,
+        people=_named_by(found.event, answer),
+        dataref=_storable(found.dataref),
     )
+
+
+def _named_by(event: ImageEvent, answer: UploadAnswer | None) -> frozenset[UUID]:
+    """Everybody whom an upload and its answer name; nobody of a frame."""
+    named: set[UUID | None] = {user_of(event)}
+    if answer is not None:
+        named.add(answer.user_id)
+        for face in answer.faces:
+            named |= {face.user_id, *(candidate.user_id for candidate in face.candidates)}
+    return frozenset(one for one in named if one is not None)
+
+
+def user_of(event: ImageEvent) -> UUID | None:
+    """Whom a photo is to enrol; None of other events, and where the subject is no id."""
+    if event.kind is not EventKind.ENROL or event.subject is None:
+        return None
+    try:
+        return UUID(event.subject)
+    except ValueError:
+        return None
+
+
+def _storable(dataref: str | None) -> str | None:
+    return dataref if dataref is not None and split_dataref(dataref) is not None else None

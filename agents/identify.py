@@ -33,6 +33,7 @@ from agents.stores import Stores
 from agents.untold import Untold
 from config import metrics
 from ml.decision import MatchPolicy
+from sinks.keys import uploaded_key
 from sinks.ledger import Claim
 from sinks.rows import EnrolStatus, EventKey, LedgerRow, Outcome, RecentFace, UserRow
 from streams.answers import decode_answer
@@ -180,14 +181,19 @@ class Identify:
         kept = [findings.without_people(one, gone) for one in results] if gone else list(results)
         staying = {key for one in kept for key, _ in one.crops}
         leaving = {key for one in results for key, _ in one.crops} - staying
-        photos = [
-            key
-            for one in kept
-            if one.answer is not None and one.answer.code == findings.UNKNOWN_USER.code
-            for key in upload_keys(one.result.event.uuid)
-        ]
+        photos = [key for one in kept if self._is_nobodys(one, gone) for key in self._photos(one)]
         await self._stores.crops.delete_many([*sorted(leaving), *photos])
         return kept
+
+    def _is_nobodys(self, finding: Finding, gone: set[UUID]) -> bool:
+        """Whether a photo was sent in to enrol somebody whom there is not (any more)."""
+        unknown = finding.answer is not None and finding.answer.code == findings.UNKNOWN_USER.code
+        return unknown or findings.user_of(finding.result.event) in gone
+
+    def _photos(self, finding: Finding) -> list[str]:
+        """Keys under which the photo of an upload may lie."""
+        named = uploaded_key(finding.result.dataref, self._stores.crops.bucket)
+        return [*upload_keys(finding.result.event.uuid), *([named] if named else ())]
 
     async def _tell_again(self, row: LedgerRow) -> None:
         """A worker may have ended between the commit and the announcement; finish its work."""

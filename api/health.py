@@ -14,13 +14,13 @@ from time import monotonic, perf_counter
 from typing import Literal
 
 from aiokafka.errors import KafkaError
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from api.databases import ping
 from api.schemas.health import CheckResult, HealthResponse, ReadyResponse, TaskResult
 from api.schemas.pipeline import PipelineSummary
 from api.services import Services
+from sinks.errors import StoreUnavailable
 from streams.failures import Reject, Retry
 from streams.kafka import create_admin
 from streams.topics import Topics
@@ -57,8 +57,8 @@ class Health:
         self._services = services
         self._last: tuple[float, dict[str, CheckResult]] | None = None
         self._asks: Mapping[str, Ask] = {
-            "main_db": lambda: _ask_database(services.databases.main),
-            "vector_db": lambda: _ask_database(services.databases.vector),
+            "main_db": lambda: ping(services.databases.main),
+            "vector_db": lambda: ping(services.databases.vector),
             "redis": services.recents.ping,
             "kafka": lambda: _ask_kafka(services),
             "s3": services.crops.ping,
@@ -120,6 +120,8 @@ class Health:
             detail = f"no answer within {self._timeout:g} s"
         except _SetUpError as error:
             detail = str(error)
+        except StoreUnavailable as error:
+            detail = error.summary
         except (Retry, Reject, SQLAlchemyError, KafkaError, OSError):
             detail = "no answer"  # what the driver said has addresses in it, and anybody may ask
         latency = round((perf_counter() - began) * 1000, 1)
@@ -129,11 +131,6 @@ class Health:
 def _status(checks: Mapping[str, CheckResult]) -> Literal["ok", "degraded", "unavailable"]:
     failed = {name for name, result in checks.items() if result.status == "failed"}
     return "unavailable" if failed - _SPARED else "degraded" if failed else "ok"
-
-
-async def _ask_database(sessions: async_sessionmaker[AsyncSession]) -> None:
-    async with sessions() as session:
-        await session.execute(text("SELECT 1"))
 
 
 async def _ask_kafka(services: Services) -> None:

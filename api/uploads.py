@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Sequence
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,10 @@ from streams.images import ImageProducer, PublishError
 from streams.refusal_codes import is_final
 
 logger = logging.getLogger(__name__)
+
+#: When it is found out that Redis takes no answers, and how often the ledger is looked at then, in
+#: seconds.
+_FIRST_LOOK, _NEXT_LOOK = 0.5, 0.5
 
 
 class UploadClient:
@@ -125,16 +130,27 @@ class UploadClient:
         return self._model not in {None, row.model} and row.processed_at < event.captured_at
 
     async def _answer(self, event: ImageEvent, seconds: float) -> UploadAnswer | None:
-        """From Redis in time; else, should Redis be away or have lost it, from the ledger."""
-        try:
-            payload = await self._waiter.wait(event.key, seconds)
-        except StoreUnavailable as error:
-            logger.warning("looking for the answer in the ledger: %s", error)
-            payload = None
-        if payload is None:
-            row = await self.row_of(event.uuid)
-            payload = row.answer if row and not self._is_of_another_model(row, event) else None
-        return decode_answer(payload) if payload is not None else None
+        """From Redis in time; at the end, and while Redis takes no writes, from the ledger."""
+        until, pause, away = monotonic() + seconds, _FIRST_LOOK, False
+        while True:
+            left = max(0.0, until - monotonic())
+            try:
+                payload = await self._waiter.wait(event.key, min(pause, left))
+                if payload is None:
+                    await self._waiter.probe()
+                    pause = seconds
+            except StoreUnavailable as error:
+                if not away:
+                    logger.warning("looking for the answer in the ledger: %s", error)
+                payload, pause, away = None, _NEXT_LOOK, True
+            ended = monotonic() >= until
+            if payload is None and (away or ended):
+                row = await self.row_of(event.uuid)
+                payload = row.answer if row and not self._is_of_another_model(row, event) else None
+            if payload is not None:
+                return decode_answer(payload)
+            if ended:
+                return None
 
 
 def _is_outdated(row: LedgerRow, model: str | None) -> bool:

@@ -1,5 +1,6 @@
 """The stores: two databases, an object store, a cache."""
 
+import re
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit
 
@@ -14,9 +15,9 @@ class DatabaseSettings(Group):
     """One PostgreSQL database."""
 
     host: str = "127.0.0.1"
-    """Host name or address."""
+    """Host name or address; or several by commas, each may name its port: the writable counts."""
     port: Port = 5432
-    """TCP port."""
+    """TCP port of hosts that name none."""
     name: str
     """Name of the database."""
     user: str = "fecapass"
@@ -43,7 +44,19 @@ class DatabaseSettings(Group):
     @property
     def sqlalchemy_url(self) -> str:
         """Connection URL for SQLAlchemy's asyncpg dialect, password included: never log it."""
-        return f"postgresql+asyncpg://{self._credentials}@{self._location}"
+        if len(self.hosts) == 1:
+            return f"postgresql+asyncpg://{self._credentials}@{self._location}"
+        hosts = "&".join(f"host={quote(f'{host}:{port}')}" for host, port in self.hosts)
+        return f"postgresql+asyncpg://{self._credentials}@/{quote(self.name, safe='')}?{hosts}"
+
+    @property
+    def hosts(self) -> list[tuple[str, int]]:
+        """Host and port of every server that may be the one to write to, in the order given.
+
+        Raises:
+            ValueError: ``host`` is no list of hosts.
+        """
+        return [_host_and_port(one, self.port) for one in self.host.split(",")]
 
     @property
     def safe_url(self) -> str:
@@ -56,8 +69,42 @@ class DatabaseSettings(Group):
 
     @property
     def _location(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}/{quote(self.name, safe='')}"
+        hosts = [(f"[{host}]" if ":" in host else host, port) for host, port in self.hosts]
+        listed = ",".join(f"{host}:{port}" for host, port in hosts)
+        return f"{listed}/{quote(self.name, safe='')}"
+
+    @model_validator(mode="after")
+    def _hosts_are_named(self) -> Self:
+        try:
+            right = all(host for host, _ in self.hosts)
+        except ValueError:
+            right = False
+        if not right:
+            raise inconsistent("{host} is no host, nor several hosts by commas")
+        return self
+
+
+_HOST = re.compile(
+    r"\[(?P<address>[^\[\]]+)\](?::(?P<its_port>\d+))?|(?P<name>[^:]+):(?P<port>\d+)"
+)
+
+_LAST_PORT = 65535
+
+
+def _host_and_port(text: str, port: int) -> tuple[str, int]:
+    """Read ``host``, ``host:port``, ``[IPv6]:port`` or a bare IPv6 address.
+
+    Raises:
+        ValueError: the port is none.
+    """
+    text = text.strip()
+    named = _HOST.fullmatch(text)
+    if named is None:
+        return text, port
+    chosen = int(named["its_port"] or named["port"] or port)
+    if not 1 <= chosen <= _LAST_PORT:
+        raise ValueError(f"{chosen} is no port")
+    return named["address"] or named["name"], chosen
 
 
 class MainDatabaseSettings(DatabaseSettings):

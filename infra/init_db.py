@@ -8,7 +8,14 @@ from collections.abc import Sequence
 
 from config.settings import Settings
 from infra.kafka_topics import ensure_topics
-from infra.schema import Report, ensure_database, ensure_models, ensure_pgvector, migrate
+from infra.schema import (
+    Report,
+    ensure_database,
+    ensure_indexes,
+    ensure_models,
+    ensure_pgvector,
+    migrate,
+)
 from infra.user_addresses import normalise_addresses
 from sinks.crops import Crops
 
@@ -29,6 +36,7 @@ async def initialise(settings: Settings, models: Sequence[tuple[str, int]], repo
     await ensure_database(settings.main_db, report)
     await migrate("main", settings.main_db, report)
     await normalise_addresses(settings.main_db, report)
+    await ensure_indexes("main", settings.main_db, report)
     await ensure_database(settings.vector_db, report)
     await ensure_pgvector(settings.vector_db, report)
     await migrate("vector", settings.vector_db, report)

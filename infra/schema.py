@@ -1,5 +1,6 @@
 """Brings the schema of both databases up to date: databases, extension, migrations, partitions."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from importlib.resources import as_file, files
 from typing import Literal
@@ -7,14 +8,17 @@ from typing import Literal
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, MetaData, text
+from sqlalchemy import Connection, Index, MetaData, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateIndex
 
 from config.settings import DatabaseSettings
 from sinks.errors import StoreUnavailable
-from sinks.postgres import typed_failures
+from sinks.postgres_connect import Connector
+from sinks.postgres_errors import typed_failures
 from sinks.schema import MainBase, VectorBase
 from sinks.vectors import PGVECTOR_MINIMUM, Vectors, is_recent, require_pgvector
 
@@ -26,8 +30,14 @@ METADATA: dict[Which, MetaData] = {"main": MainBase.metadata, "vector": VectorBa
 #: Keeps two initialisers apart; held by the migrating transaction. Any constant would do.
 _LOCK = 0x66656361_6D696772
 
+#: The same for those who make indexes, held by their sessions.
+_INDEX_LOCK = 0x66656361_696E6478
+_INDEX_PAUSE = 0.1
+
 #: The database that every server has, to create others from.
 _MAINTENANCE_DATABASE = "postgres"
+
+_NO_SUCH_DATABASE = "3D000"
 
 
 async def ensure_database(settings: DatabaseSettings, report: Report) -> None:
@@ -37,15 +47,16 @@ async def ensure_database(settings: DatabaseSettings, report: Report) -> None:
         StoreUnavailable: the server is not there, or does not permit it.
     """
     store = f"database {settings.safe_url}"
-    with typed_failures(store, "connect"):
-        try:
-            await (await _connect(settings)).close()
-        except asyncpg.InvalidCatalogNameError:
-            pass
-        else:
-            return
+    try:
+        await (await Connector(settings, store).open()).close()
+    except StoreUnavailable as failure:
+        if failure.state != _NO_SUCH_DATABASE:
+            raise
+    else:
+        return
+    elsewhere = settings.model_copy(update={"name": _MAINTENANCE_DATABASE})
+    connection = await Connector(elsewhere, store).open()
     with typed_failures(store, "create it"):
-        connection = await _connect(settings, _MAINTENANCE_DATABASE)
         try:
             statement = await connection.fetchval(
                 "SELECT format('CREATE DATABASE %I', $1::text)", settings.name
@@ -65,8 +76,8 @@ async def ensure_pgvector(settings: DatabaseSettings, report: Report) -> None:
         StoreUnavailable: the server has none that is new enough, or does not permit it.
     """
     store = f"vector database {settings.safe_url}"
+    connection = await Connector(settings, store).open()
     with typed_failures(store, "install the extension pgvector"):
-        connection = await _connect(settings)
         try:
             async with connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
@@ -104,8 +115,8 @@ async def migrate(which: Which, settings: DatabaseSettings, report: Report) -> N
 
     engine = create_async_engine(
         settings.sqlalchemy_url,
+        async_creator=Connector(settings, store, patient=True).open,
         poolclass=NullPool,
-        connect_args={"timeout": settings.connect_timeout, "ssl": settings.tls.argument()},
     )
     try:
         with typed_failures(store, "migrate"):
@@ -119,6 +130,50 @@ async def migrate(which: Which, settings: DatabaseSettings, report: Report) -> N
         report(f"{which} database: applied migration {step}")
     if not steps:
         report(f"{which} database: tables are up to date")
+
+
+async def ensure_indexes(which: Which, settings: DatabaseSettings, report: Report) -> None:
+    """Make those indexes that are to be made while others write to their tables.
+
+    One that was cut off while it was made is made again.
+
+    Raises:
+        StoreUnavailable: the server is not there.
+    """
+    store = f"{which} database {settings.safe_url}"
+    indexes = [
+        index
+        for table in METADATA[which].sorted_tables
+        for index in sorted(table.indexes, key=lambda one: str(one.name))
+        if index.dialect_options["postgresql"]["concurrently"]
+    ]
+    connection = await Connector(settings, store, patient=True).open()
+    with typed_failures(store, "make indexes"):
+        try:
+            # Not by waiting for the lock: making an index waits for all who wait.
+            while not await connection.fetchval(  # noqa: ASYNC110 - the lock is the server's
+                "SELECT pg_try_advisory_lock($1)", _INDEX_LOCK
+            ):
+                await asyncio.sleep(_INDEX_PAUSE)
+            for index in indexes:
+                if await _ensure_index(connection, index):
+                    report(f"{which} database: made index {index.name}")
+        finally:
+            await connection.close()
+
+
+async def _ensure_index(connection: "asyncpg.Connection[asyncpg.Record]", index: Index) -> bool:
+    """Make an index unless it is there and whole; tells whether it was made."""
+    valid = await connection.fetchval(
+        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", index.name
+    )
+    if valid:
+        return False
+    if valid is not None:
+        await connection.execute(f'DROP INDEX CONCURRENTLY "{index.name}"')
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    await connection.execute(str(CreateIndex(index).compile(dialect=dialect)))
+    return True
 
 
 async def ensure_models(
@@ -140,21 +195,6 @@ async def ensure_models(
             made = await vectors.ensure_model(model, dimension)
             what = "made room for" if made else "has room for"
             report(f"vector database: {what} model {model}, dimension {dimension}")
-
-
-async def _connect(
-    settings: DatabaseSettings, database: str | None = None
-) -> "asyncpg.Connection[asyncpg.Record]":
-    return await asyncpg.connect(
-        host=settings.host,
-        port=settings.port,
-        user=settings.user,
-        password=settings.password.get_secret_value(),
-        database=database or settings.name,
-        ssl=settings.tls.argument(),
-        timeout=settings.connect_timeout,
-        command_timeout=settings.command_timeout,
-    )
 
 
 async def _pgvector_version(connection: "asyncpg.Connection[asyncpg.Record]") -> str | None:

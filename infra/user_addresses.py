@@ -18,7 +18,8 @@ from sqlalchemy.pool import NullPool
 from config.settings import DatabaseSettings
 from infra.schema import Report
 from sinks.errors import StoreUnavailable
-from sinks.postgres import typed_failures
+from sinks.postgres_connect import Connector
+from sinks.postgres_errors import typed_failures
 from sinks.schema import AuditEntry, User
 from streams.addresses import BadAddressError, normal_address
 
@@ -84,8 +85,8 @@ async def normalise_addresses(settings: DatabaseSettings, report: Report) -> Non
     store = f"main database {settings.safe_url}"
     engine = create_async_engine(
         settings.sqlalchemy_url,
+        async_creator=Connector(settings, store, patient=True).open,
         poolclass=NullPool,
-        connect_args={"timeout": settings.connect_timeout, "ssl": settings.tls.argument()},
     )
     try:
         with typed_failures(store, "read addresses"):

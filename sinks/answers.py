@@ -13,7 +13,7 @@ from typing import Any, Final
 from config.settings import RedisSettings
 from config.supervisor import Supervisor, TaskState
 from sinks.errors import StoreUnavailable
-from sinks.redis import PREFIX, create_client, encode_name, typed_failures
+from sinks.redis import PREFIX, create_client, encode_name, probe, typed_failures
 
 CHANNEL: Final = f"{PREFIX}answers"
 
@@ -110,6 +110,14 @@ class AnswerWaiter:
         if upload_ids:
             with typed_failures(self._store, "take answers back"):
                 await self._reader.delete(*map(answer_key, upload_ids))
+
+    async def probe(self) -> None:
+        """Write something that is gone at once; see `sinks.redis.probe`.
+
+        Raises:
+            StoreUnavailable: Redis takes no answers.
+        """
+        await probe(self._reader, self._store)
 
     def _forget(self, upload_id: str, future: asyncio.Future[bytes]) -> None:
         futures = self._waiting[upload_id]

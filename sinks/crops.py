@@ -1,7 +1,6 @@
 """The object store: crops of faces, and images that came by claim check."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
@@ -18,10 +17,11 @@ from config.settings import S3Settings
 from config.sockets import watched_socket
 from sinks.direct import DirectSession, Redirected
 from sinks.errors import ObjectFault, StoreDenied, StoreFault, StoreRejected, StoreUnavailable
-from sinks.keys import is_plain_key
+from sinks.keys import split_dataref
 from sinks.lifecycle import Connected
 from sinks.others import OtherObjects
 from sinks.puts import DirectPuts
+from sinks.s3_errors import code_of, described, is_fault, is_the_stores
 
 #: A new server may answer before it can store: how long `Crops.ensure_bucket` insists, in seconds.
 _BUCKET_PATIENCE = 10.0
@@ -33,22 +33,9 @@ _DELETE_BATCH = 1000
 _NOT_FOUND = frozenset({"NoSuchKey", "NotFound", "404"})
 _BUCKET_IS_THERE = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 
-#: Refusals that are not this object's fault: credentials, a proxy, clocks, load, no bucket yet.
-_PASSING = frozenset(
-    {
-        "401", "403", "407", "408", "429",
-        "AccessDenied", "ExpiredToken", "Forbidden", "InvalidAccessKeyId", "InvalidToken",
-        "NoSuchBucket", "OperationAborted", "RequestTimeTooSkewed", "RequestTimeout",
-        "SignatureDoesNotMatch", "SlowDown", "Throttling", "TooManyRequests",
-    }
-)  # fmt: skip
-
-#: Of those, what an object that a claim check names may be denied with for reasons of its own.
+#: What an object that a claim check names may be denied with for reasons of its own.
 _DENIED = frozenset({"403", "AccessDenied", "Forbidden"})
 
-_BARE_BAD_REQUEST = "400"
-_FIRST_SERVER_ERROR = 500
-_DATAREF = re.compile(r"s3://([a-z0-9][a-z0-9.\-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
 
 # Stands for a key where only the address of the bucket is asked for.
 _ANY_KEY = "key"
@@ -142,7 +129,7 @@ class Crops(Connected):
             try:
                 await client.head_bucket(Bucket=self.bucket)
             except ClientError as error:
-                raise StoreUnavailable(self.store, "ping", _code(error)) from error
+                raise StoreUnavailable(self.store, "ping", described(error)) from error
 
     async def ensure_bucket(self) -> bool:
         """Make the bucket unless it is there; insists for some seconds while a server starts.
@@ -191,7 +178,7 @@ class Crops(Connected):
             try:
                 await client.head_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
-                if _code(error) in _NOT_FOUND:
+                if code_of(error) in _NOT_FOUND:
                     return False
                 raise
         return True
@@ -244,12 +231,12 @@ class Crops(Connected):
             ObjectFault: the store fails over it, and serves others.
         """
         operation = "fetch a claim check"
-        named = _DATAREF.fullmatch(dataref)
-        if named is None or not is_plain_key(named[2]):
+        named = split_dataref(dataref)
+        if named is None:
             raise StoreRejected(
                 self.store, operation, "it is not s3://bucket/key", reason="bad_dataref"
             )
-        bucket, key = named[1], named[2]
+        bucket, key = named
         if bucket not in self._readable:
             raise StoreRejected(
                 self.store,
@@ -299,7 +286,7 @@ class Crops(Connected):
             try:
                 await client.head_bucket(Bucket=self.bucket)
             except ClientError as error:
-                if _code(error) not in _NOT_FOUND | {"NoSuchBucket"}:
+                if code_of(error) not in _NOT_FOUND | {"NoSuchBucket"}:
                     raise
             else:
                 return False
@@ -310,7 +297,7 @@ class Crops(Connected):
             try:
                 await client.create_bucket(Bucket=self.bucket, **arguments)
             except ClientError as error:
-                if _code(error) in _BUCKET_IS_THERE:
+                if code_of(error) in _BUCKET_IS_THERE:
                     return False
                 raise
         return True
@@ -320,12 +307,12 @@ class Crops(Connected):
             try:
                 answer = await client.get_object(Bucket=bucket, Key=key)
             except ClientError as error:
-                if _code(error) in _NOT_FOUND:
+                if code_of(error) in _NOT_FOUND:
                     raise StoreRejected(
                         self.store, operation, "there is no such object", reason="not_found"
                     ) from error
-                if _code(error) in _DENIED:
-                    detail = f"{_code(error)}: {bucket}/{key:.200}"
+                if code_of(error) in _DENIED:
+                    detail = f"{code_of(error)}: {bucket}/{key:.200}"
                     raise StoreDenied(self.store, operation, detail) from error
                 raise
             async with answer["Body"] as body:
@@ -354,8 +341,9 @@ class Crops(Connected):
             except HTTPClientError as error:
                 cause = error.kwargs.get("error")
                 detail = f"{type(cause or error).__name__}: {cause or error}"
-                # A server that sends us elsewhere for a stranger's key does so every time.
-                if isinstance(cause, Redirected) and not key_is_ours:
+                # A server that sends us elsewhere for a stranger's key does so every time; one that
+                # does so for every key is the wrong one.
+                if isinstance(cause, Redirected) and not (key_is_ours or cause.of_every_key):
                     raise StoreRejected(self.store, operation, detail) from error
                 raise StoreUnavailable(self.store, operation, detail) from error
             except (BotoCoreError, OSError, TimeoutError) as error:
@@ -368,16 +356,12 @@ class Crops(Connected):
     def _typed(
         self, operation: str, error: ClientError, key_is_ours: bool
     ) -> StoreUnavailable | StoreRejected:
-        code = _code(error)
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        # No S3 server says it of our keys: a TLS server says a bare 400 to plain HTTP, for one.
-        if key_is_ours and code == _BARE_BAD_REQUEST:
-            return StoreUnavailable(self.store, operation, f"{code} (HTTP {status})")
-        if status >= _FIRST_SERVER_ERROR and code not in _PASSING:
-            return StoreFault(self.store, operation, f"{code} (HTTP {status})")
-        if code in _PASSING or status >= _FIRST_SERVER_ERROR or status == 0:
-            return StoreUnavailable(self.store, operation, f"{code} (HTTP {status})")
-        return StoreRejected(self.store, operation, f"{code} (HTTP {status})")
+        detail = described(error)
+        if is_fault(error):
+            return StoreFault(self.store, operation, detail)
+        if is_the_stores(error, key_is_ours=key_is_ours):
+            return StoreUnavailable(self.store, operation, detail)
+        return StoreRejected(self.store, operation, detail)
 
 
 def _certificate(settings: S3Settings) -> tuple[str, str] | None:
@@ -391,10 +375,6 @@ def _addressing(settings: S3Settings) -> str:
     if settings.addressing == "auto" and settings.endpoint_url:
         return "path"
     return settings.addressing
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", "unknown"))
 
 
 async def _all_of(calls: Iterable[Awaitable[None]]) -> None:

@@ -9,6 +9,7 @@ others of the pool be, one by one: after the first all are replaced.
 """
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp import ClientSession
@@ -18,8 +19,33 @@ from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
+#: By this Amazon says that the bucket is in another region.
+REGION_HEADER = "x-amz-bucket-region"
+
+
 class Redirected(Exception):
-    """The server sends us elsewhere; a store of ours, at the right address, does not."""
+    """The server sends us elsewhere; a store of ours, at the right address, does not.
+
+    Attributes:
+        of_every_key: it would do so whatever was asked for: endpoint or region is wrong.
+    """
+
+    def __init__(self, status: int, region: str | None, *, of_every_key: bool) -> None:
+        super().__init__(redirection(status, region))
+        self.of_every_key = of_every_key
+
+
+def redirection(status: int, region: str | None) -> str:
+    """One line about an answer that sends us elsewhere.
+
+    Args:
+        status: HTTP status of the answer.
+        region: where the bucket is, if the answer has said.
+    """
+    where = (
+        f"; the bucket is in region {region:.40}, FECAPASS_S3__REGION names it" if region else ""
+    )
+    return f"it sends us elsewhere (HTTP {status}){where}"
 
 
 class DirectSession(AIOHTTPSession):  # type: ignore[misc]
@@ -57,5 +83,19 @@ class _Direct:
         answer = await self._session.request(method, allow_redirects=False, **arguments)
         if answer.status in _REDIRECTS:
             answer.close()
-            raise Redirected(f"it sends us elsewhere (HTTP {answer.status})")
+            region = answer.headers.get(REGION_HEADER)
+            place = answer.headers.get("Location")
+            raise Redirected(
+                answer.status,
+                region,
+                of_every_key=region is not None or _same_path(place, str(answer.url)),
+            )
         return answer
+
+
+def _same_path(place: str | None, asked: str) -> bool:
+    """Whether we are sent to another server, or another scheme, for what we have asked for."""
+    try:
+        return place is not None and urlsplit(place).path == urlsplit(asked).path
+    except ValueError:
+        return False

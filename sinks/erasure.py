@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from sinks.crops import Crops
+from sinks.keys import uploaded_key
 from sinks.persons import Author
 from sinks.recents import Recents
 from sinks.records import Records
@@ -79,6 +80,7 @@ class _Traces(msgspec.Struct, frozen=True):
     counts: dict[tuple[str, str], int]
     crop_keys: list[str]
     photo_keys: list[str]
+    upload_ids: list[str]
 
 
 async def look_for(stores: PersonStores, user_id: UUID) -> Receipt:
@@ -115,8 +117,7 @@ async def erase(stores: PersonStores, user_id: UUID, author: Author) -> Receipt:
     for attempt in range(_PASSES):
         for name, number in (await _remove(stores, user_id, author, traces)).items():
             removed[name] += number
-        crop_keys, photo_keys = traces.crop_keys, traces.photo_keys
-        traces = await _look(stores, user_id, crop_keys, photo_keys)
+        traces = await _look(stores, user_id, traces)
         if not any(traces.counts.values()):
             break
         if attempt + 1 < _PASSES:
@@ -161,40 +162,44 @@ async def erase_untouched(
     traces = await _look(stores, user_id)
     await stores.vectors.erase_user(user_id)
     await stores.crops.delete_many([*traces.crop_keys, *traces.photo_keys])
-    await stores.recents.forget_user(user_id)
+    await stores.recents.forget_user(user_id, traces.upload_ids)
     return True
 
 
 async def _look(
     stores: PersonStores,
     user_id: UUID,
-    known_crops: list[str] | None = None,
-    known_photos: list[str] | None = None,
+    before: _Traces | None = None,
 ) -> _Traces:
-    """Count what there is; objects whose rows are gone are looked for by their keys."""
+    """Count what there is; what has lost its rows is looked for as it was found before."""
     main = await stores.records.traces_of(user_id)
     vector = await stores.vectors.traces_of(user_id)
-    crop_keys = await _existing(stores.crops, {*main.crop_keys, *(known_crops or ())})
+    known = before or _Traces({}, [], [], [])
+    crop_keys = await _existing(stores.crops, {*main.crop_keys, *known.crop_keys})
+    named = [uploaded_key(dataref, stores.crops.bucket) for dataref in main.datarefs]
     photos = [
         one.key
         for event in main.upload_events
         async for page in stores.crops.pages(f"uploads/{event}")
         for one in page
     ]
-    photo_keys = await _existing(stores.crops, {*photos, *(known_photos or ())})
+    photo_keys = await _existing(
+        stores.crops, {*photos, *known.photo_keys, *(key for key in named if key)}
+    )
+    upload_ids = sorted({*main.upload_ids, *known.upload_ids})
     counts = {
         ("vector", "templates"): vector.templates,
         ("vector", "gallery entries"): vector.galleries,
         ("vector", "links of sightings"): vector.sightings,
         ("s3", "crops"): len(crop_keys),
         ("s3", "photos by claim check"): len(photo_keys),
-        ("redis", "entries"): await stores.recents.traces_of(user_id),
+        ("redis", "entries"): await stores.recents.traces_of(user_id, upload_ids),
         ("main", "enrolled faces"): main.enrolled,
         ("main", "links of sightings"): main.sightings,
         ("main", "answers to uploads"): main.answers,
         ("main", "user"): main.user,
     }
-    return _Traces(counts, crop_keys, photo_keys)
+    return _Traces(counts, crop_keys, photo_keys, upload_ids)
 
 
 async def _existing(crops: Crops, keys: set[str]) -> list[str]:
@@ -210,7 +215,7 @@ async def _remove(
     """One pass over all stores; returns how many of each kind went."""
     vector = await stores.vectors.erase_user(user_id)
     await stores.crops.delete_many([*traces.crop_keys, *traces.photo_keys])
-    entries = await stores.recents.forget_user(user_id)
+    entries = await stores.recents.forget_user(user_id, traces.upload_ids)
     noted = {
         "templates": vector.templates,
         "sightings": vector.sightings,

@@ -16,13 +16,33 @@ class StoreUnavailable(Retry):
         store: which one, with its address and without its secrets.
         operation: what was asked of it.
         detail: what it said.
+        state: SQLSTATE, where Postgres has given one; else empty.
+        summary: what may be said to anybody: it names neither addresses nor data.
     """
 
-    def __init__(self, store: str, operation: str, detail: str) -> None:
+    summary = "no answer"
+
+    def __init__(self, store: str, operation: str, detail: str, *, state: str = "") -> None:
         super().__init__(f"{store}: {operation}: {detail}")
         self.store = store
         self.operation = operation
         self.detail = detail
+        self.state = state
+
+
+class StoreReadOnly(StoreUnavailable):
+    """The server answers and takes no writes: a standby or replica, or one that was set so.
+
+    After a fail-over the connection leads to the wrong server; a new one may lead to the right one.
+    """
+
+    summary = "read-only"
+
+
+class SessionsNotKept(StoreUnavailable):
+    """A pooler in between gives each transaction another session, which is not supported."""
+
+    summary = "a pooler that does not keep sessions is in between"
 
 
 class StoreDenied(StoreUnavailable, Denied):
@@ -54,12 +74,20 @@ class StoreRejected(Reject):
         operation: what was asked of it.
         detail: what it said.
         reason: stable code for dead letters, ``store_rejected`` unless a sink knows better.
+        state: SQLSTATE, where Postgres has given one; else empty.
     """
 
     def __init__(
-        self, store: str, operation: str, detail: str, *, reason: str = "store_rejected"
+        self,
+        store: str,
+        operation: str,
+        detail: str,
+        *,
+        reason: str = "store_rejected",
+        state: str = "",
     ) -> None:
         super().__init__(reason, f"{store}: {operation}: {detail}")
         self.store = store
         self.operation = operation
         self.detail = detail
+        self.state = state

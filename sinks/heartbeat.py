@@ -9,10 +9,10 @@ import logging
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import asyncpg
+from sinks.errors import StoreRejected, StoreUnavailable
 
 if TYPE_CHECKING:
-    from sinks.postgres import Connection
+    from sinks.postgres_session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Heartbeat:
         free: to be held for every statement, since a connection takes one at a time.
     """
 
-    def __init__(self, connection: "Connection", idle_timeout: float) -> None:
+    def __init__(self, connection: "Session", idle_timeout: float) -> None:
         """Take an open transaction's connection.
 
         Args:
@@ -64,13 +64,8 @@ class Heartbeat:
             async with self.free:
                 try:
                     await self._connection.execute("SELECT 1")
-                except (
-                    TimeoutError,
-                    OSError,
-                    asyncpg.PostgresError,
-                    asyncpg.InterfaceError,
-                ) as error:
+                except (StoreUnavailable, StoreRejected) as error:
                     # The transaction is lost; its next statement says so to who waits for it.
                     logger.debug("a transaction has lost its connection: %r", error)
-                    self._connection.terminate()
+                    self._connection.abandon()
                     return

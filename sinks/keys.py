@@ -12,6 +12,10 @@ _KEPT_OF_LONG_CAMERA = 60
 _UNSAFE_BYTE = re.compile(rb"[^A-Za-z0-9_.\-]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _MAX_KEY_BYTES = 1024
+_DATAREF = re.compile(r"s3://([a-z0-9][a-z0-9.\-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
+
+#: Where photos lie that came by claim check.
+UPLOADS = "uploads/"
 
 
 def crop_key(camera: str, captured_at: datetime, face_id: UUID) -> str:
@@ -40,6 +44,25 @@ def is_plain_key(key: str) -> bool:
     if len(key.encode(errors="replace")) > _MAX_KEY_BYTES or _CONTROL.search(key):
         return False
     return not any(part in {".", ".."} for part in re.split(r"[/\\]", key))
+
+
+def split_dataref(dataref: str) -> tuple[str, str] | None:
+    """Bucket and key that a claim check (``s3://bucket/key``) names; None where it names none."""
+    named = _DATAREF.fullmatch(dataref)
+    if named is None or not is_plain_key(named[2]):
+        return None
+    return named[1], named[2]
+
+
+def uploaded_key(dataref: str | None, bucket: str) -> str | None:
+    """Key of an upload's image, where it lies in this bucket below `UPLOADS`.
+
+    What lies elsewhere is not ours to delete: whoever sends a photo may name any object.
+    """
+    named = split_dataref(dataref) if dataref else None
+    if named is None or named[0] != bucket or not named[1].startswith(UPLOADS):
+        return None
+    return named[1]
 
 
 def _folder(camera: str) -> str:

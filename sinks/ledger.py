@@ -13,13 +13,15 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from sinks.errors import StoreUnavailable
+from sinks.errors import StoreRejected, StoreUnavailable
 from sinks.heartbeat import Heartbeat
 from sinks.persons import PRESENT
+from sinks.postgres_errors import typed_failures
 from sinks.rows import KIND_NAMES, EventKey, EventResult, FaceRow, LedgerRow, Outcome
+from streams.events import EventKind
 
 if TYPE_CHECKING:
-    from sinks.postgres import Connection
+    from sinks.postgres_session import Session
 
 LEDGER_COLUMNS = """event_uuid, model, kind, source, id, key, captured_at, width, height,
     face_count, outcome, answer::text AS answer, announced_at, processed_at, seen_at"""
@@ -55,17 +57,17 @@ JOIN unnest($1::uuid[], $2::text[]) AS asked (event_uuid, model) USING (event_uu
 COMMIT = """
 WITH fresh AS (
     INSERT INTO events (event_uuid, model, kind, source, id, key, captured_at, width, height,
-                        face_count, outcome, answer, seen_at)
+                        face_count, outcome, answer, seen_at, people, dataref)
     SELECT event_uuid, model, kind, source, id, key, captured_at, width, height,
-           face_count, outcome, answer, seen_at
+           face_count, outcome, answer, seen_at, people, dataref
     FROM json_to_recordset($1::json) AS result (
         event_uuid uuid, model text, kind text, source text, id text, key text,
         captured_at timestamptz, width integer, height integer, face_count integer,
-        outcome text, answer jsonb, seen_at timestamptz)
+        outcome text, answer jsonb, seen_at timestamptz, people uuid[], dataref text)
     ON CONFLICT (event_uuid, model) DO UPDATE
     SET captured_at = excluded.captured_at, width = excluded.width, height = excluded.height,
         face_count = excluded.face_count, outcome = excluded.outcome, answer = excluded.answer,
-        seen_at = excluded.seen_at,
+        seen_at = excluded.seen_at, people = excluded.people, dataref = excluded.dataref,
         announced_at = NULL, processed_at = now()
     WHERE events.outcome = 'failed' OR (
         events.outcome = 'refused' AND (events.event_uuid, events.model) IN (
@@ -98,6 +100,8 @@ GROUP BY fresh.event_uuid, fresh.model
 #: next attempt sees that. More than a few in a row mean something else.
 _COMMIT_ATTEMPTS = 3
 
+_FOREIGN_KEY_VIOLATION = "23503"
+
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 
 _encode = msgspec.json.Encoder().encode
@@ -114,7 +118,7 @@ class Claim:
 
     settled: Mapping[EventKey, LedgerRow]
     _overruled: Collection[EventKey]
-    _connection: "Connection"
+    _connection: "Session"
     _heartbeat: Heartbeat
     _store: str
 
@@ -149,8 +153,9 @@ class Claim:
             return {}
         # Two workers that write the same events in the same order cannot deadlock.
         ordered = [firsts[key] for key in sorted(firsts)]
-        events = _encode([_event_fields(result) for result in ordered]).decode()
-        faces = _encode([_face_fields(one, face) for one in ordered for face in one.faces])
+        with typed_failures(self._store, "commit results"):  # a text may hold what JSON cannot
+            events = _encode([_event_fields(result) for result in ordered]).decode()
+            faces = _encode([_face_fields(one, face) for one in ordered for face in one.faces])
         for _ in range(_COMMIT_ATTEMPTS):
             try:
                 async with self._heartbeat.free, self._connection.transaction():
@@ -161,7 +166,9 @@ class Claim:
                         [key.event_uuid for key in self._overruled],
                         [key.model for key in self._overruled],
                     )
-            except asyncpg.ForeignKeyViolationError:
+            except StoreRejected as rejected:
+                if rejected.state != _FOREIGN_KEY_VIOLATION:
+                    raise
                 continue
             return {
                 EventKey(record["event_uuid"], record["model"]): frozenset(record["unknown"] or ())
@@ -176,7 +183,7 @@ def always(_row: LedgerRow) -> bool:
 
 
 async def open_claim(  # noqa: PLR0913 - what a claim is made of
-    connection: "Connection",
+    connection: "Session",
     keys: Collection[tuple[UUID, str]],
     lock_seconds: float,
     heartbeat: Heartbeat,
@@ -209,7 +216,7 @@ async def open_claim(  # noqa: PLR0913 - what a claim is made of
 
 
 async def look_up(
-    connection: "Connection", keys: Collection[tuple[UUID, str]]
+    connection: "Session", keys: Collection[tuple[UUID, str]]
 ) -> dict[EventKey, LedgerRow]:
     """The ledger's rows of those results that are there already."""
     if not keys:
@@ -237,6 +244,8 @@ def _event_fields(result: EventResult) -> dict[str, object]:
         "face_count": result.face_count,
         "outcome": result.outcome,
         "answer": None if result.answer is None else msgspec.Raw(result.answer),
+        "people": None if event.kind is EventKind.FRAME else sorted(result.people),
+        "dataref": result.dataref,
     }
 
 

@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-import asyncpg
-
+from sinks.errors import StoreUnavailable
 from sinks.heartbeat import Heartbeat
 from sinks.ledger import AT_WORK
 from sinks.persons import ENROLLED
@@ -16,7 +15,11 @@ from sinks.rows import EventKey
 
 LOCK_TIMEOUT = "SELECT set_config('lock_timeout', $1, true)"
 
+_LOCK_NOT_AVAILABLE = "55P03"
+
 WORK_ALONE = "SELECT pg_advisory_xact_lock($1)"
+
+LOCK_USER = "SELECT is_active FROM users WHERE id = $1 FOR UPDATE"
 
 FACES_PAGE = """
 SELECT id, model, crop_key FROM faces
@@ -109,11 +112,27 @@ class MainUpkeep(Records):
             try:
                 async with connection.transaction():
                     await connection.execute(WORK_ALONE, AT_WORK)
-            except asyncpg.LockNotAvailableError:
-                yield False
+            except StoreUnavailable as failure:
+                if failure.state != _LOCK_NOT_AVAILABLE:
+                    raise
+                there = False
             else:
+                there = True
+            if there:
                 async with Heartbeat(connection, self._settings.idle_transaction_timeout):
                     yield True
+            else:
+                yield False
+
+    @asynccontextmanager
+    async def held_user(self, user_id: UUID) -> AsyncIterator[bool | None]:
+        """While this is held nobody else changes or erases a user.
+
+        Yields:
+            Whether the user is active; None where there is no such user.
+        """
+        async with self._connection("hold a user") as connection, connection.transaction():
+            yield await connection.fetchval(LOCK_USER, user_id)
 
     async def faces_after(self, last: UUID, before: datetime, limit: int) -> list[StoredFace]:
         """The next faces by id that were stored before a moment."""

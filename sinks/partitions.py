@@ -9,7 +9,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sinks.postgres import Connection, RawConnection
+    from sinks.postgres import RawConnection
+    from sinks.postgres_session import Session
 
 #: HNSW holds half-precision vectors of up to 4000 dimensions (pgvector's README, "HNSW").
 MAX_DIMENSION = 4000
@@ -56,7 +57,7 @@ def partition_name(model: str) -> str:
 
 
 async def ensure_partition(
-    connection: "Connection | RawConnection", model: str, dimension: int
+    connection: "Session | RawConnection", model: str, dimension: int
 ) -> bool:
     """Make a model's partition and gallery head unless they are there.
 
@@ -87,7 +88,7 @@ async def ensure_partition(
     return True
 
 
-async def _exists(connection: "Connection | RawConnection", model: str, dimension: int) -> bool:
+async def _exists(connection: "Session | RawConnection", model: str, dimension: int) -> bool:
     record = await connection.fetchrow(EXISTING, model, partition_name(model))
     assert record is not None, "an outer join with one row gives one row"  # noqa: S101
     there = record["dimension"]

@@ -9,7 +9,7 @@ from sinks.rows import MainTraces
 from streams.uploads import event_uuid
 
 if TYPE_CHECKING:
-    from sinks.postgres import Connection
+    from sinks.postgres_session import Session
 
 #: An enrolled face is the person's own: nothing was compared, so there is no similarity.
 ENROLLED = "user_id IS NOT NULL AND similarity IS NULL"
@@ -24,10 +24,27 @@ SELECT DISTINCT jsonb_array_elements_text(detail->'uploads') FROM audit
 WHERE target = $1 AND action = 'face.enrol' AND jsonb_typeof(detail->'uploads') = 'array'
 """
 
-# Answers to enrolments name the person, and answers to searches every candidate.
-NAMED_IN_ANSWERS = "kind <> 'frame' AND answer::text LIKE '%' || $1 || '%'"
+# Lines of an older release do not say whom they name. Their answers do: to enrolments the person,
+# to searches every candidate. In the order of the index of such lines: the planner, which takes
+# them for many, would read all uploads otherwise.
+FILL_PEOPLE = """
+UPDATE events SET people = ARRAY(
+    SELECT DISTINCT (named #>> '{}')::uuid FROM jsonb_path_query(answer, '$.**.user_id') AS named
+    WHERE jsonb_typeof(named) = 'string'
+)
+FROM (
+    SELECT event_uuid, model FROM events WHERE people IS NULL AND kind <> 'frame'
+    ORDER BY event_uuid LIMIT $1 FOR UPDATE SKIP LOCKED
+) AS older
+WHERE events.event_uuid = older.event_uuid AND events.model = older.model
+RETURNING 1
+"""
 
-ANSWERS = f"SELECT count(*) FROM events WHERE {NAMED_IN_ANSWERS}"  # noqa: S608
+# Photos sent in to enrol the person, whoever sent them, and searches that found a candidate in the
+# person. Of the former, lines of an older release that were refused are known by the audit trail.
+ABOUT = "(people @> ARRAY[$1::uuid] OR event_uuid = ANY($2::uuid[]))"
+
+ANSWERS = f"SELECT event_uuid, key, kind, dataref FROM events WHERE {ABOUT}"  # noqa: S608
 
 USERS = "SELECT count(*) FROM users WHERE id = $1"
 
@@ -52,7 +69,7 @@ WHERE faces.id = before.id
 RETURNING before.crop_key
 """
 
-DELETE_ANSWERS = f"DELETE FROM events WHERE {NAMED_IN_ANSWERS} RETURNING 1"  # noqa: S608
+DELETE_ANSWERS = f"DELETE FROM events WHERE {ABOUT} RETURNING 1"  # noqa: S608
 
 DELETE_USER = "DELETE FROM users WHERE id = $1 RETURNING 1"
 
@@ -60,6 +77,8 @@ NOTE = """
 INSERT INTO audit (actor, action, target, detail, request_id)
 VALUES ($1, 'user.delete', $2, $3::jsonb, $4)
 """
+
+_FILLED_AT_ONCE = 1000
 
 # Holds the erasure of these people off until the transaction ends.
 PRESENT = "SELECT id FROM users WHERE id = ANY($1::uuid[]) ORDER BY id FOR KEY SHARE"
@@ -90,24 +109,38 @@ class Author(NamedTuple):
     request_id: str | None = None
 
 
-async def look(connection: "Connection", user_id: UUID) -> MainTraces:
+async def look(connection: "Session", user_id: UUID) -> MainTraces:
     """What the main database holds of a person, at one moment."""
     faces = await connection.fetch(FACES, user_id)
-    uploads = await connection.fetch(UPLOADS, f"user:{user_id}")
-    events = {row["event_uuid"] for row in faces if row["enrolled"]}
-    events |= {event_uuid(row[0]) for row in uploads}
+    sent = await _sent_in(connection, user_id)
+    answers = await connection.fetch(ANSWERS, user_id, sent)
+    enrolments = [row for row in answers if row["kind"] == "enrol"]
+    events = {row["event_uuid"] for row in (*enrolments, *(f for f in faces if f["enrolled"]))}
     return MainTraces(
         user=await connection.fetchval(USERS, user_id),
         enrolled=sum(row["enrolled"] for row in faces),
         sightings=sum(not row["enrolled"] for row in faces),
-        answers=await connection.fetchval(ANSWERS, str(user_id)),
+        answers=len(answers),
         crop_keys=[row["crop_key"] for row in faces if row["crop_key"]],
-        upload_events=sorted(events),
+        upload_events=sorted(events.union(sent)),
+        datarefs=[row["dataref"] for row in enrolments if row["dataref"]],
+        upload_ids=[row["key"] for row in answers],
     )
 
 
+async def _sent_in(connection: "Session", user_id: UUID) -> list[UUID]:
+    """Events of the photos that the audit trail says were sent in to enrol a person."""
+    rows = await connection.fetch(UPLOADS, f"user:{user_id}")
+    return [event_uuid(row[0]) for row in rows]
+
+
+async def fill_people(connection: "Session", limit: int) -> int:
+    """Note of lines of an older release whom they name; returns how many there were."""
+    return len(await connection.fetch(FILL_PEOPLE, limit))
+
+
 async def take_out_untouched(
-    connection: "Connection", user_id: UUID, author: Author, entries: int
+    connection: "Session", user_id: UUID, author: Author, entries: int
 ) -> bool:
     """Delete a person with whom nobody has had to do, in the connection's transaction.
 
@@ -130,7 +163,7 @@ async def take_out_untouched(
 
 
 async def take_out(
-    connection: "Connection", user_id: UUID, author: Author, noted: dict[str, int]
+    connection: "Session", user_id: UUID, author: Author, noted: dict[str, int]
 ) -> Removal:
     """Delete or unlink every row of a person, in the connection's transaction.
 
@@ -141,9 +174,12 @@ async def take_out(
         noted: what the other stores lost, for the audit trail; nothing personal.
     """
     await connection.execute(LOCK_USER, user_id)
+    # What was committed by an older worker since the last look.
+    await fill_people(connection, _FILLED_AT_ONCE)
+    sent = await _sent_in(connection, user_id)
     enrolled = await connection.fetch(DELETE_ENROLLED, user_id)
     sightings = await connection.fetch(UNLINK_SIGHTINGS, user_id)
-    answers = await connection.fetch(DELETE_ANSWERS, str(user_id))
+    answers = await connection.fetch(DELETE_ANSWERS, user_id, sent)
     users = await connection.fetch(DELETE_USER, user_id)
     detail = msgspec.json.encode(noted).decode()
     await connection.execute(NOTE, author.actor, f"user:{user_id}", detail, author.request_id)

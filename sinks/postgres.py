@@ -1,66 +1,39 @@
-"""What both Postgres sinks share: the pool, and the driver's exceptions as typed failures."""
+"""What both Postgres sinks share: the pool, and connections out of it.
+
+Their statements fail with the errors of `sinks.errors`. A connection that has gone bad, or leads to
+the wrong server, is dropped.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 
 from config.settings import DatabaseSettings
-from config.sockets import notice_dead_peer
-from sinks.errors import StoreRejected, StoreUnavailable
+from sinks.errors import StoreReadOnly, StoreUnavailable
 from sinks.lifecycle import Connected
+from sinks.postgres_connect import Connector, keep_session
+from sinks.postgres_errors import DRIVER_ERRORS, Damage, typed_failures
+from sinks.postgres_session import Session
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
-    Connection: TypeAlias = PoolConnectionProxy[asyncpg.Record]
     RawConnection: TypeAlias = asyncpg.Connection[asyncpg.Record]
 
-#: Classes of SQLSTATE that say "this data": data exception, integrity constraint, program limit.
-#: All others (connection, resources, deadlock, read-only, shutdown, but also authentication and a
-#: missing table) are the server's or the deployment's, and pass.
-_FAULT_OF_THE_DATA = frozenset({"22", "23", "54"})
+logger = logging.getLogger(__name__)
 
+#: Every statement of ours could write; a server on which none can is the wrong one.
+IS_READ_ONLY = "SELECT current_setting('transaction_read_only')::boolean"
+
+READ_ONLY_DETAIL = "the server is read-only"
 
 #: Closing a pool may take so long, in seconds: calls under way have ended before.
 _CLOSE_SECONDS = 2.0
-
-#: How often the server looks, during a statement, whether its client is still there.
-_LOOK_FOR_CLIENT_SECONDS = 10.0
-
-
-@contextmanager
-def typed_failures(store: str, operation: str) -> Iterator[None]:
-    """Turn what asyncpg raises into `StoreUnavailable` and `StoreRejected`.
-
-    Rows never get into the message: Postgres puts them into the error's detail, which is left out.
-    """
-    try:
-        yield
-    except asyncpg.PostgresError as error:
-        state = error.sqlstate or ""
-        # The driver's own errors have no message, and their text holds the value.
-        said = getattr(error, "message", None) or "a value does not fit its column"
-        reason = f"{said} (SQLSTATE {state})"
-        if state[:2] in _FAULT_OF_THE_DATA:
-            # Without its cause: the texts of both driver and server may hold the value.
-            raise StoreRejected(store, operation, reason) from None
-        raise StoreUnavailable(store, operation, reason) from error
-    except (UnicodeError, OverflowError) as error:
-        reason = f"a value does not fit its column ({type(error).__name__})"
-        raise StoreRejected(store, operation, reason) from None
-    except TimeoutError as error:
-        raise StoreUnavailable(store, operation, "no answer in time") from error
-    except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise StoreUnavailable(store, operation, str(error) or type(error).__name__) from error
-
-
-def _milliseconds(seconds: float) -> str:
-    """As Postgres takes a duration without a unit."""
-    return str(max(1, round(seconds * 1000)))
 
 
 class PostgresSink(Connected):
@@ -78,37 +51,25 @@ class PostgresSink(Connected):
         """
         self.store = f"{store} database {settings.safe_url}"
         self._settings = settings
+        self._connector = Connector(settings, self.store)
         self._pool: Pool | None = None
 
     async def connect(self) -> None:
         """Open the pool; does nothing when it is open.
 
         Raises:
-            StoreUnavailable: the server is not there, or not set up.
+            StoreUnavailable: the server is not there, read-only, or not set up.
         """
         if self._pool is not None:
             return
         settings = self._settings
         with typed_failures(self.store, "connect"):
             self._pool = await asyncpg.create_pool(
-                settings.dsn,
-                ssl=settings.tls.argument(),
                 min_size=min(settings.pool_min, settings.pool_max),
                 max_size=settings.pool_max,
-                timeout=settings.connect_timeout,
-                command_timeout=settings.command_timeout,
                 connect=self._open,
                 init=self._prepare,
-                server_settings={
-                    "application_name": "fecapass",
-                    "timezone": "UTC",
-                    # A host that vanishes closes nothing: without this, the server would keep what
-                    # its worker had claimed until TCP gives up, in hours.
-                    "idle_in_transaction_session_timeout": _milliseconds(
-                        settings.idle_transaction_timeout
-                    ),
-                    "client_connection_check_interval": _milliseconds(_LOOK_FOR_CLIENT_SECONDS),
-                },
+                reset=keep_session,
             )
 
     async def close(self) -> None:
@@ -122,40 +83,52 @@ class PostgresSink(Connected):
             pool.terminate()  # the server went away first; there is nothing left to wait for
 
     async def ping(self) -> None:
-        """One round trip to the server.
+        """One round trip to the server, which must take writes.
 
         Raises:
+            StoreReadOnly: it takes none.
             StoreUnavailable: there was no answer.
         """
-        async with self._connection("ping") as connection:
-            await connection.execute("SELECT 1")
+        async with self._connection("ping") as session:
+            if await session.fetchval(IS_READ_ONLY):
+                session.damage = Damage.POOL
+                raise StoreReadOnly(self.store, "ping", READ_ONLY_DETAIL)
 
-    async def _open(self, *arguments: Any, **options: Any) -> "RawConnection":
+    async def _open(self, *_address: Any, **options: Any) -> "RawConnection":
         """One connection more; the pool, which also asks for some by itself, is told of whose."""
-        with typed_failures(self.store, "connect"):
-            connection: RawConnection = await asyncpg.connect(*arguments, **options)
-        notice_dead_peer(connection._transport.get_extra_info("socket"))  # type: ignore[attr-defined]  # noqa: SLF001 - asyncpg offers no other way
-        return connection
+        return await self._connector.open(**options)
 
     async def _prepare(self, connection: "RawConnection") -> None:
         """Set a new connection up; sinks that need something override this."""
 
     @asynccontextmanager
-    async def _connection(self, operation: str) -> "AsyncIterator[Connection]":
-        """A connection out of the pool, whose failures are typed."""
-        if self._pool is None:
+    async def _connection(self, operation: str) -> AsyncIterator[Session]:
+        """A connection out of the pool, which takes it back unless it has gone bad."""
+        pool = self._pool
+        if pool is None:
             raise StoreUnavailable(self.store, operation, "not connected")
         with typed_failures(self.store, operation):
-            async with self._pool.acquire(timeout=self._settings.connect_timeout) as connection:
-                try:
-                    yield connection
-                except asyncio.CancelledError:
-                    # Whoever ends a call does not wait for a server that may be gone.
-                    connection.terminate()
-                    raise
-                except (TimeoutError, OSError):
-                    # A line that has gone dead takes all its connections with it. They would be
-                    # found out one by one, each by a statement that waits out its time.
-                    connection.terminate()
-                    await self._pool.expire_connections()
-                    raise
+            connection = await pool.acquire(timeout=self._connector.seconds)
+        session = Session(connection, self.store, operation)
+        try:
+            yield session
+        except asyncio.CancelledError:
+            # Whoever ends a call does not wait for a server that may be gone.
+            session.damage = max(session.damage, Damage.CONNECTION)
+            raise
+        finally:
+            await self._put_back(pool, connection, session.damage)
+
+    async def _put_back(
+        self, pool: "Pool", connection: "PoolConnectionProxy[asyncpg.Record]", damage: Damage
+    ) -> None:
+        """Give a connection back, or drop it: what was asked of it is over either way."""
+        if damage is Damage.POOL:
+            await pool.expire_connections()
+        try:
+            if damage is not Damage.NONE:
+                connection.terminate()
+            await pool.release(connection)
+        except DRIVER_ERRORS as error:
+            # The pool has closed it, and makes another when it is needed.
+            logger.debug("a connection to the %s was dropped: %r", self.store, error)

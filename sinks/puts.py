@@ -23,6 +23,7 @@ from yarl import URL
 
 from config.settings import S3Settings
 from config.sockets import watched_socket
+from sinks.direct import REGION_HEADER, redirection
 
 _FIRST_REDIRECT, _FIRST_REFUSAL, _FIRST_SERVER_ERROR = 300, 400, 500
 _ATTEMPTS = 2
@@ -105,7 +106,8 @@ class DirectPuts:
                     if answer.status < _FIRST_REDIRECT:
                         return
                     if answer.status < _FIRST_REFUSAL:
-                        raise OSError(f"it sends us elsewhere (HTTP {answer.status})")
+                        region = answer.headers.get(REGION_HEADER)
+                        raise OSError(redirection(answer.status, region))
                     if answer.status < _FIRST_SERVER_ERROR or attempt == _ATTEMPTS:
                         raise _refusal(answer.status, await answer.text(errors="replace"))
                 await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE))  # noqa: S311 - no secret

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from config.settings import RedisSettings
-from sinks.redis import PREFIX, create_client, typed_failures
+from sinks.redis import PREFIX, calling, create_client
 
 #: Length of the window in seconds.
 WINDOW = 60
@@ -47,10 +47,12 @@ class Rates:
         """
         window, elapsed = divmod(time(), WINDOW)
         now, before = (f"{PREFIX}rate:{caller}:{int(window) - ago}" for ago in (0, 1))
-        with typed_failures(self._store, "count a call"):
-            async with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.incr(now)
-                pipeline.expire(now, 2 * WINDOW)
-                pipeline.get(before)
-                counted, _, last = await pipeline.execute()
+        async with (
+            calling(self._client, self._store, "count a call"),
+            self._client.pipeline(transaction=False) as pipeline,
+        ):
+            pipeline.incr(now)
+            pipeline.expire(now, 2 * WINDOW)
+            pipeline.get(before)
+            counted, _, last = await pipeline.execute()
         return int(counted) + int(last or 0) * (1.0 - elapsed / WINDOW)

@@ -6,7 +6,7 @@ after a miss.
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -17,7 +17,7 @@ from redis.exceptions import WatchError
 from config.settings import RedisSettings
 from sinks.answers import CHANNEL, AnswerWaiter, answer_key
 from sinks.lifecycle import Connected
-from sinks.redis import PREFIX, create_client, encode_name, typed_failures
+from sinks.redis import PREFIX, calling, create_client, encode_name, probe
 from sinks.rows import RecentFace
 from streams.events import FaceMatch, utc_now
 
@@ -34,8 +34,16 @@ Entry = TypeVar("Entry")
 
 _ALL_MATCHES: Final = f"{PREFIX}matches"
 
+
+class _AnsweredUpload(msgspec.Struct, frozen=True):
+    """What every answer has, of whatever release."""
+
+    upload_id: str
+
+
 _encode_face = msgspec.msgpack.Encoder().encode
 _decode_face = msgspec.msgpack.Decoder(RecentFace).decode
+_decode_upload = msgspec.json.Decoder(_AnsweredUpload).decode
 _encode_match = msgspec.json.Encoder().encode
 _decode_match = msgspec.json.Decoder(FaceMatch).decode
 
@@ -65,6 +73,11 @@ def _people_of_face(value: bytes) -> set[UUID | None]:
 
 def _people_of_recent(face: RecentFace) -> set[UUID]:
     return {one for one in (face.user_id, face.runner_up_user_id) if one is not None}
+
+
+def _upload_of(value: bytes) -> str | None:
+    """The upload that an answer is to."""
+    return next((answer.upload_id for answer in _readable(_decode_upload, [value])), None)
 
 
 def _tombstone_key(user_id: UUID) -> bytes:
@@ -100,9 +113,16 @@ class Recents(Connected):
         await self._client.aclose()
 
     async def ping(self) -> None:
-        """One round trip to the server."""
-        with typed_failures(self.store, "ping"):
-            await self._client.ping()
+        """One round trip to the server, which must take writes.
+
+        Raises:
+            StoreReadOnly: it is a replica.
+            StoreUnavailable: it does not answer, or takes no writes now.
+        """
+        await probe(self._client, self.store)
+
+    def _calling(self, operation: str) -> AbstractAsyncContextManager[None]:
+        return calling(self._client, self.store, operation)
 
     async def recall(self, cameras: Iterable[str]) -> dict[str, list[RecentFace]]:
         """What these cameras saw in the last seconds (setting), latest written first.
@@ -118,11 +138,13 @@ class Recents(Connected):
         asked = list(dict.fromkeys(cameras))
         if not asked:
             return {}
-        with typed_failures(self.store, "recall recent faces"):
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for camera in asked:
-                    pipeline.lrange(_faces_key(camera), 0, -1)
-                answers = await pipeline.execute()
+        async with (
+            self._calling("recall recent faces"),
+            self._client.pipeline(transaction=False) as pipeline,
+        ):
+            for camera in asked:
+                pipeline.lrange(_faces_key(camera), 0, -1)
+            answers = await pipeline.execute()
         oldest = utc_now() - timedelta(seconds=self._settings.recent_seconds)
         return {
             camera: [face for face in _readable(_decode_face, values) if face.seen_at >= oldest]
@@ -148,7 +170,7 @@ class Recents(Connected):
                 pipeline.ltrim(key, 0, self._settings.recent_faces_kept - 1)
                 pipeline.pexpire(key, lifetime)
 
-        with typed_failures(self.store, "remember recent faces"):
+        async with self._calling("remember recent faces"):
             await self._unless_erased(people, write)
 
     async def remember_matches(self, matches: Sequence[FaceMatch]) -> None:
@@ -170,7 +192,7 @@ class Recents(Connected):
                 pipeline.zremrangebyrank(key, 0, -self._settings.recent_matches_kept - 1)
                 pipeline.expire(key, _LISTING_SECONDS)
 
-        with typed_failures(self.store, "remember matches"):
+        async with self._calling("remember matches"):
             await self._unless_erased(people, write)
 
     async def _unless_erased(
@@ -214,30 +236,32 @@ class Recents(Connected):
         """
         if limit < 1:
             return []
-        with typed_failures(self.store, "list recent matches"):
+        async with self._calling("list recent matches"):
             values = await self._client.zrevrange(_matches_key(camera), 0, limit - 1)
         return list(_readable(_decode_match, values))
 
-    async def forget_user(self, user_id: UUID) -> int:
+    async def forget_user(self, user_id: UUID, upload_ids: Collection[str] = ()) -> int:
         """Take a person out of everything kept here, also as the runner-up of another's face.
 
-        Answers to uploads that name the person go whole. Nothing about the person is taken in for
+        Answers to uploads that name the person go whole, and so do those to the uploads named here.
+        Nothing about the person is taken in for
         days, so that a batch in work now does not bring an entry back.
 
         Returns:
             How many entries went.
         """
-        with typed_failures(self.store, "forget a person"):
+        async with self._calling("forget a person"):
             await self._client.set(_tombstone_key(user_id), b"", ex=_TOMBSTONE_SECONDS)
             return await self._forget(
                 user_id,
                 lambda value: user_id in _people_of_face(value),
                 lambda value: user_id in _people_of_match(value),
+                upload_ids,
             )
 
     async def forget_face(self, face_id: UUID) -> int:
         """Take a face out of everything kept here; returns how many entries went."""
-        with typed_failures(self.store, "forget a face"):
+        async with self._calling("forget a face"):
             return await self._forget(
                 face_id,
                 lambda value: any(
@@ -248,20 +272,21 @@ class Recents(Connected):
                 ),
             )
 
-    async def traces_of(self, user_id: UUID) -> int:
-        """How many entries name a person; the tombstone is not one."""
-        with typed_failures(self.store, "look for a person"):
+    async def traces_of(self, user_id: UUID, upload_ids: Collection[str] = ()) -> int:
+        """How many entries name a person, or answer these uploads; the tombstone is not one."""
+        async with self._calling("look for a person"):
             return await self._forget(
                 user_id,
                 lambda value: user_id in _people_of_face(value),
                 lambda value: user_id in _people_of_match(value),
+                upload_ids,
                 dry_run=True,
             )
 
     async def forget_before(self, moment: datetime) -> int:
         """Take matches out of the listings whose pictures are older; returns how many went."""
         gone = 0
-        with typed_failures(self.store, "forget old matches"):
+        async with self._calling("forget old matches"):
             async for key in self._client.scan_iter(match=f"{_ALL_MATCHES}*", count=1000):
                 gone += await self._client.zremrangebyscore(key, "-inf", f"({moment.timestamp()}")
         return gone
@@ -271,6 +296,7 @@ class Recents(Connected):
         identifier: UUID,
         is_face: Callable[[bytes], bool],
         is_match: Callable[[bytes], bool],
+        upload_ids: Collection[str] = (),
         *,
         dry_run: bool = False,
     ) -> int:
@@ -283,7 +309,8 @@ class Recents(Connected):
             for value in filter(is_match, await client.zrange(key, 0, -1)):
                 gone += 1 if dry_run else await client.zrem(key, value)
         async for key in client.scan_iter(match=answer_key("*"), count=1000):
-            if str(identifier).encode() in (await client.get(key) or b""):
+            value = await client.get(key) or b""
+            if str(identifier).encode() in value or _upload_of(value) in upload_ids:
                 gone += 1 if dry_run else await client.delete(key)
         return gone
 
@@ -300,7 +327,7 @@ class Recents(Connected):
                 pipeline.publish(CHANNEL, encode_name(upload_id))
 
         named = {UUID(one.decode()) for one in _UUID.findall(payload)}
-        with typed_failures(self.store, "answer an upload"):
+        async with self._calling("answer an upload"):
             await self._unless_erased(named, write)
 
     async def expect_answer(self, upload_id: str, seconds: float, instead_of: str = "") -> None:
@@ -312,12 +339,12 @@ class Recents(Connected):
             instead_of: an earlier result that its answer will replace.
         """
         key, lifetime = _expected_key(upload_id), max(1, int(seconds * 1000))
-        with typed_failures(self.store, "expect an answer"):
+        async with self._calling("expect an answer"):
             await self._client.set(key, encode_name(instead_of), px=lifetime)
 
     async def expected_answer(self, upload_id: str) -> str | None:
         """The earlier result that an upload on its way replaces; None when none was noted."""
-        with typed_failures(self.store, "look for an upload"):
+        async with self._calling("look for an upload"):
             noted: bytes | None = await self._client.get(_expected_key(upload_id))
         return None if noted is None else noted.decode(errors="replace")
 

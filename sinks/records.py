@@ -13,7 +13,7 @@ import asyncpg
 from config.settings import DatabaseSettings
 from sinks.heartbeat import Heartbeat
 from sinks.ledger import LEDGER_COLUMNS, Claim, always, ledger_row, look_up, open_claim
-from sinks.persons import Author, Removal, look, take_out, take_out_untouched
+from sinks.persons import Author, Removal, fill_people, look, take_out, take_out_untouched
 from sinks.postgres import PostgresSink
 from sinks.rows import EventKey, EventResult, FaceRow, LedgerRow, MainTraces, UserRow
 from streams.events import FaceMatch, standing_decision
@@ -24,6 +24,8 @@ _FACE_COLUMNS = """id, event_id, index, camera_id, captured_at, box, landmarks, 
 
 #: The share of a statement's time for which a claim waits for another.
 _LOCK_SHARE = 0.7
+
+_FILLED_AT_ONCE = 1000
 
 _USER_COLUMNS = "id, email, full_name, is_active, created_at, updated_at"
 
@@ -232,8 +234,22 @@ class Records(PostgresSink):
 
     async def traces_of(self, user_id: UUID) -> MainTraces:
         """What this database holds of a person, and knows to lie elsewhere."""
+        while await self.fill_people(_FILLED_AT_ONCE):
+            pass  # nothing is left to do after the first time but what older workers still write
         async with self._connection("look for a person") as connection, connection.transaction():
             return await look(connection, user_id)
+
+    async def fill_people(self, limit: int) -> int:
+        """Have lines of the ledger that an older release wrote say whom they name.
+
+        Args:
+            limit: at most so many.
+
+        Returns:
+            How many there were.
+        """
+        async with self._connection("note whom answers name") as connection:
+            return await fill_people(connection, limit)
 
     async def erase_user(self, user_id: UUID, author: Author, noted: dict[str, int]) -> Removal:
         """Take a person out; see `sinks.persons.take_out`."""

@@ -1,7 +1,7 @@
 """What all that speaks to Redis shares: the client, the names of keys, the typed failures."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import redis.asyncio
@@ -12,10 +12,13 @@ from redis.exceptions import RedisError
 
 from config.settings import RedisSettings
 from config.tls import RedisTls
-from sinks.errors import StoreUnavailable
+from sinks.errors import StoreReadOnly, StoreUnavailable
+from sinks.redis_errors import code_of, described, is_wrong_server
 
 #: Before every key and channel, so that a server can be shared.
 PREFIX = "fecapass:"
+
+_PROBE = f"{PREFIX}ping"
 
 #: uvloop says so of a connection that was reset, where asyncio would raise an OSError.
 _CLOSED_UNDER_UVLOOP = "the handler is closed"
@@ -69,13 +72,42 @@ def _tls(tls: RedisTls) -> dict[str, Any]:
     return {"connection_class": _Connection}
 
 
+@asynccontextmanager
+async def calling(client: Any, store: str, operation: str) -> AsyncIterator[None]:
+    """`typed_failures`; connections to a server that takes no writes are not used again.
+
+    The name may lead to another server by now.
+    """
+    try:
+        with typed_failures(store, operation):
+            yield
+    except StoreReadOnly:
+        with suppress(RedisError, OSError):
+            await client.connection_pool.disconnect(inuse_connections=False)
+        raise
+
+
+async def probe(client: Any, store: str) -> None:
+    """Write something that is gone at once: a replica, and a server that is full, answer a PING.
+
+    Raises:
+        StoreReadOnly: the server is a replica.
+        StoreUnavailable: it does not answer, or takes no writes now.
+    """
+    async with calling(client, store, "ping"):
+        await client.set(_PROBE, b"", px=1000)
+
+
 @contextmanager
 def typed_failures(store: str, operation: str) -> Iterator[None]:
-    """Turn whatever the client raises into `StoreUnavailable`: to callers it is a cache miss."""
+    """Turn whatever the client raises into `StoreUnavailable`: to callers it is a cache miss.
+
+    Nothing of a command gets into the message, nor into its cause: it may hold a face.
+    """
     try:
         yield
     except (RedisError, OSError, UnicodeError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and _CLOSED_UNDER_UVLOOP not in str(error):
             raise
-        detail = f"{type(error).__name__}: {error}"
-        raise StoreUnavailable(store, operation, detail) from error
+        kind = StoreReadOnly if is_wrong_server(code_of(error)) else StoreUnavailable
+        raise kind(store, operation, described(error)) from None

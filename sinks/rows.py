@@ -69,6 +69,8 @@ class EventResult(msgspec.Struct, frozen=True, kw_only=True):
         face_count: how many faces were found, also where none is stored.
         faces: the faces to store.
         answer: the JSON that an upload's caller gets; None for frames.
+        people: everybody whom an upload or its answer names, so that erasure finds it.
+        dataref: where the image of an upload lies that came by claim check.
     """
 
     event: ImageEvent
@@ -79,6 +81,8 @@ class EventResult(msgspec.Struct, frozen=True, kw_only=True):
     face_count: int
     faces: tuple[FaceRow, ...] = ()
     answer: bytes | None = None
+    people: frozenset[UUID] = frozenset()
+    dataref: str | None = None
 
     @property
     def key(self) -> EventKey:
@@ -251,9 +255,12 @@ class MainTraces(msgspec.Struct, frozen=True, kw_only=True):
         user: 1 when the user's row is there.
         enrolled: rows of enrolled faces.
         sightings: rows of faces seen that name the person.
-        answers: lines of the ledger whose answer names the person.
+        answers: lines of the ledger about photos sent in to enrol the person, refused ones
+            included, or whose answer names the person.
         crop_keys: S3 keys of the crops of all these faces.
         upload_events: events of photos sent in to enrol the person, refused ones included.
+        datarefs: where such photos lie that came by claim check, as far as that is known.
+        upload_ids: Kafka keys of these uploads.
     """
 
     user: int
@@ -262,6 +269,8 @@ class MainTraces(msgspec.Struct, frozen=True, kw_only=True):
     answers: int
     crop_keys: list[str]
     upload_events: list[UUID]
+    datarefs: list[str]
+    upload_ids: list[str]
 
     @property
     def rows(self) -> int:

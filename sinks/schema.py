@@ -21,6 +21,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Text,
+    Uuid,
     func,
     text,
 )
@@ -84,6 +85,21 @@ class Event(MainBase):
             postgresql_where=text("kind = 'frame'"),
         ),
         Index("events_uploads", "processed_at", postgresql_where=text("kind <> 'frame'")),
+        # What erasure asks for. Made while workers write (`infra.schema`), as the next one.
+        Index(
+            "events_people",
+            "people",
+            postgresql_using="gin",
+            postgresql_where=text("people IS NOT NULL"),
+            postgresql_concurrently=True,
+        ),
+        # Lines of an older release, until it is noted whom they name; nearly always empty.
+        Index(
+            "events_people_unknown",
+            "event_uuid",
+            postgresql_where=text("people IS NULL AND kind <> 'frame'"),
+            postgresql_concurrently=True,
+        ),
         # Whoever sends what a crash left unsent looks here; nearly always empty.
         Index("events_unannounced", "processed_at", postgresql_where=text("announced_at IS NULL")),
     )
@@ -100,6 +116,10 @@ class Event(MainBase):
     face_count: Mapped[int] = mapped_column(Integer)
     outcome: Mapped[str] = mapped_column(Text)
     answer: Mapped[Any | None] = mapped_column(JSONB)
+    # Of uploads: everybody whom the upload or its answer names. NULL for frames.
+    people: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))
+    # Of uploads that came by claim check: where the image lies.
+    dataref: Mapped[str | None] = mapped_column(Text)
     announced_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
     processed_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
     seen_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)

@@ -108,9 +108,19 @@ SET embedding = NULL, photos = 0, revision = excluded.revision, suspended_at = n
 RETURNING revision
 """
 
+# The models to fuse for: those of the suspension, and those that were set up, and enrolled with,
+# since.
 RESUME = """
-UPDATE gallery SET suspended_at = NULL WHERE user_id = $1 AND suspended_at IS NOT NULL
-RETURNING model
+WITH resumed AS (
+    UPDATE gallery SET suspended_at = NULL WHERE user_id = $1 AND suspended_at IS NOT NULL
+    RETURNING model
+)
+SELECT model FROM resumed
+UNION
+SELECT model FROM face_embeddings WHERE user_id = $1 AND kind = 'template' AND NOT EXISTS (
+    SELECT FROM gallery
+    WHERE user_id = $1 AND gallery.model = face_embeddings.model AND embedding IS NOT NULL)
+ORDER BY model
 """
 
 REMOVE_SIGHTING = "DELETE FROM face_embeddings WHERE face_id = $1 AND kind = 'sighting'"

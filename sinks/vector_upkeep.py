@@ -20,6 +20,11 @@ DELETE_SIGHTINGS = """
 DELETE FROM face_embeddings WHERE face_id = ANY($1::uuid[]) AND kind = 'sighting' RETURNING 1
 """
 
+STANDING_PAGE = """
+SELECT user_id, bool_or(suspended_at IS NOT NULL) AS is_suspended FROM gallery
+WHERE user_id > $1 AND erased_at IS NULL GROUP BY user_id ORDER BY user_id LIMIT $2
+"""
+
 PEOPLE_PAGE = """
 SELECT user_id FROM (
     (SELECT DISTINCT user_id FROM face_embeddings
@@ -86,6 +91,12 @@ class VectorUpkeep(Vectors):
         """Delete the embeddings of faces seen, never a template; returns how many went."""
         async with self._connection("delete sightings") as connection:
             return len(await connection.fetch(DELETE_SIGHTINGS, list(face_ids)))
+
+    async def standing_after(self, last: UUID, limit: int) -> dict[UUID, bool]:
+        """The next people by id who have a place in a gallery: whether they are suspended."""
+        async with self._connection("page through the galleries") as connection:
+            records = await connection.fetch(STANDING_PAGE, last, limit)
+        return {record["user_id"]: record["is_suspended"] for record in records}
 
     async def people_after(self, model: str, last: UUID, limit: int) -> list[UUID]:
         """The next people by id who have templates of a model or a place in its gallery."""

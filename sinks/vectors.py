@@ -32,7 +32,8 @@ from sinks.rows import (
 from sinks.vector_codec import decode_vector, decode_vectors, encode_vector
 
 if TYPE_CHECKING:
-    from sinks.postgres import Connection, RawConnection
+    from sinks.postgres import RawConnection
+    from sinks.postgres_session import Session
 
 #: The oldest pgvector whose HNSW index survives vacuuming.
 PGVECTOR_MINIMUM = "0.8.4"
@@ -178,7 +179,10 @@ class Vectors(PostgresSink):
                 await connection.fetchval(sql.SUSPEND, user_id, record["model"])
 
     async def resume_user(self, user_id: UUID) -> None:
-        """Bring a suspended person's templates back into the galleries."""
+        """Bring a suspended person's templates back into the galleries.
+
+        Also those of models that came after the suspension.
+        """
         async with self._connection("resume a person") as connection, connection.transaction():
             await connection.fetch(sql.LOCK_ALL_HEADS)
             for record in await connection.fetch(sql.RESUME, user_id):
@@ -264,9 +268,8 @@ class Vectors(PostgresSink):
                 raise self._no_such_model(operation, model)
             revision, dimension = head["revision"], head["dimension"]
             total = await connection.fetchval(sql.COUNT_GALLERY, model, timeout=_LOAD_SECONDS)
-            cursor = await connection.cursor(sql.GALLERY, model, timeout=_LOAD_SECONDS)
-            while True:
-                records = await cursor.fetch(chunk, timeout=_LOAD_SECONDS)
+            pages = connection.pages(sql.GALLERY, model, size=chunk, timeout=_LOAD_SECONDS)
+            async for records in pages:
                 if records or not total:
                     yield GalleryChunk(
                         revision=revision,
@@ -276,8 +279,6 @@ class Vectors(PostgresSink):
                             [record["data"] for record in records], dimension
                         ),
                     )
-                if len(records) < chunk:
-                    return
 
     async def similar_sightings(
         self,
@@ -375,7 +376,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-async def fuse(connection: "Connection", user_id: UUID, model: str) -> asyncpg.Record | None:
+async def fuse(connection: "Session", user_id: UUID, model: str) -> asyncpg.Record | None:
     """Make a person's fused template anew; the gallery's head is locked."""
     return await connection.fetchrow(sql.FUSE, user_id, model)
 

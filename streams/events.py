@@ -130,6 +130,7 @@ class DetectedFaces(msgspec.Struct, frozen=True, kw_only=True):
         faces: what was found; may be empty.
         refusal: set instead of faces when an upload's image could not be read at all.
         policy: of an upload, the rules that the detect worker went by; equal texts, equal rules.
+        dataref: of an upload that came by claim check, where its image lies.
     """
 
     event: ImageEvent
@@ -139,6 +140,7 @@ class DetectedFaces(msgspec.Struct, frozen=True, kw_only=True):
     faces: tuple[DetectedFace, ...]
     refusal: Refusal | None = None
     policy: str = ""
+    dataref: str | None = None
 
 
 class MatchType(StrEnum):

@@ -18,6 +18,7 @@ from streams.delivery import Delivery
 from streams.failures import Denied, Fatal, GivenUp, Reject, Retry
 from streams.pauses import Pauses
 from streams.quarantine import Quarantine
+from streams.troubles import Troubles
 
 logger = logging.getLogger(__name__)
 
@@ -140,6 +141,7 @@ class Settlement:
         pauses: Pauses | None = None,
         quarantine: Quarantine | None = None,
         prove: Prove | None = None,
+        troubles: Troubles | None = None,
     ) -> None:
         """Wrap a handler.
 
@@ -156,8 +158,10 @@ class Settlement:
                 handler's messages alone.
             prove: asked before the limit ends the worker for messages whose content may be at
                 fault; None where the worker cannot say.
+            troubles: takes note of what is being retried; None where nobody looks.
         """
         self._pauses = pauses or Pauses()
+        self._troubles = troubles or Troubles()
         self._handler = handler
         self._dead_letters = dead_letters
         self._policy = policy
@@ -175,7 +179,10 @@ class Settlement:
 
     async def __call__(self, batch: Sequence[Delivery], ticket: Ticket) -> None:
         """Return when every message of the batch is processed or durably a dead letter."""
-        await self._bring(batch, ticket, split=False)
+        try:
+            await self._bring(batch, ticket, split=False)
+        finally:
+            self._troubles.over(ticket)
 
     async def _bring(self, batch: Sequence[Delivery], ticket: Ticket, *, split: bool) -> None:
         denied_since: dict[Delivery, float] = {}
@@ -386,6 +393,7 @@ class Settlement:
         pause = self._policy.pause(attempt)
         topic = batch[0].partition.topic
         metrics.RETRIES.labels(topic=topic).inc()
+        self._troubles.note(ticket, topic, failure)
         logger.warning(
             "%d message(s) of %s wait %.1f s after attempt %d: %s: %s",
             len(batch),

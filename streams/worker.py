@@ -25,6 +25,7 @@ from streams.heartbeats import Condition, Heart
 from streams.pauses import Pauses
 from streams.quarantine import Quarantine
 from streams.settling import DeadLetterOffice, Handler, Prove, RetryPolicy, Settlement, Tell
+from streams.troubles import Troubles
 from streams.watch import PartitionState, StallWatch
 from streams.window import Shed, Window, WindowLimits
 
@@ -115,6 +116,7 @@ class Worker:
         self._joined = False
         self._stall = StallWatch(settings.stall_timeout)
         self._ends: dict[TP, int] = {}
+        self._troubles = Troubles()
         retry = RetryPolicy(
             settings.retry_initial,
             settings.retry_maximum,
@@ -143,6 +145,7 @@ class Worker:
                     pauses=pauses[topic],
                     quarantine=self._quarantine,
                     prove=stage.prove,
+                    troubles=self._troubles,
                 ),
                 WindowLimits(
                     batch_size=stage.batch_size,
@@ -381,6 +384,7 @@ class Worker:
         )
         return [
             Check("kafka", self._joined, detail),
+            self._troubles.check(),
             *task_checks(self._supervisor.states()),
             *self._checks(),
         ]

@@ -153,7 +153,7 @@ async def _still_allowed(services: Services, caller: Caller) -> bool:
     try:
         async with services.databases.main() as session:
             return await is_valid(session, caller.id)
-    except (DBAPIError, OSError):
+    except (DBAPIError, StoreUnavailable, OSError):
         return True  # asked again at the next heartbeat
 
 

@@ -1,11 +1,13 @@
 """People: made, found, changed, erased."""
 
-from typing import Annotated
+import logging
+from typing import Annotated, Any
 from unicodedata import normalize
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from sqlalchemy import func, or_, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.accounts import make_user, write
@@ -25,8 +27,12 @@ from api.schemas.users import (
     UserUpdateRequest,
 )
 from api.security import Administrator, Enroller, Reader
-from api.services import ServicesDep
+from api.services import Services, ServicesDep
+from sinks.errors import StoreUnavailable
 from sinks.schema import Face, User
+from sinks.suspension import align_suspension
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/api/v1/users", tags=["users"])
 
@@ -125,26 +131,57 @@ async def update_user(
     all cameras; the photos are kept, and count again with `is_active: true`.
     """
     changes = body.model_dump(exclude_unset=True)
-    async with db.begin():
-        user = await _locked(db, user_id)
-        for name, value in changes.items():
-            setattr(user, name, value)
-        await write(db)
-        await db.refresh(user)
-        changed = UserResponse.of(user)
-        # Nothing personal, for it cannot be erased; but whether somebody was locked out must show.
-        said = {name: value for name, value in changes.items() if name == "is_active"}
-        record(db, caller.actor, "user.update", f"user:{user_id}", fields=sorted(changes), **said)
-        # Before the commit: should that fail, nobody is recognised who must not be.
-        if changes.get("is_active") is False:
-            await services.vectors.suspend_user(user_id)
-    if changes.get("is_active") is True:
+    try:
         async with db.begin():
-            # After the commit, for the same reason; unless somebody deactivated meanwhile.
-            if (await _locked(db, user_id)).is_active:
-                await services.vectors.resume_user(user_id)
+            changed = await _change(db, services, user_id, changes, caller.actor)
+    except (DBAPIError, StoreUnavailable, OSError):
+        if changes.get("is_active") is False:
+            await _undo_suspension(services, user_id)
+        raise
+    if changes.get("is_active") is True:
+        # After the commit, for the same reason; unless somebody deactivated meanwhile.
+        await _align(services, user_id)
     services.people.forget(user_id)
     return changed
+
+
+async def _change(
+    db: AsyncSession, services: Services, user_id: UUID, changes: dict[str, Any], actor: str
+) -> UserResponse:
+    """Change a user in the session's transaction, and leave the galleries where that asks for it.
+
+    That comes before the commit: should that fail, nobody is recognised who must not be.
+    """
+    user = await _locked(db, user_id)
+    for name, value in changes.items():
+        setattr(user, name, value)
+    await write(db)
+    await db.refresh(user)
+    changed = UserResponse.of(user)
+    # Nothing personal, for it cannot be erased; but whether somebody was locked out must show.
+    said = {name: value for name, value in changes.items() if name == "is_active"}
+    record(db, actor, "user.update", f"user:{user_id}", fields=sorted(changes), **said)
+    if changes.get("is_active") is False:
+        await services.vectors.suspend_user(user_id)
+    return changed
+
+
+async def _undo_suspension(services: Services, user_id: UUID) -> None:
+    """The change was not committed, as far as is known: let the galleries follow what was.
+
+    While a store is away nothing can be done here; the reconciler finds it.
+    """
+    try:
+        await _align(services, user_id)
+    except (DBAPIError, StoreUnavailable, OSError, ApiProblem) as error:
+        logger.warning("the suspension of user %s is left to the reconciler: %s", user_id, error)
+
+
+async def _align(services: Services, user_id: UUID) -> None:
+    """Suspend or resume a user, as the row says while nobody can change it."""
+    async with services.databases.main.begin() as db:
+        user = await _locked(db, user_id)
+        await align_suspension(services.vectors, user_id, is_active=user.is_active)
 
 
 @router.delete("/{user_id}", status_code=204, responses={404: {}})

@@ -114,6 +114,7 @@ def _in_main_database(work: "Callable[[AsyncSession], Awaitable[T]]") -> T:
 
     from api.databases import Databases
     from config.settings import get_settings
+    from sinks.errors import StoreUnavailable
 
     settings = get_settings()
 
@@ -130,6 +131,8 @@ def _in_main_database(work: "Callable[[AsyncSession], Awaitable[T]]") -> T:
     except DBAPIError as error:
         line = str(error.orig).partition("\n")[0].rpartition(">: ")[2]
         raise CommandFailed(f"main database {settings.main_db.safe_url}: {line}") from error
+    except StoreUnavailable as error:
+        raise CommandFailed(str(error)) from error
     except OSError as error:
         raise CommandFailed(f"main database {settings.main_db.safe_url}: {error}") from error
 

@@ -22,7 +22,8 @@ def recent(
 ) -> None:
     """List the faces that cameras saw last, newest first.
 
-    They come from the Redis cache; when that is away or empty, from the main database.
+    They come from the Redis cache; when that is away, empty, or not written to, from the main
+    database.
     """
     import asyncio
 
@@ -73,6 +74,9 @@ async def _cached(settings: "Settings", camera: str | None, limit: int) -> "Sequ
 
     try:
         async with Recents(settings.redis) as recents:
+            # A cache that nothing is written to shows what was, as if it were now.
+            await recents.ping()
             return await recents.recent(limit, camera)
-    except StoreUnavailable:
+    except StoreUnavailable as failure:
+        typer.echo(f"from the main database, not the cache: {failure}", err=True)
         return ()

@@ -13,6 +13,7 @@ class Fault(StrEnum):
     TEMPLATE_WITHOUT_ROW = "template_without_row"
     ROW_WITHOUT_CROP = "row_without_crop"
     ROW_WITHOUT_EMBEDDING = "row_without_embedding"
+    WRONG_SUSPENSION = "wrong_suspension"
     WRONG_MEAN = "wrong_mean"
     NOT_ANNOUNCED = "not_announced"
     OLD_CLAIM_CHECK = "old_claim_check"
@@ -25,6 +26,7 @@ REPAIRS = {
     Fault.TEMPLATE_WITHOUT_ROW: "deleted, the person's mean made anew",
     Fault.ROW_WITHOUT_CROP: "the row says so (crop_key null)",
     Fault.ROW_WITHOUT_EMBEDDING: "noted as lost",
+    Fault.WRONG_SUSPENSION: "suspended, or matched again, as the user is set",
     Fault.WRONG_MEAN: "made anew",
     Fault.NOT_ANNOUNCED: "announced",
     Fault.OLD_CLAIM_CHECK: "deleted",

@@ -20,6 +20,7 @@ from infra.maintenance.faults import Fault, FaultCount
 from infra.maintenance.stores import Progress, UpkeepStores, publishing
 from sinks.crops import StoredObject
 from sinks.main_upkeep import Unannounced
+from sinks.suspension import align_suspension
 from sinks.vector_upkeep import StoredEmbedding
 from streams.events import utc_now
 from streams.publisher import Publisher
@@ -56,6 +57,7 @@ class Reconciler:
         await self._crops(before, counts[Fault.CROP_WITHOUT_ROW])
         await self._embeddings(before, counts)
         await self._rows(before, counts)
+        await self._suspensions(counts[Fault.WRONG_SUSPENSION])
         await self._means(counts[Fault.WRONG_MEAN])
         await self._unannounced(before, counts[Fault.NOT_ANNOUNCED])
         await self._claim_checks(counts[Fault.OLD_CLAIM_CHECK])
@@ -135,6 +137,27 @@ class Reconciler:
                 crops.repaired += await self.stores.main.forget_crops(missing)
                 embeddings.repaired += await self.stores.main.note_lost(lost)
             self.progress("rows", crops.checked)
+
+    async def _suspensions(self, count: FaultCount) -> None:
+        """Who is deactivated is in no gallery, and nobody else is kept out of one."""
+        last = _FIRST
+        while page := await self.stores.vectors.standing_after(last, self._batch):
+            last = max(page)
+            users = await self.stores.main.users(page)
+            count.checked += len(page)
+            for user in users.values():
+                if user.is_active != page[user.id]:
+                    continue
+                count.found += 1
+                if not self.dry_run:
+                    count.repaired += await self._align(user.id)
+            self.progress("people", count.checked)
+
+    async def _align(self, user_id: UUID) -> bool:
+        """Suspend or resume, as the user's row says while nobody can change it."""
+        async with self.stores.main.held_user(user_id) as is_active:
+            await align_suspension(self.stores.vectors, user_id, is_active=is_active)
+        return is_active is not None
 
     async def _means(self, count: FaultCount) -> None:
         for model in await self.stores.vectors.models():

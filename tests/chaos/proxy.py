@@ -69,6 +69,10 @@ class Proxy:
             link.reset()
         return len(links)
 
+    def lead_to(self, target: int) -> None:
+        """New connections go to another port from now on, as when a name is given to another."""
+        self._target = target
+
     def slow_down(self, slow: Slow | None) -> None:
         """Make the line a bad one, or a good one again."""
         self._slow = slow

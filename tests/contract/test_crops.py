@@ -203,3 +203,30 @@ async def test_a_put_takes_the_environments_proxy_where_asked(prepared, monkeypa
                 await crops.put("crops/a.jpg", b"x")
     wanted = f"PUT http://store.invalid:1/{settings.bucket}/crops/a.jpg HTTP/1.1\r\n"
     assert asked == ([] if excluded else [wanted])
+
+
+def redirection(*headers):
+    lines = ["HTTP/1.1 301 Moved Permanently", *headers, "Content-Length: 0", "", ""]
+    return "\r\n".join(lines).encode()
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        (["x-amz-bucket-region: eu-west-1"], "region eu-west-1"),
+        (["Location: https://127.0.0.1:1/BUCKET/frames/a.jpg"], "sends us elsewhere"),
+    ],
+    ids=["region", "scheme"],
+)
+async def test_field_05_a_wrong_endpoint_or_region_makes_no_dead_letters(prepared, headers, said):
+    """What sends us elsewhere for every key is the deployment's fault, of a stranger's key too."""
+    headers = [header.replace("BUCKET", prepared.s3.bucket) for header in headers]
+    async with answering(*[redirection(*headers)] * 9) as (port, _):
+        settings = prepared.s3.model_copy(update={"endpoint_url": f"http://127.0.0.1:{port}"})
+        async with Crops(settings) as crops:
+            with pytest.raises(StoreUnavailable, match=said):
+                await crops.fetch(f"s3://{settings.bucket}/frames/a.jpg", 1000)
+            with pytest.raises(StoreUnavailable, match="sends us elsewhere"):
+                await crops.put("crops/a.jpg", b"x")
+            with pytest.raises(StoreUnavailable, match="sends us elsewhere"):
+                await crops.ping()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from infra.maintenance.faults import Fault
+from infra.maintenance.reconcile import Reconciler
 from infra.maintenance.stores import open_upkeep
 from sinks.keys import crop_key
 from sinks.rows import Sighting
@@ -105,6 +106,28 @@ async def plant_means(world):
     return check
 
 
+async def plant_suspensions(world):
+    """In both directions: what a crash between two commits leaves, or a restored backup."""
+    active, inactive = await world.a_user(), await world.a_user()
+    for user in (active, inactive):
+        result = the_result(an_event(), world.model, user_id=user)
+        match = result.faces[0].match
+        await world.crops.put(match.crop_key, b"jpeg")
+        await world.vectors.enrol(match.face_id, user, world.model, world.a_vector(), NOON)
+        await world.records.commit([result])
+        await world.records.mark_announced([result.key])
+    await world.vectors.suspend_user(active)
+    async with world.records._connection("test") as connection:
+        await connection.execute("UPDATE users SET is_active = false WHERE id = $1", inactive)
+
+    async def check():
+        gallery = await world.gallery()
+        assert gallery[active] is not None
+        assert gallery[inactive] is None
+
+    return check
+
+
 async def plant_unannounced(world):
     untold = [await world.a_face(without=("announcement",)) for _ in range(2)]
 
@@ -137,6 +160,7 @@ async def plant_claim_checks(world):
 
 
 PLANTS = {
+    Fault.WRONG_SUSPENSION: plant_suspensions,
     Fault.CROP_WITHOUT_ROW: plant_crops,
     Fault.SIGHTING_WITHOUT_ROW: plant_sightings,
     Fault.TEMPLATE_WITHOUT_ROW: plant_templates,
@@ -242,3 +266,31 @@ async def test_the_command_says_what_is_left_and_what_was_repaired(clean, enviro
     again = await run()
     assert again.returncode == 0
     assert all(row["found"] == 0 for row in json.loads(again.stdout))
+
+
+async def test_field_15_a_change_that_is_under_way_is_waited_for(clean, world, prepared):
+    """Somebody is being deactivated: suspended already, and not yet said in the user's row."""
+    user = await world.a_user()
+    await world.vectors.enrol(uuid4(), user, world.model, world.a_vector(), NOON)
+    async with world.records._connection("test") as connection, connection.transaction():
+        await connection.execute("UPDATE users SET is_active = false WHERE id = $1", user)
+        await world.vectors.suspend_user(user)
+        async with open_upkeep(prepared) as stores:
+            reconciler = Reconciler(stores, young(prepared), False, lambda *_: None)
+            aligning = asyncio.create_task(reconciler._align(user))
+            async with asyncio.timeout(20):
+                while not await is_locked_out(world.records):  # noqa: ASYNC110 - a server has no event to wait for
+                    await asyncio.sleep(0.02)
+            assert not aligning.done()
+            await connection.execute("COMMIT")
+            await connection.execute("BEGIN")
+            assert await aligning
+    assert (await world.gallery())[user] is None
+    await world.vectors.erase_user(user)
+
+
+async def is_locked_out(records):
+    async with records._connection("test") as connection:
+        return await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted)"
+        )

@@ -211,7 +211,7 @@ async def test_a_cut_connection_is_unavailable_once_and_then_made_anew(prepared)
         await records.ping()
         admin = await asyncpg.connect(prepared.main_db.dsn)
         async with records._connection("find the process") as connection:
-            pid = connection.get_server_pid()
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
             await admin.execute("SELECT pg_terminate_backend($1)", pid)
             with pytest.raises(StoreUnavailable):
                 async with records._connection("again"):

@@ -83,3 +83,23 @@ async def test_others_are_left_alone(vectors, model):
     await vectors.resume_user(one)
     after = await now(vectors, model, other)
     assert after.revision == before.revision
+
+
+async def test_field_15_templates_of_a_model_that_came_since_count_from_the_resumption_on(
+    vectors, model
+):
+    rng, user = np.random.default_rng(6), uuid4()
+    await enrol(vectors, model, user, a_vector(rng, 8))
+    await vectors.suspend_user(user)
+    later = f"suspension-{uuid4().hex[:6]}"
+    await vectors.ensure_model(later, 8)
+    looks = a_vector(rng, 8)
+    await enrol(vectors, later, user, looks)
+    assert (await now(vectors, later, user)).embedding is None
+    await vectors.resume_user(user)
+    for one in (model, later):
+        assert (await now(vectors, one, user)).embedding is not None
+    np.testing.assert_allclose((await now(vectors, later, user)).embedding, looks, atol=1e-6)
+    again = (await now(vectors, later, user)).revision
+    await vectors.resume_user(user)
+    assert (await now(vectors, later, user)).revision == again

@@ -9,12 +9,13 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sinks.erasure import PersonStores, erase, look_for
 from sinks.keys import crop_key
 from sinks.persons import Author
 from streams.envelope import encode_headers
-from streams.events import DetectedFaces, EventKind, ImageEvent
+from streams.events import DetectedFaces, EventKind, ImageEvent, Refusal
 from tests.end_to_end import photos
 from tests.end_to_end.test_identify import DIMENSION, NOON, delivery, face, identify
 
@@ -122,6 +123,94 @@ async def test_a_photo_of_the_erased_goes_with_its_refusal(agents, stores, model
     ledger = await records.event(found.event.uuid, model)
     assert ledger.outcome == "refused"
     assert str(user) not in str(ledger.answer)
+
+
+def sent_by_another_program(kind, model, user_id, run, *, bucket, refusal=None, looks=()):
+    """A photo that came over Kafka by claim check, without the API knowing of it."""
+    event = ImageEvent(
+        kind=kind, source="//hr.example/badges", id=run, key=f"badge {run}", captured_at=NOON,
+        subject=str(user_id) if kind is EventKind.ENROL else None,
+    )  # fmt: skip
+    return DetectedFaces(
+        event=event, model=model, width=0, height=0, faces=tuple(looks), refusal=refusal,
+        dataref=f"s3://{bucket}/uploads/hr/{run}.jpg",
+    )  # fmt: skip
+
+
+REFUSED = Refusal(code="corrupt", message="the image is corrupt")
+GIVEN_UP = Refusal(code="store_fault", message="given up", given_up=True)
+
+
+@pytest.mark.parametrize("refusal", [None, REFUSED, GIVEN_UP], ids=["no_face", "corrupt", "failed"])
+async def test_field_16_refused_photos_of_other_programs_are_found(
+    agents, stores, model, records, crops, recents, refusal
+):
+    run = uuid4().hex
+    user = (await records.ensure_user(f"{run}@example.org")).id
+    found = sent_by_another_program(
+        EventKind.ENROL, model, user, run, bucket=crops.bucket, refusal=refusal
+    )
+    key = f"uploads/hr/{run}.jpg"
+    await crops.put(key, b"photo")
+    await agents[0]([delivery(found)])
+    assert await recents.wait_for_answer(found.event.key, 5.0) is not None
+    looked = {(one.store, one.what): one.found for one in (await look_for(stores, user)).checks}
+    assert looked["main", "answers to uploads"] == 1
+    assert looked["s3", "photos by claim check"] == 1
+    assert looked["redis", "entries"] == 1
+    receipt = await erase(stores, user, BY_TEST)
+    assert receipt.complete
+    assert not await crops.exists(key)
+    assert await records.event(found.event.uuid, model) is None
+    assert await recents.wait_for_answer(found.event.key, 0.05) is None
+    # Delivered again, it leaves nothing of the person.
+    await crops.put(key, b"photo")
+    await agents[0]([delivery(found)])
+    assert not await crops.exists(key)
+    assert [one for one in (await look_for(stores, user)).checks if one.found] == []
+
+
+async def test_field_16_what_lies_elsewhere_is_not_deleted(agents, stores, model, records, crops):
+    """Whoever sends a photo may name any object: that is no reason to delete it."""
+    run = uuid4().hex
+    user = (await records.ensure_user(f"{run}@example.org")).id
+    for number, place in enumerate(("crops/somebody.jpg", "hr/a.jpg")):
+        await crops.put(place, b"not the user's")
+        found = sent_by_another_program(
+            EventKind.ENROL, model, user, f"{run}{number}", bucket=crops.bucket, refusal=REFUSED
+        )
+        await agents[0]([delivery(replace(found, dataref=f"s3://{crops.bucket}/{place}"))])
+    receipt = await erase(stores, user, BY_TEST)
+    assert receipt.complete
+    for place in ("crops/somebody.jpg", "hr/a.jpg"):
+        assert await crops.exists(place)
+        await crops.delete_many([place])
+
+
+async def test_field_14_lines_of_an_older_release_are_found_too(agents, stores, model, records):
+    """They do not say whom they name; nor do those that a worker of before writes meanwhile."""
+    run = uuid4().hex
+    user, other = [(await records.ensure_user(f"{run}{n}@example.org")).id for n in range(2)]
+    found = [
+        found_in(kind, 3, model, one, f"{run}{one}")
+        for one in (user, other)
+        for kind in (EventKind.ENROL, EventKind.SEARCH)
+    ]
+    await agents[0]([delivery(one) for one in found])
+    async with records._connection("test") as connection:
+        await connection.execute(
+            "UPDATE events SET people = NULL WHERE event_uuid = ANY($1::uuid[])",
+            [one.event.uuid for one in found],
+        )
+    looked = {(one.store, one.what): one.found for one in (await look_for(stores, user)).checks}
+    assert looked["main", "answers to uploads"] >= 2
+    async with records._connection("test") as connection:
+        await connection.execute(
+            "UPDATE events SET people = NULL WHERE event_uuid = ANY($1::uuid[])",
+            [one.event.uuid for one in found],
+        )
+    assert (await erase(stores, user, BY_TEST)).complete
+    assert (await erase(stores, other, BY_TEST)).complete
 
 
 async def test_erasing_is_found_in_the_receipt_and_the_audit(stores, model, agents, records):

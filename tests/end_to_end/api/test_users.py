@@ -2,8 +2,11 @@
 
 import asyncio
 import base64
-from uuid import uuid4
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
 
+import numpy as np
 import pytest
 
 from tests.end_to_end import photos
@@ -156,3 +159,51 @@ async def is_in_gallery(vectors, enrolled, user) -> bool:
 async def test_a_change_changes_something(http, new_user, body):
     answer = await http.patch(f"{USERS}/{await new_user()}", json=body)
     assert_problem(answer, 422, "invalid_request")
+
+
+@asynccontextmanager
+async def uncommittable(records, user):
+    """While this lasts no transaction that changes the user can be committed."""
+    async with records._connection("test") as connection:
+        await connection.execute(
+            "CREATE FUNCTION refuse_commit() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '53100'; END $$"
+        )
+        await connection.execute(
+            "CREATE CONSTRAINT TRIGGER refuse_commit AFTER UPDATE ON users DEFERRABLE"
+            f" INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.id = '{UUID(user)}')"
+            " EXECUTE FUNCTION refuse_commit()"
+        )
+    try:
+        yield
+    finally:
+        async with records._connection("test") as connection:
+            await connection.execute("DROP FUNCTION refuse_commit CASCADE")
+
+
+async def test_field_15_a_suspension_whose_commit_failed_is_undone(
+    http, new_user, vectors, records
+):
+    """It stands in the vector database already when the main one refuses."""
+    user, model = await new_user(), f"suspended-{uuid4().hex[:8]}"
+    await vectors.ensure_model(model, 4)
+    looks = np.array([1, 0, 0, 0], np.float32)
+    await vectors.enrol(uuid4(), UUID(user), model, looks, datetime.now(UTC))
+
+    async def matched():
+        changes = await vectors.changes(model, 0)
+        return next(one for one in changes if str(one.user_id) == user).embedding is not None
+
+    async with uncommittable(records, user):
+        answer = await http.patch(f"{USERS}/{user}", json={"is_active": False})
+        assert_problem(answer, 503, "store_unavailable")
+        assert await matched()
+    assert (await http.get(f"{USERS}/{user}")).json()["is_active"] is True
+    assert (await http.patch(f"{USERS}/{user}", json={"is_active": False})).status_code == 200
+    assert not await matched()
+    async with uncommittable(records, user):
+        answer = await http.patch(f"{USERS}/{user}", json={"is_active": True})
+        assert_problem(answer, 503, "store_unavailable")
+        assert not await matched()
+    assert (await http.patch(f"{USERS}/{user}", json={"is_active": True})).status_code == 200
+    assert await matched()

@@ -1,0 +1,101 @@
+"""A Postgres server with a standby that follows it, and one address that leads to either."""
+
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+from pydantic import SecretStr
+
+from config.settings import DatabaseSettings, MainDatabaseSettings
+from infra.embedded.account import unprivileged_account
+from infra.embedded.placement import postgres_home
+from infra.embedded.postgres import USER, Postgres
+from infra.ports import Ports
+from infra.schema import migrate
+from tests.chaos.proxy import Proxy
+
+PASSWORD = "standby"  # noqa: S105 - of servers that live for a test
+DATABASE = "fecapass_main"
+
+
+@dataclass
+class Pair:
+    """Two servers; the address leads to the first until a test has it lead to the other."""
+
+    primary: Postgres
+    standby: Postgres
+    proxy: Proxy
+
+    def settings(self, **changes) -> DatabaseSettings:
+        """Leads to the address."""
+        defaults = {"port": self.proxy.port, "connect_timeout": 2.0, "command_timeout": 5.0}
+        return MainDatabaseSettings(user=USER, password=SecretStr(PASSWORD), **defaults | changes)
+
+    async def promote(self) -> None:
+        """Make the standby the one that takes writes; returns when it does."""
+        await ask(self.standby, "SELECT pg_promote(true, 60)")
+
+
+async def ask(server: Postgres, *statements: str):
+    """Run statements over a connection of their own, past every pool; the last one's value."""
+    connection = await asyncpg.connect(
+        host="127.0.0.1", port=server.port, user=USER, password=PASSWORD, database="postgres"
+    )
+    try:
+        return [await connection.fetchval(one) for one in statements][-1]
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def running_pair(directory: Path) -> AsyncIterator[Pair]:
+    """Start both: the standby on a copy of the first one's files."""
+    places = [directory / name for name in ("first", "second")]
+    for place in places:
+        place.mkdir()
+        place.chmod(0o711)
+    ports = Ports()
+    primary, standby = (
+        Postgres(place, place / "log", ports.take(), PASSWORD, [DATABASE]) for place in places
+    )
+    proxy = Proxy(primary.port)
+    await proxy.start()
+    pair = Pair(primary, standby, proxy)
+    try:
+        start(primary)
+        await migrate("main", pair.settings(), lambda _line: None)
+        primary.stop()
+        _follow(primary, places[1])
+        start(primary)
+        start(standby)
+        yield pair
+    finally:
+        await proxy.stop()
+        standby.kill()
+        primary.kill()
+        ports.release()
+
+
+def start(server: Postgres) -> None:
+    """Start it and wait until it answers."""
+    server.start()
+    server.wait_ready()
+
+
+def _follow(primary: Postgres, place: Path) -> None:
+    """Give a standby the files of the primary, which is stopped, and have it follow."""
+    target = postgres_home(place, unprivileged_account()) / "data"
+    subprocess.run(["cp", "-a", primary.directory / "data", target], check=True)
+    signal = target / "standby.signal"
+    signal.touch(mode=0o600)
+    owner = target.stat()
+    os.chown(signal, owner.st_uid, owner.st_gid)
+    with (target / "postgresql.auto.conf").open("a") as file:
+        file.write(
+            f"primary_conninfo = 'host=127.0.0.1 port={primary.port} user={USER}"
+            f" password={PASSWORD}'\n"
+        )

@@ -1,0 +1,194 @@
+"""After a fail-over nothing stays with the server that cannot be written to any more."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import async_sessionmaker
+
+from api.databases import create_engine, ping
+from sinks.errors import StoreReadOnly, StoreUnavailable
+from sinks.records import Records
+from tests.conftest import reachable_directory
+from tests.contract.builders import a_result
+from tests.contract.standby import DATABASE, ask, running_pair, start
+
+
+@pytest.fixture(scope="module")
+async def pair():
+    """Tests that promote the standby have a pair of their own."""
+    with reachable_directory() as path:
+        async with running_pair(path) as running:
+            yield running
+
+
+async def until_written(records, seconds=20.0):
+    """Commit something as a worker does: again and again until it is taken."""
+    said = []
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                await records.commit([a_result()])
+            except StoreUnavailable as failure:
+                said.append(failure)
+                await asyncio.sleep(0.05)
+            else:
+                return said
+
+
+async def all_connected(records, number):
+    """Have the pool hold as many connections."""
+    together = asyncio.Barrier(number)
+
+    async def open_one():
+        async with records._connection("test") as connection:
+            await connection.fetchval("SELECT 1")
+            await together.wait()
+
+    await asyncio.gather(*(open_one() for _ in range(number)))
+
+
+@asynccontextmanager
+async def read_only(pair):
+    """As in a database that only reads, with every connection made new; ends as it began."""
+    await ask(
+        pair.primary,
+        f"ALTER DATABASE {DATABASE} SET default_transaction_read_only = on",
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE application_name LIKE 'fecapass%'",
+    )
+    try:
+        yield
+    finally:
+        await ask(pair.primary, f"ALTER DATABASE {DATABASE} RESET default_transaction_read_only")
+
+
+async def test_field_05_no_connection_is_made_to_a_database_that_only_reads(pair):
+    async with Records(pair.settings()) as records:
+        await records.commit([a_result()])
+        async with read_only(pair):
+            with pytest.raises(StoreUnavailable):
+                await records.commit([a_result()])
+            with pytest.raises(StoreReadOnly, match="read-only"):
+                await records.commit([a_result()])
+            with pytest.raises(StoreReadOnly):
+                await records.ping()
+            with pytest.raises(StoreReadOnly, match="read-only"):
+                await Records(pair.settings()).connect()
+        assert await until_written(records) == []
+
+
+async def test_field_05_a_connection_that_became_read_only_is_dropped_with_its_pool(pair):
+    """Sessions that were open before see it too; each of them would fail once for itself."""
+    size = 4
+    async with Records(pair.settings(pool_max=size)) as records:
+        await all_connected(records, size)
+        await ask(
+            pair.primary,
+            "ALTER SYSTEM SET default_transaction_read_only = on",
+            "SELECT pg_reload_conf()",
+        )
+        try:
+            async with asyncio.timeout(10):
+                while True:
+                    try:
+                        await records.ping()
+                    except StoreReadOnly:
+                        break
+                    await asyncio.sleep(0.02)
+        finally:
+            await ask(
+                pair.primary,
+                "SET default_transaction_read_only = off",
+                "ALTER SYSTEM RESET default_transaction_read_only",
+                "SELECT pg_reload_conf()",
+            )
+        said = await until_written(records)
+        assert all(isinstance(one, StoreReadOnly) for one in said)
+        kept = await ask(
+            pair.primary,
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'fecapass'",
+        )
+        assert kept <= size
+
+
+async def test_field_05_a_failed_write_on_a_read_only_session_ends_it(pair):
+    """What a transaction pooler, or a server that was demoted, leaves behind."""
+    async with Records(pair.settings(pool_max=2)) as records:
+        async with records._connection("test") as connection:
+            await connection.execute("SET default_transaction_read_only = on")
+        with pytest.raises(StoreReadOnly):
+            await records.commit([a_result()])
+        assert await until_written(records) == []
+
+
+async def test_field_05_sessions_of_the_api_are_dropped_too(pair):
+    engine = create_engine(pair.settings(pool_max=2))
+    sessions = async_sessionmaker(engine)
+    try:
+        await ping(sessions)
+        async with read_only(pair):
+            with pytest.raises((StoreUnavailable, DBAPIError)):
+                await ping(sessions)
+            with pytest.raises(StoreReadOnly):
+                await ping(sessions)
+        await ping(sessions)
+        async with sessions() as session:
+            process = await session.scalar(text("SELECT pg_backend_pid()"))
+            await session.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+            await session.commit()
+        with pytest.raises(DBAPIError, match="read-only"):
+            async with sessions.begin() as session:
+                await session.execute(text("DELETE FROM users WHERE false"))
+        async with sessions() as session:
+            assert await session.scalar(text("SELECT pg_backend_pid()")) != process
+    finally:
+        await engine.dispose()
+
+
+async def test_field_05_the_api_says_that_a_session_only_reads(pair):
+    engine = create_engine(pair.settings(pool_max=2))
+    sessions = async_sessionmaker(engine)
+    try:
+        async with sessions() as session:
+            await session.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+            await session.commit()
+        with pytest.raises(StoreReadOnly):
+            await ping(sessions)
+        await ping(sessions)
+    finally:
+        await engine.dispose()
+
+
+async def test_field_05_a_promoted_standby_is_written_to_at_once():
+    """The address leads to the standby before that is promoted, as it does in the field."""
+    with reachable_directory() as path:
+        async with running_pair(path) as pair:
+            listed = f"127.0.0.1:{pair.standby.port},127.0.0.1:{pair.primary.port}"
+            several = pair.settings(host=listed, port=1)
+            async with Records(pair.settings()) as one, Records(several) as other:
+                await all_connected(one, 4)
+                await other.commit([a_result()])
+                pair.primary.kill()
+                pair.proxy.lead_to(pair.standby.port)
+                with pytest.raises(StoreUnavailable):
+                    await one.commit([a_result()])
+                with pytest.raises(StoreReadOnly):
+                    await one.commit([a_result()])
+                with pytest.raises(StoreUnavailable):
+                    await other.commit([a_result()])
+                await pair.promote()
+                assert await until_written(one) == []
+                assert await until_written(other) == []
+
+
+async def test_field_05_a_server_that_starts_is_waited_for(pair):
+    async with Records(pair.settings()) as records:
+        await records.ping()
+        pair.primary.kill()
+        with pytest.raises(StoreUnavailable):
+            await records.ping()
+        start(pair.primary)
+        await until_written(records)

@@ -1,0 +1,124 @@
+"""Redis as a replica, or unable to write: it says so, and nothing of a face gets into a message."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+import redis.asyncio
+from pydantic import SecretStr
+
+from infra.embedded.valkey import Valkey
+from infra.ports import Ports
+from sinks.answers import AnswerWaiter
+from sinks.errors import StoreReadOnly, StoreUnavailable
+from sinks.rates import Rates
+from sinks.recents import Recents
+from tests.chaos.proxy import Proxy
+from tests.contract.builders import a_match, a_recent, an_event
+
+
+@pytest.fixture
+async def master(prepared):
+    """Commands past the sinks; the server is its own master again at the end."""
+    settings = prepared.redis
+    client = redis.asyncio.Redis(
+        host=settings.host,
+        port=settings.port,
+        password=settings.password.get_secret_value() if settings.password else None,
+    )
+    yield client
+    await client.execute_command("REPLICAOF", "NO", "ONE")
+    await client.config_set("maxmemory", "0")
+    await client.config_set("min-replicas-to-write", "0")
+    await client.aclose()
+
+
+async def calls(settings):
+    """What sinks do with the cache, by name, each of which writes."""
+    async with Recents(settings) as recents, Rates(settings) as rates:
+        waiter = AnswerWaiter(settings)
+        camera, user = "door", uuid4()
+        secret = a_recent(user)
+        yield "ping", recents.ping
+        yield "remember", lambda: recents.remember({camera: [secret]})
+        yield "unknown", lambda: recents.remember({camera: [a_recent()]})
+        yield "matches", lambda: recents.remember_matches([a_match(an_event(camera))])
+        yield "answer", lambda: recents.answer("id", b'{"secret": "\xff"}')
+        yield "named", lambda: recents.answer("id", f'{{"user_id": "{user}"}}'.encode())
+        yield "expect", lambda: recents.expect_answer("id", 5.0)
+        yield "forget", lambda: recents.forget_user(user)
+        yield "rates", lambda: rates.count("key")
+        yield "probe", waiter.probe
+        yield "take back", lambda: waiter.forget({"id"})
+        await waiter.close()
+
+
+REFUSALS = {
+    "READONLY": ("REPLICAOF", "127.0.0.1", "1"),
+    "OOM": ("CONFIG", "SET", "maxmemory", "1"),
+    "NOREPLICAS": ("CONFIG", "SET", "min-replicas-to-write", "3"),
+}
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+async def test_field_05_a_server_that_takes_no_writes_says_so_in_one_clean_line(
+    prepared, master, code
+):
+    await master.execute_command(*REFUSALS[code])
+    async with asyncio.timeout(10):
+        async for name, call in calls(prepared.redis):
+            if name == "take back" and code == "OOM":
+                continue  # a server that is full still deletes
+            with pytest.raises(StoreUnavailable) as caught:
+                await call()
+            said = str(caught.value)
+            assert f"{code}: " in said, name
+            assert isinstance(caught.value, StoreReadOnly) == (code == "READONLY"), name
+            assert said.isascii(), name
+            assert said.isprintable(), name
+            assert "pipeline" not in said, name
+            assert len(said) < 250, name
+            assert caught.value.__cause__ is None, name
+
+
+async def test_field_05_what_a_replica_still_serves_can_be_read(prepared, recents, master):
+    camera, face = uuid4().hex, a_recent()
+    await recents.remember({camera: [face]})
+    await master.execute_command("REPLICAOF", "127.0.0.1", "1")
+    assert (await recents.recall([camera]))[camera] == [face]
+
+
+async def test_field_05_the_cache_is_used_again_once_the_name_leads_to_the_master(
+    prepared, tmp_path
+):
+    """A fail-over: the name leads to a replica, then to the server that takes writes."""
+    settings = prepared.redis
+    password = settings.password.get_secret_value() if settings.password else "replica"
+    ports = Ports()
+    replica = Valkey(tmp_path / "replica", tmp_path / "log", ports.take(), password)
+    replica.start()
+    replica.wait_ready()
+    proxy = Proxy(replica.port)
+    await proxy.start()
+    client = redis.asyncio.Redis(port=replica.port, password=password)
+    try:
+        await client.config_set("masterauth", password)
+        await client.execute_command("REPLICAOF", settings.host, str(settings.port))
+        line = settings.model_copy(
+            update={"host": "127.0.0.1", "port": proxy.port, "password": SecretStr(password)}
+        )
+        async with Recents(line) as recents:
+            face, camera = a_recent(), uuid4().hex
+            with pytest.raises(StoreReadOnly):
+                await recents.remember({camera: [face]})
+            await asyncio.gather(*(recents.recall([camera]) for _ in range(3)))
+            proxy.lead_to(settings.port)
+            with pytest.raises(StoreReadOnly):  # over a connection that was there before
+                await recents.remember({camera: [face]})
+            await recents.remember({camera: [face]})
+            assert (await recents.recall([camera]))[camera] == [face]
+    finally:
+        await client.aclose()
+        await proxy.stop()
+        replica.stop()
+        ports.release()

@@ -1,0 +1,115 @@
+"""What fails between two statements is not the database's failure."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+
+from sinks.errors import StoreRejected, StoreUnavailable
+from sinks.postgres_errors import Damage
+from sinks.records import Records
+from tests.contract.builders import MODEL, a_result
+
+
+def a_key():
+    return (uuid4(), MODEL)
+
+
+async def processes(records, number):
+    """The server's processes behind a pool, once it holds so many connections."""
+    together = asyncio.Barrier(number)
+
+    async def one():
+        async with records._connection("test") as connection:
+            process = await connection.fetchval("SELECT pg_backend_pid()")
+            await together.wait()
+            return process
+
+    return set(await asyncio.gather(*(one() for _ in range(number))))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OverflowError("ours"),
+        UnicodeEncodeError("utf-8", "ours", 0, 1, "no"),
+        TimeoutError("ours"),
+        ConnectionResetError("ours"),
+        ValueError("ours"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_field_12_an_error_of_the_callers_own_stays_what_it_is(prepared, error):
+    async with Records(prepared.main_db.model_copy(update={"pool_max": 3})) as records:
+        before = await processes(records, 3)
+        result = a_result()
+
+        async def commit_and_fail():
+            async with records.claim([result.key]) as claim:
+                await claim.commit([result])
+                raise error
+
+        with pytest.raises(type(error)) as caught:
+            await commit_and_fail()
+        assert caught.value is error
+        # Its transaction is undone, and no connection was dropped for it.
+        assert await records.settled([result.key]) == {}
+        assert await processes(records, 3) == before
+
+
+async def test_field_12_a_timeout_around_a_claim_ends_the_claim_and_no_more(prepared):
+    """A caller that bounds its own work raises `TimeoutError` between two statements."""
+    async with Records(prepared.main_db.model_copy(update={"pool_max": 3})) as records:
+        before = await processes(records, 3)
+        key = a_key()
+
+        async def claim_and_wait():
+            async with records.claim([key]), asyncio.timeout(0.01):
+                await asyncio.Event().wait()
+
+        with pytest.raises(TimeoutError):
+            await claim_and_wait()
+        async with asyncio.timeout(5), records.claim([key]) as claim:
+            assert claim.settled == {}
+        assert await processes(records, 3) == before
+
+
+async def test_field_12_a_statement_cut_off_by_its_caller_frees_what_it_held(prepared):
+    async with Records(prepared.main_db) as records:
+        key = a_key()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2), records.claim([key]), records.claim([key]):
+                pass  # the second waits for the first
+        async with asyncio.timeout(5), records.claim([key]) as claim:
+            assert claim.settled == {}
+
+
+async def test_field_12_a_statement_that_fails_is_typed_and_undone(records):
+    with pytest.raises(StoreRejected) as caught:
+        async with records._connection("test") as connection, connection.transaction():
+            await connection.execute("SELECT $1::integer", 2**40)
+    assert caught.value.state == "22000"
+    with pytest.raises(StoreUnavailable) as missing:
+        async with records._connection("test") as connection:
+            await connection.execute("SELECT FROM no_such_table")
+    assert missing.value.state == "42P01"
+
+
+async def test_field_12_a_savepoint_is_undone_alone(records):
+    first, second = a_result(), a_result()
+    async with records.claim([first.key, second.key]) as claim:
+        await claim.commit([first])
+        with pytest.raises(StoreRejected):
+            await claim.commit([a_result(second.event, score=float("nan")), second])
+        await claim.commit([second])
+    assert set(await records.settled([first.key, second.key])) == {first.key, second.key}
+
+
+async def test_field_05_a_connection_that_its_server_ended_is_not_lent_again(prepared):
+    async with Records(prepared.main_db.model_copy(update={"pool_max": 2})) as records:
+        async with records._connection("test") as connection:
+            gone = await connection.fetchval("SELECT pg_backend_pid()")
+            with pytest.raises(StoreUnavailable):
+                await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+            assert connection.damage is Damage.POOL
+        assert gone not in await processes(records, 2)
