@@ -7,7 +7,7 @@ Workers and APIs of the release before go on: they leave the column empty, which
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
+revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None
