@@ -7,6 +7,7 @@ was there then is at most as old as the look. A remainder that has no message to
 control records of transactions leave it, is no lag.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import time
@@ -14,6 +15,11 @@ from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+)
 
 from config.settings import KafkaSettings
 from streams.kafka import create_admin, create_consumer
@@ -25,6 +31,14 @@ _FETCH_BYTES = 1024
 #: What reading one message may take, and all of a look, in seconds.
 _READ_SECONDS = 1.0
 _LOOK_SECONDS = 4.0
+
+#: A new cluster makes the topic of its groups when one is asked for, which takes some seconds.
+_COORDINATOR_ATTEMPTS, _COORDINATOR_PAUSE = 10, 0.5
+_NO_COORDINATOR_YET = (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+)
 
 _MILLISECONDS = 1000
 
@@ -202,7 +216,7 @@ class LagReader:
         until = now + _LOOK_SECONDS
         for group, topics in self._groups.items():
             own = [tp for tp in partitions if tp.topic in topics]
-            committed = await self._admin.list_consumer_group_offsets(group, partitions=own)
+            committed = await self._committed(self._admin, group, own)
             lags.append(
                 GroupLag(
                     self._roles[group],
@@ -219,6 +233,28 @@ class LagReader:
         for tp, end in ends.items():
             self._ends.setdefault(tp, _Ends()).note(now, end)
         return lags
+
+    @staticmethod
+    async def _committed(
+        admin: AIOKafkaAdminClient, group: str, partitions: Sequence[TopicPartition]
+    ) -> Mapping[TopicPartition, Any]:
+        """What a group has committed; a broker may look for the group's coordinator for a moment.
+
+        Raises:
+            KafkaError: it does not find one, or does not answer.
+        """
+        for attempt in range(_COORDINATOR_ATTEMPTS):
+            try:
+                committed: Mapping[TopicPartition, Any] = await admin.list_consumer_group_offsets(
+                    group, partitions=list(partitions)
+                )
+            except _NO_COORDINATOR_YET:
+                if attempt == _COORDINATOR_ATTEMPTS - 1:
+                    raise
+                await asyncio.sleep(_COORDINATOR_PAUSE)
+            else:
+                return committed
+        return {}
 
     async def _partitions(self, admin: AIOKafkaAdminClient) -> Sequence[TopicPartition]:
         """All partitions of the groups' topics; a broker may make a topic that it is asked about.

@@ -1,0 +1,108 @@
+"""How far consumer groups are behind, as the broker says, whether or not a worker runs."""
+
+import asyncio
+import secrets
+from time import time
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from infra.kafka_topics import ensure_topics
+from streams.kafka import create_consumer, create_producer
+from streams.lag import LagReader, MissingTopicsError
+from streams.topics import Topics
+
+
+@pytest.fixture
+async def kafka(settings):
+    """Topics that no worker has ever used."""
+    own = settings.kafka.model_copy(update={"topic_prefix": f"l{secrets.token_hex(4)}."})
+    await ensure_topics(own, lambda _line: None)
+    # A broker that has just made topics may not know of them yet.
+    async with asyncio.timeout(30), LagReader(own, timeout=20) as reader:
+        while True:
+            try:
+                await reader.look()
+            except MissingTopicsError:
+                await asyncio.sleep(0.1)
+            else:
+                return own
+
+
+async def send(kafka, topic, count, **options):
+    producer = create_producer(kafka)
+    await producer.start()
+    try:
+        for _ in range(count):
+            await producer.send(topic, b"x" * 100_000, partition=0, **options)
+        await producer.flush()
+    finally:
+        await producer.stop()
+
+
+async def commit(kafka, role, topic, offset):
+    consumer = create_consumer(
+        kafka, group_id=Topics(kafka.topic_prefix).group(role), enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        partition = TopicPartition(topic, 0)
+        consumer.assign([partition])
+        await consumer.commit({partition: offset})
+    finally:
+        await consumer.stop()
+
+
+async def lags(reader):
+    return {lag.role: (lag.messages, lag.seconds) for lag in await reader.look()}
+
+
+async def test_field_24_what_no_group_has_committed_is_its_lag(kafka):
+    topics = Topics(kafka.topic_prefix)
+    async with LagReader(kafka, timeout=20) as reader:
+        assert await lags(reader) == {"detect": (0, 0.0), "identify": (0, 0.0)}
+        await send(kafka, topics.frames, 5)
+        await send(kafka, topics.detected, 3)
+        await lags(reader)
+        told = await lags(reader)
+        assert (told["detect"][0], told["identify"][0]) == (5, 3)
+        await commit(kafka, "detect", topics.frames, 4)
+        assert (await lags(reader))["detect"][0] == 1
+        await commit(kafka, "detect", topics.frames, 5)
+        assert (await lags(reader))["detect"] == (0, 0.0)
+
+
+@pytest.mark.parametrize("ahead", [-(10**9), 1800], ids=["long ago", "to come"])
+async def test_field_24_the_clocks_of_producers_do_not_count(kafka, ahead):
+    stamp = int((time() + ahead) * 1000)
+    topic = Topics(kafka.topic_prefix).frames
+    async with LagReader(kafka, timeout=20) as reader:
+        await lags(reader)
+        await send(kafka, topic, 2, timestamp_ms=stamp)
+        await lags(reader)
+        messages, seconds = (await lags(reader))["detect"]
+        assert messages == 2
+        assert seconds < 60
+
+
+async def test_field_24_control_records_are_no_lag(kafka):
+    topic = Topics(kafka.topic_prefix).frames
+    producer = AIOKafkaProducer(
+        bootstrap_servers=kafka.bootstrap_servers, transactional_id=secrets.token_hex(4)
+    )
+    try:
+        await producer.start()
+    except KafkaError as error:
+        await producer.stop()
+        pytest.skip(f"this broker has no transactions: {error}")
+    try:
+        async with producer.transaction():
+            await producer.send(topic, b"x", partition=0)
+    finally:
+        await producer.stop()
+    async with LagReader(kafka, timeout=20) as reader:
+        assert (await lags(reader))["detect"][0] >= 1
+        await commit(kafka, "detect", topic, 1)  # its message is done; the marker stays behind
+        await lags(reader)
+        assert (await lags(reader))["detect"] == (0, 0.0)
