@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from sinks.errors import StoreRejected, StoreUnavailable
+from sinks.errors import SessionsNotKept, StoreRejected, StoreUnavailable
 from sinks.postgres_errors import Damage
 from sinks.records import Records
 from tests.contract.builders import MODEL, a_result
@@ -113,3 +113,18 @@ async def test_field_05_a_connection_that_its_server_ended_is_not_lent_again(pre
                 await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
             assert connection.damage is Damage.POOL
         assert gone not in await processes(records, 2)
+
+
+async def test_field_05_a_session_that_was_changed_behind_us_is_ended_alone(prepared):
+    """A pooler gave us another session, which knows nothing of our prepared statements."""
+    async with Records(prepared.main_db.model_copy(update={"pool_max": 2})) as records:
+        before = await processes(records, 2)
+        ask = "SELECT pg_backend_pid()"
+        async with records._connection("test") as connection:
+            gone = await connection.fetchval(ask)
+            await connection.execute("DEALLOCATE ALL")
+            with pytest.raises(SessionsNotKept, match="only session pooling is supported"):
+                await connection.fetchval(ask)
+        after = await processes(records, 2)
+        assert gone not in after
+        assert after & before == before - {gone}
