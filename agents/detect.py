@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from agents.memory import Budget, groups
@@ -218,29 +219,35 @@ class Detect:
         if not frames:
             return []
         images = [frame.image for frame in frames]
-        found = await self._find(images)
+        # What becomes a template is looked at twice, whatever its embedding.
+        found = await self._find(images, check_all=any(map(_is_upload, frames)))
         return [
             (frame, self._detected(frame, faces))
             for frame, faces in zip(frames, found, strict=True)
         ]
 
-    async def _find(self, images: Sequence[Image]) -> list[list[AnalysedFace]]:
+    async def _find(self, images: Sequence[Image], *, check_all: bool) -> list[list[AnalysedFace]]:
         """Run the models: one call for all images, or one each where there are several lanes."""
         calls = [images] if self._analyser.lanes == 1 else [[image] for image in images]
         loop = asyncio.get_running_loop()
         found = await asyncio.gather(
-            *(loop.run_in_executor(self._models, self._run_models, call) for call in calls)
+            *(
+                loop.run_in_executor(
+                    self._models, partial(self._run_models, call, check_all=check_all)
+                )
+                for call in calls
+            )
         )
         return [faces for part in found for faces in part]
 
-    def _run_models(self, images: Sequence[Image]) -> list[list[AnalysedFace]]:
+    def _run_models(self, images: Sequence[Image], *, check_all: bool) -> list[list[AnalysedFace]]:
         with metrics.stage("models"):
-            return self._analyser.analyse(images)
+            return self._analyser.analyse(images, check_all=check_all)
 
     def _detected(self, frame: _Frame, faces: Sequence[AnalysedFace]) -> DetectedFaces:
         height, width = frame.image.shape[:2]
         event = frame.envelope.event
-        is_upload = event.kind is not EventKind.FRAME
+        is_upload = _is_upload(frame)
         return DetectedFaces(
             event=event,
             model=self._analyser.embedder.id,
@@ -263,6 +270,10 @@ class _Unreadable:
 
     delivery: Delivery
     failure: Reject | Retry
+
+
+def _is_upload(frame: _Frame) -> bool:
+    return frame.envelope.event.kind is not EventKind.FRAME
 
 
 def _cost(opened: _Opened) -> int:

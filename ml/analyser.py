@@ -92,16 +92,20 @@ class Analyser:
         """Where the models run; the detector's and the embedder's, with a plus, if they differ."""
         return "+".join(dict.fromkeys((self.detector.provider, self.embedder.provider)))
 
-    def analyse(self, images: Sequence[Image]) -> list[list[AnalysedFace]]:
+    def analyse(
+        self, images: Sequence[Image], *, check_all: bool = False
+    ) -> list[list[AnalysedFace]]:
         """Find, align, assess and embed the faces of each image.
 
         Args:
             images: uint8 (H, W, 3), BGR, upright; sizes may differ.
+            check_all: take a second look at every face, also at those with a long embedding: a
+                template outlives any frame, and photos are few.
 
         Returns:
             For each image its faces, the detector's best first.
         """
-        return self._describe(images, self.detector.detect(images))
+        return self._describe(images, self.detector.detect(images), check_all=check_all)
 
     def prove(self, image: Image) -> None:
         """Do every step once, on a picture with or without a face in it.
@@ -121,7 +125,7 @@ class Analyser:
             raise ValueError(f"an embedding of length {length:g}, not 1")
 
     def _describe(
-        self, images: Sequence[Image], found: Sequence[Detections]
+        self, images: Sequence[Image], found: Sequence[Detections], *, check_all: bool = False
     ) -> list[list[AnalysedFace]]:
         located = [
             LocatedFace(image, landmarks)
@@ -130,7 +134,8 @@ class Analyser:
         ]
         aligned = [align(*face) for face in located]
         raw = self.embedder.raw(aligned)
-        embeddings, margins = unit_rows(raw), self._margins(located, raw)
+        trusted = np.inf if check_all else self.embedder.trusted_length
+        embeddings, margins = unit_rows(raw), self._margins(located, raw, trusted)
         results, start = [], 0
         for image, faces in zip(images, found, strict=True):
             part = slice(start, start + len(faces))
@@ -159,9 +164,11 @@ class Analyser:
             start = part.stop
         return results
 
-    def _margins(self, faces: Sequence[LocatedFace], raw: FloatArray) -> list[float]:
-        """How upright the faces are; those with a long embedding need no second look."""
-        short = np.linalg.norm(raw, axis=1) < self.embedder.trusted_length
+    def _margins(
+        self, faces: Sequence[LocatedFace], raw: FloatArray, trusted: float
+    ) -> list[float]:
+        """How upright the faces are; those with embeddings of that length need no second look."""
+        short = np.linalg.norm(raw, axis=1) < trusted
         doubtful = [index for index, needs_look in enumerate(short) if needs_look]
         margins = [NOT_CHECKED] * len(faces)
         checked = self.check.margins([faces[index] for index in doubtful])

@@ -26,7 +26,7 @@ class Models:
         self.calls = 0
         self.go_on = threading.Event()
 
-    def analyse(self, images):
+    def analyse(self, images, **_options):
         self.calls += 1
         if self.calls == 1:
             assert self.go_on.wait(10)
@@ -50,6 +50,27 @@ def frame(camera, number):
         partition=Partition("camera.frames", 0),
         offset=number,
         key=camera.encode(),
+        value=IMAGE,
+        headers=tuple((name, value.encode()) for name, value in headers.items()),
+        timestamp=0.0,
+        acknowledge=lambda: None,
+    )
+
+
+def photo(kind, number):
+    """A photo on ``photo.uploads``, of the kind ``enrol`` or ``search``."""
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": f"photo-{number}",
+        "ce_source": "test",
+        "ce_type": f"fecapass.photo.{kind}",
+        "ce_time": "2026-05-04T12:00:00Z",
+        "ce_subject": "2c8b7b9e-5c8e-4a51-9e0e-5b7f0f7f8a11",
+    }
+    return Delivery(
+        partition=Partition("photo.uploads", 0),
+        offset=number,
+        key=b"photo",
         value=IMAGE,
         headers=tuple((name, value.encode()) for name, value in headers.items()),
         timestamp=0.0,

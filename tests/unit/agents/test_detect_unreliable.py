@@ -12,7 +12,7 @@ from ml.images import ImageLimits
 from ml.quality import QualityReport
 from streams.codec import unpack
 from streams.topics import Topics
-from tests.unit.agents.test_detect_order import frame
+from tests.unit.agents.test_detect_order import frame, photo
 
 
 def analysed(upright_margin):
@@ -40,7 +40,7 @@ async def test_field_01_a_turned_face_is_told_as_unreliable(margin, reliable):
     models = SimpleNamespace(
         lanes=1,
         embedder=SimpleNamespace(id="none"),
-        analyse=lambda images: [[analysed(margin)] for _ in images],
+        analyse=lambda images, **_options: [[analysed(margin)] for _ in images],
     )
     sent = []
 
@@ -63,3 +63,35 @@ async def test_field_01_a_turned_face_is_told_as_unreliable(margin, reliable):
     ((face,),) = (message.faces for message in sent)
     assert face.reliable is reliable
     assert (face.quality >= 0.35) is reliable
+
+
+@pytest.mark.parametrize(
+    ("message", "check_all"),
+    [(frame("a", 0), False), (photo("enrol", 0), True), (photo("search", 0), True)],
+    ids=["frame", "enrolment", "search"],
+)
+async def test_field_01_every_face_of_a_photo_gets_a_second_look(message, check_all):
+    """A long embedding spares a frame's face the second look, and never a template's."""
+    asked = []
+
+    def analyse(images, **options):
+        asked.append(options)
+        return [[] for _ in images]
+
+    async def send_all(_messages):
+        pass
+
+    with ThreadPoolExecutor(2) as threads:
+        detect = Detect(
+            SimpleNamespace(lanes=1, embedder=SimpleNamespace(id="none"), analyse=analyse),
+            SimpleNamespace(send_all=send_all),
+            Topics(""),
+            limits=ImageLimits(1 << 20, 1 << 20),
+            claims=None,
+            decoders=threads,
+            models=threads,
+            image_memory=1 << 20,
+            policy="",
+        )
+        await detect([message])
+    assert asked == [{"check_all": check_all}]

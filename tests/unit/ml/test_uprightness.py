@@ -115,6 +115,9 @@ def test_field_01_only_faces_in_doubt_get_a_second_look(analyser, model_cache, p
     image = read(portraits[0])
     trusting = build_analyser(ModelSettings(cache_dir=model_cache, embedder_trusted_length=0))
     assert largest(trusting, turned(image, "180")).quality.upright_margin == NOT_CHECKED
+    (faces,) = trusting.analyse([turned(image, "180")], check_all=True)
+    assert faces
+    assert not any(face.quality.reliable for face in faces)
     strict = checked(ModelSettings(cache_dir=model_cache))
     face, plain = largest(strict, image), largest(analyser, image)
     assert 0 < face.quality.upright_margin < NOT_CHECKED
