@@ -84,7 +84,8 @@ def plain_webp(data: bytes) -> tuple[bytes, bytes]:
                 raise ImageRejected("corrupt", "the WebP ends inside its picture")
             kept.append(_webp_chunk(kind, content))
             pictured = True
-    if not pictured or exif_to_come:
+    # A tool that took the orientation away and left its flag wrote the file to its end.
+    if not pictured or (exif_to_come and len(data) < _webp_size(data)):
         raise ImageRejected("corrupt", "the WebP is cut short")
     body = b"WEBP" + b"".join(kept)
     return b"RIFF" + struct.pack("<I", len(body)) + body, exif
@@ -125,6 +126,12 @@ def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
         count = _counted(count)
         yield data[position : position + 4], data[start : start + size], start + size <= len(data)
         position = start + size + (size & 1)
+
+
+def _webp_size(data: bytes) -> int:
+    """How long the file says it is."""
+    (size,) = struct.unpack_from("<I", data, 4)
+    return int(size) + _WEBP_HEAD_BYTES
 
 
 def _webp_chunk(kind: bytes, content: bytes) -> bytes:

@@ -401,6 +401,16 @@ def test_field_02_a_webp_that_lost_its_orientation_is_refused():
         assert refusal(whole[:end]) == "corrupt"
 
 
+def test_field_02_a_webp_that_never_had_the_orientation_it_promises_is_taken():
+    """As tools leave it that take EXIF data away: the file ends where it says that it does."""
+    whole = others()["WebP, rotated"]
+    plain = bytearray(whole[: whole.index(b"EXIF")])
+    struct.pack_into("<I", plain, 4, len(plain) - 8)
+    without_flag = bytearray(plain)
+    without_flag[20] &= ~0x08
+    assert same(bytes(plain), bytes(without_flag))
+
+
 def test_field_02_a_webp_is_no_larger_than_its_canvas():
     """What was looked at before decoding must be what is decoded."""
     whole = others()["WebP, rotated"]
