@@ -110,6 +110,10 @@ clean-data: ## Remove the data of the embedded servers (stop them first)
 	if [ -L .fecapass/postgres ]; then rm -rf "$$(readlink .fecapass/postgres)"; fi
 	rm -rf .fecapass
 
+# Of two runs that begin at once, as in CI, the second waits for the first and finds it done: one pip
+# at a time writes into an environment. The lock is on this file, and goes with its process.
+ONE_AT_A_TIME := flock Makefile sh -ec
+
 # The sample media are installed without their dependencies: only their files are used. The project
 # itself is installed last, from here, with the setuptools that was pinned.
 $(READY): requirements-demo.txt requirements-media.txt pyproject.toml
@@ -118,14 +122,18 @@ $(READY): requirements-demo.txt requirements-media.txt pyproject.toml
 		echo "Name one: make PYTHON=/path/to/python3.11 (Debian: apt-get install python3-venv)" >&2; \
 		exit 1; fi
 	@echo "Installing into $(VENV); this takes about a minute, once."
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --require-hashes -r requirements-demo.txt
-	$(PIP) install --require-hashes --no-deps -r requirements-media.txt
-	$(PIP) install --no-deps --no-build-isolation --no-index -e .
-	touch $(READY)
+	@$(ONE_AT_A_TIME) 'for each in $^; do test $@ -nt $$each || set -- install; done; \
+		test $$# -gt 0 || exit 0; \
+		test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+		$(PIP) install --require-hashes -r requirements-demo.txt; \
+		$(PIP) install --require-hashes --no-deps -r requirements-media.txt; \
+		$(PIP) install --no-deps --no-build-isolation --no-index -e .; \
+		touch $@'
 
 # Groups of pyproject.toml, on top of that. Together they have the pins of one resolution.
 $(TEST_READY) $(CHAOS_READY) $(BENCH_READY) $(LINT_READY) $(DOCS_READY): $(VENV)/.ready-%: requirements-%.txt $(READY)
 	@echo "Installing what 'make $*' needs; this takes a moment, once."
-	$(PIP) install --require-hashes -r $<
-	touch $@
+	@$(ONE_AT_A_TIME) 'for each in $^; do test $@ -nt $$each || set -- install; done; \
+		test $$# -gt 0 || exit 0; \
+		$(PIP) install --require-hashes -r $<; \
+		touch $@'

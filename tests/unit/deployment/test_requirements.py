@@ -2,6 +2,8 @@
 
 import ast
 import re
+import shutil
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -109,3 +111,21 @@ def test_field_22_every_target_asks_for_its_group():
     installs = re.findall(r"\$\(PIP\) install (.*)", recipes)
     assert len(installs) == 4
     assert all("--require-hashes" in one or "--no-index" in one for one in installs)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_field_22_targets_that_begin_at_once_install_one_after_the_other(tmp_path):
+    """As CI does with two parts of the tests; two pips at once break an environment."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("requirements-demo.txt", "requirements-media.txt", "requirements-test.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "pyproject.toml").touch()
+    log = tmp_path / "log"
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\necho "begin" >>{log}; sleep 0.1; echo "end" >>{log}\n')
+    python.chmod(0o755)
+    command = ["make", "PYTHON=python3", ".venv/.ready-test"]
+    runs = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [run.wait(30) for run in runs] == [0, 0, 0]
+    assert log.read_text().split() == ["begin", "end"] * 4
