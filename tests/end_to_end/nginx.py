@@ -30,13 +30,6 @@ http {{
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def running_nginx(directory: Path, servers: str, ports: list[int]) -> Iterator[None]:
     """Serve until the context ends.

@@ -13,10 +13,11 @@ import trustme
 from playwright.async_api import expect
 
 from infra.demo.gateway import Gateway
+from infra.ports import Ports
 from tests.end_to_end import photos
 from tests.end_to_end.api.cameras import send_frames
 from tests.end_to_end.api.conftest import FACES, SEARCH, USERS, bearer, new_key
-from tests.end_to_end.nginx import free_port, running_nginx
+from tests.end_to_end.nginx import running_nginx
 
 _HEADERS = """
     proxy_set_header Host $http_host;
@@ -71,16 +72,17 @@ def proxy(served, tmp_path_factory):
     certificate, key = directory / "cert.pem", directory / "key.pem"
     certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
     key.write_bytes(issued.private_key_pem.bytes())
-    ports = {name: free_port() for name in ("stripped", "kept", "tls")}
-    servers = _SERVERS.format(
-        api=served.address, headers=_HEADERS, certificate=certificate, key=key, **ports
-    )
-    with running_nginx(directory / "run", servers, list(ports.values())):
-        yield SimpleNamespace(
-            stripped=f"http://127.0.0.1:{ports['stripped']}",
-            kept=f"http://127.0.0.1:{ports['kept']}",
-            tls=f"https://127.0.0.1:{ports['tls']}",
+    with Ports() as reserved:
+        ports = {name: reserved.take() for name in ("stripped", "kept", "tls")}
+        servers = _SERVERS.format(
+            api=served.address, headers=_HEADERS, certificate=certificate, key=key, **ports
         )
+        with running_nginx(directory / "run", servers, list(ports.values())):
+            yield SimpleNamespace(
+                stripped=f"http://127.0.0.1:{ports['stripped']}",
+                kept=f"http://127.0.0.1:{ports['kept']}",
+                tls=f"https://127.0.0.1:{ports['tls']}",
+            )
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -174,14 +176,15 @@ async def test_field_26_the_console_finds_its_way_though_the_api_knows_of_no_pre
     gateway, open_page, key, tmp_path
 ):
     """Its proxy is not trusted: what it says in headers does not count."""
-    port = free_port()
+    reserved = Ports()
+    port = reserved.take()
     servers = f"""
       server {{
         listen 127.0.0.1:{port};
         location /face-id/ {{ proxy_pass {gateway.address}/; {_HEADERS} }}
       }}
     """
-    with ExitStack() as stack:
+    with reserved, ExitStack() as stack:
         nginx = running_nginx(tmp_path / "run", servers, [port])
         await asyncio.to_thread(stack.enter_context, nginx)
         page = await open_page(f"http://127.0.0.1:{port}/face-id/")
