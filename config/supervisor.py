@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from config import metrics
+from config.cancellation import is_asked_for
 
 logger = logging.getLogger(__name__)
 
@@ -136,8 +137,7 @@ class Supervisor:
                 await watched.run()
                 error: Exception = RuntimeError("it came to its end")
             except asyncio.CancelledError:
-                current = asyncio.current_task()
-                if current is None or current.cancelling() or self._closing:
+                if is_asked_for() or self._closing:
                     raise
                 # Nobody has cancelled this task: a library let a cancellation of its own out.
                 error = RuntimeError("it was cancelled from within")

@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 
 from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp import ClientSession
-from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+
+from config.cancellation import instead_of_a_leaked_one
 
 #: 304 is none: it says that nothing has changed.
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -55,8 +57,13 @@ class DirectSession(AIOHTTPSession):  # type: ignore[misc]
 
     async def send(self, request: Any) -> Any:
         """As the base class; after a timeout no connection of before is used again."""
+        # Of a request that waits for its connection while they are all closed.
+        closed = EndpointConnectionError(
+            endpoint_url=request.url, error="its connections were closed"
+        )
         try:
-            return await super().send(request)
+            with instead_of_a_leaked_one(closed):
+                return await super().send(request)
         except (ConnectTimeoutError, ReadTimeoutError):
             await self.forget_connections()
             raise

@@ -21,6 +21,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from yarl import URL
 
+from config.cancellation import instead_of_a_leaked_one
 from config.settings import S3Settings
 from config.sockets import watched_socket
 from sinks.direct import REGION_HEADER, redirection
@@ -97,19 +98,20 @@ class DirectPuts:
             self._signer.add_auth(request)
             session = self._session
             try:
-                async with session.put(
-                    URL(url, encoded=True),
-                    data=data,
-                    headers=dict(request.headers),
-                    allow_redirects=False,
-                ) as answer:
-                    if answer.status < _FIRST_REDIRECT:
-                        return
-                    if answer.status < _FIRST_REFUSAL:
-                        region = answer.headers.get(REGION_HEADER)
-                        raise OSError(redirection(answer.status, region))
-                    if answer.status < _FIRST_SERVER_ERROR or attempt == _ATTEMPTS:
-                        raise _refusal(answer.status, await answer.text(errors="replace"))
+                with instead_of_a_leaked_one(_closed()):
+                    async with session.put(
+                        URL(url, encoded=True),
+                        data=data,
+                        headers=dict(request.headers),
+                        allow_redirects=False,
+                    ) as answer:
+                        if answer.status < _FIRST_REDIRECT:
+                            return
+                        if answer.status < _FIRST_REFUSAL:
+                            region = answer.headers.get(REGION_HEADER)
+                            raise OSError(redirection(answer.status, region))
+                        if answer.status < _FIRST_SERVER_ERROR or attempt == _ATTEMPTS:
+                            raise _refusal(answer.status, await answer.text(errors="replace"))
                 await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE))  # noqa: S311 - no secret
             except (aiohttp.ClientError, asyncio.IncompleteReadError) as error:
                 # The line is dead, and with it all of its connections: they would be found out one
@@ -118,6 +120,11 @@ class DirectPuts:
                     await self.forget_connections()
                 if attempt == _ATTEMPTS:
                     raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def _closed() -> aiohttp.ClientConnectionError:
+    """Of a put that waited for its connection while another one closed them all."""
+    return aiohttp.ClientConnectionError("its connections were closed")
 
 
 def _context(settings: S3Settings, authorities: str) -> ssl.SSLContext:

@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, TypeVar
 
 from config import metrics
+from config.cancellation import instead_of_a_leaked_one
 from streams.burial_limit import BurialLimit
 from streams.delivery import Delivery
 from streams.failures import Denied, Fatal, GivenUp, Reject, Retry
@@ -21,6 +22,8 @@ from streams.quarantine import Quarantine
 from streams.troubles import Troubles
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 #: What became of the messages that were not processed: refused, or to be tried again.
 Outcomes = Mapping[Delivery, Reject | Retry]
@@ -209,9 +212,9 @@ class Settlement:
 
     async def _attempt(self, batch: Sequence[Delivery], ticket: Ticket, *, split: bool) -> Outcomes:
         if not split:
-            return await self._handler(batch)
+            return await _or_retry(self._handler(batch))
         async with self._turn(ticket):
-            return await self._handler(batch)
+            return await _or_retry(self._handler(batch))
 
     @asynccontextmanager
     async def _turn(self, ticket: Ticket) -> AsyncIterator[None]:
@@ -343,7 +346,7 @@ class Settlement:
         while True:
             attempt += 1
             try:
-                await self._dead_letters.send(delivery, reject, attempts)
+                await _or_retry(self._dead_letters.send(delivery, reject, attempts))
             except Retry as failure:
                 await self._wait(attempt, [delivery], failure, ticket)
             except Fatal as failure:
@@ -370,7 +373,7 @@ class Settlement:
             try:
                 # Each may hold connections of a store: a whole batch at once would take them all.
                 async with self._turn(ticket):
-                    await tell(delivery, reject)
+                    await _or_retry(tell(delivery, reject))
             except Retry as failure:
                 await self._wait(attempt, [delivery], failure, ticket)
             except Fatal as failure:
@@ -406,6 +409,16 @@ class Settlement:
         with self._pauses.of(len(batch)):
             await asyncio.sleep(pause)
         ticket.beat()
+
+
+async def _or_retry(call: Awaitable[Result]) -> Result:
+    """Await a call. A cancellation that nobody has asked for would end the batch without outcome.
+
+    Raises:
+        Retry: a library has let one of its own out, as when its connections are closed.
+    """
+    with instead_of_a_leaked_one(Retry("a call was cut off from within")):
+        return await call
 
 
 def _is_excusable(reject: Reject) -> bool:

@@ -523,3 +523,52 @@ async def test_field_19_a_mad_producer_does_not_end_the_worker_of_good_ones():
         fates, key=lambda number: b"mad" if number % 20 else b"door-1"
     )
     assert (letters, failures) == (950, [])
+
+
+@pytest.mark.parametrize("batch", [[delivery(0)], [delivery(0), delivery(1)]])
+async def test_field_27_a_cancellation_of_a_librarys_own_is_an_outage_and_loses_no_batch(batch):
+    """aiohttp ends waits for a connection so when its pool is closed."""
+    attempts = 0
+
+    async def handler(messages):
+        nonlocal attempts
+        attempts += 1
+        if attempts <= POLICY.unexpected_attempts + 1:
+            waiting = asyncio.get_running_loop().create_future()
+            waiting.cancel()
+            await waiting
+        return {}
+
+    grave = Grave()
+    ticket = await settle(handler, batch, grave)
+    assert ticket.finished == [message.offset for message in batch]
+    assert not grave.letters
+
+
+async def test_field_27_a_dead_letter_survives_a_cancellation_of_a_librarys_own():
+    class Leaking(Grave):
+        async def send(self, message, reject, attempts):
+            if self.closed_for:
+                self.closed_for -= 1
+                raise asyncio.CancelledError
+            await super().send(message, reject, attempts)
+
+    async def handler(messages):
+        return {messages[0]: Reject("refused", "no")}
+
+    grave = Leaking(closed_for=2)
+    ticket = await settle(handler, [delivery(0)], grave)
+    assert ticket.finished == [0]
+    assert [reason for _, reason, _ in grave.letters] == ["refused"]
+
+
+async def test_field_27_who_ends_a_batch_is_obeyed():
+    async def handler(_messages):
+        await asyncio.Event().wait()
+
+    working = asyncio.create_task(settlement(handler, Grave())([delivery(0)], Ticket()))
+    await asyncio.sleep(0)
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(10):
+            await working
