@@ -27,6 +27,12 @@ Which = Literal["main", "vector"]
 
 METADATA: dict[Which, MetaData] = {"main": MainBase.metadata, "vector": VectorBase.metadata}
 
+#: Indexes of an older release, which goes on using them until those in their place are there.
+SUPERSEDED: dict[Which, Sequence[str]] = {
+    "main": ("events_camera_time", "faces_camera_time", "faces_time", "faces_user_time"),
+    "vector": (),
+}
+
 #: Keeps two initialisers apart; held by the migrating transaction. Any constant would do.
 _LOCK = 0x66656361_6D696772
 
@@ -135,7 +141,7 @@ async def migrate(which: Which, settings: DatabaseSettings, report: Report) -> N
 async def ensure_indexes(which: Which, settings: DatabaseSettings, report: Report) -> None:
     """Make those indexes that are to be made while others write to their tables.
 
-    One that was cut off while it was made is made again.
+    One that was cut off while it was made is made again. Those whose place they take are dropped.
 
     Raises:
         StoreUnavailable: the server is not there.
@@ -158,6 +164,9 @@ async def ensure_indexes(which: Which, settings: DatabaseSettings, report: Repor
             for index in indexes:
                 if await _ensure_index(connection, index):
                     report(f"{which} database: made index {index.name}")
+            for name in SUPERSEDED[which]:
+                if await _drop_index(connection, name):
+                    report(f"{which} database: dropped index {name}")
         finally:
             await connection.close()
 
@@ -169,11 +178,18 @@ async def _ensure_index(connection: "asyncpg.Connection[asyncpg.Record]", index:
     )
     if valid:
         return False
-    if valid is not None:
-        await connection.execute(f'DROP INDEX CONCURRENTLY "{index.name}"')
+    await _drop_index(connection, str(index.name))
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     await connection.execute(str(CreateIndex(index).compile(dialect=dialect)))
     return True
+
+
+async def _drop_index(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> bool:
+    """Drop an index if it is there; tells whether it was."""
+    there = await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", name)
+    if there:
+        await connection.execute(f'DROP INDEX CONCURRENTLY IF EXISTS "{name}"')
+    return bool(there)
 
 
 async def ensure_models(

@@ -83,6 +83,7 @@ class Event(MainBase):
             "key",
             text("COALESCE(seen_at, captured_at)"),
             postgresql_where=text("kind = 'frame'"),
+            postgresql_concurrently=True,
         ),
         Index("events_uploads", "processed_at", postgresql_where=text("kind <> 'frame'")),
         # What erasure asks for. Made while workers write (`infra.schema`), as the next one.
@@ -171,10 +172,12 @@ class Face(MainBase):
         return func.coalesce(cls.seen_at, cls.captured_at)
 
 
-# Newest first, with the id to break ties: what a cursor over a listing walks along.
-Index("faces_at", Face.at.desc(), Face.id.desc())
-Index("faces_camera_at", Face.camera_id, Face.at.desc(), Face.id.desc())
-Index("faces_user_at", Face.user_id, Face.at.desc(), Face.id.desc())
+# Newest first, with the id to break ties: what a cursor over a listing walks along. Made while
+# workers write (`infra.schema`).
+_NEWEST_FIRST = (Face.at.desc(), Face.id.desc())
+Index("faces_at", *_NEWEST_FIRST, postgresql_concurrently=True)
+Index("faces_camera_at", Face.camera_id, *_NEWEST_FIRST, postgresql_concurrently=True)
+Index("faces_user_at", Face.user_id, *_NEWEST_FIRST, postgresql_concurrently=True)
 # What retention asks for: how long a face has been kept, whatever its camera's clock said.
 Index("faces_created", Face.created_at)
 

@@ -1,5 +1,6 @@
 """Models and migrations agree, and what the migrations promise holds."""
 
+import asyncio
 from uuid import uuid4
 
 import asyncpg
@@ -9,7 +10,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from infra.schema import METADATA
+from infra.schema import METADATA, SUPERSEDED, ensure_indexes
 from sinks.partitions import partition_name
 from sinks.schema import Face, FaceEmbedding, User
 from tests.contract.builders import NOON, a_result, a_vector, unique
@@ -114,4 +115,28 @@ async def test_addresses_are_unique_whatever_the_case(of):
     await connection.execute(insert, address)
     with pytest.raises(asyncpg.UniqueViolationError):
         await connection.execute(insert, address.upper())
+    await connection.close()
+
+
+async def test_field_04_indexes_are_replaced_while_workers_write(of, records):
+    """Those of the release before stay until the ones in their place are there."""
+    connection = await asyncpg.connect(of["main"].dsn)
+    new = ("events_camera_at", "faces_at", "faces_camera_at", "faces_user_at")
+    for name in new:
+        await connection.execute(f"DROP INDEX CONCURRENTLY {name}")
+    for name in SUPERSEDED["main"]:
+        table = name.partition("_")[0]
+        await connection.execute(f"CREATE INDEX CONCURRENTLY {name} ON {table} (captured_at)")
+    said = []
+    done = asyncio.create_task(ensure_indexes("main", of["main"], said.append))
+    while not done.done():
+        await records.commit([a_result()])
+    await done
+    assert [line.split(": ")[1] for line in said] == [
+        *(f"made index {name}" for name in new),
+        *(f"dropped index {name}" for name in SUPERSEDED["main"]),
+    ]
+    assert await connection.fetchval(
+        "SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid = ANY($1::regclass[])", new
+    ) == len(new)
     await connection.close()

@@ -1,7 +1,9 @@
 """A time that counts, where the camera's own is not trusted; listings go by it.
 
 Workers and APIs of the release before go on: they leave the column empty, which means that
-``captured_at`` counts, and read as they did, without the help of an index while they last.
+``captured_at`` counts, and read as they did. The indexes by the time that counts are made beside
+the migrations (`infra.schema.ensure_indexes`), and take the place of those by ``captured_at``: made
+here, they would keep all others off both tables for so long.
 """
 
 import sqlalchemy as sa
@@ -13,7 +15,6 @@ branch_labels = None
 depends_on = None
 
 TIMESTAMP = sa.DateTime(timezone=True)
-_AT = "COALESCE(seen_at, captured_at)"
 
 # Rows that lie ahead of the time at which they were stored, which of all that is known of them is
 # the nearest to Kafka's time.
@@ -27,34 +28,22 @@ def upgrade() -> None:
     op.add_column("events", sa.Column("seen_at", TIMESTAMP))
     op.execute(_SETTLE.format(table="faces", stored="created_at"))
     op.execute(_SETTLE.format(table="events", stored="processed_at"))
-    for name in ("faces_time", "faces_camera_time", "faces_user_time"):
-        op.drop_index(name, "faces")
-    op.drop_index("events_camera_time", "events")
-    newest_first = [sa.text(f"{_AT} DESC"), sa.text("id DESC")]
-    op.create_index("faces_at", "faces", newest_first)
-    op.create_index("faces_camera_at", "faces", ["camera_id", *newest_first])
-    op.create_index("faces_user_at", "faces", ["user_id", *newest_first])
-    op.create_index(
-        "events_camera_at",
-        "events",
-        ["key", sa.text(_AT)],
-        postgresql_where=sa.text("kind = 'frame'"),
-    )
 
 
 def downgrade() -> None:
     for name in ("faces_at", "faces_camera_at", "faces_user_at"):
-        op.drop_index(name, "faces")
-    op.drop_index("events_camera_at", "events")
+        op.drop_index(name, "faces", if_exists=True)
+    op.drop_index("events_camera_at", "events", if_exists=True)
     op.drop_column("faces", "seen_at")
     op.drop_column("events", "seen_at")
     newest_first = [sa.text("captured_at DESC"), sa.text("id DESC")]
-    op.create_index("faces_time", "faces", newest_first)
-    op.create_index("faces_camera_time", "faces", ["camera_id", *newest_first])
-    op.create_index("faces_user_time", "faces", ["user_id", *newest_first])
+    op.create_index("faces_time", "faces", newest_first, if_not_exists=True)
+    op.create_index("faces_camera_time", "faces", ["camera_id", *newest_first], if_not_exists=True)
+    op.create_index("faces_user_time", "faces", ["user_id", *newest_first], if_not_exists=True)
     op.create_index(
         "events_camera_time",
         "events",
         ["key", "captured_at"],
         postgresql_where=sa.text("kind = 'frame'"),
+        if_not_exists=True,
     )
