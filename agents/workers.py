@@ -30,9 +30,15 @@ from streams.dead_letters import DeadLetters
 from streams.ending import BoundedEnd
 from streams.failures import Fatal, GivenUp
 from streams.freshness import FreshnessPolicy, frame_reader, shedder
-from streams.heartbeats import GalleryState, Heart, Identity, instance_name
+from streams.heartbeats import (
+    HEARTBEAT_PARTITION,
+    GalleryState,
+    Heart,
+    Identity,
+    instance_name,
+)
 from streams.kafka import create_producer
-from streams.publisher import Publisher
+from streams.publisher import Outgoing, Publisher
 from streams.security import why_not
 from streams.topics import Topics
 from streams.window import Shed
@@ -184,7 +190,8 @@ def _heart(
     topic = Topics(settings.kafka.topic_prefix).heartbeats
 
     async def send(key: bytes, value: bytes) -> None:
-        await publisher.send(topic, key=key, value=value, headers=())
+        # A broker that makes topics by itself gives this one more partitions than are listened to.
+        await publisher.send_all([Outgoing(topic, key, value, (), HEARTBEAT_PARTITION)])
 
     return Heart(identity, send, settings.workers.heartbeat_interval, galleries)
 

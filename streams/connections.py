@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 
 import aiokafka.conn
 from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.group import JoinGroupRequest
 from aiokafka.protocol.produce import ProduceRequest
 
@@ -31,8 +32,9 @@ from config.sockets import notice_dead_peer
 #: An answer that the broker does not hold back begins within so many seconds.
 SILENCE_SECONDS = 6.0
 
-#: So long after the group's rebalance timeout the broker has answered a JoinGroup.
-JOIN_MARGIN = 5.0
+#: A request that the broker may hold (a JoinGroup until all have joined, a fetch until there is
+#: something) is answered so long after the longest time that it may hold it.
+HELD_MARGIN = 5.0
 
 #: A request gets there at no less than so many bytes a second.
 _SLOWEST = 100_000.0
@@ -80,7 +82,10 @@ class WatchedConnection(AIOKafkaConnection):  # type: ignore[misc]
             self._sent_by = max(self._sent_by, now) + _size(request) / _SLOWEST
         elif isinstance(request, JoinGroupRequest):
             held = request._rebalance_timeout / 1000  # noqa: SLF001 - it says how long it is held
-            self._patience = max(self._patience, held + JOIN_MARGIN)
+            self._patience = max(self._patience, held + HELD_MARGIN)
+        elif isinstance(request, FetchRequest):
+            held = request._max_wait_ms / 1000  # noqa: SLF001 - the same
+            self._patience = max(self._patience, held + HELD_MARGIN)
         return super().send(request, expect_response)
 
     def _handle_frame(self, frame: bytes) -> None:

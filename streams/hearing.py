@@ -8,7 +8,7 @@ from time import monotonic, time
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from config.settings import KafkaSettings
-from streams.heartbeats import WorkerRegistry, decode_heartbeat
+from streams.heartbeats import HEARTBEAT_PARTITION, WorkerRegistry, decode_heartbeat
 from streams.kafka import create_admin, create_consumer
 from streams.lag import LagReader, MissingTopicsError
 from streams.pipeline import PipelineState, judge
@@ -103,7 +103,7 @@ async def listening(settings: KafkaSettings, timeout: float) -> AsyncIterator[Ea
     )
     try:
         await consumer.start()
-        partition = TopicPartition(topic, 0)
+        partition = TopicPartition(topic, HEARTBEAT_PARTITION)
         consumer.assign([partition])
         yield Ear(consumer, partition)
     finally:

@@ -22,6 +22,9 @@ from streams.failures import Fatal, Reject, Retry
 
 logger = logging.getLogger(__name__)
 
+#: All heartbeats go to one partition, so that they are in order.
+HEARTBEAT_PARTITION = 0
+
 #: Larger messages are none of ours.
 MAX_BYTES = 64 * 1024
 

@@ -8,6 +8,7 @@ from time import monotonic
 import pytest
 from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
@@ -15,6 +16,7 @@ from streams import connections
 from streams.connections import WatchedConnection, watch_connections
 
 _API_VERSIONS = 18
+_FETCH, _FETCH_VERSION = 1, 4
 _HIGHEST_KEY = 60
 
 
@@ -33,7 +35,10 @@ class Broker:
                     ">hhi", (await reader.readexactly(size))[:8]
                 )
                 if key == _API_VERSIONS:
-                    known = b"".join(struct.pack(">hhh", n, 0, 0) for n in range(_HIGHEST_KEY))
+                    known = b"".join(
+                        struct.pack(">hhh", n, 0, _FETCH_VERSION if n == _FETCH else 0)
+                        for n in range(_HIGHEST_KEY)
+                    )
                     body = struct.pack(">hi", 0, _HIGHEST_KEY) + known
                     writer.write(struct.pack(">ii", len(body) + 4, correlation) + body)
                     continue
@@ -47,7 +52,7 @@ class Broker:
 @pytest.fixture
 def patience(monkeypatch):
     monkeypatch.setattr(connections, "SILENCE_SECONDS", 0.4)
-    monkeypatch.setattr(connections, "JOIN_MARGIN", 0.2)
+    monkeypatch.setattr(connections, "HELD_MARGIN", 0.2)
     monkeypatch.setattr(connections, "_LOOK_SECONDS", 0.05)
     watch_connections()
 
@@ -99,6 +104,12 @@ async def test_field_27_a_join_is_waited_for_as_long_as_the_broker_may_hold_it(p
     async with connected(Broker()) as (connection,):
         join = JoinGroupRequest("g", 9000, 1000, "", None, "consumer", [("r", b"")])
         assert await failing(connection.send(join)) >= 1.2
+
+
+async def test_field_27_a_fetch_is_waited_for_as_long_as_the_broker_may_hold_it(patience):
+    async with connected(Broker()) as (connection,):
+        fetch = FetchRequest(1000, 1, 1024, 0, [("t", [(0, 0, 1024)])])
+        assert await failing(connection.send(fetch)) >= 1.2
 
 
 async def test_field_27_an_answer_that_trickles_is_a_sign_of_life(patience):
