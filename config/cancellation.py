@@ -1,7 +1,7 @@
-"""Cancellations that nobody has asked for: libraries let some of their own out.
+"""Cancellations that libraries raise by themselves, in tasks that are not cancelled.
 
 aiohttp ends waits for a connection by a cancelled future when its pool is closed, and redis-py ends
-reads so. Taken for a cancellation of the task, that would end what nobody has ended.
+reads so. Taken for a cancellation of the task, such an error would end work that is to go on.
 """
 
 import asyncio
@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-def is_asked_for() -> bool:
-    """Whether the current task was cancelled; asked on a `CancelledError`."""
+def is_cancelled() -> bool:
+    """Whether the current task is cancelled; asked on a `CancelledError`."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
 
 
 @contextmanager
-def instead_of_a_leaked_one(failure: Exception) -> Iterator[None]:
-    """Raise ``failure`` where a library lets a cancellation of its own out of the body."""
+def leaked_cancellation_as(failure: Exception) -> Iterator[None]:
+    """Raise ``failure`` where the body is cancelled, but the current task is not."""
     try:
         yield
     except asyncio.CancelledError as leaked:
-        if is_asked_for():
+        if is_cancelled():
             raise
         raise failure from leaked

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from config import metrics
-from config.cancellation import is_asked_for
+from config.cancellation import is_cancelled
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class Supervisor:
                 await watched.run()
                 error: Exception = RuntimeError("it came to its end")
             except asyncio.CancelledError:
-                if is_asked_for() or self._closing:
+                if is_cancelled() or self._closing:
                     raise
                 # Nobody has cancelled this task: a library let a cancellation of its own out.
                 error = RuntimeError("it was cancelled from within")

@@ -15,7 +15,7 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp import ClientSession
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
-from config.cancellation import instead_of_a_leaked_one
+from config.cancellation import leaked_cancellation_as
 
 #: 304 is none: it says that nothing has changed.
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -62,7 +62,7 @@ class DirectSession(AIOHTTPSession):  # type: ignore[misc]
             endpoint_url=request.url, error="its connections were closed"
         )
         try:
-            with instead_of_a_leaked_one(closed):
+            with leaked_cancellation_as(closed):
                 return await super().send(request)
         except (ConnectTimeoutError, ReadTimeoutError):
             await self.forget_connections()

@@ -21,7 +21,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from yarl import URL
 
-from config.cancellation import instead_of_a_leaked_one
+from config.cancellation import leaked_cancellation_as
 from config.settings import S3Settings
 from config.sockets import watched_socket
 from sinks.direct import REGION_HEADER, redirection
@@ -98,7 +98,7 @@ class DirectPuts:
             self._signer.add_auth(request)
             session = self._session
             try:
-                with instead_of_a_leaked_one(_closed()):
+                with leaked_cancellation_as(_closed()):
                     async with session.put(
                         URL(url, encoded=True),
                         data=data,

@@ -34,6 +34,10 @@ PROOF_SECONDS = 60.0
 #: A sender's share is that of its last messages: at this number the counts are halved.
 _HALVE_AT = 64
 
+#: When the last message of so many senders failed, and of half of those that have a say, that says
+#: more of this worker than of them.
+_SEVERAL = 2
+
 #: So many dead letters of a sender are told to the operator as a quarantine.
 _WORTH_TELLING = 10
 
@@ -48,6 +52,7 @@ class _Sender:
     topic: str
     processed: float = 0.0
     refused: float = 0.0
+    last_refused: bool = False
     heard_at: float = 0.0
     told: bool = False
 
@@ -65,6 +70,7 @@ class _Sender:
             self.refused += 1
         else:
             self.processed += 1
+        self.last_refused = refused
         self.heard_at = now
 
 
@@ -133,6 +139,14 @@ class Quarantine:
     def excuse(self) -> None:
         """The worker can do its work: for a while what is excusable is its sender's own affair."""
         self._proven_until = self._clock() + PROOF_SECONDS
+
+    @property
+    def speakers_fail(self) -> bool:
+        """Whether the last message of several senders failed, and of half of those with a say."""
+        now = self._clock()
+        active = [one for one in self._known.values() if now - one.heard_at <= ACTIVE_SECONDS]
+        failing = sum(one.last_refused for one in active)
+        return failing >= max(_SEVERAL, len(active) / 2)
 
     def refresh(self) -> None:
         """Release senders that have fallen silent."""

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import NoReturn, Protocol, TypeVar
 
 from config import metrics
-from config.cancellation import instead_of_a_leaked_one
+from config.cancellation import leaked_cancellation_as
 from streams.burial_limit import BurialLimit
 from streams.delivery import Delivery
 from streams.failures import Denied, Fatal, GivenUp, Reject, Retry
@@ -325,6 +325,8 @@ class Settlement:
         prove = self._prove
         if prove is None or not _is_excusable(reject):
             return False
+        if reject.reason == UNEXPECTED and self._quarantine.speakers_fail:
+            return False  # an error of our own that the proof does not meet
         async with self._proving:
             if not self._limit.reached:
                 return True  # excused while this one waited
@@ -412,12 +414,12 @@ class Settlement:
 
 
 async def _or_retry(call: Awaitable[Result]) -> Result:
-    """Await a call. A cancellation that nobody has asked for would end the batch without outcome.
+    """Await a call; a cancellation out of a library would end the batch without its outcomes.
 
     Raises:
-        Retry: a library has let one of its own out, as when its connections are closed.
+        Retry: the call was cancelled and the batch is not, as when connections are closed.
     """
-    with instead_of_a_leaked_one(Retry("a call was cut off from within")):
+    with leaked_cancellation_as(Retry("a call was cut off from within")):
         return await call
 
 

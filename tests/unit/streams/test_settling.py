@@ -525,6 +525,24 @@ async def test_field_19_a_mad_producer_does_not_end_the_worker_of_good_ones():
     assert (letters, failures) == (950, [])
 
 
+async def test_field_19_errors_of_our_own_over_all_cameras_end_a_worker_in_spite_of_the_proof():
+    """A release may be broken where its proof does not look."""
+    fates = [None] * 400 + [GivenUp(UNEXPECTED, "ours")] * 400
+    letters, failures = await settle_limited(
+        fates, prove=proven, key=lambda number: b"door-%d" % (number % 40)
+    )
+    assert letters < 200
+    assert len(failures) == 1
+
+
+async def test_field_19_errors_over_one_senders_content_do_not():
+    fates = [None if number % 10 == 0 else GivenUp(UNEXPECTED, "odd") for number in range(1000)]
+    letters, failures = await settle_limited(
+        fates, prove=proven, key=lambda number: b"door-1" if number % 10 == 0 else b"mad"
+    )
+    assert (letters, failures) == (900, [])
+
+
 @pytest.mark.parametrize("batch", [[delivery(0)], [delivery(0), delivery(1)]])
 async def test_field_27_a_cancellation_of_a_librarys_own_is_an_outage_and_loses_no_batch(batch):
     """aiohttp ends waits for a connection so when its pool is closed."""
