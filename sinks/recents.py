@@ -301,7 +301,7 @@ class Recents(Connected):
         dry_run: bool = False,
     ) -> int:
         """Delete what names a face or person; with ``dry_run``, count it."""
-        client, gone = self._client, 0
+        client, gone, uploads = self._client, 0, frozenset(upload_ids)
         async for key in client.scan_iter(match=_faces_key("*"), count=1000):
             for value in filter(is_face, await client.lrange(key, 0, -1)):
                 gone += 1 if dry_run else await client.lrem(key, 0, value)
@@ -310,7 +310,7 @@ class Recents(Connected):
                 gone += 1 if dry_run else await client.zrem(key, value)
         async for key in client.scan_iter(match=answer_key("*"), count=1000):
             value = await client.get(key) or b""
-            if str(identifier).encode() in value or _upload_of(value) in upload_ids:
+            if str(identifier).encode() in value or _upload_of(value) in uploads:
                 gone += 1 if dry_run else await client.delete(key)
         return gone
 

@@ -33,7 +33,8 @@ from config.sockets import notice_dead_peer
 SILENCE_SECONDS = 6.0
 
 #: A request that the broker may hold (a JoinGroup until all have joined, a fetch until there is
-#: something) is answered so long after the longest time that it may hold it.
+#: something, a produce until it is replicated) is answered so long after the longest time that it
+#: may hold it.
 HELD_MARGIN = 5.0
 
 #: A request gets there at no less than so many bytes a second.
@@ -80,8 +81,12 @@ class WatchedConnection(AIOKafkaConnection):  # type: ignore[misc]
             self._patience = SILENCE_SECONDS
         if isinstance(request, ProduceRequest):
             self._sent_by = max(self._sent_by, now) + _size(request) / _SLOWEST
+            # The leader waits for its replicas, up to 30 s for one that died. A batch that is sent
+            # again in that time is stored twice, because the producer is not idempotent.
+            held = request._timeout / 1000  # noqa: SLF001 - it says how long it is held
+            self._patience = max(self._patience, held + HELD_MARGIN)
         elif isinstance(request, JoinGroupRequest):
-            held = request._rebalance_timeout / 1000  # noqa: SLF001 - it says how long it is held
+            held = request._rebalance_timeout / 1000  # noqa: SLF001 - the same
             self._patience = max(self._patience, held + HELD_MARGIN)
         elif isinstance(request, FetchRequest):
             held = request._max_wait_ms / 1000  # noqa: SLF001 - the same

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.produce import ProduceRequest
 
 from streams import connections
 from streams.connections import WatchedConnection, watch_connections
@@ -110,6 +111,12 @@ async def test_field_27_a_fetch_is_waited_for_as_long_as_the_broker_may_hold_it(
     async with connected(Broker()) as (connection,):
         fetch = FetchRequest(1000, 1, 1024, 0, [("t", [(0, 0, 1024)])])
         assert await failing(connection.send(fetch)) >= 1.2
+
+
+async def test_field_27_a_produce_is_waited_for_while_replicas_may_be_behind(patience):
+    async with connected(Broker()) as (connection,):
+        produce = ProduceRequest(None, -1, 1000, [("t", [(0, b"records")])])
+        assert await failing(connection.send(produce)) >= 1.2
 
 
 async def test_field_27_an_answer_that_trickles_is_a_sign_of_life(patience):
