@@ -41,7 +41,7 @@ def plain_png(data: bytes) -> tuple[bytes, bytes]:
             damaged.
     """
     kept, header, exif, once = [PNG_SIGNATURE], b"", b"", set(_PNG_ONCE)
-    for kind, content in _png_chunks(data):
+    for kind, content in png_chunks(data):
         if kind == b"eXIf":
             exif = exif or content
         elif kind == b"IDAT" or kind in once:
@@ -91,7 +91,7 @@ def plain_webp(data: bytes) -> tuple[bytes, bytes]:
     return b"RIFF" + struct.pack("<I", len(body)) + body, exif
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Kind and content of each whole chunk that is read, up to IEND."""
     position, count = len(PNG_SIGNATURE), 0
     while position + _PNG_FRAME_BYTES <= len(data):

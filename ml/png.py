@@ -16,6 +16,7 @@ from PIL import PngImagePlugin
 from ml.arrays import Image
 from ml.errors import ImageRejected
 from ml.image_chunks import plain_png
+from ml.png_rows import has_all_rows
 
 _Samples: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -46,10 +47,19 @@ def _samples(data: bytes) -> tuple[_Samples, str]:
     # Not Image.open: it measures by a limit of its own, and warns.
     with PngImagePlugin.PngImageFile(io.BytesIO(data)) as picture:
         picture.load()
+        if _may_lack_rows(picture) and not has_all_rows(data):
+            raise ImageRejected("corrupt", "the PNG lacks rows")
         if picture.mode in _TO_BGR:
             return np.asarray(picture), picture.mode
         mode = "L" if picture.mode == "1" else "RGB"
         return np.asarray(picture.convert(mode)), mode
+
+
+def _may_lack_rows(picture: PngImagePlugin.PngImageFile) -> bool:
+    """Rows that are missing are the last ones, and black; those of passes lie between others."""
+    width, height = picture.size
+    last = picture.crop((0, height - 1, width, height)).tobytes()
+    return bool(picture.info.get("interlace")) or not last.strip(b"\0")
 
 
 def _to_bgr(code: int) -> Callable[[_Samples], cv2.typing.MatLike]:

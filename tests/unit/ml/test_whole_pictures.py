@@ -486,3 +486,54 @@ def test_field_18_what_libpng_wrote_about_goes_nowhere(name, capfd):
     found = outcome(data)
     assert (found if isinstance(found, str) else "decoded") == expected
     assert capfd.readouterr() == ("", "")
+
+
+def png_rows(kind, interlaced):
+    """Header of a PNG, and its rows with their filters, in the order in which they are stored."""
+    colour, depth = {
+        "1 bit": (0, 1), "grey": (0, 8), "grey, 16 bits": (0, 16), "grey, alpha": (4, 8),
+        "palette": (3, 8), "colours": (2, 8), "colours, 16 bits": (2, 16), "colours, alpha": (6, 8),
+    }[kind]  # fmt: skip
+    samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    width, height = 41, 33
+    passes = [(0, 0, 1, 1)]
+    if interlaced:
+        passes = [
+            (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+            (0, 1, 1, 2),
+        ]  # fmt: skip
+    random = Random(3)
+    rows = []
+    for left, top, across, down in passes:
+        size = (len(range(left, width, across)) * samples * depth + 7) // 8
+        rows += [b"\0" + random.randbytes(size) for _ in range(top, height, down)]
+    palette = pictures.png_chunk(b"PLTE", bytes(range(256)) * 3) if colour == 3 else b""
+    options = {"depth": depth, "colour": colour, "interlaced": interlaced, "between": palette}
+    return (width, height), rows, options
+
+
+@pytest.mark.parametrize("interlaced", [0, 1], ids=["plain", "interlaced"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "1 bit", "grey", "grey, 16 bits", "grey, alpha", "palette", "colours", "colours, 16 bits",
+        "colours, alpha",
+    ],
+)  # fmt: skip
+def test_field_02_a_png_that_was_written_without_all_its_rows_is_refused(kind, interlaced):
+    """Its compressed data have an end and are right; a decoder leaves the other rows black."""
+    size, rows, options = png_rows(kind, interlaced)
+    assert isinstance(outcome(bombs.png(*size, raw=b"".join(rows), **options)), np.ndarray)
+    black = [*rows[:-2], *(bytes(len(row)) for row in rows[-2:])]
+    assert isinstance(outcome(bombs.png(*size, raw=b"".join(black), **options)), np.ndarray)
+    for missing in (1, 2, len(rows) // 2, len(rows) - 1, len(rows)):
+        short = b"".join(rows[: len(rows) - missing])
+        assert outcome(bombs.png(*size, raw=short, **options)) == "corrupt", missing
+
+
+@pytest.mark.parametrize("width", [3000, 3001])
+def test_field_02_a_large_black_png_has_all_its_rows(width):
+    """Megabytes out of each piece of its data."""
+    assert isinstance(outcome(bombs.png(width, 2000)), np.ndarray)
+    rows = bytes(1999 * (1 + 3 * width))
+    assert outcome(bombs.png(width, 2000, raw=rows)) == "corrupt"
