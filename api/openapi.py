@@ -63,7 +63,7 @@ def add_document(app: FastAPI) -> None:
     @app.get("/openapi.json", include_in_schema=False)
     async def document() -> dict[str, Any]:
         server = origin.get() + prefix.get()
-        return {**app.openapi(), "servers": [{"url": server or "/"}]}
+        return app.openapi() | ({"servers": [{"url": server}]} if server else {})
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

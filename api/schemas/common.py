@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 #: Text without control characters, which PostgreSQL (NUL) and terminals do not take well.
 PLAIN_TEXT = r"^[^\x00-\x1f\x7f]*$"
@@ -24,9 +24,11 @@ Moment = Annotated[
     PlainSerializer(lambda moment: moment.isoformat().replace("+00:00", "Z"), return_type=str),
 ]
 
+#: Generators of clients know lists of one type better than tuples.
 Box = Annotated[
     tuple[float, float, float, float],
     Field(description="x, y of the upper left corner, width, height; pixels of the upright image"),
+    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}),
 ]
 
 
