@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from config.proxy import proxy_variables, without_user
+from config.redaction import Redaction
 from config.settings import KafkaSettings, ModelSettings, Settings
 from infra.kafka_topics import plan_topics
 from ml.errors import ModelError
@@ -74,7 +75,8 @@ async def examine(settings: Settings) -> list[Finding]:
         "pipeline": lambda: _pipeline(settings),
         "models": lambda: asyncio.to_thread(_models, settings.models),
     }
-    found = await asyncio.gather(*(_look(part, look) for part, look in servers.items()))
+    redact = Redaction(settings)
+    found = await asyncio.gather(*(_look(part, look, redact) for part, look in servers.items()))
     return [
         Finding("packages", "ok", _versions(), 0.0),
         Finding("proxies", "ok", _proxies(settings), 0.0),
@@ -82,7 +84,9 @@ async def examine(settings: Settings) -> list[Finding]:
     ]
 
 
-async def _look(part: str, look: Callable[[], Awaitable[str]]) -> Finding:
+async def _look(
+    part: str, look: Callable[[], Awaitable[str]], redact: Callable[[str], str]
+) -> Finding:
     began = perf_counter()
     status: Status = "ok"
     try:
@@ -95,8 +99,10 @@ async def _look(part: str, look: Callable[[], Awaitable[str]]) -> Finding:
     except (Retry, Reject, ModelError, KafkaError, OSError) as error:
         status, detail = "failed", str(error) or type(error).__name__
     except Exception as error:  # noqa: BLE001 - a part that breaks down must not hide the others
-        status, detail = "failed", f"{type(error).__name__}: {error}"
-    return Finding(part, status, " ".join(detail.split()), perf_counter() - began)
+        # Its text may hold anything, also what no redaction knows to be a secret.
+        detail = f"unexpected {type(error).__name__}; see the log of a worker or the API for more"
+        status = "failed"
+    return Finding(part, status, " ".join(redact(detail).split()), perf_counter() - began)
 
 
 async def _records(settings: Settings) -> str:
