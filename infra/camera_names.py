@@ -1,4 +1,4 @@
-"""Names that cameras, telephones and programs give to pictures and folders: they name nobody."""
+"""Names that cameras, telephones and programs give to pictures and folders: of no person."""
 
 import re
 from typing import Final
@@ -11,12 +11,12 @@ _WORDS: Final = frozenset(
         "foto", "fotos", "frame", "gopr", "hpim", "id", "imag", "image", "images", "img", "imgp",
         "mvimg", "participant", "person", "photo", "photos", "pic", "pics", "pict", "picture",
         "pictures", "portrait", "pxl", "received", "scan", "screen", "screenshot", "screenshots",
-        "selfie", "snapshot", "subject", "unbenannt", "unnamed", "untitled", "vid", "video",
-        "webcam", "whatsapp",
+        "selfie", "snapshot", "subject", "unbenannt", "unnamed", "untitled", "video", "webcam",
+        "whatsapp",
     }
 )  # fmt: skip
 
-#: Folders of telephones and programs for pictures of everybody, a number at the end left out.
+#: Folders of telephones and programs for all pictures, a number at the end left out.
 _FOLDERS: Final = frozenset(
     {
         "bilder", "camera", "camera roll", "dcim", "download", "downloads", "fotos", "image",
@@ -29,29 +29,45 @@ _FOLDERS: Final = frozenset(
 #: What may be somebody's name, too, and is a camera's with a number of four digits or more.
 _WITH_NUMBERS: Final = frozenset(
     {"b", "c", "cam", "dji", "e", "fb", "gp", "kic", "l", "mg", "p", "sam", "sany", "signal", "sta",
-     "wp", "telegram", "viber", "insta", "instagram", "facebook"}
+     "vid", "wp", "telegram", "viber", "insta", "instagram", "facebook"}
 )  # fmt: skip
 
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
 _LONG_NUMBER: Final = re.compile(r"\d{4}")
 _HASH: Final = re.compile(r"(?=.*\d)[0-9a-f]{8}[0-9a-f-]*|(?=.*\d)[0-9a-f-]{12,}", re.IGNORECASE)
 _DATE: Final = re.compile(r"(19|20)\d\d[-_. ]?(0[1-9]|1[0-2])([-_. ]?([0-2]\d|3[01]))?([-_. T].*)?")
+_YEAR: Final = re.compile(r"(19|20)\d\d")
 #: Folders of the Design rule for Camera File system (DCF, JEITA CP-3461): 100CANON, 101MSDCF.
 _DCF_FOLDER: Final = re.compile(r"[1-9]\d\d[A-Z_]{5}")
 
 
-def names_no_file(stem: str) -> bool:
-    """Whether a file's name, without its suffix, is a camera's or a number, and names no person."""
-    words = [word.casefold() for word in _LETTERS.findall(stem)]
-    if not words or _HASH.fullmatch(stem) or _DATE.match(stem):
+def names_no_person(name: str, *, is_folder: bool) -> bool:
+    """Whether a name is a camera's, a program's or a date.
+
+    One rule for files and folders, but for bare numbers and identifiers such as UUIDs: cameras
+    number files, while a folder may be named after the number of a person.
+
+    Args:
+        name: of a folder, or of a file without its suffix.
+        is_folder: whether it is a folder's.
+    """
+    words = [word.casefold() for word in _LETTERS.findall(name)]
+    if _DATE.fullmatch(name) or _DCF_FOLDER.fullmatch(name):
+        return True
+    if not words or _HASH.fullmatch(name):
+        return not is_folder
+    if _DATE.match(name) or " ".join(words) in _FOLDERS:
         return True
     return words[0] in _WORDS or (
-        words[0] in _WITH_NUMBERS and _LONG_NUMBER.search(stem) is not None
+        words[0] in _WITH_NUMBERS and _LONG_NUMBER.search(name) is not None
     )
 
 
-def names_no_folder(name: str) -> bool:
-    """Whether a folder's name is a camera's, a program's or a date. A number may be a person's."""
-    if _DCF_FOLDER.fullmatch(name) or _DATE.fullmatch(name):
-        return True
-    return " ".join(_LETTERS.findall(name)).casefold() in _FOLDERS
+def sorts_photos(name: str) -> bool:
+    """Whether a folder's name is plainly no person's, but a year, a date or a camera's folder.
+
+    Stricter than `names_no_person`: several people may be numbered, too (``001``, ``person_1``).
+    """
+    if _LETTERS.search(name) is None:
+        return _YEAR.fullmatch(name) is not None or _DATE.fullmatch(name) is not None
+    return _DCF_FOLDER.fullmatch(name) is not None or name.casefold() in _FOLDERS

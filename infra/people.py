@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.camera_names import names_no_file, names_no_folder
+from infra.camera_names import names_no_person, sorts_photos
 from infra.picture_files import list_files, skip_reason, skipped_text
 from infra.picture_formats import is_photo
 from streams.addresses import BadAddressError, normal_address
@@ -107,6 +107,11 @@ class _Source:
     is_folder: bool
     photos: list[Path] = field(default_factory=list)
 
+    @property
+    def names(self) -> list[str]:
+        """What names the person: the folder, or each file."""
+        return [self.place.name] if self.is_folder else [path.stem for path in self.photos]
+
 
 def people_in(directory: Path) -> PeopleFolder:
     """The people in a folder of photos.
@@ -118,7 +123,7 @@ def people_in(directory: Path) -> PeopleFolder:
     Raises:
         NoPeopleError: there are no photos, no such directory, it cannot be read, or a name does not
             say who it is: two names that would be one user, one that holds invisible characters,
-            one that a camera gave.
+            one that a camera gave, folders below a person's folder.
     """
     if not directory.is_dir():
         raise NoPeopleError(f"there is no folder {directory}")
@@ -131,6 +136,7 @@ def people_in(directory: Path) -> PeopleFolder:
     if not photos:
         reasons = "".join(f"; {one.path}: {one.reason}" for one in not_accepted[:_MOST_TOLD])
         raise NoPeopleError(f"no JPEG, PNG or WebP photo in {directory}{reasons}")
+    _require_no_people_below(photos, directory)
     sources = _sources_of(photos, directory)
     _require_names_of_people(sources)
     people = _named(sources)
@@ -217,6 +223,26 @@ def _without_photos(
     ]
 
 
+def _require_no_people_below(photos: Iterable[Path], directory: Path) -> None:
+    """Refuse photos in a folder below a person's, unless that one sorts them by date or camera.
+
+    Raises:
+        NoPeopleError: lists the folders.
+    """
+    parents = (path.relative_to(directory).parent for path in photos)
+    nested = dict.fromkeys(
+        parent.as_posix()
+        for parent in parents
+        if not all(sorts_photos(name) for name in parent.parts[1:])
+    )
+    if nested:
+        raise NoPeopleError(
+            f"{_listed(list(nested))}: photos in subfolders, which may be other people; put a "
+            f"folder for each person directly into {directory}, and the photos of a person "
+            "directly into it (subfolders named by a year, a date or a camera are accepted)"
+        )
+
+
 def _sources_of(photos: Iterable[Path], directory: Path) -> list[_Source]:
     """Photos by the folder they lie in, or else by their name without a number at its end."""
     sources: dict[tuple[bool, str], _Source] = {}
@@ -242,11 +268,7 @@ def _require_names_of_people(sources: Iterable[_Source]) -> None:
         source.place.name
         for source in sources
         if "@" not in source.spelled
-        and (
-            names_no_folder(source.place.name)
-            if source.is_folder
-            else any(names_no_file(path.stem) for path in source.photos)
-        )
+        and any(names_no_person(name, is_folder=source.is_folder) for name in source.names)
     ]
     if bad:
         raise NoPeopleError(f"{_listed(bad)}: not the name of a person; {_HINT}")

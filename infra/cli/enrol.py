@@ -45,8 +45,8 @@ def enrol(
     kept. Photos of a deactivated user are refused.
 
     With `--from-dir`, hidden and system files are skipped and counted, pictures of other formats
-    are listed, and names that would make one user of two folders are an error before anything
-    is enrolled.
+    are listed. Names that would make one user of two folders, and people's folders that do not lie
+    directly in it, are an error before anything is enrolled.
     """
     from config.settings import get_settings
 

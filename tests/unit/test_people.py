@@ -116,7 +116,11 @@ def test_field_07_names_that_deceive_are_an_error(folder, name):
         "7.jpg", "0001.jpg", "photo.jpg", "image (1).jpg",
         "3f2b8c1e-77aa-4f0e-9b1c-aa00bb11cc22.jpg",
         "DCIM/100APPLE/IMG_0001.jpg", "100CANON/IMG_0001.jpg", "2023-05-01/1.jpg", "20230501/1.jpg",
-        "Camera Roll/1.jpg", "WhatsApp Images/1.jpg",
+        "Camera Roll/1.jpg", "WhatsApp Images/1.jpg", "My Pictures.jpg", "New Folder (2)/1.jpg",
+        "DSC_0001/1.jpg", "DSC00001/1.jpg", "IMG_0001/1.jpg", "img-0001/1.jpg", "P1010001/1.jpg",
+        "DJI_0001/1.jpg", "Screenshot_20230101-101010_Chrome/1.jpg", "person_1.jpg",
+        "person_1/1.jpg", "Person1/1.jpg", "subject-02/1.jpg", "face/1.jpg", "100CANON.jpg",
+        "2023-05-01 Party/1.jpg", "photo of Ada/1.jpg",
     ],
 )  # fmt: skip
 def test_field_07_what_a_camera_has_named_is_nobody_and_the_way_out_is_told(folder, name):
@@ -128,6 +132,57 @@ def test_field_07_what_a_camera_has_named_is_nobody_and_the_way_out_is_told(fold
 def test_field_07_in_a_person_s_folder_photos_may_have_any_name(folder):
     names = ("Sam 1.jpg", "Ada/IMG_0001.jpg", "Ada/DCIM/2.jpg", "007/1.jpg")
     assert people(folder(*names)) == {"Sam": 1, "Ada": 2, "007": 1}
+
+
+@pytest.mark.parametrize("name", ["Vid Belec", "Ada", "007", "Sam", "Jan Camera", "Imogen"])
+def test_field_07_names_of_people_name_folders_and_files(folder, name):
+    assert people(folder(f"{name}/1.jpg")) == {name: 1}
+    if name != "007":  # several files named by numbers could be anyone's
+        assert people(folder(f"{name}.jpg")) == {name: 2}
+
+
+def test_field_07_a_folder_may_be_named_by_an_identifier(folder):
+    name = "3f2b8c1e-77aa-4f0e-9b1c-aa00bb11cc22"
+    assert people(folder(f"{name}/1.jpg")) == {name: 1}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["team/Anna/1.jpg", "team/Bob/1.jpg"],
+        ["Anna/Bob/1.jpg"],
+        ["Anna/1.jpg", "Anna/Bob/1.jpg"],
+        ["team/2024/Anna/1.jpg"],
+        ["team/Anna/2024/1.jpg"],
+        ["team/001/1.jpg", "team/002/1.jpg"],
+        ["team/person_1/1.jpg", "team/person_2/1.jpg"],
+        ["team/img1/1.jpg", "team/img2/1.jpg"],
+        ["team/2024-05-01 Anna/1.jpg"],
+        ["team/anna@b.de/1.jpg"],
+        ["photos/Anna/1.jpg"],
+        ["ada@b.de/Anna/1.jpg"],
+    ],
+)
+def test_field_07_people_s_folders_lie_directly_in_the_folder(folder, names):
+    with pytest.raises(NoPeopleError, match="a folder for each person directly") as raised:
+        people_in(folder("Zed/1.jpg", *names))
+    for name in names:
+        if name.count("/") > 1:
+            assert f"'{name.rpartition('/')[0]}'" in str(raised.value)
+    assert "Zed" not in str(raised.value)
+
+
+def test_field_07_subfolders_of_dates_and_cameras_are_a_person_s(folder):
+    names = [
+        "Ada/2024/1.jpg",
+        "Ada/2024-05-01/1.jpg",
+        "Ada/20240501/1.jpg",
+        "Ada/DCIM/100APPLE/IMG_0001.jpg",
+        "Ada/Camera Roll/1.jpg",
+        "Ada/WhatsApp Images/1.jpg",
+        "Ada/@eaDir/Bob/1.jpg",
+    ]
+    assert people(folder(*names)) == {"Ada": 6}
 
 
 @pytest.mark.parametrize(
