@@ -297,7 +297,7 @@ def _named(sources: Iterable[_Source]) -> list[tuple[_Source, Person]]:
 
 
 def _require_one_user_each(people: Sequence[tuple[_Source, Person]]) -> None:
-    """Refuse names that would be one user, or that nobody can tell apart.
+    """Refuse names that would be one user, or that look the same.
 
     Raises:
         NoPeopleError: lists them.

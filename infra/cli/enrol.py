@@ -40,7 +40,7 @@ def enrol(
     """Enrol people from photos, through the pipeline.
 
     Several photos of a person make one better template. The same photo again changes nothing. A
-    photo with no face, several faces or too poor a face is refused, and the reason told; the exit
+    photo with no face, several faces or too poor a face is refused, and the reason shown; the exit
     code is 1 when any photo was not enrolled. A new person of whom every photo is refused is not
     kept. Photos of a deactivated user are refused.
 
@@ -143,7 +143,7 @@ def _show(answers: "list[PhotoAnswer]", rows: "list[Row]", *, as_json: bool) -> 
         Column("message", "reason"),
     )
     every = [*(_row(answer) for answer in answers), *rows]
-    show_listing(every, columns, as_json=as_json, empty="nobody")
+    show_listing(every, columns, as_json=as_json, empty="no people")
 
 
 def _require_all_enrolled(answers: "list[PhotoAnswer]", rows: "list[Row]") -> None:
