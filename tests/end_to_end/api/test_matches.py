@@ -138,7 +138,7 @@ async def test_who_was_away_too_long_is_told_of_the_gap(http, last):
     async with streaming(http, headers={"last-event-id": last}) as events:
         async for name, _, data in events:
             if name == "gap":
-                assert data == {}
+                assert data == {"lost": None}
                 return
             assert name == "comment"
 
