@@ -18,8 +18,12 @@ logger = logging.getLogger(__name__)
 #: A task that has run for so long since its last failure, in seconds, counts as well again.
 STEADY_SECONDS = 10.0
 
-#: A cancelled task that a library does not let end is cancelled again after so many seconds.
-_CANCEL_PATIENCE = 0.1
+#: A cancelled task that a library does not let end is cancelled again after so many seconds: long
+#: enough for what it has to close, which a second cancellation would cut off.
+_CANCEL_PATIENCE = 2.0
+
+#: So often a task is cancelled before `close` returns without it.
+_MOST_CANCELS = 5
 
 #: Each pause is shortened by up to this share, so that processes do not return in step.
 _JITTER = 0.3
@@ -67,7 +71,6 @@ class Supervisor:
         """Without tasks yet; see `start`."""
         self._watched: dict[str, _Watched] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._closing = False
 
     def start(
         self,
@@ -118,16 +121,24 @@ class Supervisor:
         ]
 
     async def close(self) -> None:
-        """End all tasks, and wait for their end."""
-        self._closing = True
+        """End all tasks, and wait for their end; a task that does not end is logged and left."""
         running, self._tasks = self._tasks, []
         self._watched.clear()
         # Some libraries swallow a cancellation while they read: ask until it is heard.
-        while running := [task for task in running if not task.done()]:
+        for _ in range(_MOST_CANCELS):
+            running = [task for task in running if not task.done()]
+            if not running:
+                return
             for task in running:
                 task.cancel()
             await asyncio.wait(running, timeout=_CANCEL_PATIENCE)
-        self._closing = False
+        for task in running:
+            if not task.done():
+                logger.error("the task %s does not end", task.get_name())
+
+    def _is_closed(self, watched: _Watched) -> bool:
+        """Whether `close` was called since the task was started."""
+        return self._watched.get(watched.name) is not watched
 
     async def _keep(self, watched: _Watched) -> None:
         pause = watched.first_pause
@@ -137,13 +148,13 @@ class Supervisor:
                 await watched.run()
                 error: Exception = RuntimeError("it came to its end")
             except asyncio.CancelledError:
-                if is_cancelled() or self._closing:
+                if is_cancelled() or self._is_closed(watched):
                     raise
                 # Nobody has cancelled this task: a library let a cancellation of its own out.
                 error = RuntimeError("it was cancelled from within")
             except Exception as failure:  # noqa: BLE001 - whatever it is, the task has to go on
                 error = failure
-            if self._closing:
+            if self._is_closed(watched):
                 return
             if monotonic() - began > STEADY_SECONDS:
                 pause = watched.first_pause

@@ -164,7 +164,8 @@ async def test_field_10_pauses_grow_to_their_bound(monkeypatch):
     await supervised.close()
 
 
-async def test_field_10_closing_ends_a_task_that_swallows_its_cancellation():
+async def test_field_10_closing_ends_a_task_that_swallows_its_cancellation(monkeypatch):
+    monkeypatch.setattr(supervisor_module, "_CANCEL_PATIENCE", 0.01)
     started = asyncio.Event()
 
     async def deaf():
@@ -182,6 +183,52 @@ async def test_field_10_closing_ends_a_task_that_swallows_its_cancellation():
     async with asyncio.timeout(5):
         await supervised.close()
     assert supervised.states() == []
+
+
+async def test_field_10_closing_lets_a_task_close_what_it_has():
+    """A second cancellation would leave its consumer open, if that takes a moment to stop."""
+    started, closed = asyncio.Event(), asyncio.Event()
+
+    async def reading():
+        try:
+            started.set()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.3)
+            closed.set()
+
+    supervised = Supervisor()
+    supervised.start("test-closing", reading)
+    await started.wait()
+    async with asyncio.timeout(5):
+        await supervised.close()
+    assert closed.is_set()
+
+
+async def test_field_10_closing_ends_though_a_task_does_not(monkeypatch, caplog):
+    monkeypatch.setattr(supervisor_module, "_CANCEL_PATIENCE", 0.01)
+    started, release, runs = asyncio.Event(), asyncio.Event(), []
+
+    async def deaf():
+        runs.append(asyncio.current_task())
+        started.set()
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+
+    supervised = Supervisor()
+    supervised.start("test-stuck", deaf, first_pause=0.001)
+    await started.wait()
+    try:
+        async with asyncio.timeout(5):
+            await supervised.close()
+        assert "the task test-stuck does not end" in caplog.text
+    finally:
+        release.set()
+        await asyncio.wait(runs, timeout=5)
+    assert len(runs) == 1, "what ends after the closing is not started again"
 
 
 async def test_field_10_a_name_is_taken_once():
