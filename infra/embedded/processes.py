@@ -90,9 +90,11 @@ def children(pid: int) -> list[int]:
 def owns_port(pid: int, port: int) -> bool:
     """Whether the process, or a direct child of it, listens on the port.
 
-    Where the kernel does not let us look into the process, it is believed.
+    Where the kernel does not let us look into the process, or at the sockets, it is believed.
     """
     wanted = {f"socket:[{inode}]" for inode in _listening(port)}
+    if not wanted:
+        return True
     for process in (pid, *children(pid)):
         try:
             descriptors = list(Path(f"/proc/{process}/fd").iterdir())
