@@ -18,9 +18,13 @@ from streams.refusal_codes import is_final
 
 logger = logging.getLogger(__name__)
 
-#: When it is found out that Redis takes no answers, and how often the ledger is looked at then, in
-#: seconds.
+#: When it is found out whether Redis takes answers, and how often the ledger is looked at where it
+#: does not, in seconds.
 _FIRST_LOOK, _NEXT_LOOK = 0.5, 0.5
+
+#: The same where it does: a worker that could not reach it leaves it alone for a while, and answers
+#: of that while are in the ledger only.
+_CALM_LOOK = 2.0
 
 
 class UploadClient:
@@ -130,7 +134,7 @@ class UploadClient:
         return self._model not in {None, row.model} and row.processed_at < event.captured_at
 
     async def _answer(self, event: ImageEvent, seconds: float) -> UploadAnswer | None:
-        """From Redis in time; at the end, and while Redis takes no writes, from the ledger."""
+        """From Redis in time, or from the ledger, which is looked at more often without Redis."""
         until, pause, away = monotonic() + seconds, _FIRST_LOOK, False
         while True:
             left = max(0.0, until - monotonic())
@@ -138,19 +142,32 @@ class UploadClient:
                 payload = await self._waiter.wait(event.key, min(pause, left))
                 if payload is None:
                     await self._waiter.probe()
-                    pause = seconds
+                    pause = _CALM_LOOK
             except StoreUnavailable as error:
                 if not away:
                     logger.warning("looking for the answer in the ledger: %s", error)
                 payload, pause, away = None, _NEXT_LOOK, True
             ended = monotonic() >= until
-            if payload is None and (away or ended):
-                row = await self.row_of(event.uuid)
-                payload = row.answer if row and not self._is_of_another_model(row, event) else None
+            if payload is None:
+                payload = await self._from_ledger(event, needed=away or ended)
             if payload is not None:
                 return decode_answer(payload)
             if ended:
                 return None
+
+    async def _from_ledger(self, event: ImageEvent, *, needed: bool) -> bytes | None:
+        """The answer, if it is there.
+
+        Raises:
+            StoreUnavailable: the ledger is away, where it is needed now.
+        """
+        try:
+            row = await self.row_of(event.uuid)
+        except StoreUnavailable:
+            if needed:
+                raise
+            return None
+        return row.answer if row and not self._is_of_another_model(row, event) else None
 
 
 def _is_outdated(row: LedgerRow, model: str | None) -> bool:
