@@ -8,6 +8,7 @@ that clocks of other machines do not count.
 import asyncio
 import logging
 import os
+import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,11 @@ _SEND_SECONDS = 5.0
 _LEAVE_SECONDS = 1.0
 
 _LONGEST_NAME = 200
+
+#: Names of checks are shown to all who ask for the health, and anything may be on the topic.
+_CHECK_NAME = re.compile(r"[A-Za-z0-9 ._-]{1,64}")
+_UNNAMED = "unnamed"
+_MOST_CHECKS = 16
 
 
 class GalleryState(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +107,10 @@ def encode_heartbeat(heartbeat: Heartbeat) -> bytes:
 
 
 def decode_heartbeat(value: bytes | None) -> Heartbeat | None:
-    """From JSON; None when it is no heartbeat, or one that only a later release understands."""
+    """From JSON; None when it is no heartbeat, or one that only a later release understands.
+
+    A check whose name is not one that a worker gives counts as ``unnamed``: it has failed.
+    """
     if not value or len(value) > MAX_BYTES:
         return None
     try:
@@ -109,7 +118,15 @@ def decode_heartbeat(value: bytes | None) -> Heartbeat | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         return None
     named = 0 < len(heartbeat.instance) <= _LONGEST_NAME and len(heartbeat.role) <= _LONGEST_NAME
-    return heartbeat if named and 0 < heartbeat.interval < REMEMBERED_SECONDS else None
+    if not named or not 0 < heartbeat.interval < REMEMBERED_SECONDS:
+        return None
+    return msgspec.structs.replace(heartbeat, problems=_check_names(heartbeat.problems))
+
+
+def _check_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Those that are like a worker's, ``unnamed`` for all others; bounded."""
+    known = (name if _CHECK_NAME.fullmatch(name) else _UNNAMED for name in names[:_MOST_CHECKS])
+    return tuple(dict.fromkeys(known))
 
 
 def instance_name(role: str, static: str | None = None) -> str:

@@ -12,6 +12,7 @@ ROLES = ("detect", "identify")
 _SECONDS_SHOWN = 120
 _MINUTES_SHOWN = 120
 _MINUTE = 60.0
+_CHECKS_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class PipelineState:
 
     Attributes:
         known: whether the broker could be asked; if not, the rest is empty.
-        problems: sentences about what is not as it should be; empty when all is well.
+        problems: sentences about what is not as it should be; empty when all is well. Anybody may
+            read them: they name no topic.
         roles: the workers of each role.
         lags: how far each consumer group is behind.
         workers: those that run, and those that ended lately.
@@ -91,7 +93,7 @@ def judge(
             problems.append(
                 f"{state.unhealthy} of {_count(state.running, f'{role} worker')} "
                 f"{'is' if state.unhealthy == 1 else 'are'} not healthy: "
-                f"{', '.join(names)}"
+                f"{_some(names)}"
             )
         else:
             problems += _unowned(role, workers, lags, now)
@@ -132,16 +134,11 @@ def _unowned(
         for topic, numbers in one.last.partitions.items()
         for number in numbers
     }
-    problems = []
-    for lag in lags:
-        if lag.role != role:
-            continue
-        for topic in sorted({one.topic for one in lag.partitions}):
-            own = [one for one in lag.partitions if one.topic == topic]
-            without = sum(1 for one in own if (topic, one.partition) not in owned)
-            if without:
-                problems.append(f"{without} of {len(own)} partitions of {topic} have no worker")
-    return problems
+    read = {
+        (one.topic, one.partition) for lag in lags if lag.role == role for one in lag.partitions
+    }
+    without = len(read - owned)
+    return [f"{without} of {len(read)} partitions have no {role} worker"] if without else []
 
 
 def duration(seconds: float) -> str:
@@ -150,6 +147,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = seconds / _MINUTE
     return f"{minutes:.0f} min" if minutes < _MINUTES_SHOWN else f"{minutes / _MINUTE:.0f} h"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _CHECKS_SHOWN
+    return ", ".join(names[:_CHECKS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _count(number: int, noun: str) -> str:

@@ -96,13 +96,47 @@ def test_field_24_one_worker_of_a_role_is_enough_if_it_has_all_partitions():
 def test_field_24_partitions_of_a_lost_worker_are_told_until_another_has_them():
     half = (beat("identify", partitions={"faces.detected": (1,)}), 99.0)
     lost = (beat("identify", "lost", partitions={"faces.detected": (0,)}), 10.0)
-    assert problems(BOTH[0], half, lost) == ("1 of 2 partitions of faces.detected have no worker",)
+    assert problems(BOTH[0], half, lost) == ("1 of 2 partitions have no identify worker",)
 
 
 def test_field_24_failing_checks_of_workers_are_told():
     ill = (beat("identify", "ill", problems=("gallery m", "kafka")), 99.0)
     (told,) = problems(*BOTH, ill)
     assert told == "1 of 2 identify workers is not healthy: gallery m, kafka"
+
+
+def test_field_24_topics_are_named_to_nobody():
+    """Their prefix is the deployment's own, and anybody may ask for the health."""
+    topic = PartitionLag("secret.faces.detected", 0, 7, 0.0)
+    lags = [lag("detect"), GroupLag("identify", (topic,))]
+    assert problems(*BOTH, lags=lags) == ("1 of 1 partitions have no identify worker",)
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (("gallery Sface-2021.dec_x", "kafka"), ("gallery Sface-2021.dec_x", "kafka")),
+        (("<script>alert(1)</script>",), ("unnamed",)),
+        (("x" * 64, "x" * 65), ("x" * 64, "unnamed")),
+        (("", "kafka\n", "k\u00e4fka", "\u202ekafka", "kafka"), ("unnamed", "kafka")),
+        (tuple(f"check {n}" for n in range(1000)), tuple(f"check {n}" for n in range(16))),
+    ],
+    ids=["a worker's own", "markup", "long", "odd", "many"],
+)
+def test_field_24_check_names_of_a_heartbeat_are_bounded_and_plain(sent, read):
+    """None of them is left out altogether: the worker said that it is not healthy."""
+    assert decode_heartbeat(encode_heartbeat(beat("detect", problems=sent))).problems == read
+
+
+def test_field_24_few_of_many_failing_checks_are_told():
+    ill = [
+        (beat("detect", f"d{n}", problems=tuple(f"c{n} {m}" for m in range(16))), 99.0)
+        for n in range(100)
+    ]
+    (told,) = problems(*ill, BOTH[1])
+    assert told.startswith("100 of 100 detect workers are not healthy: c0 0, c0 1, ")
+    assert told.endswith(" and 1592 more")
+    assert len(told) < 200
 
 
 def test_field_24_a_lag_in_seconds_above_the_bound_is_told():
