@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -104,25 +105,35 @@ def source_topic(name: str, topics: Topics) -> str:
 
 
 class Copies:
-    """Tells the first copy of each dead letter from the others, which say nothing new."""
+    """Tells the first copy of each dead letter from the others, which say nothing new.
+
+    Of each letter a digest of 16 bytes is kept, in a set: at most 160 bytes a letter in all,
+    whatever its headers say.
+    """
 
     def __init__(self, replayed: set[str]) -> None:
         """Begin with the addresses and ids of letters that were replayed."""
-        self._replayed = set(replayed)
-        self._seen: set[str] = set()
+        self._replayed = {_digest(name) for name in replayed}
+        self._seen: set[bytes] = set()
 
     def is_replayed(self, letter: Letter) -> bool:
         """Whether this letter, or a copy of it that came by, was replayed."""
-        if letter.address in self._replayed:
-            self._replayed.add(letter.id)
-        return letter.id in self._replayed
+        name = _digest(letter.id)
+        if _digest(letter.address) in self._replayed:
+            self._replayed.add(name)
+        return name in self._replayed
 
     def is_first(self, letter: Letter) -> bool:
         """Whether no copy of it came by before."""
-        if letter.id in self._seen:
+        name = _digest(letter.id)
+        if name in self._seen:
             return False
-        self._seen.add(letter.id)
+        self._seen.add(name)
         return True
+
+
+def _digest(name: str) -> bytes:
+    return blake2b(name.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 class DeadLetterReader:
