@@ -51,8 +51,10 @@ async def test_field_04_times_of_a_wrong_clock_decide_on_nothing(
     await send_frames(producer, topics, right, [photos.astronaut()])
     (last,) = await until(lambda: listed(right, 1))
     assert last["seen_at"] == last["captured_at"]
-    newest = (await http.get(MATCHES, params={"limit": 4})).json()
-    assert [one["camera_id"] for one in newest["items"]] == [right, wrong, wrong, wrong]
+    # Other tests of the session leave matches of other cameras, from any time.
+    listing = (await http.get(MATCHES, params={"limit": 200})).json()["items"]
+    order = [one["camera_id"] for one in listing if one["camera_id"] in {right, wrong}]
+    assert order == [right, wrong, wrong, wrong]
     since = {"since": before.isoformat(), "until": "2030-01-01T00:00:00Z", "camera_id": wrong}
     assert len((await http.get(MATCHES, params=since)).json()["items"]) == 3
 
@@ -61,9 +63,10 @@ async def test_field_04_times_of_a_wrong_clock_decide_on_nothing(
         page = await http.get(MATCHES, params={"limit": 1} | ({"cursor": cursor} if cursor else {}))
         pages += page.json()["items"]
         cursor = page.json()["next_cursor"]
-    assert pages == newest["items"]
+    assert pages == listing[:4]
 
-    assert [one.camera_id for one in await recents.recent(2)] == [right, wrong]
+    remembered = [one.camera_id for one in await recents.recent(1000)]
+    assert [one for one in remembered if one in {right, wrong}] == order
     seen = (await http.get(f"{USERS}/{user}")).json()
     if seen["last_seen_at"] is not None:
         assert near(seen["last_seen_at"], before)

@@ -41,6 +41,7 @@ MATRIX = [
     ("GET", f"/api/v1/uploads/{ID}", {"read", "enrol", "search"}),
     ("GET", MATCHES, {"read"}),
     ("GET", "/api/v1/cameras", {"read"}),
+    ("GET", "/api/v1/pipeline", {"read"}),
 ]
 
 
