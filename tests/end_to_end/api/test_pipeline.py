@@ -181,8 +181,8 @@ async def test_field_24_a_worker_that_reports_a_failure_is_not_well(bare):
     async with heartbeats(bare) as send, running_app(bare, auth=False) as api:
 
         async def beat(**identify):
-            await send("detect")
-            await send("identify", **identify)
+            await send("detect", interval=30.0)
+            await send("identify", interval=30.0, **identify)
 
         await beat()
         await health_becomes(api, is_well, 20)
