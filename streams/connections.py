@@ -114,11 +114,15 @@ class WatchedConnection(AIOKafkaConnection):  # type: ignore[misc]
         WatchedConnection._look_later(reference, loop)
 
     def _end_all(self) -> None:
-        """Close this connection and those beside it; each in its own loop."""
+        """Close this connection and the others to this broker; each in its own loop.
+
+        Those that have heard something since wait no longer than for a plain answer.
+        """
         since = self._heard_at
         with self._lock:
             others = [one for one in self._all if (one.host, one.port) == (self.host, self.port)]
         for one in others:
+            one._patience = min(one._patience, SILENCE_SECONDS)  # noqa: SLF001
             if one._last_heard <= since:  # noqa: SLF001
                 with contextlib.suppress(RuntimeError):  # its loop has ended
                     one._loop.call_soon_threadsafe(one._end)  # noqa: SLF001

@@ -119,6 +119,17 @@ async def test_field_27_a_produce_is_waited_for_while_replicas_may_be_behind(pat
         assert await failing(connection.send(produce)) >= 1.2
 
 
+async def test_field_27_a_dead_line_ends_the_patience_with_a_produce(patience):
+    async with connected(Broker(), 2) as (first, second):
+        produce = ProduceRequest(None, -1, 20_000, [("t", [(0, b"records")])])
+        waiting = asyncio.create_task(failing(second.send(produce)))
+        silent = asyncio.create_task(failing(first.send(MetadataRequest([]))))
+        await asyncio.sleep(0.05)
+        second._heard_at = second._last_heard = monotonic()  # later than the other
+        await silent
+        assert await waiting < 5
+
+
 async def test_field_27_an_answer_that_trickles_is_a_sign_of_life(patience):
     """A large fetch over a bad line takes its time."""
     broker = Broker()
