@@ -6,7 +6,7 @@ them: the body of every agent only hands messages to a `streams.window.Window`, 
 once (``concurrency=1``), and messages are acknowledged by the window, in order.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import faust
@@ -103,7 +103,7 @@ def attach(app: faust.App, topic: str, window: Window) -> None:
 
     async def feed(stream: StreamT[Any]) -> None:
         async for event in cast("faust.Stream[bytes]", stream).noack().events():
-            window.admit(_delivery(event))
+            window.admit(_delivery(event, transport.note_acknowledged))
 
     transport = cast("SteeredTransport", app.transport)
     transport.has_room[topic] = lambda number: window.has_room(Partition(topic, number))
@@ -112,9 +112,15 @@ def attach(app: faust.App, topic: str, window: Window) -> None:
     app.agent(channel, name=f"feed-{topic}", concurrency=1)(feed)
 
 
-def _delivery(event: Any) -> Delivery:
+def _delivery(event: Any, note_acknowledged: Callable[[TP, int], None]) -> Delivery:
     """The event as ours. Faust keeps it until it is acknowledged, and its bytes are taken away."""
     message = event.message
+    tp, offset = TP(message.topic, message.partition), message.offset
+
+    def acknowledge() -> None:
+        note_acknowledged(tp, offset)
+        event.ack()
+
     delivery = Delivery(
         partition=Partition(message.topic, message.partition),
         offset=message.offset,
@@ -122,7 +128,7 @@ def _delivery(event: Any) -> Delivery:
         value=message.value or b"",
         headers=tuple(message.headers or ()),
         timestamp=message.timestamp or 0.0,
-        acknowledge=event.ack,
+        acknowledge=acknowledge,
         by_broker=message.timestamp_type == _LOG_APPEND_TIME,
     )
     message.value = event.value = None

@@ -33,6 +33,7 @@ import faust
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 
+from streams.open_offsets import OpenOffsets
 from streams.progress import Fetched, committable
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class SteeredTransport(Transport):
         fetched: how far each partition was fetched, as of the last fetch that came through.
         brought: offsets of the first and the last message that fetches brought since the
             partition was assigned, came they through or not.
+        open: by partition, the offsets that were brought and are not acknowledged yet.
         fetching: settings of aiokafka's consumer, by attribute, that Faust does not offer.
     """
 
@@ -94,6 +96,7 @@ class SteeredTransport(Transport):
         self.before_assigned: BeforeAssigned = _nothing_to_begin
         self.fetched: dict[TP, Fetched] = {}
         self.brought: dict[TP, tuple[int, int]] = {}
+        self.open: dict[TP, OpenOffsets] = {}
         self.fetching: dict[str, object] = {}
 
     def wants(self, tp: TP) -> bool:
@@ -105,7 +108,14 @@ class SteeredTransport(Transport):
         """The offset up to which all of a partition is done; None where nothing is known."""
         acknowledged = self.acknowledged.get(tp.topic)
         position = acknowledged(tp.partition) if acknowledged is not None else None
-        return committable(position, self.fetched.get(tp))
+        done = committable(position, self.fetched.get(tp))
+        first = self.open[tp].first() if tp in self.open else None
+        return done if done is None or first is None else min(done, first)
+
+    def note_acknowledged(self, tp: TP, offset: int) -> None:
+        """The effects of a message are durable."""
+        if tp in self.open:
+            self.open[tp].acknowledged(offset)
 
 
 class _Batch(dict[TP, Any]):
@@ -139,6 +149,8 @@ class _Thread(AIOKafkaConsumerThread):
         for tp, messages in records.items():
             first = self.transport.brought.get(tp, (messages[0].offset, 0))[0]
             self.transport.brought[tp] = (first, messages[-1].offset)
+            offsets = [message.offset for message in messages]
+            self.transport.open.setdefault(tp, OpenOffsets()).brought(offsets)
         return _Batch(dict(records), _fetched(consumer, self.transport.brought))
 
     def highwater(self, tp: TP) -> int:
@@ -194,6 +206,7 @@ class _Consumer(Consumer):
             for tp in revoked:
                 self.transport.fetched.pop(tp, None)
                 self.transport.brought.pop(tp, None)
+                self.transport.open.pop(tp, None)
             await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:

@@ -21,7 +21,7 @@ def test_of_a_message_that_waits_to_be_acknowledged_faust_keeps_no_bytes():
     headers = (("ce_id", b"i" * 1_000_000),)
     message = ConsumerMessage("camera.frames", 0, 7, time(), 0, headers, b"door-1", b"image", None)
     event = Event(None, message.key, message.value, message.headers, message)
-    delivery = _delivery(event)
+    delivery = _delivery(event, lambda _tp, _offset: None)
     assert (delivery.key, delivery.value, delivery.headers) == (b"door-1", b"image", headers)
     assert (delivery.offset, delivery.partition.topic) == (7, "camera.frames")
     kept = (message.key, message.value, message.headers, event.key, event.value, event.headers)
