@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Final
 
 import msgspec
 
 from agents.enrolment import EnrolmentPolicy
+from config import RELEASE
 from config.settings import ModelSettings
 
 _CHARACTERS: Final = 12
@@ -38,5 +38,5 @@ def upload_policy(detection: str, enrolment: EnrolmentPolicy) -> str:
 
 def _digest(rules: Mapping[str, object]) -> str:
     """Of the rules, and of the release, whose code may decide otherwise by the same numbers."""
-    told = msgspec.json.encode({**rules, "release": version("fecapass")}, order="deterministic")
+    told = msgspec.json.encode({**rules, "release": RELEASE}, order="deterministic")
     return hashlib.sha256(told).hexdigest()[:_CHARACTERS]

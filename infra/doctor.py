@@ -11,6 +11,7 @@ from typing import Literal
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from config import RELEASE
 from config.proxy import proxy_variables, without_user
 from config.redaction import Redaction
 from config.settings import KafkaSettings, ModelSettings, Settings
@@ -193,7 +194,7 @@ def _proxies(settings: Settings) -> str:
 
 
 def _versions() -> str:
-    found = [f"Python {sys.version.split()[0]}"]
+    found = [f"Fecapass {RELEASE}", f"Python {sys.version.split()[0]}"]
     for package in _PACKAGES:
         try:
             found.append(f"{package} {importlib.metadata.version(package)}")

@@ -206,6 +206,18 @@ def third_party_imports():
 IMPORTED = third_party_imports()
 
 
+def test_no_code_needs_the_metadata_of_an_installed_package():
+    """The images hold the code alone: a worker that asked for its own version ended at once."""
+    readers = {"version", "distribution", "metadata", "files", "requires", "entry_points"}
+    ours = [file for file in sorted(FILES) if file.split("/")[0] in checks.ROOMS]
+    for path in (file for file in ours if file.endswith(".py")):
+        nodes = ast.walk(ast.parse(documents.read(path)))
+        for call in (node for node in nodes if isinstance(node, ast.Call)):
+            name = getattr(call.func, "attr", getattr(call.func, "id", None))
+            about_us = any(getattr(given, "value", None) == "fecapass" for given in call.args)
+            assert not (name in readers and about_us), f"{path}:{call.lineno}"
+
+
 def test_whatever_the_code_imports_is_required():
     """Property 6: Python dependencies completeness."""
     assert checks.imports(IMPORTED, PINS["requirements.txt"], OPTIONAL) == []
