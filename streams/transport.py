@@ -30,9 +30,11 @@ from typing import Any, ClassVar
 
 import aiokafka
 import faust
+from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 
+from config.cancellation import leaked_cancellation_as
 from streams.open_offsets import OpenOffsets
 from streams.progress import Fetched, committable
 
@@ -53,13 +55,25 @@ BeforeRevoked = Callable[[], Awaitable[None]]
 BeforeAssigned = Callable[[], None]
 
 
+class _CutShort(Exception):
+    """aiokafka cancelled a part of its own end."""
+
+
 async def _within(seconds: float, work: Awaitable[None], what: str) -> None:
-    """Wait for a part of the end, but not for a broker that does not answer."""
+    """Wait for a part of the end, but not for a broker that does not answer.
+
+    Whatever becomes of it, the end goes on: a consumer thread that raises never says that it has
+    ended, and Faust waits for that. aiokafka does so when a fetch fails while it closes: it cancels
+    the fetch, waits for it, and takes its cancellation for one of its own.
+    """
     try:
         async with asyncio.timeout(seconds):
-            await work
+            with leaked_cancellation_as(_CutShort("aiokafka cancelled it")):
+                await work
     except TimeoutError:
         logger.warning("%s was cut off after %.0f s: the broker does not answer", what, seconds)
+    except (_CutShort, KafkaError, OSError, RuntimeError) as error:
+        logger.warning("%s was cut short: %r", what, error)
 
 
 async def _nothing_to_finish() -> None:

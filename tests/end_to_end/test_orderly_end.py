@@ -38,8 +38,9 @@ def frozen(server):
             os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.parametrize("seconds_before", [0.5, 2])
 async def test_field_27_a_worker_ends_in_order_though_the_broker_stands_still(
-    prepared, environment, stack, tmp_path
+    prepared, environment, stack, tmp_path, seconds_before
 ):
     broker = stack.servers["kafka"] if hasattr(stack, "servers") else None
     if getattr(broker, "record", None) is None:
