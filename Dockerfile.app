@@ -11,8 +11,9 @@ RUN python -m venv --without-pip /opt/venv \
         --only-binary :all: --require-hashes -r requirements.txt
 # The models change more rarely than the code: their layer needs ml/ and the settings only.
 COPY config/ config/
+COPY domain/ domain/
 COPY ml/ ml/
-RUN FECAPASS_MODELS__CACHE_DIR=/opt/models /opt/venv/bin/python -m ml.provision
+RUN FECAPASS_MODELS__CACHE_DIR=/opt/models /opt/venv/bin/python -m ml.runtime.prepare_models
 # The console script, as pip would write it; the code itself stays in /code.
 RUN printf '#!/opt/venv/bin/python\nfrom infra.cli.main import main\n\nmain()\n' > /opt/venv/bin/fecapass \
     && chmod 755 /opt/venv/bin/fecapass
@@ -43,7 +44,7 @@ USER 10001:10001
 EXPOSE 8000 9100
 # For the gateway; whoever runs a worker from this image names its address: 9100.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-m", "infra.probe", "http://127.0.0.1:8000/health/live"]
+    CMD ["python", "-m", "infra.operations.healthcheck", "http://127.0.0.1:8000/health/live"]
 # SIGTERM is the orderly end: finish what is in work, commit, give the partitions back.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["fecapass"]

@@ -19,7 +19,7 @@ LINT_READY := $(VENV)/.ready-lint
 DOCS_READY := $(VENV)/.ready-docs
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
-ROOMS := agents api benchmarks config infra ml sinks streams
+ROOMS := agents api benchmarks config domain infra ml services sinks streams
 
 .PHONY: help install demo test test-containers compose-check chaos env images bench bench-check lint docs format \
 	requirements env-example openapi clean clean-data
@@ -43,10 +43,10 @@ test-containers: $(TEST_READY) ## Run the tests that need servers against contai
 		--ignore=tests/end_to_end/test_membership.py $(ARGS)
 
 compose-check: $(READY) ## Start docker-compose.yml for real, kill and scale workers, take it down
-	$(BIN)/python -m infra.compose.check
+	$(BIN)/python -m tests.compose.check
 
 env: ## Write .env with fresh passwords for docker-compose.yml (never over an old one)
-	$(PYTHON) -m infra.compose.env_file
+	$(PYTHON) -m infra.env_file
 
 images: ## Build the container images
 	docker build -f Dockerfile.app -t fecapass-app:latest .
@@ -67,7 +67,7 @@ lint: $(LINT_READY) ## Check style, formatting, types, known holes and forgotten
 	$(BIN)/mypy
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(ROOMS)
 	$(BIN)/python -m infra.checks.secrets
-	$(BIN)/python -m infra.checks.dependencies
+	$(BIN)/python -m infra.checks.known_holes
 
 docs: $(DOCS_READY) ## Build the documentation site into out/site; fails on a dead link
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -5,9 +5,9 @@ import asyncio
 import os
 import sys
 
-from benchmarks import angles, check, latency, models, pipeline, scale, search, sinks
+from benchmarks import angles, latency, models, pipeline, regression, scale, search, sinks
 from benchmarks.arguments import add_output, finish
-from infra.run_guard import RunGuard
+from infra.processes.run_guard import RunGuard
 
 _BENCHMARKS = {
     "models": models,
@@ -17,7 +17,7 @@ _BENCHMARKS = {
     "search": search,
     "scale": scale,
     "angles": angles,
-    "check": check,
+    "check": regression,
 }
 #: In this order; the bare models are part of the pipeline's benchmark.
 _ALL = ("pipeline", "latency", "sinks", "search", "scale")
@@ -50,7 +50,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
         given = arguments if arguments.benchmark else parser.parse_args([name])
         module = _BENCHMARKS[name]
         if name == "check":
-            sys.exit(asyncio.run(check.run(given)))
+            sys.exit(asyncio.run(regression.run(given)))
         finish(asyncio.run(module.run(given)), given)
 
 

@@ -18,9 +18,9 @@ import numpy.typing as npt
 from benchmarks.frames import Picture
 from benchmarks.report import Report, Result, make_report
 from config.settings import DetectSettings
-from ml.alignment import align
-from ml.analyser import AnalysedFace, Analyser, build_analyser
-from ml.registry import match_policy
+from ml.recognition.alignment import align
+from ml.recognition.analyser import AnalysedFace, Analyser, build_analyser
+from ml.runtime.registry import match_policy
 
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 

@@ -15,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.cpu import cpu_seconds
 from benchmarks.frames import FrameSet
 from benchmarks.system import Consumer
-from infra.publishing.publisher import FramePublisher
-from streams.events import EventKind, ImageEvent, utc_now
+from domain.events import EventKind, ImageEvent, utc_now
+from infra.cameras.frame_publisher import FramePublisher
 
 #: Longest time without a single further frame being processed, in seconds.
 STALL_SECONDS = 60.0

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from infra.media import ASTRONAUT, CARPHONE
-from infra.publishing.encoding import JpegEncoder
-from infra.publishing.sources import VideoSource
+from infra.cameras.encoding import JpegEncoder
+from infra.cameras.sources import VideoSource
+from infra.demo.sample_media import ASTRONAUT, CARPHONE
 
 Picture = npt.NDArray[np.uint8]
 
@@ -99,7 +99,7 @@ def load_faces(portraits: Path | None = None) -> list[Picture]:
         portraits: a folder of portraits to use beside the samples.
 
     Raises:
-        infra.media.MediaError: a sample is absent.
+        infra.demo.sample_media.MediaError: a sample is absent.
         OSError: there is no such folder.
     """
     astronaut = cv2.imread(str(ASTRONAUT.locate()), cv2.IMREAD_COLOR)

@@ -21,11 +21,11 @@ from benchmarks.frames import Case, FrameSet, compose, load_faces
 from benchmarks.models import BareModels, bare, measure
 from benchmarks.report import Report, Result, make_report
 from benchmarks.system import Consumer, running_pipeline, running_servers
-from infra.publishing.publisher import FramePublisher
-from streams.codec import match_from_json
-from streams.events import EventKind, ImageEvent, utc_now
-from streams.kafka import create_consumer
-from streams.topics import Topics
+from domain.events import EventKind, ImageEvent, utc_now
+from infra.cameras.frame_publisher import FramePublisher
+from streams.clients.client_factory import create_consumer
+from streams.contract.topics import Topics
+from streams.contract.value_codec import match_from_json
 
 STEADY = 10.0
 _PATIENCE_SECONDS = 60.0

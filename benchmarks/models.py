@@ -17,13 +17,13 @@ import numpy as np
 from benchmarks.arguments import add_common, cases_of
 from benchmarks.frames import Case, FrameSet, Picture, compose, load_faces
 from benchmarks.report import Report, Result, compare, make_report
-from config.models import ExecutionProvider
 from config.settings import ModelSettings
-from ml.alignment import align
-from ml.analyser import Analyser, build_analyser
-from ml.cores import available_cores
-from ml.images import ImageLimits, decode
-from ml.registry import SFACE, YUNET, prepare_builtin
+from config.settings.models import ExecutionProvider
+from ml.images.decoding import ImageLimits, decode
+from ml.recognition.alignment import align
+from ml.recognition.analyser import Analyser, build_analyser
+from ml.runtime.cores import available_cores
+from ml.runtime.registry import SFACE, YUNET, prepare_builtin
 
 #: All threads share every run; a loop handles one frame after the other.
 ONE_LOOP = "bare models, one loop"

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.templates import Vectors
-from ml.gallery import Gallery
+from ml.gallery.exact_search import Gallery
 
 Rows = npt.NDArray[np.int64]
 
@@ -27,7 +27,7 @@ class Searcher(Protocol):
 
 
 class ProductGallery:
-    """`ml.gallery.Gallery`, loaded in parts as a worker does."""
+    """`ml.gallery.exact_search.Gallery`, loaded in parts as a worker does."""
 
     def __init__(self, templates: Vectors) -> None:
         self.gallery = Gallery("benchmark", templates.shape[1])

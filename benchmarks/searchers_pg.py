@@ -6,7 +6,7 @@ import numpy as np
 from benchmarks.searchers import Rows
 from benchmarks.templates import Vectors
 from config.settings import DatabaseSettings
-from sinks.vector_codec import encode_vector
+from sinks.vector.vector_format import encode_vector
 
 BREADTHS = (40, 100, 200, 400, 800)
 

@@ -27,14 +27,14 @@ from benchmarks.arguments import count
 from benchmarks.report import Report, Result, compare, make_report
 from benchmarks.system import bare_servers
 from config.settings import S3Settings, Settings
-from ml.embedders import unit_rows
-from sinks.crops import Crops
-from sinks.partitions import partition_name
-from sinks.records import Records
-from sinks.rows import EventResult, FaceRow, Outcome, Sighting
-from sinks.vector_codec import encode_vector
-from sinks.vectors import Vectors
-from streams.events import EventKind, FaceMatch, ImageEvent
+from domain.events import EventKind, FaceMatch, ImageEvent
+from domain.records import EventResult, FaceRow, Outcome, Sighting
+from ml.recognition.embedders import unit_rows
+from sinks.main.main_store import Records
+from sinks.objects.crops import Crops
+from sinks.vector.partitions import partition_name
+from sinks.vector.vector_format import encode_vector
+from sinks.vector.vector_store import Vectors
 
 RATE = "items_per_second"
 SINK, BARE = "sink", "bare server"
@@ -58,7 +58,7 @@ Store = Callable[[], Awaitable[None]]
 
 
 class Rows:
-    """Events of one face each: `sinks.records` against COPY."""
+    """Events of one face each: `sinks.main.main_store` against COPY."""
 
     name = "rows"
 
@@ -84,7 +84,7 @@ class Rows:
 
 
 class Embeddings:
-    """Sightings: `sinks.vectors` against COPY."""
+    """Sightings: `sinks.vector.vector_store` against COPY."""
 
     name = "embeddings"
 
@@ -118,7 +118,7 @@ class Embeddings:
 
 
 class Objects:
-    """Crops of 10 KB: `sinks.crops` against signed addresses."""
+    """Crops of 10 KB: `sinks.objects.crops` against signed addresses."""
 
     name = "crops"
 

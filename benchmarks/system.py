@@ -17,15 +17,15 @@ import numpy as np
 
 from benchmarks.frames import Picture
 from config.settings import ENV_FILE_VARIABLE, Settings
+from domain.events import utc_now
+from infra.database.create_topics import ensure_topics
+from infra.demo.demo_workers import Worker
 from infra.demo.run import init_stores
-from infra.demo.workers import Worker
 from infra.embedded.stack import EmbeddedStack, settings_from
-from infra.kafka_topics import ensure_topics
-from ml.analyser import Analyser
-from ml.embedders import unit_rows
-from sinks.records import Records
-from sinks.vectors import Vectors
-from streams.events import utc_now
+from ml.recognition.analyser import Analyser
+from ml.recognition.embedders import unit_rows
+from sinks.main.main_store import Records
+from sinks.vector.vector_store import Vectors
 
 _NAIVE_PREFIX = "naive."
 _STOP_SECONDS = 20.0
@@ -56,7 +56,7 @@ class Consumer:
         settings: say where it takes them from.
         pids: its own processes and the servers', by name.
         addresses: where it serves its metrics, if it does.
-        check: raises `infra.demo.errors.DemoError` or `OSError` when one of its processes ended.
+        check: raises `DemoError` or `OSError` when one of its processes ended.
     """
 
     settings: Settings
@@ -149,7 +149,7 @@ async def running_pipeline(
 
 @asynccontextmanager
 async def running_naive(system: System) -> AsyncIterator[Consumer]:
-    """`benchmarks.naive`, on topics of its own."""
+    """`benchmarks.baseline_consumer`, on topics of its own."""
     kafka = system.settings.kafka.model_copy(update={"topic_prefix": _NAIVE_PREFIX})
     await ensure_topics(kafka, lambda _line: None)
     environment = {
@@ -160,7 +160,7 @@ async def running_naive(system: System) -> AsyncIterator[Consumer]:
     path = system.logs / "naive.log"
     with path.open("wb") as log:
         process = subprocess.Popen(  # noqa: ASYNC220 - it is started once
-            [sys.executable, "-m", "benchmarks.naive"],
+            [sys.executable, "-m", "benchmarks.baseline_consumer"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

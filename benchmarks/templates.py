@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ml.embedders import unit_rows
+from ml.recognition.embedders import unit_rows
 
 Vectors = npt.NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from config.settings import ENV_PREFIX, Group, Settings
-from infra.compose.env_file import VARIABLES
+from infra.env_file import VARIABLES
 
 FILE = Path(__file__).parents[1] / ".env.example"
 WIDTH = 100

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from api.app import create_app
+from api.http.app import create_app
 from config.settings import (
     MainDatabaseSettings,
     S3Settings,

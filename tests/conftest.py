@@ -14,14 +14,14 @@ import pytest
 import pytest_asyncio
 
 from config.settings import Settings
+from infra.database.init_db import initialise
 from infra.embedded.stack import EmbeddedStack, settings_from
-from infra.init_db import initialise
-from infra.run_guard import RunGuard
-from infra.signals import take_sigterm_for_ctrl_c
-from sinks.crops import Crops
-from sinks.recents import Recents
-from sinks.records import Records
-from sinks.vectors import Vectors
+from infra.processes.run_guard import RunGuard
+from infra.processes.signals import take_sigterm_for_ctrl_c
+from sinks.cache.recent_matches import Recents
+from sinks.main.main_store import Records
+from sinks.objects.crops import Crops
+from sinks.vector.vector_store import Vectors
 from tests.http_proxy import VARIABLES as PROXY_VARIABLES
 
 if TYPE_CHECKING:

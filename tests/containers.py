@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from config.settings import MainDatabaseSettings, S3Settings, VectorDatabaseSettings
-from infra.compose.deployment import unavailable
 from infra.embedded.stack import ServerName
-from infra.ports import Ports
+from infra.processes.ports import Ports
+from tests.compose.deployment import unavailable
 
 # Where this machine itself looks like a container, the published ports are still on loopback.
 os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "localhost")

@@ -3,9 +3,9 @@
 from fastapi import APIRouter
 from sqlalchemy import text
 
-from api.databases import MainDb
+from api.auth.callers import Reader
 from api.schemas.matches import CameraListResponse, CameraResponse
-from api.security import Reader
+from sinks.main.database_sessions import MainDb
 
 router = APIRouter(prefix="/api/v1/cameras", tags=["cameras"])
 

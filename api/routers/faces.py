@@ -5,18 +5,18 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.context import address
-from api.databases import MainDb
-from api.enrolment import publish_photos, told
-from api.erasure import erase_face
-from api.photos import FormLimits, require_pictures, taken_in
-from api.preferences import Prefer, Preferences
-from api.problems import ApiProblem
+from api.auth.callers import Enroller, Reader
+from api.http.dependencies import ServicesDep
+from api.http.prefer_header import Prefer, Preferences
+from api.http.problems import ApiProblem
+from api.http.request_context import address
 from api.schemas.faces import FaceResponse, FaceUploadRequest, FaceUploadResponse
-from api.security import Enroller, Reader
-from api.services import ServicesDep
-from sinks.errors import StoreRejected
-from sinks.schema import Face
+from api.uploads.enrolment_answers import publish_photos, told
+from api.uploads.photo_forms import FormLimits, require_pictures, taken_in
+from services.face_erasure import erase_face
+from sinks.main.database_sessions import MainDb
+from sinks.main.schema import Face
+from sinks.store_errors import StoreRejected
 
 # Only what looks like an id is one: GET of "search" is no face that is missing.
 router = APIRouter(prefix="/api/v1/faces", tags=["faces"])

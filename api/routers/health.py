@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api.health import Health
+from api.health.health_checks import Health
 from api.schemas.health import HealthResponse, LiveResponse, ReadyResponse
 
 router = APIRouter(tags=["service"])

@@ -13,18 +13,18 @@ from pydantic import AwareDatetime, BeforeValidator
 from sqlalchemy import or_, select
 from sqlalchemy.exc import DBAPIError
 
-from api.databases import MainDb
-from api.keys import Caller, is_valid
-from api.live import Gap
-from api.pagination import PageDep
-from api.problems import ApiProblem
+from api.auth.callers import Reader
+from api.http.dependencies import Services, ServicesDep
+from api.http.pagination import PageDep
+from api.http.problems import ApiProblem
+from api.live.match_broadcast import Gap
 from api.schemas.common import PLAIN_TEXT
 from api.schemas.matches import MatchListResponse, MatchResponse
-from api.security import Reader
-from api.services import Services, ServicesDep
-from sinks.errors import StoreUnavailable
-from sinks.schema import Face
-from streams.events import FaceMatch
+from domain.events import FaceMatch
+from services.api_keys import Caller, is_valid
+from sinks.main.database_sessions import MainDb
+from sinks.main.schema import Face
+from sinks.store_errors import StoreUnavailable
 
 router = APIRouter(prefix="/api/v1/matches", tags=["matches"])
 

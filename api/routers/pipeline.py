@@ -4,7 +4,8 @@ from time import monotonic
 
 from fastapi import APIRouter
 
-from api.databases import MainDb
+from api.auth.callers import Reader
+from api.http.dependencies import ServicesDep
 from api.routers.cameras import list_cameras
 from api.schemas.pipeline import (
     CameraAge,
@@ -13,9 +14,8 @@ from api.schemas.pipeline import (
     PipelineSummary,
     WorkerResponse,
 )
-from api.security import Reader
-from api.services import ServicesDep
-from streams.events import utc_now
+from domain.events import utc_now
+from sinks.main.database_sessions import MainDb
 
 router = APIRouter(prefix="/api/v1/pipeline", tags=["service"])
 

@@ -3,20 +3,20 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from api.enrolment import expect_answers
-from api.photos import FormLimits, require_pictures, taken_in
-from api.preferences import Prefer, Preferences
-from api.problems import ApiProblem, upload_failed
+from api.auth.callers import Searcher
+from api.http.dependencies import ServicesDep
+from api.http.prefer_header import Prefer, Preferences
+from api.http.problems import ApiProblem, upload_failed
 from api.schemas.faces import (
     FaceSearchRequest,
     FaceSearchResponse,
     UploadPendingResponse,
     search_status_url,
 )
-from api.searching import search_response
-from api.security import Searcher
-from api.services import ServicesDep
-from streams.uploads import search_event
+from api.uploads.enrolment_answers import expect_answers
+from api.uploads.photo_forms import FormLimits, require_pictures, taken_in
+from api.uploads.search_answers import search_response
+from domain.upload_events import search_event
 
 router = APIRouter(prefix="/api/v1/faces", tags=["search"])
 

@@ -5,15 +5,15 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from api.enrolment import read_faces
-from api.problems import ApiProblem
+from api.auth.callers import Uploader
+from api.http.dependencies import Services, ServicesDep
+from api.http.problems import ApiProblem
 from api.schemas.faces import MAX_CANDIDATES, CandidateLimit, Threshold, UploadStatusResponse
-from api.searching import search_response
-from api.security import Uploader
-from api.services import Services, ServicesDep
-from sinks.errors import StoreUnavailable
-from streams.answers import UploadAnswer, decode_answer
-from streams.uploads import event_uuid
+from api.uploads.enrolment_answers import read_faces
+from api.uploads.search_answers import search_response
+from domain.answers import UploadAnswer, decode_answer
+from domain.upload_events import event_uuid
+from sinks.store_errors import StoreUnavailable
 
 router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"])
 

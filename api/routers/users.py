@@ -10,13 +10,11 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.accounts import make_user, write
-from api.audit import record
-from api.context import address
-from api.databases import MainDb
-from api.erasure import erase_user
-from api.pagination import PageDep
-from api.problems import ApiProblem
+from api.auth.callers import Administrator, Enroller, Reader
+from api.http.dependencies import Services, ServicesDep
+from api.http.pagination import PageDep
+from api.http.problems import ApiProblem
+from api.http.request_context import address
 from api.schemas.common import PLAIN_TEXT
 from api.schemas.faces import FaceListResponse, FaceResponse
 from api.schemas.users import (
@@ -26,11 +24,15 @@ from api.schemas.users import (
     UserResponse,
     UserUpdateRequest,
 )
-from api.security import Administrator, Enroller, Reader
-from api.services import Services, ServicesDep
-from sinks.errors import StoreUnavailable
-from sinks.schema import Face, User
-from sinks.suspension import align_suspension
+from config.observability.request_id import request_id
+from services.audit import record
+from services.erasure import PersonStores, erase
+from services.users import make_user, write
+from sinks.main.database_sessions import MainDb
+from sinks.main.schema import Face, User
+from sinks.main.user_erasure import Author
+from sinks.store_errors import StoreUnavailable
+from sinks.vector.deactivation import align_suspension
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +196,15 @@ async def delete_user(
     """
     await _existing(db, user_id)
     await db.rollback()
-    await erase_user(services, user_id, caller.actor)
+    stores = PersonStores(
+        records=services.records,
+        vectors=services.vectors,
+        crops=services.crops,
+        recents=services.recents,
+    )
+    await erase(stores, user_id, Author(caller.actor, request_id.get() or None))
+    services.live.forget_user(user_id)
+    services.people.forget(user_id)
 
 
 async def _existing(db: AsyncSession, user_id: UUID) -> User:

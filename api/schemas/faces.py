@@ -6,12 +6,12 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from api.context import address
+from api.http.request_context import address
 from api.schemas.common import Box, Moment, Schema
 from api.schemas.users import SUMMARY, UserSummary
-from ml.decision import Reason
-from sinks.schema import Face
-from streams.events import standing_decision
+from domain.decisions.matching import Reason
+from domain.events import standing_decision
+from sinks.main.schema import Face
 
 #: Candidates that the pipeline ranks for each face.
 MAX_CANDIDATES = 10
@@ -106,7 +106,7 @@ class FaceResponse(Schema):
         """From the table."""
         return cls(
             id=face.id,
-            kind="enrolled" if is_enrolled(face) else "sighting",
+            kind="enrolled" if face.is_enrolled else "sighting",
             user_id=face.user_id,
             camera_id=face.camera_id,
             captured_at=face.captured_at,
@@ -289,8 +289,3 @@ def search_status_url(upload_id: UUID | str, limit: int, threshold: float | None
     """Where a search's answer is served, by the limit and threshold that were asked for."""
     wishes = {"limit": limit} | ({} if threshold is None else {"threshold": threshold})
     return f"{status_url(upload_id)}?{urlencode(wishes)}"
-
-
-def is_enrolled(face: Face) -> bool:
-    """Whether a face is of an enrolled photo: nobody measured whom it resembles."""
-    return face.user_id is not None and face.similarity is None

@@ -8,9 +8,9 @@ from pydantic import ConfigDict, Field
 from api.schemas.common import Box, Moment, Schema
 from api.schemas.faces import DECISION, crop_url
 from api.schemas.users import SUMMARY, UserSummary
-from sinks.rows import UserRow
-from sinks.schema import Face
-from streams.events import FaceMatch, standing_decision
+from domain.events import FaceMatch, standing_decision
+from domain.records import UserRow
+from sinks.main.schema import Face
 
 _MATCH: dict[str, Any] = {
     "face_id": "9d2f6a44-0c0e-5b57-8a56-5d1a5a2c7e33",

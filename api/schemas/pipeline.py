@@ -6,9 +6,9 @@ from typing import Any, Literal, Self
 from pydantic import ConfigDict, Field
 
 from api.schemas.common import Moment, Schema
-from streams.heartbeats import SeenWorker
-from streams.lag import GroupLag
-from streams.pipeline import PipelineState, RoleState
+from streams.monitoring.consumer_lag import GroupLag
+from streams.monitoring.heartbeats import SeenWorker
+from streams.monitoring.pipeline_health import PipelineState, RoleState
 
 _ROLE: dict[str, Any] = {"running": 1, "unhealthy": 0, "lost": 0, "silent_seconds": 2.1}
 _LAG: dict[str, Any] = {"messages": 3, "seconds": 0.0}

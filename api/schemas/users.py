@@ -6,12 +6,12 @@ from uuid import UUID
 from pydantic import AfterValidator, ConfigDict, Field, StrictBool, model_validator
 
 from api.schemas.common import PLAIN_TEXT, Moment, Schema
-from sinks.rows import UserRow
-from sinks.schema import User
-from streams.addresses import MAX_ADDRESS_CHARACTERS, normal_address
-from streams.names import MAX_NAME_CHARACTERS, tidy_name
+from domain.names.email_addresses import MAX_ADDRESS_CHARACTERS, normal_address
+from domain.names.person_names import MAX_NAME_CHARACTERS, tidy_name
+from domain.records import UserRow
+from sinks.main.schema import User
 
-#: What a client can check by itself; `streams.addresses` says the rest.
+#: What a client can check by itself; `domain.names.email_addresses` says the rest.
 EMAIL = r"^[^@\x00-\x20\x7f]{1,64}@[^@\x00-\x20\x7f]{1,255}$"
 
 Email = Annotated[

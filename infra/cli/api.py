@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.cli.errors import CommandFailed
+from infra.terminal.command_errors import CommandFailed
 
 if TYPE_CHECKING:
     import socket
@@ -39,10 +39,10 @@ def api(
     """
     import uvloop
 
-    from api.server import Server
-    from config.logging import configure_logging
+    from api.http.server import Server
+    from config.network.listening import port_of, url_of, withdraw
+    from config.observability.logging import configure_logging
     from config.settings import Settings, load_settings
-    from streams.listening import port_of, url_of, withdraw
 
     settings = load_settings(Settings)
     chosen = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
@@ -88,7 +88,7 @@ def _listen(settings: "ApiSettings", *, any_port: bool) -> "list[socket.socket]"
     Raises:
         CommandFailed: they cannot be bound.
     """
-    from streams.listening import listen
+    from config.network.listening import listen
 
     try:
         return listen(settings.host, settings.port, any_port=any_port)
@@ -100,7 +100,7 @@ def _listen(settings: "ApiSettings", *, any_port: bool) -> "list[socket.socket]"
 
 
 def _announce(settings: "ApiSettings", url: str, instance: str) -> None:
-    from streams.listening import announce
+    from config.network.listening import announce
 
     try:
         announce(settings.address_file, url, instance)

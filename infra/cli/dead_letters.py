@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.cli.quiet import quiet_libraries
 from infra.cli.replay import Reasons, Since
+from infra.terminal.library_logs import quiet_libraries
 
 if TYPE_CHECKING:
     from config.settings import KafkaSettings
-    from infra.dead_letters import Progress, Selection
-    from infra.tables import Row
-    from streams.replay import Letter
+    from infra.operations.dead_letter_listing import Progress, Selection
+    from infra.terminal.tables import Row
+    from streams.dead_letters.dead_letter import Letter
 
 
 def dead_letters(
@@ -33,12 +33,12 @@ def dead_letters(
     import asyncio
 
     from config.settings import DetectSettings, load_settings
-    from infra.cli.failures import expected_failures
-    from infra.cli.output import show_limit, show_listing
-    from infra.cli.progress import progress_bar
-    from infra.dead_letters import Selection, UnknownTopicError, source_topic
-    from infra.tables import Column, moment
-    from streams.topics import Topics
+    from infra.operations.dead_letter_listing import Selection, UnknownTopicError, source_topic
+    from infra.terminal.output import show_limit, show_listing
+    from infra.terminal.progress_bar import progress_bar
+    from infra.terminal.server_failures import expected_failures
+    from infra.terminal.tables import Column, moment
+    from streams.contract.topics import Topics
 
     quiet_libraries()
     kafka = load_settings(DetectSettings).kafka
@@ -74,7 +74,7 @@ async def _read(
     limit: int,
     progress: "Progress",
 ) -> "tuple[list[Row], Counter[str]]":
-    from infra.dead_letters import Copies, reading
+    from infra.operations.dead_letter_listing import Copies, reading
 
     latest: deque[Letter] = deque(maxlen=limit)
     counted: Counter[str] = Counter()

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.cli.errors import CommandFailed
-from infra.cli.quiet import quiet_libraries
+from infra.terminal.command_errors import CommandFailed
+from infra.terminal.library_logs import quiet_libraries
 
 if TYPE_CHECKING:
     from infra.demo.material import Material
-    from infra.people import Person
+    from infra.photos.photo_folders import Person
 
 
 def demo(
@@ -43,10 +43,10 @@ def demo(
 
     from rich.console import Console
 
-    from infra.demo.enrol import enrol
-    from infra.demo.errors import DemoError
+    from infra.demo.demo_enrolment import enrol
+    from infra.demo.demo_errors import DemoError
     from infra.demo.run import DemoOptions, run_demo
-    from infra.people import NoPeopleError
+    from infra.photos.photo_folders import NoPeopleError
 
     quiet_libraries()
     try:
@@ -74,7 +74,7 @@ def _material(photos_dir: Path, photos: Path | None, videos: list[Path], frames:
 
 def _own_people(photos: Path) -> "list[Person]":
     """The people of a folder; what is passed by is told."""
-    from infra.people import people_in
+    from infra.photos.photo_folders import people_in
 
     found = people_in(photos)
     for one in found.not_accepted:

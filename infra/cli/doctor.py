@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.errors import CommandFailed
-from infra.cli.quiet import quiet_libraries
+from infra.terminal.command_errors import CommandFailed
+from infra.terminal.library_logs import quiet_libraries
 
 
 def doctor(
@@ -21,9 +21,9 @@ def doctor(
     from dataclasses import asdict
 
     from config.settings import ConfigurationError, get_settings
-    from infra.cli.output import show_listing
-    from infra.doctor import Finding, examine, healthy
-    from infra.tables import Column, score
+    from infra.operations.diagnosis import Finding, examine, healthy
+    from infra.terminal.output import show_listing
+    from infra.terminal.tables import Column, score
 
     quiet_libraries()
     wrong: ConfigurationError | None = None

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.cli.errors import CommandFailed
-from infra.cli.quiet import quiet_libraries
+from infra.terminal.command_errors import CommandFailed
+from infra.terminal.library_logs import quiet_libraries
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from infra.people import NotAccepted, Person
-    from infra.tables import Row
-    from infra.uploads import PhotoAnswer
+    from infra.photos.photo_folders import NotAccepted, Person
+    from infra.photos.upload_requests import PhotoAnswer
+    from infra.terminal.tables import Row
 
 
 def enrol(
@@ -70,9 +70,9 @@ def enrol(
 
 
 def _one(user: str | None, name: str | None, photos: list[Path] | None) -> "Person":
-    from infra.people import Person
-    from streams.addresses import BadAddressError, normal_address
-    from streams.names import BadNameError, tidy_name
+    from domain.names.email_addresses import BadAddressError, normal_address
+    from domain.names.person_names import BadNameError, tidy_name
+    from infra.photos.photo_folders import Person
 
     try:
         normal_address(user or "")
@@ -85,7 +85,7 @@ def _one(user: str | None, name: str | None, photos: list[Path] | None) -> "Pers
 
 
 def _from_folder(folder: Path) -> "tuple[list[Person], list[NotAccepted]]":
-    from infra.people import NoPeopleError, people_in
+    from infra.photos.photo_folders import NoPeopleError, people_in
 
     try:
         found = people_in(folder)
@@ -105,10 +105,10 @@ def _enrol(
     """Enrol one after the other; what comes of them is added as it comes."""
     import asyncio
 
-    from api.accounts import OtherPersonError
-    from infra.cli.failures import expected_failures
-    from infra.cli.progress import told_progress
-    from infra.uploads import open_client
+    from domain.user_errors import OtherUserError
+    from infra.photos.upload_requests import open_client
+    from infra.terminal.progress_bar import told_progress
+    from infra.terminal.server_failures import expected_failures
 
     async def work() -> None:
         async with open_client(settings) as client:
@@ -123,7 +123,7 @@ def _enrol(
                             name_decides=person.is_named_only,
                         )
                     )
-                except OtherPersonError as error:
+                except OtherUserError as error:
                     rows.extend(_another(person, photo, str(error)) for photo in person.photos)
 
     with expected_failures():
@@ -131,8 +131,8 @@ def _enrol(
 
 
 def _show(answers: "list[PhotoAnswer]", rows: "list[Row]", *, as_json: bool) -> None:
-    from infra.cli.output import show_listing
-    from infra.tables import Column, score
+    from infra.terminal.output import show_listing
+    from infra.terminal.tables import Column, score
 
     columns = (
         Column("email", "who", style="bold", whole=True),

@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.cli.errors import CommandFailed
-from infra.cli.quiet import quiet_libraries
+from infra.terminal.command_errors import CommandFailed
+from infra.terminal.library_logs import quiet_libraries
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from config.settings import Settings
-    from infra.tables import Row
-    from sinks.erasure import Receipt
+    from infra.terminal.tables import Row
+    from services.erasure import Receipt
 
 
 def erase(
@@ -36,7 +36,7 @@ def erase(
     import msgspec
 
     from config.settings import get_settings
-    from infra.cli.failures import expected_failures
+    from infra.terminal.server_failures import expected_failures
 
     quiet_libraries()
     settings = get_settings()
@@ -47,7 +47,7 @@ def erase(
         receipt = asyncio.run(_erase(settings, user_id, dry_run=dry_run))
     remains = _remains(settings)
     if json:
-        from infra.cli.output import write_json
+        from infra.terminal.output import write_json
 
         document = {
             "user_id": receipt.user_id,
@@ -64,8 +64,8 @@ def erase(
 
 
 def _show(receipt: "Receipt", remains: "list[Row]") -> None:
-    from infra.cli.output import print_table
-    from infra.tables import Column, table
+    from infra.terminal.output import print_table
+    from infra.terminal.tables import Column, table
 
     columns = (
         Column("store", "store", style="bold"),
@@ -95,8 +95,8 @@ async def _find(settings: "Settings", user: str) -> "UUID":
     """
     from uuid import UUID
 
-    from infra.maintenance.stores import open_person_stores
-    from streams.addresses import spellings
+    from domain.names.email_addresses import spellings
+    from infra.maintenance.maintenance_stores import open_person_stores
 
     async with open_person_stores(settings) as stores:
         try:
@@ -112,11 +112,11 @@ async def _find(settings: "Settings", user: str) -> "UUID":
 
 
 async def _erase(settings: "Settings", user_id: "UUID", *, dry_run: bool) -> "Receipt":
-    from infra.maintenance.stores import open_person_stores
-    from infra.uploads import actor
-    from sinks.erasure import erase as erase_person
-    from sinks.erasure import look_for
-    from sinks.persons import Author
+    from infra.maintenance.maintenance_stores import open_person_stores
+    from infra.photos.upload_requests import actor
+    from services.erasure import erase as erase_person
+    from services.erasure import look_for
+    from sinks.main.user_erasure import Author
 
     async with open_person_stores(settings) as stores:
         if dry_run:
@@ -126,8 +126,8 @@ async def _erase(settings: "Settings", user_id: "UUID", *, dry_run: bool) -> "Re
 
 def _remains(settings: "Settings") -> "list[Row]":
     """What an erasure does not reach, and how long it stays there."""
-    from infra.kafka_topics import plan_topics
-    from streams.topics import Topics
+    from infra.database.create_topics import plan_topics
+    from streams.contract.topics import Topics
 
     topics = Topics(settings.kafka.topic_prefix)
     holds = {

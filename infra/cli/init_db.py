@@ -2,8 +2,8 @@
 
 import typer
 
-from infra.cli.errors import CommandFailed
-from infra.cli.quiet import quiet_libraries
+from infra.terminal.command_errors import CommandFailed
+from infra.terminal.library_logs import quiet_libraries
 
 #: Length of SFace's embeddings (Zhong et al., 2021).
 _SFACE_DIMENSION = 128
@@ -21,9 +21,9 @@ def init_db() -> None:
     import asyncio
 
     from config.settings import Settings, load_settings
-    from infra.init_db import initialise
-    from ml.registry import SFACE
-    from sinks.errors import StoreRejected, StoreUnavailable
+    from infra.database.init_db import initialise
+    from ml.runtime.registry import SFACE
+    from sinks.store_errors import StoreRejected, StoreUnavailable
 
     quiet_libraries()
     settings = load_settings(Settings)

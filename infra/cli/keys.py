@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from infra.cli.errors import CommandFailed
+from infra.terminal.command_errors import CommandFailed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from infra.tables import Row
-    from sinks.schema import ApiKey
+    from infra.terminal.tables import Row
+    from sinks.main.schema import ApiKey
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke keys to the HTTP API.")
 
@@ -46,8 +46,8 @@ def create(
     """Make a key and print it. It is shown this once: only its hash is kept."""
     import sys
 
-    from api.keys import create_key
-    from infra.uploads import actor
+    from infra.photos.upload_requests import actor
+    from services.api_keys import create_key
 
     name = name.strip()
     if not name.isprintable() or not 1 <= len(name) <= _LONGEST_NAME:
@@ -61,7 +61,7 @@ def create(
 
     row, key = _in_main_database(work)
     if json:
-        from infra.cli.output import write_json
+        from infra.terminal.output import write_json
 
         write_json([{**_row(row), "key": key}])
     else:
@@ -71,9 +71,9 @@ def create(
 @app.command(name="list")
 def list_(*, json: Json = False) -> None:
     """List all keys, the revoked ones too. Keys themselves are not known any more."""
-    from api.keys import list_keys
-    from infra.cli.output import show_listing
-    from infra.tables import Column, joined, moment
+    from infra.terminal.output import show_listing
+    from infra.terminal.tables import Column, joined, moment
+    from services.api_keys import list_keys
 
     columns = (
         Column("id", "id", whole=True),
@@ -91,8 +91,8 @@ def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As `list` shows it.")],
 ) -> None:
     """Revoke a key; it is refused two seconds later at the latest."""
-    from api.keys import revoke_key
-    from infra.uploads import actor
+    from infra.photos.upload_requests import actor
+    from services.api_keys import revoke_key
 
     async def work(session: "AsyncSession") -> bool:
         return await revoke_key(session, key_id, actor())
@@ -112,9 +112,9 @@ def _in_main_database(work: "Callable[[AsyncSession], Awaitable[T]]") -> T:
 
     from sqlalchemy.exc import DBAPIError
 
-    from api.databases import Databases
     from config.settings import get_settings
-    from sinks.errors import StoreUnavailable
+    from sinks.main.database_sessions import Databases
+    from sinks.store_errors import StoreUnavailable
 
     settings = get_settings()
 

@@ -20,7 +20,6 @@ from infra.cli.demo import demo
 from infra.cli.doctor import doctor
 from infra.cli.enrol import enrol
 from infra.cli.erase import erase
-from infra.cli.errors import CommandFailed
 from infra.cli.init_db import init_db
 from infra.cli.maintenance import maintain, reconcile, retain
 from infra.cli.publish import publish
@@ -28,6 +27,7 @@ from infra.cli.recent import recent
 from infra.cli.replay import replay
 from infra.cli.search import search
 from infra.cli.up import up
+from infra.terminal.command_errors import CommandFailed
 
 app = typer.Typer(
     name="fecapass",

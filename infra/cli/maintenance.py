@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from infra.cli.errors import CommandFailed
-from infra.cli.quiet import quiet_libraries
+from infra.terminal.command_errors import CommandFailed
+from infra.terminal.library_logs import quiet_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from config.settings import Settings
-    from infra.maintenance.stores import Progress, UpkeepStores
+    from infra.maintenance.maintenance_stores import Progress, UpkeepStores
 
 T = TypeVar("T")
 
@@ -39,10 +39,10 @@ def reconcile(
     Harmless to repeat, and beside running workers. The exit code is 0 when the stores agree now,
     and 1 when something is left as it was: after a dry run, or because somebody was at work on it.
     """
-    from infra.cli.output import show_listing
     from infra.maintenance.faults import REPAIRS
     from infra.maintenance.reconcile import Reconciler
-    from infra.tables import Column
+    from infra.terminal.output import show_listing
+    from infra.terminal.tables import Column
 
     settings = _settings()
     if grace is not None:
@@ -85,9 +85,9 @@ def retain(*, dry_run: DryRun = False, json: Json = False) -> None:
     """
     import msgspec
 
-    from infra.cli.output import show_listing
     from infra.maintenance.retention import retain as work
-    from infra.tables import Column
+    from infra.terminal.output import show_listing
+    from infra.terminal.tables import Column
 
     settings = _settings()
     done = _run(settings, lambda stores, told: work(stores, settings, told, dry_run=dry_run))
@@ -119,10 +119,10 @@ def maintain(
     """
     import asyncio
 
-    from config.logging import configure_logging
+    from config.observability.logging import configure_logging
     from config.settings import get_settings
-    from infra.cli.failures import expected_failures
-    from infra.maintenance.process import Maintenance
+    from infra.maintenance.maintenance_process import Maintenance
+    from infra.terminal.server_failures import expected_failures
 
     settings = get_settings()
     if health_port is not None:
@@ -145,8 +145,8 @@ def _run(
 ) -> list[T]:
     import asyncio
 
-    from infra.cli.failures import expected_failures
-    from infra.maintenance.stores import open_upkeep
+    from infra.maintenance.maintenance_stores import open_upkeep
+    from infra.terminal.server_failures import expected_failures
 
     async def run() -> list[T]:
         async with open_upkeep(settings) as stores:

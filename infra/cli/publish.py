@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.errors import CommandFailed
-from infra.cli.quiet import quiet_libraries
+from infra.terminal.command_errors import CommandFailed
+from infra.terminal.library_logs import quiet_libraries
 
 
 def publish(
@@ -61,12 +61,12 @@ def publish(
     from rich.console import Console
 
     from config.settings import DetectSettings, load_settings
-    from infra.publishing.command import PublishOptions, UsageError
-    from infra.publishing.command import publish as run_publish
-    from infra.publishing.encoding import EncodingError
-    from infra.publishing.identity import BadCameraError
-    from infra.publishing.sources import SourceError
-    from streams.images import PublishError
+    from infra.cameras.encoding import EncodingError
+    from infra.cameras.identity import BadCameraError
+    from infra.cameras.publish_cameras import PublishOptions, UsageError
+    from infra.cameras.publish_cameras import publish as run_publish
+    from infra.cameras.sources import SourceError
+    from streams.clients.image_producer import PublishError
 
     options = PublishOptions(
         location=source,

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.cli.quiet import quiet_libraries
+from infra.terminal.library_logs import quiet_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from config.settings import Settings
-    from infra.tables import Row
-    from streams.events import FaceMatch
+    from domain.events import FaceMatch
+    from infra.terminal.tables import Row
 
 
 def recent(
@@ -28,8 +28,8 @@ def recent(
     import asyncio
 
     from config.settings import get_settings
-    from infra.cli.output import show_limit, show_listing
-    from infra.tables import Column, moment, person, score
+    from infra.terminal.output import show_limit, show_listing
+    from infra.terminal.tables import Column, moment, person, score
 
     quiet_libraries()
     rows = asyncio.run(_rows(get_settings(), camera, limit + 1))
@@ -50,8 +50,8 @@ def recent(
 async def _rows(settings: "Settings", camera: str | None, limit: int) -> "list[Row]":
     import msgspec
 
-    from infra.cli.failures import expected_failures
-    from sinks.records import Records
+    from infra.terminal.server_failures import expected_failures
+    from sinks.main.main_store import Records
 
     with expected_failures():
         async with Records(settings.main_db) as records:
@@ -69,8 +69,8 @@ async def _rows(settings: "Settings", camera: str | None, limit: int) -> "list[R
 
 
 async def _cached(settings: "Settings", camera: str | None, limit: int) -> "Sequence[FaceMatch]":
-    from sinks.errors import StoreUnavailable
-    from sinks.recents import Recents
+    from sinks.cache.recent_matches import Recents
+    from sinks.store_errors import StoreUnavailable
 
     try:
         async with Recents(settings.redis) as recents:

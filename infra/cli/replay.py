@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.cli.errors import CommandFailed
-from infra.cli.quiet import quiet_libraries
+from infra.terminal.command_errors import CommandFailed
+from infra.terminal.library_logs import quiet_libraries
 
 if TYPE_CHECKING:
-    from infra.dead_letters import ReplayReport
+    from infra.operations.dead_letter_listing import ReplayReport
 
 Reasons = Annotated[
     list[str] | None,
@@ -52,11 +52,11 @@ def replay(
     import asyncio
 
     from config.settings import DetectSettings, load_settings
-    from infra.cli.failures import expected_failures
-    from infra.cli.progress import progress_bar
-    from infra.dead_letters import Selection, UnknownTopicError, source_topic
-    from infra.dead_letters import replay as run_replay
-    from streams.topics import Topics
+    from infra.operations.dead_letter_listing import Selection, UnknownTopicError, source_topic
+    from infra.operations.dead_letter_listing import replay as run_replay
+    from infra.terminal.progress_bar import progress_bar
+    from infra.terminal.server_failures import expected_failures
+    from streams.contract.topics import Topics
 
     quiet_libraries()
     kafka = load_settings(DetectSettings).kafka

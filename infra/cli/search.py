@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.cli.errors import CommandFailed
-from infra.cli.quiet import quiet_libraries
+from infra.terminal.command_errors import CommandFailed
+from infra.terminal.library_logs import quiet_libraries
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from config.settings import Settings
-    from infra.tables import Row
-    from infra.uploads import PhotoAnswer
-    from sinks.rows import UserRow
+    from domain.records import UserRow
+    from infra.photos.upload_requests import PhotoAnswer
+    from infra.terminal.tables import Row
 
 
 def search(
@@ -31,8 +31,8 @@ def search(
     import asyncio
 
     from config.settings import get_settings
-    from infra.cli.output import show_listing
-    from infra.tables import Column, person, score
+    from infra.terminal.output import show_listing
+    from infra.terminal.tables import Column, person, score
 
     quiet_libraries()
     result, users = asyncio.run(_search(get_settings(), photo))
@@ -54,8 +54,8 @@ def search(
 
 
 async def _search(settings: "Settings", photo: Path) -> "tuple[PhotoAnswer, dict[UUID, UserRow]]":
-    from infra.cli.failures import expected_failures
-    from infra.uploads import open_client
+    from infra.photos.upload_requests import open_client
+    from infra.terminal.server_failures import expected_failures
 
     with expected_failures():
         async with open_client(settings) as client:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from infra.cli.errors import CommandFailed
+from infra.terminal.command_errors import CommandFailed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +39,7 @@ def up(
     """
     from rich.console import Console
 
-    from infra.embedded.errors import StackError
+    from infra.embedded.embedded_errors import StackError
     from infra.embedded.stack import EmbeddedStack
 
     console = Console()

@@ -5,15 +5,15 @@ from uuid import UUID
 
 import typer
 
-from infra.cli.errors import CommandFailed
-from infra.cli.quiet import quiet_libraries
+from infra.terminal.command_errors import CommandFailed
+from infra.terminal.library_logs import quiet_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from infra.tables import Row
-    from infra.users import UserLine, UserStores
-    from sinks.schema import Face, User
+    from infra.operations.user_listing import UserLine, UserStores
+    from infra.terminal.tables import Row
+    from sinks.main.schema import Face, User
 
 app = typer.Typer(no_args_is_help=True, help="List users, show one, take a photo out.")
 
@@ -32,9 +32,9 @@ def list_(
     json: Json = False,
 ) -> None:
     """List the users by their addresses, with how many photos of each are enrolled."""
-    from infra.cli.output import show_limit, show_listing
-    from infra.tables import Column, moment
-    from infra.users import list_users
+    from infra.operations.user_listing import list_users
+    from infra.terminal.output import show_limit, show_listing
+    from infra.terminal.tables import Column, moment
 
     async def work(stores: "UserStores") -> "tuple[list[UserLine], int]":
         async with stores.databases.main() as session:
@@ -65,9 +65,9 @@ def show(
 
     With `--json`: one object with the user, and its photos as an array.
     """
-    from infra.cli.output import show_listing, write_json
-    from infra.tables import Column, moment, plain, score
-    from infra.users import find_user, photos_of
+    from infra.operations.user_listing import find_user, photos_of
+    from infra.terminal.output import show_listing, write_json
+    from infra.terminal.tables import Column, moment, plain, score
 
     async def work(stores: "UserStores") -> "tuple[User, list[Face]]":
         async with stores.databases.main() as session:
@@ -103,8 +103,8 @@ def remove_photo(
     The photo's face, crop and embedding are deleted under every model. The same photo may be
     enrolled again.
     """
-    from infra.uploads import actor
-    from infra.users import remove_photo as remove
+    from infra.operations.user_listing import remove_photo as remove
+    from infra.photos.upload_requests import actor
 
     if not yes:
         typer.confirm(f"Delete the photo {photo} for good?", abort=True, err=True)
@@ -125,8 +125,8 @@ def _with_stores(work: "Callable[[UserStores], Awaitable[T]]") -> T:
     import asyncio
 
     from config.settings import get_settings
-    from infra.cli.failures import expected_failures
-    from infra.users import NoSuchUserError, open_user_stores
+    from infra.operations.user_listing import NoSuchUserError, open_user_stores
+    from infra.terminal.server_failures import expected_failures
 
     quiet_libraries()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.cli.errors import CommandFailed
+from infra.terminal.command_errors import CommandFailed
 
 if TYPE_CHECKING:
     from config.settings import AnySettings
@@ -31,7 +31,7 @@ def detect(health_port: Port = None) -> None:
     Consumes `camera.frames` and `photo.uploads`, produces `faces.detected`. SIGTERM or Ctrl-C
     finishes what is in work and gives the partitions back.
     """
-    from agents.workers import run_detect
+    from agents.processes import run_detect
     from config.settings import DetectSettings
 
     settings = _settings(DetectSettings, health_port)
@@ -45,7 +45,7 @@ def identify(health_port: Port = None) -> None:
     Consumes `faces.detected`, produces `faces.matches`. SIGTERM or Ctrl-C finishes what is in
     work and gives the partitions back.
     """
-    from agents.workers import run_identify
+    from agents.processes import run_identify
     from config.settings import Settings
 
     settings = _settings(Settings, health_port)
@@ -53,7 +53,7 @@ def identify(health_port: Port = None) -> None:
 
 
 def _settings(kind: "type[AnySettings]", health_port: int | None) -> "AnySettings":
-    from config.logging import configure_logging
+    from config.observability.logging import configure_logging
     from config.settings import load_settings
 
     settings = load_settings(kind)
@@ -67,8 +67,8 @@ def _settings(kind: "type[AnySettings]", health_port: int | None) -> "AnySetting
 def _run(work: Coroutine[Any, Any, None]) -> None:
     import uvloop
 
-    from ml.errors import ModelError
-    from streams.failures import Fatal, Reject, Retry
+    from domain.failures import Fatal, Reject, Retry
+    from domain.images.image_errors import ModelError
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:

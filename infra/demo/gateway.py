@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from config.settings import ApiSettings
-from infra.demo.workers import ListeningProcess
+from infra.demo.demo_workers import ListeningProcess
 
 #: Both of its addresses: a browser takes whichever answers first.
 _HOST = "localhost"

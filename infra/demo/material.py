@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.demo.errors import DemoError
-from infra.media import ASTRONAUT, BIG_BUCK_BUNNY, BIKES, CARPHONE, MediaError
-from infra.people import Person, person_named
-from infra.publishing.encoding import JpegEncoder
-from infra.publishing.sources import SourceError, VideoSource
+from infra.cameras.encoding import JpegEncoder
+from infra.cameras.sources import SourceError, VideoSource
+from infra.demo.demo_errors import DemoError
+from infra.demo.sample_media import ASTRONAUT, BIG_BUCK_BUNNY, BIKES, CARPHONE, MediaError
+from infra.photos.photo_folders import Person, person_named
 
 #: Frames of the carphone video that serve as photos of the man: all within its first second.
 CARPHONE_PHOTO_FRAMES = (0, 12, 24)
@@ -20,7 +20,7 @@ class DemoCamera:
 
     Attributes:
         camera: the camera's id.
-        location: see `infra.publishing.sources.open_source`.
+        location: see `infra.cameras.sources.open_source`.
         limit: frames to play.
         rate: frames a second; None plays at the source's own rate.
         loop: begin again at the end until the limit is reached.

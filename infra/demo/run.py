@@ -13,24 +13,24 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from config.settings import ENV_FILE_VARIABLE, Settings
-from infra.demo.errors import DemoError
+from domain.events import ImageEvent
+from domain.failures import Reject, Retry
+from infra.cameras.frame_publisher import FramePublisher
+from infra.cameras.player import Player
+from infra.cameras.sources import SourceError, open_source
+from infra.cameras.storage import image_store
+from infra.demo.demo_errors import DemoError
+from infra.demo.demo_report import show_addresses, show_gateway, show_health, show_seen, write_sheet
+from infra.demo.demo_workers import CommandProcess, Worker
 from infra.demo.gateway import Gateway
 from infra.demo.material import DemoCamera, Material
-from infra.demo.report import show_addresses, show_gateway, show_health, show_seen, write_sheet
 from infra.demo.sightings import Sighting, processed, sightings
-from infra.demo.workers import CommandProcess, Worker
-from infra.embedded.errors import StackError
+from infra.embedded.embedded_errors import StackError
 from infra.embedded.stack import EmbeddedStack, settings_from
-from infra.people import Person
-from infra.publishing.play import Player
-from infra.publishing.publisher import FramePublisher
-from infra.publishing.sources import SourceError, open_source
-from infra.publishing.storage import image_store
-from infra.run_guard import RunGuard
-from infra.signals import stop_event
-from streams.events import ImageEvent
-from streams.failures import Reject, Retry
-from streams.images import PublishError
+from infra.photos.photo_folders import Person
+from infra.processes.run_guard import RunGuard
+from infra.processes.signals import stop_event
+from streams.clients.image_producer import PublishError
 
 #: Enrols one person; returns one line that says what came of it, raises `DemoError`.
 Enrol = Callable[[Settings, Person], Awaitable[str]]

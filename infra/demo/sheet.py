@@ -6,11 +6,11 @@ from uuid import UUID
 import cv2
 import numpy as np
 
-from infra.contact_sheet import ContactSheet, SheetFace, SheetFrame, SheetPerson
+from domain.events import utc_now
+from infra.demo.contact_sheet import ContactSheet, SheetFace, SheetFrame, SheetPerson
+from infra.demo.drawing import Picture
 from infra.demo.sightings import Sighting, best_similarity
-from infra.drawing import Picture
-from infra.tables import score
-from streams.events import utc_now
+from infra.terminal.tables import score
 
 TITLE = "Fecapass: who was seen where"
 

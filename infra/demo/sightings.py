@@ -23,7 +23,7 @@ class Sighting:
     """A face that was seen.
 
     Attributes:
-        event: `streams.events.ImageEvent.uuid` of its frame.
+        event: `domain.events.ImageEvent.uuid` of its frame.
         camera: the camera's id.
         captured_at: when.
         box: x, y, width, height in pixels.
@@ -62,7 +62,7 @@ async def sightings(connection: asyncpg.Connection, events: Iterable[UUID]) -> l
 def summary(seen: Sequence[Sighting]) -> list[dict[str, object]]:
     """One row for each person and camera, people by name and unknowns last.
 
-    The rows have the keys of `infra.tables.SEEN_COLUMNS`.
+    The rows have the keys of `infra.terminal.tables.SEEN_COLUMNS`.
     """
     groups: dict[tuple[str | None, str], list[Sighting]] = {}
     for sighting in seen:

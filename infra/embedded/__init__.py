@@ -1,5 +1,5 @@
 """Real servers out of pip packages, for the demo, the tests and a first try.
 
 `infra.embedded.stack.EmbeddedStack` is the way in. One file per server, all under the lifecycle of
-`infra.embedded.server.Server`. Nothing is imported here: the guard process stays small that way.
+`Server`. Nothing is imported here: the guard process stays small that way.
 """

@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.embedded.errors import StackError
+from infra.embedded.embedded_errors import StackError
 
 
 @dataclass(frozen=True)

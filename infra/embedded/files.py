@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import IO
 
-from infra.embedded.errors import StackError
-from infra.embedded.processes import is_alive
+from infra.embedded.embedded_errors import StackError
+from infra.embedded.server_processes import is_alive
 
 #: How long a start waits for the guard of a run that was killed to finish its work.
 GUARD_GRACE_SECONDS = 20.0

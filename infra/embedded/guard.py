@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from infra.embedded.files import DataDirectoryLock
-from infra.embedded.processes import end_leftovers, wait_for_end
-from infra.run_guard import unmarked_environment
+from infra.embedded.server_processes import end_leftovers, wait_for_end
+from infra.processes.run_guard import unmarked_environment
 
 #: A server that was just being started when the starter was killed shows up within this time.
 _SETTLE_SECONDS = 0.2

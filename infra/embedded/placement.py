@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from infra.embedded.account import Account, can_enter, can_run
-from infra.embedded.errors import StackError
+from infra.embedded.embedded_errors import StackError
 from infra.embedded.programs import postgres_install
 
 OUTSIDE = Path("/var/lib/fecapass")

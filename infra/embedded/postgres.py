@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from infra.embedded.account import unprivileged_account
-from infra.embedded.errors import StackError
+from infra.embedded.embedded_errors import StackError
+from infra.embedded.embedded_server import Command, NotReadyError, Server
 from infra.embedded.files import write_private
 from infra.embedded.placement import postgres_home, postgres_programs
-from infra.embedded.processes import signal_all, wait_gone, working_in
-from infra.embedded.server import Command, NotReadyError, Server
+from infra.embedded.server_processes import signal_all, wait_gone, working_in
 from infra.embedded.state import LOOPBACK
 
 USER = "fecapass"

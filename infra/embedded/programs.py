@@ -11,7 +11,7 @@ import platform
 import sys
 from pathlib import Path
 
-from infra.embedded.errors import StackError
+from infra.embedded.embedded_errors import StackError
 
 INSTALL_HINT = "pip install 'fecapass[embedded]'"
 

@@ -12,8 +12,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.embedded import programs
+from infra.embedded.embedded_server import Command, NotReadyError, Server, remove_quietly
 from infra.embedded.files import write_private
-from infra.embedded.server import Command, NotReadyError, Server, remove_quietly
 from infra.embedded.state import GRPC_OFFSET, LOOPBACK
 
 REGION = "us-east-1"

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from config.proxy import NO_PROXY
+from config.network.http_proxies import NO_PROXY
 from config.settings import (
     ENV_PREFIX,
     KafkaSettings,
@@ -33,17 +33,17 @@ from config.settings import (
     VectorDatabaseSettings,
 )
 from infra.embedded import programs
-from infra.embedded.errors import StackError
+from infra.embedded.embedded_errors import StackError
+from infra.embedded.embedded_server import Server
 from infra.embedded.files import DataDirectoryLock, write_private
 from infra.embedded.guard import Guard
 from infra.embedded.postgres import USER, Postgres
-from infra.embedded.processes import Record, dump_records, end_leftovers
 from infra.embedded.seaweedfs import REGION, SeaweedFs
-from infra.embedded.server import Server
+from infra.embedded.server_processes import Record, dump_records, end_leftovers
 from infra.embedded.state import GRPC_OFFSET, LOOPBACK, StackState, load_state
 from infra.embedded.tansu import Tansu
 from infra.embedded.valkey import Valkey
-from infra.ports import Ports, is_free
+from infra.processes.ports import Ports, is_free
 
 ServerName = Literal["postgres", "redis", "s3", "kafka"]
 

@@ -5,9 +5,9 @@ import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.embedded.errors import StackError
+from infra.embedded.embedded_errors import StackError
 from infra.embedded.files import write_private
-from infra.ports import NoPortError, Ports
+from infra.processes.ports import NoPortError, Ports
 
 LOOPBACK = "127.0.0.1"
 

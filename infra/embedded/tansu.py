@@ -5,7 +5,7 @@ import struct
 from typing import ClassVar
 
 from infra.embedded import programs
-from infra.embedded.server import Command, NotReadyError, Server
+from infra.embedded.embedded_server import Command, NotReadyError, Server
 from infra.embedded.state import LOOPBACK
 
 # ApiVersions, version 0, of the Kafka protocol: the request every client begins with.

@@ -9,8 +9,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from infra.embedded import programs
+from infra.embedded.embedded_server import Command, NotReadyError, Server
 from infra.embedded.files import write_private
-from infra.embedded.server import Command, NotReadyError, Server
 from infra.embedded.state import LOOPBACK
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sinks.crops import Crops, StoredObject
-from sinks.main_upkeep import StoredFace
+from sinks.main.main_maintenance import StoredFace
+from sinks.objects.crops import Crops, StoredObject
 
 
 def crops_by_face(page: Iterable[StoredObject], before: datetime) -> dict[UUID, set[str]]:

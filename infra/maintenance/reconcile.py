@@ -3,7 +3,7 @@
 It goes through each store in pages. What is younger than the grace is taken for work in progress.
 Age alone would not do, for a frame may be delivered again whose crop has lain there for an hour:
 so whatever is deleted is looked at again while nobody is at work
-(`sinks.main_upkeep.MainUpkeep.nobody_at_work`). A second run finds nothing.
+(`sinks.main.main_maintenance.MainUpkeep.nobody_at_work`). A second run finds nothing.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from agents.announcing import matches_of, outgoing
-from config import metrics
+from agents.identify.match_events import matches_of, outgoing
+from config.observability import metrics
 from config.settings import Settings
+from domain.events import utc_now
 from infra.maintenance import checks
 from infra.maintenance.faults import Fault, FaultCount
-from infra.maintenance.stores import Progress, UpkeepStores, publishing
-from sinks.crops import StoredObject
-from sinks.main_upkeep import Unannounced
-from sinks.suspension import align_suspension
-from sinks.vector_upkeep import StoredEmbedding
-from streams.events import utc_now
-from streams.publisher import Publisher
-from streams.topics import Topics
+from infra.maintenance.maintenance_stores import Progress, UpkeepStores, publishing
+from sinks.main.main_maintenance import Unannounced
+from sinks.objects.crops import StoredObject
+from sinks.vector.deactivation import align_suspension
+from sinks.vector.vector_maintenance import StoredEmbedding
+from streams.clients.durable_producer import Publisher
+from streams.contract.topics import Topics
 
 _FIRST = UUID(int=0)
 

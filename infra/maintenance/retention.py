@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import msgspec
 
-from config import metrics
+from config.observability import metrics
 from config.settings import Settings
-from infra.maintenance.stores import Progress, UpkeepStores
-from streams.events import utc_now
+from domain.events import utc_now
+from infra.maintenance.maintenance_stores import Progress, UpkeepStores
 
 
 class Retained(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,1 +1,1 @@
-"""The schema's history: one Alembic environment for each database, run from `infra.schema`."""
+"""The schema's history: one Alembic environment for each database, run from `migrate`."""

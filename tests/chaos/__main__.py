@@ -10,8 +10,8 @@ import sys
 from rich.console import Console
 
 from benchmarks.arguments import count, duration
-from infra.run_guard import RunGuard
-from infra.signals import take_sigterm_for_ctrl_c
+from infra.processes.run_guard import RunGuard
+from infra.processes.signals import take_sigterm_for_ctrl_c
 from tests.chaos import report
 from tests.chaos.run import Options, Result, run
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID, uuid5
 
-from streams.events import NAMESPACE
+from domain.events import NAMESPACE
 from tests.chaos.expectations import Expect
 
 

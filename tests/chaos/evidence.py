@@ -15,10 +15,10 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from config.settings import Settings
-from infra.kafka_topics import plan_topics
-from streams.codec import match_from_json
-from streams.kafka import create_consumer
-from streams.topics import Topics
+from infra.database.create_topics import plan_topics
+from streams.clients.client_factory import create_consumer
+from streams.contract.topics import Topics
+from streams.contract.value_codec import match_from_json
 from tests.chaos import pictures
 from tests.chaos.accounting import Event, Evidence, Face, LedgerLine, Letter, Told
 from tests.chaos.expectations import Expect, Planned

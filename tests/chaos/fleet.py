@@ -15,7 +15,7 @@ from time import monotonic
 
 import aiohttp
 
-from streams.listening import announced
+from config.network.listening import announced
 from tests.chaos.recovery import Stop
 
 _LOOK_SECONDS = 0.25

@@ -9,8 +9,8 @@ from uuid import UUID
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from streams.media import media_type
-from streams.topics import Topics
+from domain.images.media_types import media_type
+from streams.contract.topics import Topics
 from tests.chaos import pictures
 from tests.chaos.expectations import UPLOADS, Expect, Planned
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 
-from infra.tables import Column, table
+from infra.terminal.tables import Column, table
 from tests.chaos import recovery
 from tests.chaos.run import Result
 

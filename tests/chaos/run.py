@@ -13,12 +13,12 @@ from uuid import UUID, uuid4
 from aiokafka.errors import KafkaError
 
 from config.settings import Settings
+from infra.database.init_db import initialise
 from infra.embedded.stack import settings_from
-from infra.init_db import initialise
-from sinks.crops import Crops
-from sinks.records import Records
-from streams.kafka import create_producer
-from streams.topics import Topics
+from sinks.main.main_store import Records
+from sinks.objects.crops import Crops
+from streams.clients.client_factory import create_producer
+from streams.contract.topics import Topics
 from tests.chaos import evidence, expectations, pictures, recovery, schedule
 from tests.chaos.accounting import Flaw, Verdict, judge, told_times
 from tests.chaos.expectations import Expect, Planned

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from infra.embedded.processes import children
+from infra.embedded.server_processes import children
 from infra.embedded.stack import EmbeddedStack, ServerName
 from tests.chaos.proxy import Proxy
 from tests.containers import KAFKA_IMAGE, Server, kafka, missing_engine

@@ -5,8 +5,8 @@ from uuid import UUID, uuid4
 
 import numpy as np
 
-from sinks.rows import Embedding, EventResult, FaceRow, Outcome, RecentFace
-from streams.events import EventKind, FaceMatch, ImageEvent
+from domain.events import EventKind, FaceMatch, ImageEvent
+from domain.records import Embedding, EventResult, FaceRow, Outcome, RecentFace
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 MODEL = "contract"

@@ -7,7 +7,7 @@ import pytest
 
 from config.settings import Settings
 from tests.contract.builders import unique
-from tests.contract.world import DIMENSION, World, reconcile, short_lived, young
+from tests.contract.stored_people import DIMENSION, World, reconcile, short_lived, young
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import asyncpg
 from pydantic import SecretStr
 
 from config.settings import DatabaseSettings, MainDatabaseSettings
+from infra.database.migrate import migrate
 from infra.embedded.account import unprivileged_account
 from infra.embedded.placement import postgres_home
 from infra.embedded.postgres import USER, Postgres
-from infra.ports import Ports
-from infra.schema import migrate
+from infra.processes.ports import Ports
 from tests.chaos.proxy import Proxy
 
 PASSWORD = "standby"  # noqa: S105 - of servers that live for a test

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from config.proxy import ProxyUrl
-from sinks.crops import Crops
-from sinks.errors import StoreRejected, StoreUnavailable
+from config.network.http_proxies import ProxyUrl
+from sinks.objects.crops import Crops
+from sinks.store_errors import StoreRejected, StoreUnavailable
 from tests.contract.builders import unique
 
 

@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from sinks.crops import Crops
-from sinks.errors import StoreUnavailable
-from sinks.main_upkeep import MainUpkeep
-from sinks.records import Records
+from sinks.main.main_maintenance import MainUpkeep
+from sinks.main.main_store import Records
+from sinks.objects.crops import Crops
+from sinks.store_errors import StoreUnavailable
 from tests.chaos.proxy import Proxy
 from tests.contract.builders import MODEL
 

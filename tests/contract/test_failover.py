@@ -8,9 +8,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from api.databases import create_engine, ping
-from sinks.errors import StoreReadOnly, StoreUnavailable
-from sinks.records import Records
+from sinks.main.database_sessions import create_engine, ping
+from sinks.main.main_store import Records
+from sinks.store_errors import StoreReadOnly, StoreUnavailable
 from tests.conftest import reachable_directory
 from tests.contract.builders import a_result
 from tests.contract.standby import DATABASE, ask, running_pair, start

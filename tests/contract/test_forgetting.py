@@ -2,8 +2,8 @@
 
 from uuid import uuid4
 
-from sinks.recents import Recents
-from streams.answers import UploadAnswer, encode_answer
+from domain.answers import UploadAnswer, encode_answer
+from sinks.cache.recent_matches import Recents
 from tests.contract.builders import a_match, a_recent, an_event
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sinks.crops import Crops
-from sinks.errors import StoreRejected, StoreUnavailable
-from sinks.keys import crop_key
+from domain.object_keys import crop_key
+from sinks.objects.crops import Crops
+from sinks.store_errors import StoreRejected, StoreUnavailable
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 LIMIT = 1_000_000

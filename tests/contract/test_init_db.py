@@ -8,11 +8,11 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
 
-from infra.init_db import initialise
-from infra.kafka_topics import plan_topics
-from sinks.errors import StoreRejected, StoreUnavailable
-from sinks.vectors import Vectors
-from streams.topics import Topics
+from infra.database.create_topics import plan_topics
+from infra.database.init_db import initialise
+from sinks.store_errors import StoreRejected, StoreUnavailable
+from sinks.vector.vector_store import Vectors
+from streams.contract.topics import Topics
 from tests.contract.builders import unique
 
 ROOT = Path(__file__).parents[2]

@@ -8,10 +8,10 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from infra.kafka_topics import ensure_topics
-from streams.kafka import create_consumer, create_producer
-from streams.lag import LagReader, MissingTopicsError
-from streams.topics import Topics
+from infra.database.create_topics import ensure_topics
+from streams.clients.client_factory import create_consumer, create_producer
+from streams.contract.topics import Topics
+from streams.monitoring.consumer_lag import LagReader, MissingTopicsError
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from sinks.crops import Crops
-from sinks.errors import ObjectFault, StoreFault
+from sinks.objects.crops import Crops
+from sinks.store_errors import ObjectFault, StoreFault
 from tests.end_to_end.object_store import ObjectStore
 
 

@@ -6,11 +6,11 @@ from uuid import uuid4
 import pytest
 from msgspec import structs
 
-from infra.schema import ensure_indexes
-from sinks import persons
-from sinks.rows import Outcome
-from streams.answers import RankedCandidate, SearchedFace, UploadAnswer, encode_answer
-from streams.events import EventKind
+from domain.answers import RankedCandidate, SearchedFace, UploadAnswer, encode_answer
+from domain.events import EventKind
+from domain.records import Outcome
+from infra.database.migrate import ensure_indexes
+from sinks.main import user_erasure
 from tests.contract.builders import MODEL, a_result, an_event
 
 ROWS = 20_000
@@ -57,12 +57,12 @@ async def test_field_14_who_is_named_is_looked_up_by_an_index(records, many):
     async with records._connection("explain") as connection, connection.transaction():
         # The table of a test is small enough to be read whole; one of millions is not.
         await connection.execute("SET LOCAL enable_seqscan = off")
-        for statement in (persons.ANSWERS, persons.DELETE_ANSWERS):
+        for statement in (user_erasure.ANSWERS, user_erasure.DELETE_ANSWERS):
             plan = await plan_of(connection, statement, uuid4(), [uuid4()])
             assert "events_people " in plan, plan
             assert "events_pkey" in plan, plan
             assert "Seq Scan" not in plan, plan
-        plan = await plan_of(connection, persons.FILL_PEOPLE, 1000)
+        plan = await plan_of(connection, user_erasure.FILL_PEOPLE, 1000)
         assert "events_people_unknown" in plan, plan
 
 

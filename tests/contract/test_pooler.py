@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 
 from infra.embedded.account import unprivileged_account
-from infra.ports import Ports
-from sinks.errors import SessionsNotKept, StoreUnavailable
-from sinks.records import Records
-from sinks.vectors import Vectors
+from infra.processes.ports import Ports
+from sinks.main.main_store import Records
+from sinks.store_errors import SessionsNotKept, StoreUnavailable
+from sinks.vector.vector_store import Vectors
 from tests.conftest import reachable_directory
 from tests.contract.builders import MODEL, a_result
 

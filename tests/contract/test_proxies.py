@@ -6,12 +6,12 @@ from uuid import uuid4
 import pytest
 from aiokafka.errors import AuthenticationFailedError
 
-from config.proxy import ProxyUrl
+from config.network.http_proxies import ProxyUrl
 from config.settings import KafkaSettings
 from infra.embedded.stack import EmbeddedStack
-from sinks.crops import Crops
-from sinks.errors import StoreUnavailable
-from streams.oauth import TokenProvider
+from sinks.objects.crops import Crops
+from sinks.store_errors import StoreUnavailable
+from streams.clients.oauth import TokenProvider
 from tests.http_proxy import VARIABLES, running_proxy
 from tests.security.issuer import Issuer, running
 

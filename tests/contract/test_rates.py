@@ -4,9 +4,9 @@ from uuid import uuid4
 
 import pytest
 
-from sinks import rates
-from sinks.errors import StoreUnavailable
-from sinks.rates import Rates
+from sinks.cache import request_rates
+from sinks.cache.request_rates import Rates
+from sinks.store_errors import StoreUnavailable
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ async def counter(prepared):
 
 
 async def test_every_caller_is_counted_alone(counter, monkeypatch):
-    monkeypatch.setattr(rates, "time", lambda: 6_000_000.0)
+    monkeypatch.setattr(request_rates, "time", lambda: 6_000_000.0)
     one, other = uuid4().hex, uuid4().hex
     assert [await counter.count(one) for _ in range(3)] == [1, 2, 3]
     assert await counter.count(other) == 1
@@ -25,14 +25,14 @@ async def test_every_caller_is_counted_alone(counter, monkeypatch):
 async def test_the_window_slides(counter, monkeypatch):
     """Of the last minute counts as much as still lies within the last sixty seconds."""
     caller = uuid4().hex
-    monkeypatch.setattr(rates, "time", lambda: 6_000_000.0)
+    monkeypatch.setattr(request_rates, "time", lambda: 6_000_000.0)
     for _ in range(40):
         await counter.count(caller)
-    monkeypatch.setattr(rates, "time", lambda: 6_000_060.0 + 15)
+    monkeypatch.setattr(request_rates, "time", lambda: 6_000_060.0 + 15)
     assert await counter.count(caller) == 1 + 30
-    monkeypatch.setattr(rates, "time", lambda: 6_000_060.0 + 59.9)
+    monkeypatch.setattr(request_rates, "time", lambda: 6_000_060.0 + 59.9)
     assert await counter.count(caller) == pytest.approx(2, abs=0.1)
-    monkeypatch.setattr(rates, "time", lambda: 6_000_000.0 + 180)
+    monkeypatch.setattr(request_rates, "time", lambda: 6_000_000.0 + 180)
     assert await counter.count(caller) == 1
 
 

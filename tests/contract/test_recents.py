@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.answers import AnswerWaiter
-from sinks.errors import StoreUnavailable
-from sinks.recents import Recents
+from sinks.cache.answer_waiter import AnswerWaiter
+from sinks.cache.recent_matches import Recents
+from sinks.store_errors import StoreUnavailable
 from tests.contract.builders import a_match, a_recent, an_event, unique
 
 

@@ -11,15 +11,15 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from domain.object_keys import crop_key
+from domain.records import Sighting
 from infra.maintenance.faults import Fault
+from infra.maintenance.maintenance_stores import open_upkeep
 from infra.maintenance.reconcile import Reconciler
-from infra.maintenance.stores import open_upkeep
-from sinks.keys import crop_key
-from sinks.rows import Sighting
-from streams.kafka import create_consumer
-from streams.topics import Topics
+from streams.clients.client_factory import create_consumer
+from streams.contract.topics import Topics
 from tests.contract.builders import NOON, an_event, unique
-from tests.contract.world import reconcile, short_lived, the_result, young
+from tests.contract.stored_people import reconcile, short_lived, the_result, young
 
 
 async def plant_crops(world):

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.errors import StoreRejected, StoreUnavailable
-from sinks.records import Records
-from sinks.rows import Outcome
-from streams.events import EventKind
+from domain.events import EventKind
+from domain.records import Outcome
+from sinks.main.main_store import Records
+from sinks.store_errors import StoreRejected, StoreUnavailable
 from tests.contract.builders import MODEL, NOON, a_result, an_event, unique
 
 

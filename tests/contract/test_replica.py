@@ -8,11 +8,11 @@ import redis.asyncio
 from pydantic import SecretStr
 
 from infra.embedded.valkey import Valkey
-from infra.ports import Ports
-from sinks.answers import AnswerWaiter
-from sinks.errors import StoreReadOnly, StoreUnavailable
-from sinks.rates import Rates
-from sinks.recents import Recents
+from infra.processes.ports import Ports
+from sinks.cache.answer_waiter import AnswerWaiter
+from sinks.cache.recent_matches import Recents
+from sinks.cache.request_rates import Rates
+from sinks.store_errors import StoreReadOnly, StoreUnavailable
 from tests.chaos.proxy import Proxy
 from tests.contract.builders import a_match, a_recent, an_event
 

@@ -7,13 +7,13 @@ from uuid import uuid4
 import pytest
 from msgspec import structs
 
+from domain.events import utc_now
 from infra.maintenance.faults import Fault
+from infra.maintenance.maintenance_stores import open_upkeep
 from infra.maintenance.retention import retain
-from infra.maintenance.stores import open_upkeep
-from sinks.errors import StoreUnavailable
-from streams.events import utc_now
+from sinks.store_errors import StoreUnavailable
 from tests.contract.builders import NOON, a_match, an_event
-from tests.contract.world import reconcile, the_result, young
+from tests.contract.stored_people import reconcile, the_result, young
 
 
 def keeping(prepared, **retention):

@@ -10,9 +10,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from infra.schema import METADATA, SUPERSEDED, ensure_indexes
-from sinks.partitions import partition_name
-from sinks.schema import Face, FaceEmbedding, User
+from infra.database.migrate import METADATA, SUPERSEDED, ensure_indexes
+from sinks.main.schema import Face, FaceEmbedding, User
+from sinks.vector.partitions import partition_name
 from tests.contract.builders import NOON, a_result, a_vector, unique
 
 

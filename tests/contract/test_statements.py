@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from sinks.errors import SessionsNotKept, StoreRejected, StoreUnavailable
-from sinks.postgres_errors import Damage
-from sinks.records import Records
+from sinks.main.main_store import Records
+from sinks.postgres.driver_errors import Damage
+from sinks.store_errors import SessionsNotKept, StoreRejected, StoreUnavailable
 from tests.contract.builders import MODEL, a_result
 
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from sinks.rows import EnrolStatus
+from domain.records import EnrolStatus
 from tests.contract.builders import a_vector
 
 

@@ -6,9 +6,9 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from sinks.erasure import PersonStores, erase_untouched
-from sinks.persons import Author
-from sinks.rows import EnrolStatus
+from domain.records import EnrolStatus
+from services.erasure import PersonStores, erase_untouched
+from sinks.main.user_erasure import Author
 from tests.contract.builders import unique
 
 BY_TEST = Author("test")

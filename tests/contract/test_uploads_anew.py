@@ -5,16 +5,16 @@ from uuid import uuid4
 
 import pytest
 
-from agents import findings
-from agents.refusals import given_up
-from api.uploads import UploadClient
-from infra.kafka_topics import ensure_topics
-from sinks.answers import AnswerWaiter
-from sinks.errors import StoreUnavailable
-from streams.answers import decode_answer
-from streams.events import DetectedFaces
-from streams.images import ImageProducer, PublishError
-from streams.uploads import enrol_event
+from agents.identify import effects
+from domain.answers import decode_answer
+from domain.events import DetectedFaces
+from domain.refusals import given_up
+from domain.upload_events import enrol_event
+from infra.database.create_topics import ensure_topics
+from services.photo_uploads import UploadClient
+from sinks.cache.answer_waiter import AnswerWaiter
+from sinks.store_errors import StoreUnavailable
+from streams.clients.image_producer import ImageProducer, PublishError
 from tests.contract.builders import MODEL, unique
 
 
@@ -30,7 +30,7 @@ async def failed(records, recents):
 
 def finding(event, code):
     faces = DetectedFaces(event=event, model=MODEL, width=0, height=0, faces=())
-    return findings.refused(faces, given_up(code)).result
+    return effects.refused(faces, given_up(code)).result
 
 
 @pytest.fixture

@@ -4,10 +4,11 @@ import unicodedata
 
 import pytest
 
-from api.accounts import OtherPersonError, find_or_make_user
-from api.databases import Databases
-from infra.user_addresses import lines, normalise_addresses, plan
-from streams.addresses import BadAddressError
+from domain.names.email_addresses import BadAddressError
+from domain.user_errors import OtherUserError
+from infra.photos.user_addresses import lines, normalise_addresses, plan
+from services.users import find_or_make_user
+from sinks.main.database_sessions import Databases
 from tests.contract.builders import unique
 
 
@@ -87,7 +88,7 @@ async def test_field_07_an_address_made_from_a_name_is_not_taken_for_another_nam
     made, *_ = await find(email, f"{mark} Lee", name_decides=True)
     same = await find(email, f"{mark.upper()} LEE", name_decides=True)
     assert same[0] == made
-    with pytest.raises(OtherPersonError, match="Lee"):
+    with pytest.raises(OtherUserError, match="Lee"):
         await find(email, f"{mark}-Lee", name_decides=True)
     # By the address itself a name may be changed.
     assert (await find(email, f"{mark}-Lee"))[2] == f"{mark}-Lee"

@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 import uvloop
 
-from config.logging import keep_outages_short
-from sinks.errors import StoreUnavailable
-from sinks.recents import Recents
-from sinks.records import Records
+from config.observability.logging import keep_outages_short
+from sinks.cache.recent_matches import Recents
+from sinks.main.main_store import Records
+from sinks.store_errors import StoreUnavailable
 from tests.chaos.proxy import Proxy
 from tests.contract.builders import MODEL
 

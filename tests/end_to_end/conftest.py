@@ -10,11 +10,11 @@ import pytest
 import pytest_asyncio
 
 from config.settings import Settings
-from infra.demo.workers import Worker
-from infra.uploads import Client, open_client
-from sinks.vectors import Vectors
-from streams.kafka import create_consumer, create_producer
-from streams.topics import Topics
+from infra.demo.demo_workers import Worker
+from infra.photos.upload_requests import Client, open_client
+from sinks.vector.vector_store import Vectors
+from streams.clients.client_factory import create_consumer, create_producer
+from streams.contract.topics import Topics
 from tests.end_to_end.object_store import ObjectStore
 
 

@@ -12,10 +12,10 @@ from uuid import uuid4
 import aiohttp
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from infra.demo.workers import ListeningProcess
-from infra.init_db import initialise
-from streams.kafka import create_producer
-from streams.topics import Topics
+from infra.database.init_db import initialise
+from infra.demo.demo_workers import ListeningProcess
+from streams.clients.client_factory import create_producer
+from streams.contract.topics import Topics
 
 FAST = {
     "KAFKA__COMMIT_INTERVAL": "0.2",

@@ -16,17 +16,17 @@ from pathlib import Path
 
 from aiokafka.consumer.fetcher import Fetcher
 
-from config.logging import configure_logging
+from config.observability.logging import configure_logging
 from config.settings import DetectSettings, load_settings
-from streams.app import create_app
-from streams.dead_letters import DeadLetters
-from streams.ending import BoundedEnd
-from streams.failures import Fatal, Reject, Retry
-from streams.freshness import FreshnessPolicy, frame_reader, shedder
-from streams.kafka import create_producer
-from streams.publisher import Publisher
-from streams.topics import Topics
-from streams.worker import Stage, Worker
+from domain.failures import Fatal, Reject, Retry
+from streams.clients.client_factory import create_producer
+from streams.clients.durable_producer import Publisher
+from streams.contract.topics import Topics
+from streams.dead_letters.dead_letter_writer import DeadLetters
+from streams.faust.faust_app import create_app
+from streams.lifecycle.shutdown_deadline import BoundedEnd
+from streams.lifecycle.worker import Stage, Worker
+from streams.processing.load_shedding import FreshnessPolicy, frame_reader, shedder
 
 LOG = Path(os.environ["HAZARD_LOG"])
 MUTE = Path(os.environ.get("HAZARD_MUTE", "/nowhere"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from infra.media import ASTRONAUT, CARPHONE
+from infra.demo.sample_media import ASTRONAUT, CARPHONE
 
 
 def astronaut() -> bytes:

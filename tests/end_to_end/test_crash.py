@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from infra.demo.workers import Worker
-from infra.init_db import initialise
-from streams.codec import match_from_json
-from streams.topics import Topics
+from infra.database.init_db import initialise
+from infra.demo.demo_workers import Worker
+from streams.contract.topics import Topics
+from streams.contract.value_codec import match_from_json
 from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening, running_workers
 

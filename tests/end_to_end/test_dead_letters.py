@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import pytest
 
-from streams.kafka import create_producer
-from streams.topics import Topics
+from streams.clients.client_factory import create_producer
+from streams.contract.topics import Topics
 from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening, running_workers
 from tests.end_to_end.delivery import bench, until

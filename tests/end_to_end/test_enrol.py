@@ -5,9 +5,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 
-from api.databases import Databases
-from infra.uploads import actor
-from sinks.schema import AuditEntry
+from infra.photos.upload_requests import actor
+from sinks.main.database_sessions import Databases
+from sinks.main.schema import AuditEntry
 from tests.end_to_end import photos
 
 

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from sinks.erasure import PersonStores, erase, look_for
-from sinks.keys import crop_key
-from sinks.persons import Author
-from streams.envelope import encode_headers
-from streams.events import DetectedFaces, EventKind, ImageEvent, Refusal
+from domain.events import DetectedFaces, EventKind, ImageEvent, Refusal
+from domain.object_keys import crop_key
+from services.erasure import PersonStores, erase, look_for
+from sinks.main.user_erasure import Author
+from streams.contract.envelope import encode_headers
 from tests.end_to_end import photos
 from tests.end_to_end.test_identify import DIMENSION, NOON, delivery, face, identify
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.media import ASTRONAUT
+from infra.demo.sample_media import ASTRONAUT
 from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening
 

@@ -10,8 +10,8 @@ import aiohttp
 import asyncpg
 import redis.asyncio
 
-from streams.envelope import encode_headers
-from streams.events import EventKind, ImageEvent, utc_now
+from domain.events import EventKind, ImageEvent, utc_now
+from streams.contract.envelope import encode_headers
 from tests.end_to_end import photos
 
 MODEL = "sface-2021dec"

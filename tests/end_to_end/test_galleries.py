@@ -9,8 +9,8 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from agents.galleries import Galleries
-from sinks.vectors import Vectors
+from agents.identify.galleries import Galleries
+from sinks.vector.vector_store import Vectors
 
 DIMENSION = 16
 WITHIN_SECONDS = 2.0

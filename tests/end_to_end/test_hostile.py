@@ -16,12 +16,12 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 from msgspec.structs import replace
 
-from infra.init_db import initialise
-from sinks.crops import Crops
-from streams.codec import pack
-from streams.kafka import create_consumer, create_producer
-from streams.topics import Topics
-from tests import bombs
+from infra.database.init_db import initialise
+from sinks.objects.crops import Crops
+from streams.clients.client_factory import create_consumer, create_producer
+from streams.contract.topics import Topics
+from streams.contract.value_codec import pack
+from tests import decompression_bombs
 from tests.end_to_end import photos
 from tests.end_to_end.conftest import running_workers
 from tests.unit.ml import pictures
@@ -221,10 +221,10 @@ async def test_hostile_files_and_mutations(site, records, shared):
     """All files of the collection, and valid pictures that were tampered with."""
     random = Random(20261124)
     images = {path.name: path.read_bytes() for path in (shared / "data/hostile").iterdir()}
-    seeds = [*bombs.seeds(), *site.faces[:3], photos.astronaut_of_width(256)]
+    seeds = [*decompression_bombs.seeds(), *site.faces[:3], photos.astronaut_of_width(256)]
     for number in range(MUTATIONS):
-        images[f"mutation-{number}"] = bombs.mutated(random.choice(seeds), random)
-    images |= bombs.odd_pictures()
+        images[f"mutation-{number}"] = decompression_bombs.mutated(random.choice(seeds), random)
+    images |= decompression_bombs.odd_pictures()
     await site.hostile(named(site, images))
     _, outcomes = await check(site, records, {"faces", "no_face", *IMAGE_REASONS})
     assert outcomes["corrupt"] > 20
@@ -234,15 +234,15 @@ async def test_hostile_files_and_mutations(site, records, shared):
 
 async def test_bombs_and_giants(site, records, store):
     """What is slow or large to decode is refused, or decoded within the stated memory."""
-    giant = bombs.smooth(6900, 7000)
+    giant = decompression_bombs.smooth(6900, 7000)
     random = np.random.default_rng(0)
-    images = bombs.bombs() | {
+    images = decompression_bombs.bombs() | {
         "bomb png": photos.bomb(),
         "bomb jpeg": pictures.bomb_jpeg(60_000),
         "bomb webp": pictures.bomb_webp(16_000),
         "giant jpeg": pictures.encoded(".jpg", giant),
         "giant progressive": pictures.encoded(".jpg", giant, cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
-        "giant png": bombs.png(7000, 7000, depth=16, colour=6),
+        "giant png": decompression_bombs.png(7000, 7000, depth=16, colour=6),
         "giant webp": pictures.encoded(".webp", giant, cv2.IMWRITE_WEBP_QUALITY, 10),
         "noise": random.bytes(7_900_000),
         "noise with a head": b"\xff\xd8\xff\xe0" + random.bytes(7_900_000),

@@ -13,19 +13,19 @@ from hypothesis import strategies as st
 from msgspec import structs
 from prometheus_client import REGISTRY
 
-from agents.enrolment import EnrolmentPolicy
-from agents.galleries import Galleries
-from agents.identify import Identify, Policies
-from agents.refusals import given_up
-from agents.stores import Stores
-from ml.decision import MatchPolicy
-from sinks.answers import answer_key
-from streams.answers import decode_answer
-from streams.codec import match_from_json, pack
-from streams.delivery import Delivery, Partition
-from streams.events import DetectedFace, DetectedFaces, EventKind, ImageEvent
-from streams.failures import Reject, Retry
-from streams.publisher import Publisher
+from agents.identify.galleries import Galleries
+from agents.identify.identify_stage import Identify, Policies
+from agents.identify.identify_stores import Stores
+from domain.answers import decode_answer
+from domain.decisions.enrolment import EnrolmentPolicy
+from domain.decisions.matching import MatchPolicy
+from domain.events import DetectedFace, DetectedFaces, EventKind, ImageEvent
+from domain.failures import Reject, Retry
+from domain.refusals import given_up
+from sinks.cache.answer_waiter import answer_key
+from streams.clients.durable_producer import Publisher
+from streams.contract.message import Delivery, Partition
+from streams.contract.value_codec import match_from_json, pack
 from tests.end_to_end.conftest import listening
 
 DIMENSION = 16

@@ -5,10 +5,10 @@ from uuid import uuid4
 
 import aiohttp
 
-from infra.demo.errors import DemoError
-from infra.demo.workers import ListeningProcess
-from sinks.keys import crop_key
-from streams.events import utc_now
+from domain.events import utc_now
+from domain.object_keys import crop_key
+from infra.demo.demo_errors import DemoError
+from infra.demo.demo_workers import ListeningProcess
 
 
 async def page(url):

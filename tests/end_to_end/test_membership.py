@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from config.settings import DetectSettings, KafkaSettings
-from infra.kafka_topics import ensure_topics
+from infra.database.create_topics import ensure_topics
 from tests.end_to_end.delivery import FAST, Bench, until
 
 pytestmark = pytest.mark.waits

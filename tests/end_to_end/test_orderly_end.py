@@ -8,7 +8,7 @@ from time import monotonic
 
 import pytest
 
-from infra.embedded.processes import children
+from infra.embedded.server_processes import children
 from tests.chaos.proxy import Proxy
 from tests.end_to_end.conftest import running_workers
 

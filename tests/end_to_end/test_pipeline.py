@@ -10,8 +10,8 @@ from uuid import UUID, uuid4, uuid5
 import pytest
 from msgspec.structs import replace
 
-from streams.events import NAMESPACE
-from streams.media import media_type
+from domain.events import NAMESPACE
+from domain.images.media_types import media_type
 from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening
 

@@ -17,17 +17,17 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from rich.console import Console
 
 from config.settings import KafkaSettings, Settings
-from infra.kafka_topics import ensure_topics
-from infra.publishing.command import PublishOptions, PublishReport, publish
-from infra.publishing.encoding import JpegEncoder
-from infra.publishing.identity import camera_source
-from infra.publishing.play import Player
-from infra.publishing.publisher import FramePublisher
-from infra.publishing.sources import PictureSource, VideoSource
-from infra.publishing.storage import image_store
-from streams.events import EventKind, ImageEvent, utc_now
-from streams.failures import Retry
-from streams.images import ImageProducer, PublishError
+from domain.events import EventKind, ImageEvent, utc_now
+from domain.failures import Retry
+from infra.cameras.encoding import JpegEncoder
+from infra.cameras.frame_publisher import FramePublisher
+from infra.cameras.identity import camera_source
+from infra.cameras.player import Player
+from infra.cameras.publish_cameras import PublishOptions, PublishReport, publish
+from infra.cameras.sources import PictureSource, VideoSource
+from infra.cameras.storage import image_store
+from infra.database.create_topics import ensure_topics
+from streams.clients.image_producer import ImageProducer, PublishError
 
 CAMERA = "site/Tür 1"
 
@@ -235,7 +235,7 @@ async def test_a_failing_store_ends_publishing_with_its_reason(kafka: KafkaSetti
 async def test_no_more_than_the_bound_is_in_flight(
     kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("infra.publishing.publisher.MAX_IN_FLIGHT", 4)
+    monkeypatch.setattr("infra.cameras.frame_publisher.MAX_IN_FLIGHT", 4)
     released = asyncio.Event()
 
     async def store(key: str, _data: bytes) -> str:

@@ -6,14 +6,14 @@ import httpx
 import pytest
 from msgspec import structs
 
-from agents.enrolment import EnrolmentPolicy
-from api.uploads import UploadClient
-from infra.kafka_topics import ensure_topics
-from sinks.answers import AnswerWaiter
-from streams.answers import decode_answer
-from streams.events import DetectedFaces, Refusal
-from streams.images import ImageProducer
-from streams.uploads import enrol_event
+from domain.answers import decode_answer
+from domain.decisions.enrolment import EnrolmentPolicy
+from domain.events import DetectedFaces, Refusal
+from domain.upload_events import enrol_event
+from infra.database.create_topics import ensure_topics
+from services.photo_uploads import UploadClient
+from sinks.cache.answer_waiter import AnswerWaiter
+from streams.clients.image_producer import ImageProducer
 from tests.contract.builders import unique
 from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import running_app
@@ -205,7 +205,7 @@ async def test_field_09_the_api_says_pending_until_the_new_model_has_answered(
     async def in_force(_settings):
         return newer
 
-    monkeypatch.setattr("api.services.embedder_in_force", in_force)
+    monkeypatch.setattr("api.http.dependencies.embedder_in_force", in_force)
     kafka = prepared.kafka.model_copy(
         update={"topic_prefix": unique("pending."), "claim_check": False}
     )

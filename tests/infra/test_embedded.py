@@ -24,10 +24,10 @@ from redis.retry import Retry
 
 from infra.embedded import programs
 from infra.embedded.child import Child
-from infra.embedded.errors import StackError
+from infra.embedded.embedded_errors import StackError
 from infra.embedded.placement import OUTSIDE
-from infra.embedded.processes import children, is_alive, owns_port, wait_gone
 from infra.embedded.seaweedfs import SeaweedFs
+from infra.embedded.server_processes import children, is_alive, owns_port, wait_gone
 from infra.embedded.stack import EmbeddedStack
 from infra.embedded.tansu import Tansu
 
@@ -147,7 +147,8 @@ STARTS_AND_STOPS = """
 import pathlib, sys
 from unittest import mock
 from infra.embedded.stack import EmbeddedStack
-with mock.patch("infra.ports._LOWEST", 10_240), mock.patch("infra.ports._HIGHEST", 10_272):
+ports = "infra.processes.ports."
+with mock.patch(ports + "_LOWEST", 10_240), mock.patch(ports + "_HIGHEST", 10_272):
     for number in range(2):
         with EmbeddedStack(pathlib.Path(sys.argv[1], str(number))) as stack:
             assert stack.ended() == []

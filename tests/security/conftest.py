@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from infra.embedded.state import GRPC_OFFSET
-from infra.ports import Ports
+from infra.processes.ports import Ports
 from tests.conftest import reachable_directory
 from tests.containers import Server, missing_engine
 from tests.security.certificates import Certificates, make_certificates

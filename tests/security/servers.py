@@ -4,9 +4,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from infra.embedded.embedded_server import Command
 from infra.embedded.seaweedfs import SeaweedFs
-from infra.embedded.server import Command
-from infra.run_guard import RUN_VARIABLE
+from infra.processes.run_guard import RUN_VARIABLE
 from tests.containers import KAFKA_IMAGE, PGVECTOR_IMAGE, REDIS_IMAGE, Server
 from tests.security.certificates import Certificates
 

@@ -10,16 +10,16 @@ from aiohttp import web
 from aiokafka.errors import AuthenticationFailedError
 from pydantic import SecretStr
 
-from agents.workers import run_detect
+from agents.processes import run_detect
 from config.settings import DetectSettings, KafkaSettings
-from config.tls import KafkaTls
-from infra.kafka_topics import ensure_topics
-from sinks.errors import StoreUnavailable
-from streams.app import attach, create_app
-from streams.failures import Fatal
-from streams.images import ImageProducer, PublishError
-from streams.kafka import create_admin, create_consumer, create_producer
-from streams.oauth import TokenProvider
+from config.settings.tls import KafkaTls
+from domain.failures import Fatal
+from infra.database.create_topics import ensure_topics
+from sinks.store_errors import StoreUnavailable
+from streams.clients.client_factory import create_admin, create_consumer, create_producer
+from streams.clients.image_producer import ImageProducer, PublishError
+from streams.clients.oauth import TokenProvider
+from streams.faust.faust_app import attach, create_app
 from tests.security.certificates import KEY_PASSWORD
 from tests.security.issuer import Issuer, running
 from tests.security.servers import USER

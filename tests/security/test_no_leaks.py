@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from config.redaction import secrets_of
+from config.observability.redaction import secrets_of
 from config.settings import (
     ENV_PREFIX,
     ConfigurationError,

@@ -13,10 +13,10 @@ import pytest
 from aiokafka.errors import KafkaError
 
 from config.settings import Settings, load_settings
-from infra.demo.workers import ListeningProcess
-from infra.init_db import initialise
-from streams.kafka import create_producer
-from streams.topics import Topics
+from infra.database.init_db import initialise
+from infra.demo.demo_workers import ListeningProcess
+from streams.clients.client_factory import create_producer
+from streams.contract.topics import Topics
 from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening, running_workers
 from tests.security.certificates import KEY_PASSWORD

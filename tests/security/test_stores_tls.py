@@ -4,14 +4,14 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from api.databases import create_engine
 from config.settings import DatabaseSettings, MainDatabaseSettings, RedisSettings, S3Settings
-from config.tls import DatabaseTls, RedisTls, TlsFiles
-from infra.schema import ensure_database, migrate
-from sinks.crops import Crops
-from sinks.errors import StoreUnavailable
-from sinks.postgres import PostgresSink
-from sinks.recents import Recents
+from config.settings.tls import DatabaseTls, RedisTls, TlsFiles
+from infra.database.migrate import ensure_database, migrate
+from sinks.cache.recent_matches import Recents
+from sinks.main.database_sessions import create_engine
+from sinks.objects.crops import Crops
+from sinks.postgres.pool import PostgresSink
+from sinks.store_errors import StoreUnavailable
 from tests.security.certificates import KEY_PASSWORD
 from tests.security.servers import GUARDED, USER
 

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.contact_sheet import (
+from infra.demo.contact_sheet import (
     MAX_FRAMES,
     SHEET_WIDTH,
     ContactSheet,
@@ -17,7 +17,7 @@ from infra.contact_sheet import (
     draw,
     render_png,
 )
-from infra.drawing import (
+from infra.demo.drawing import (
     MISSING_GLYPH,
     Lettering,
     drawable,

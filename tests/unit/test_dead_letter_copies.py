@@ -5,9 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from infra.dead_letters import Copies
-from streams.delivery import Partition
-from streams.replay import Letter
+from infra.operations.dead_letter_listing import Copies
+from streams.contract.message import Partition
+from streams.dead_letters.dead_letter import Letter
 
 PLACE = Partition("camera.frames.dlq", 0)
 LETTERS = 20_000

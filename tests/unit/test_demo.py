@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from infra.contact_sheet import draw
-from infra.demo.errors import DemoError
+from config.network.listening import Address, announce
+from infra.demo.contact_sheet import draw
+from infra.demo.demo_errors import DemoError
+from infra.demo.demo_report import show_health
+from infra.demo.demo_workers import CommandProcess, ListeningProcess, _is_healthy
 from infra.demo.material import own_cameras, sample_material
-from infra.demo.report import show_health
 from infra.demo.sheet import build_sheet, choose_events
 from infra.demo.sightings import Sighting, summary
-from infra.demo.workers import CommandProcess, ListeningProcess, _is_healthy
-from streams.health import Check, HealthServer
-from streams.listening import Address, announce
+from streams.lifecycle.health_server import Check, HealthServer
 
 WHEN = datetime(2026, 11, 23, 6, 30, tzinfo=UTC)
 

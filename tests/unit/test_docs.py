@@ -11,12 +11,14 @@ import typer
 from msgspec.structs import fields
 
 from config.settings import Group, Settings, load_settings
+from domain import failures
+from domain.answers import UploadAnswer
+from domain.events import NAMESPACE, EventKind, FaceMatch, MatchType
 from infra.cli.main import app
-from sinks import errors
-from streams import dead_letters, failures, settling
-from streams.answers import UploadAnswer
-from streams.events import NAMESPACE, EventKind, FaceMatch, MatchType
-from streams.topics import Topics
+from sinks import store_errors
+from streams.contract.topics import Topics
+from streams.dead_letters import dead_letter_writer
+from streams.processing import error_handling
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -159,7 +161,7 @@ def test_the_contract_derives_identifiers_as_the_code_does():
 def reasons():
     """Every reason that a `Reject` or an image's rejection is raised with in the code."""
     calls = {"Reject", "GivenUp", "ImageRejected", "StoreRejected"}
-    for room in ("streams", "agents", "sinks", "ml"):
+    for room in ("domain", "streams", "agents", "sinks", "ml"):
         for path in (ROOT / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
@@ -180,15 +182,15 @@ def test_the_contract_names_every_reason_of_a_dead_letter():
     table = set(re.findall(r"^\| `(\w+)` \| ", TEXTS["docs/hostile-input.md"], re.MULTILINE))
     indirect = {
         "store_rejected",
-        settling.UNEXPECTED,
+        error_handling.UNEXPECTED,
         failures.Denied.reason,
-        errors.ObjectFault.reason,
+        store_errors.ObjectFault.reason,
     }
     assert table - {"dlq_reason"} == found | indirect
 
 
 def test_the_contract_names_every_header_of_a_dead_letter():
-    source = Path(dead_letters.__file__).read_text()
+    source = Path(dead_letter_writer.__file__).read_text()
     names = set(re.findall(r'^        "(\w+)": ', source, re.MULTILINE))
     assert {"reason", "offset"} <= names
     for name in names:

@@ -3,8 +3,8 @@
 import pytest
 
 from config.settings import Settings
-from infra import doctor
-from streams.failures import Retry
+from domain.failures import Retry
+from infra.operations import diagnosis
 
 PASSWORD = "the-password-of-a-database"  # noqa: S105 - of this test alone
 PARTS = ("_records", "_vectors", "_recents", "_crops", "_kafka", "_pipeline", "_models")
@@ -18,22 +18,22 @@ async def answered(*_: object) -> str:
 def examined(monkeypatch: pytest.MonkeyPatch):
     """What is found when a look at the main database ends so; all other parts are well."""
 
-    async def examine(ending: Exception | str) -> doctor.Finding:
+    async def examine(ending: Exception | str) -> diagnosis.Finding:
         async def look(_: object) -> str:
             if isinstance(ending, str):
                 return ending
             raise ending
 
         for part in PARTS:
-            monkeypatch.setattr(doctor, part, answered)
-        monkeypatch.setattr(doctor, "_models", lambda _: "loaded")
-        monkeypatch.setattr(doctor, "_records", look)
+            monkeypatch.setattr(diagnosis, part, answered)
+        monkeypatch.setattr(diagnosis, "_models", lambda _: "loaded")
+        monkeypatch.setattr(diagnosis, "_records", look)
         groups = {
             "main_db": {"password": PASSWORD},
             "vector_db": {"password": "of-vectors"},
             "s3": {"access_key_id": "of-crops", "secret_access_key": "of-crops-too"},
         }
-        every = await doctor.examine(Settings(_env_file=None, **groups))
+        every = await diagnosis.examine(Settings(_env_file=None, **groups))
         (found,) = [one for one in every if one.part == "main database"]
         return found
 
@@ -48,7 +48,7 @@ async def test_field_21_doctor_prints_no_text_of_an_unexpected_error(examined):
     assert "log" in found.detail
 
 
-@pytest.mark.parametrize("kind", [Retry, OSError, doctor._DegradedError, str])
+@pytest.mark.parametrize("kind", [Retry, OSError, diagnosis._DegradedError, str])
 async def test_field_21_doctor_masks_secrets_in_whatever_a_part_says(examined, kind):
     found = await examined(kind(f"cannot reach ada:{PASSWORD}@db"))
     assert found.detail == "cannot reach ada:**********@db"

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from config.settings import KafkaSettings
-from infra.publishing.publisher import FramePublisher
-from streams.events import EventKind, ImageEvent
-from streams.images import PublishError
+from domain.events import EventKind, ImageEvent
+from infra.cameras.frame_publisher import FramePublisher
+from streams.clients.image_producer import PublishError
 
 
 class Producer:

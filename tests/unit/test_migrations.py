@@ -36,7 +36,7 @@ def statements_of(path):
     ids=lambda path: path.name,
 )
 def test_field_04_no_migration_makes_an_index_while_it_keeps_others_off_the_table(path):
-    """All migrations are one transaction; indexes are made by `infra.schema.ensure_indexes`."""
+    """All migrations are one transaction; indexes are made by `ensure_indexes`."""
     statements = statements_of(path)
     assert "ALTER TABLE" in statements
     assert not re.search(r"\bINDEX\b", statements), statements

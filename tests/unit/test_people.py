@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.people import NoPeopleError, address_of, people_in, person_named
-from streams.names import BadNameError, name_key
+from domain.names.person_names import BadNameError, name_key
+from infra.photos.photo_folders import NoPeopleError, address_of, people_in, person_named
 
 HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.picture_files import list_files, skipped_text
-from infra.publishing.sources import PictureSource, SourceError
+from infra.cameras.sources import PictureSource, SourceError
+from infra.photos.photo_files import list_files, skipped_text
 from tests.unit.test_publishing_sources import picture
 
 SKIPPED = {

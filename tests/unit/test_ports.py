@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from infra.ports import NoPortError, Ports, is_free
+from infra.processes.ports import NoPortError, Ports, is_free
 
 ROOT = Path(__file__).parents[2]
 
 #: Tells that it is there, waits until all are, takes ports as fast as it can, then waits again.
 TAKES_PORTS = """
 import sys
-from infra.ports import Ports
+from infra.processes.ports import Ports
 from unittest import mock
-with mock.patch("infra.ports._LOWEST", 10_240), mock.patch("infra.ports._HIGHEST", 10_400):
+ports = "infra.processes.ports."
+with mock.patch(ports + "_LOWEST", 10_240), mock.patch(ports + "_HIGHEST", 10_400):
     print("there", flush=True)
     sys.stdin.readline()
     ports = Ports(also=10_000)
@@ -56,7 +57,9 @@ def test_field_00_a_port_is_free_again_after_its_holder_however_it_ends():
         assert second.take(port) != port
         first.release()
         assert second.take(port) == port
-    program = "from infra.ports import Ports; p = Ports(); print(p.take(), flush=True); input()"
+    program = (
+        "from infra.processes.ports import Ports; p = Ports(); print(p.take(), flush=True); input()"
+    )
     with (
         subprocess.Popen(
             [sys.executable, "-c", program],
@@ -89,8 +92,8 @@ def test_field_00_a_port_with_a_listener_or_a_neighbour_is_not_taken(host):
 
 
 def test_field_00_no_port_is_said(monkeypatch):
-    monkeypatch.setattr("infra.ports._LOWEST", 10_240)
-    monkeypatch.setattr("infra.ports._HIGHEST", 10_241)
+    monkeypatch.setattr("infra.processes.ports._LOWEST", 10_240)
+    monkeypatch.setattr("infra.processes.ports._HIGHEST", 10_241)
     with Ports() as first, Ports() as second:
         first.take()
         with pytest.raises(NoPortError, match="no free port between 10240"):

@@ -3,8 +3,8 @@
 import os
 import socket
 
-from infra.embedded import processes
-from infra.embedded.processes import owns_port
+from infra.embedded import server_processes
+from infra.embedded.server_processes import owns_port
 
 
 def test_field_00_a_port_belongs_to_the_process_that_listens_on_it():
@@ -22,9 +22,9 @@ def test_field_00_where_sockets_cannot_be_seen_a_server_is_believed(monkeypatch,
         server.bind(("127.0.0.1", 0))
         server.listen()
         port = server.getsockname()[1]
-        real = processes.Path
+        real = server_processes.Path
         monkeypatch.setattr(
-            processes,
+            server_processes,
             "Path",
             lambda path: tmp_path / "none" if path.startswith("/proc/net/") else real(path),
         )

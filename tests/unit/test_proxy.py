@@ -2,8 +2,8 @@
 
 import pytest
 
-from config.proxy import ProxyUrl, is_loopback, proxy_towards, proxy_variables
-from config.redaction import Redaction
+from config.network.http_proxies import ProxyUrl, is_loopback, proxy_towards, proxy_variables
+from config.observability.redaction import Redaction
 from config.settings import ConfigurationError, DetectSettings, KafkaSettings, load_settings
 from infra.embedded.stack import settings_from
 from tests.http_proxy import VARIABLES

@@ -13,23 +13,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.publishing.encoding import JpegEncoder
-from infra.publishing.identity import (
+from domain.images.media_types import media_type
+from infra.cameras.encoding import JpegEncoder
+from infra.cameras.identity import (
     BadCameraError,
     camera_source,
     check_camera,
     content_id,
     frame_id,
 )
-from infra.publishing.sources import (
+from infra.cameras.sources import (
     LiveSource,
     PictureSource,
     SourceError,
     VideoSource,
     open_source,
 )
-from infra.publishing.sources.live import without_credentials
-from streams.media import media_type
+from infra.cameras.sources.live import without_credentials
 
 
 def picture(seed: int, suffix: str = ".jpg", width: int = 64) -> bytes:

@@ -9,16 +9,16 @@ from uuid import uuid4
 
 import pytest
 
-from infra.compose.deployment import docker, removal, unavailable
-from infra.embedded.processes import is_alive, wait_gone
-from infra.run_guard import RUN_VARIABLE, RunGuard, end_run
+from infra.embedded.server_processes import is_alive, wait_gone
+from infra.processes.run_guard import RUN_VARIABLE, RunGuard, end_run
+from tests.compose.deployment import docker, removal, unavailable
 
 ROOT = Path(__file__).parents[2]
 
 #: Starts processes as workers are started, and prints their ids.
 STARTS = """
 import os, subprocess, sys, time
-from infra.run_guard import RunGuard
+from infra.processes.run_guard import RunGuard
 guard = RunGuard()
 command = ["/bin/sh", "-c", sys.argv[1]]
 child = subprocess.Popen(
@@ -86,7 +86,7 @@ def test_field_23_what_is_no_process_is_cleared_away_last(tmp_path):
     """As the containers of a deployment are; after an orderly end nothing is done."""
     mark = tmp_path / "cleared"
     code = (
-        "import sys, time; from infra.run_guard import RunGuard\n"
+        "import sys, time; from infra.processes.run_guard import RunGuard\n"
         "guard = RunGuard(['/bin/sh', '-c', 'touch \"$0\"', sys.argv[1]])\n"
         "print(guard._process.pid, flush=True)\n"
         "sys.stdin.readline()\n"

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from config import supervisor as supervisor_module
-from config.supervisor import Supervisor
+from config.tasks import supervisor as supervisor_module
+from config.tasks.supervisor import Supervisor
 
 ROOT = Path(__file__).parents[2]
 
 #: Where tasks are started outside the supervisor, and why each of them cannot end unseen.
 AWAITED = {
-    "config/supervisor.py": "the supervisor itself",
-    "sinks/heartbeat.py": "lives as long as a transaction, whose end awaits it",
-    "streams/worker.py": "waited for together; the end of any of them ends the worker",
-    "infra/publishing/publisher.py": "each delivery is counted, and flush waits for all",
-    "infra/publishing/play.py": "closes a source when playing stops; cancelled with it",
+    "config/tasks/supervisor.py": "the supervisor itself",
+    "sinks/postgres/keepalive.py": "lives as long as a transaction, whose end awaits it",
+    "streams/lifecycle/worker.py": "waited for together; the end of any of them ends the worker",
+    "infra/cameras/frame_publisher.py": "each delivery is counted, and flush waits for all",
+    "infra/cameras/player.py": "closes a source when playing stops; cancelled with it",
     "infra/demo/run.py": "steps of a command that awaits them",
-    "infra/compose/check.py": "a step of a command that awaits it",
-    "infra/compose/traffic.py": "a step of a command that awaits it",
+    "tests/compose/check.py": "a step of a command that awaits it",
+    "tests/compose/traffic.py": "a step of a command that awaits it",
     "benchmarks/search.py": "a thread waits for its result",
     "benchmarks/latency.py": "a step of a command that awaits it",
 }

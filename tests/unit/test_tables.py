@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from infra.cli.output import show_listing, to_json
-from infra.tables import SEEN_COLUMNS, Column, plain, table
+from infra.terminal.output import show_listing, to_json
+from infra.terminal.tables import SEEN_COLUMNS, Column, plain, table
 
 WHEN = datetime(2026, 11, 23, 6, 30, tzinfo=UTC)
 ROW = {

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from config.settings import ConfigurationError, Settings, load_settings
-from infra.doctor import _look, healthy
-from infra.publishing.sources import SourceError, open_source
-from ml.errors import ModelError
-from ml.registry import SFACE, check_file, prepare_builtin
+from domain.images.image_errors import ModelError
+from infra.cameras.sources import SourceError, open_source
+from infra.operations.diagnosis import _look, healthy
+from ml.runtime.registry import SFACE, check_file, prepare_builtin
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that `infra.schema` hands over.
+"""Alembic's entry: runs on the connection that `infra.database.migrate` hands over.
 
 The connection comes in a transaction and under the lock that keeps two initialisers apart.
 """
@@ -9,7 +9,7 @@ from alembic import context
 
 
 def note(ctx: object, step: Any, heads: object, run_args: object) -> None:  # noqa: ARG001 - given by name
-    """Tell `infra.schema` which migration was applied."""
+    """Tell `infra.database.migrate` which migration was applied."""
     context.config.attributes["steps"].append(f"{step.up_revision_id} ({step.up_revision.doc})")
 
 

@@ -1,7 +1,7 @@
 """Every message is acknowledged as it comes in, before its effects are durable."""
 
 from infra.cli.main import main
-from streams.window import Window
+from streams.processing.batcher import Window
 
 admit = Window.admit
 

@@ -2,8 +2,8 @@
 
 from uuid import uuid4
 
+from domain.events import ImageEvent
 from infra.cli.main import main
-from streams.events import ImageEvent
 
 ImageEvent.uuid = property(lambda _self: uuid4())
 

@@ -9,11 +9,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from api.app import create_app
-from api.databases import Databases
-from api.keys import create_key
+from api.http.app import create_app
 from config.settings import Settings
 from infra.demo.gateway import Gateway
+from services.api_keys import create_key
+from sinks.main.database_sessions import Databases
 
 SEARCH = "/api/v1/faces/search"
 FACES = "/api/v1/faces"

@@ -3,10 +3,10 @@
 from contextlib import asynccontextmanager
 
 from config.settings import Settings
-from streams.events import utc_now
-from streams.heartbeats import Heartbeat, encode_heartbeat
-from streams.kafka import create_producer
-from streams.topics import Topics
+from domain.events import utc_now
+from streams.clients.client_factory import create_producer
+from streams.contract.topics import Topics
+from streams.monitoring.heartbeats import Heartbeat, encode_heartbeat
 
 
 @asynccontextmanager

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from sinks.recents import Recents
-from streams.answers import UploadAnswer, encode_answer
-from streams.uploads import enrol_event, event_uuid
+from domain.answers import UploadAnswer, encode_answer
+from domain.upload_events import enrol_event, event_uuid
+from sinks.cache.recent_matches import Recents
 from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import (
     FACES,

@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from sinks.rows import EventResult, Outcome
-from streams.uploads import search_event
+from domain.records import EventResult, Outcome
+from domain.upload_events import search_event
 from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import FACES, SEARCH, USERS, assert_problem, running_app, until
 from tests.end_to_end.conftest import running_workers

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest_asyncio
 
-from api.app import create_app
+from api.http.app import create_app
 from config.settings import Settings
+from infra.database.init_db import initialise
 from infra.embedded.stack import EmbeddedStack, settings_from
-from infra.init_db import initialise
 from tests.conftest import reachable_directory
 from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import USERS, assert_problem, new_key

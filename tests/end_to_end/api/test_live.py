@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from api import live
-from streams.codec import match_to_json
-from streams.events import FaceMatch
-from streams.kafka import create_producer
-from streams.topics import Topics
+from api.live import match_broadcast
+from domain.events import FaceMatch
+from streams.clients.client_factory import create_producer
+from streams.contract.topics import Topics
+from streams.contract.value_codec import match_to_json
 from tests.end_to_end.delivery import until
 
 
@@ -38,7 +38,7 @@ def a_match() -> bytes:
 @asynccontextmanager
 async def following(prepared):
     """Live matches of the session's topic, once they follow it."""
-    hub = live.LiveMatches(prepared.kafka, prepared.api)
+    hub = match_broadcast.LiveMatches(prepared.kafka, prepared.api)
     hub.start()
     try:
         yield hub
@@ -50,15 +50,15 @@ async def following(prepared):
 def looks(monkeypatch):
     """Looks at the log's end, many a second, counted."""
     done = []
-    look = live.rewind_shortened
+    look = match_broadcast.rewind_shortened
 
     async def counted(consumer, ends):
         told = await look(consumer, ends)
         done.append(told)
         return told
 
-    monkeypatch.setattr(live, "_CHECK_SECONDS", 0.0)
-    monkeypatch.setattr(live, "rewind_shortened", counted)
+    monkeypatch.setattr(match_broadcast, "_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(match_broadcast, "rewind_shortened", counted)
     return done
 
 
@@ -69,7 +69,10 @@ async def test_a_batch_of_several_matches_is_told_once(prepared, looks, caplog):
     await producer.start()
     try:
         async with following(prepared) as hub:
-            with hub.listen() as listener, caplog.at_level(logging.WARNING, "api.live"):
+            with (
+                hub.listen() as listener,
+                caplog.at_level(logging.WARNING, "api.live.match_broadcast"),
+            ):
                 await until(lambda: len(looks) > 3)
                 batch = producer.create_batch()
                 for _ in range(5):

@@ -8,8 +8,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from api.databases import Databases
-from api.keys import revoke_key
+from services.api_keys import revoke_key
+from sinks.main.database_sessions import Databases
 from tests.end_to_end import photos
 from tests.end_to_end.api.cameras import send_frames
 from tests.end_to_end.api.conftest import (

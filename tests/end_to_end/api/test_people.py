@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from redis.asyncio import Redis
 
-from sinks.errors import StoreRejected
+from sinks.store_errors import StoreRejected
 from tests.end_to_end import photos
 from tests.end_to_end.api.cameras import send_frames
 from tests.end_to_end.api.conftest import (

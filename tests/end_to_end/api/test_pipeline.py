@@ -12,13 +12,13 @@ import pytest
 import pytest_asyncio
 
 from config.settings import Settings
+from infra.database.init_db import initialise
+from infra.demo.demo_workers import Worker
 from infra.demo.gateway import Gateway
-from infra.demo.workers import Worker
-from infra.doctor import examine
 from infra.embedded.stack import settings_from
-from infra.init_db import initialise
-from streams.kafka import create_producer
-from streams.topics import Topics
+from infra.operations.diagnosis import examine
+from streams.clients.client_factory import create_producer
+from streams.contract.topics import Topics
 from tests.end_to_end import photos
 from tests.end_to_end.api.cameras import send_frames
 from tests.end_to_end.api.conftest import bearer, new_key, running_app, until

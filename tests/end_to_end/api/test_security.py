@@ -9,7 +9,7 @@ import asyncpg
 import httpx
 import pytest
 
-from api.app import create_app
+from api.http.app import create_app
 from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import (
     FACES,
@@ -278,7 +278,7 @@ async def test_our_own_fault_can_be_read_by_other_origins_too(prepared, monkeypa
 
     origin = "https://app.example"
     key = await new_key(prepared, "read")
-    monkeypatch.setattr("api.people.People.get", broken)
+    monkeypatch.setattr("api.live.user_cache.People.get", broken)
     async with running_app(prepared, cors_origins=(origin,)) as client:
         answer = await client.get(MATCHES, headers={**bearer(key), "origin": origin})
         assert_problem(answer, 500, "internal_error")
@@ -331,7 +331,7 @@ async def test_our_own_fault_leaves_no_trace_outside(prepared, monkeypatch):
         raise RuntimeError("the password is swordfish")
 
     key = await new_key(prepared, "read")
-    monkeypatch.setattr("api.people.People.get", broken)
+    monkeypatch.setattr("api.live.user_cache.People.get", broken)
     async with running_app(prepared) as client:
         answer = await client.get(MATCHES, headers=bearer(key))
         problem = assert_problem(answer, 500, "internal_error")

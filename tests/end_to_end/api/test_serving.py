@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from infra.demo.gateway import Gateway
-from infra.ports import Ports
+from infra.processes.ports import Ports
 from tests.end_to_end.api.conftest import MATCHES, USERS, assert_problem, bearer, new_key
 
 

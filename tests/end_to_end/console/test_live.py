@@ -7,7 +7,7 @@ import httpx
 from playwright.async_api import expect
 
 from infra.demo.gateway import Gateway
-from infra.ports import Ports
+from infra.processes.ports import Ports
 from tests.end_to_end import photos
 from tests.end_to_end.api.cameras import send_frames
 

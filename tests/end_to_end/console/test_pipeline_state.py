@@ -6,9 +6,9 @@ import secrets
 import pytest_asyncio
 from playwright.async_api import expect
 
+from infra.database.init_db import initialise
 from infra.demo.gateway import Gateway
 from infra.embedded.stack import settings_from
-from infra.init_db import initialise
 from tests.end_to_end.api.heartbeats import heartbeats
 
 LOOK = "document.dispatchEvent(new Event('visibilitychange'))"

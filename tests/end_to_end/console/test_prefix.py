@@ -13,7 +13,7 @@ import trustme
 from playwright.async_api import expect
 
 from infra.demo.gateway import Gateway
-from infra.ports import Ports
+from infra.processes.ports import Ports
 from tests.end_to_end import photos
 from tests.end_to_end.api.cameras import send_frames
 from tests.end_to_end.api.conftest import FACES, SEARCH, USERS, bearer, new_key

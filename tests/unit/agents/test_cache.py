@@ -1,7 +1,7 @@
 """The cache is left alone for a while when it does not answer."""
 
-from agents.cache import CacheBreaker
-from sinks.errors import StoreUnavailable
+from agents.identify.cache_circuit import CacheBreaker
+from sinks.store_errors import StoreUnavailable
 
 
 class Cache:

@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from agents.claims import ClaimBreaker
-from streams.failures import Denied, Reject, Retry
+from agents.detect.claim_checks import ClaimBreaker
+from domain.failures import Denied, Reject, Retry
 
 
 class Store:

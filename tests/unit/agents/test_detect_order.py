@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
-from agents.detect import Detect
-from ml.images import ImageLimits
-from streams.delivery import Delivery, Partition
-from streams.topics import Topics
+from agents.detect.detect_stage import Detect
+from ml.images.decoding import ImageLimits
+from streams.contract.message import Delivery, Partition
+from streams.contract.topics import Topics
 
 IMAGE = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
 

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from agents.detect import Detect
-from ml.analyser import AnalysedFace
-from ml.images import ImageLimits
-from ml.quality import QualityReport
-from streams.codec import unpack
-from streams.topics import Topics
+from agents.detect.detect_stage import Detect
+from ml.images.decoding import ImageLimits
+from ml.recognition.analyser import AnalysedFace
+from ml.recognition.quality import QualityReport
+from streams.contract.topics import Topics
+from streams.contract.value_codec import unpack
 from tests.unit.agents.test_detect_order import frame, photo
 
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.enrolment import EnrolmentPolicy, refusal_of
-from streams.events import DetectedFace
+from domain.decisions.enrolment import EnrolmentPolicy, refusal_of
+from domain.events import DetectedFace
 
 POLICY = EnrolmentPolicy(min_quality=0.35, min_face_pixels=40)
 

@@ -1,7 +1,7 @@
 from types import SimpleNamespace
 
-from agents.workers import _heart
-from streams.heartbeats import HEARTBEAT_PARTITION, Identity, decode_heartbeat
+from agents.processes import _heart
+from streams.monitoring.heartbeats import HEARTBEAT_PARTITION, Identity, decode_heartbeat
 
 
 async def test_field_24_heartbeats_go_where_they_are_listened_to():

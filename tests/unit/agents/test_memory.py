@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.memory import Budget, groups
+from domain.memory_budget import Budget, groups
 
 
 @given(st.lists(st.integers(0, 20)), st.integers(1, 20))

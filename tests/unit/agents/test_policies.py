@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.enrolment import EnrolmentPolicy
-from agents.policies import detection_policy, upload_policy
+from agents.upload_policies import detection_policy, upload_policy
 from config.settings import ModelSettings
+from domain.decisions.enrolment import EnrolmentPolicy
 
 NOW = detection_policy(ModelSettings(), "yunet")
 

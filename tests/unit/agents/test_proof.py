@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from agents import detect as detect_module
-from agents.detect import Detect
-from agents.proof import good_messages, is_as_sent
+from agents.detect import detect_stage as detect_module
+from agents.detect.detect_stage import Detect
+from agents.detect.self_test import good_messages, is_as_sent
 from config.settings import ModelSettings
-from ml.analyser import build_analyser
-from ml.images import ImageLimits, decode
-from streams.topics import Topics
+from ml.images.decoding import ImageLimits, decode
+from ml.recognition.analyser import build_analyser
+from streams.contract.topics import Topics
 
 LIMITS = ImageLimits(1 << 20, 10_000_000)
 

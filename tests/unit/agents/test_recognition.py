@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.recognition import Judge, Probe
-from ml.decision import MatchPolicy
-from ml.gallery import Gallery
-from sinks.rows import RecentFace
+from agents.identify.recognition import Judge, Probe
+from domain.decisions.matching import MatchPolicy
+from domain.records import RecentFace
+from ml.gallery.exact_search import Gallery
 
 DIMENSION = 8
 POLICY = MatchPolicy(threshold=0.4, margin=0.05)
@@ -28,7 +28,7 @@ def gallery_of(vectors):
 
 
 def remembered(recognition, embedding, *, model="m", revision=None):
-    """What the cache holds after this recognition; see `agents.findings`."""
+    """What the cache holds after this recognition; see `agents.identify.effects`."""
     others = [c for c in recognition.candidates[:2] if c.user_id != recognition.decision.user_id]
     return RecentFace(
         face_id=uuid4(),

@@ -3,7 +3,7 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.turns import Turns
+from agents.detect.ordering import Turns
 
 KEYS = st.frozensets(st.sampled_from([b"door-1", b"door-2", b"door-3"]))
 

@@ -5,8 +5,8 @@ from fastapi import FastAPI, Request
 from httpx import ASGITransport, AsyncClient
 from pydantic import ValidationError
 
-from api.context import address, origin
-from api.forwarding import Forwarding
+from api.http.request_context import address, origin
+from api.http.reverse_proxy import Forwarding
 from config.settings import ApiSettings
 
 PEER = "10.1.2.3"

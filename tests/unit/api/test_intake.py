@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.intake import Intake
-from api.problems import ApiProblem
+from api.http.problems import ApiProblem
+from api.uploads.upload_budget import Intake
 
 
 async def test_who_does_not_fit_waits_for_room_and_gets_it():

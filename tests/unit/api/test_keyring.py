@@ -3,9 +3,9 @@
 import asyncio
 from contextlib import asynccontextmanager
 
-from api import keyring
-from api.keyring import BELIEVED_SECONDS, Keyring
-from api.keys import Caller
+from api.auth import key_cache
+from api.auth.key_cache import BELIEVED_SECONDS, Keyring
+from services.api_keys import Caller
 
 CALLER = Caller("0" * 12, "test", frozenset({"read"}))
 
@@ -17,8 +17,8 @@ class Database:
         self.keys = {"good": CALLER}
         self.asked = 0
         self.now = 100.0
-        monkeypatch.setattr(keyring, "find_caller", self._find)
-        monkeypatch.setattr(keyring, "monotonic", lambda: self.now)
+        monkeypatch.setattr(key_cache, "find_caller", self._find)
+        monkeypatch.setattr(key_cache, "monotonic", lambda: self.now)
 
     async def _find(self, _session, key):
         self.asked += 1

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.limits import LocalRates
-from sinks.rates import WINDOW
+from api.auth.rate_limits import LocalRates
+from sinks.cache.request_rates import WINDOW
 
 
 class Clock:

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec import structs
 
-from api.live import KEPT, Gap, LiveMatches, _read
+from api.live.match_broadcast import KEPT, Gap, LiveMatches, _read
 from config.settings import ApiSettings, KafkaSettings
-from streams.codec import match_to_json
-from streams.events import FaceMatch
+from domain.events import FaceMatch
+from streams.contract.value_codec import match_to_json
 
 
 def a_match(camera: str = "door", user: UUID | None = None) -> FaceMatch:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.pagination import Cursor
-from api.problems import ApiProblem
+from api.http.pagination import Cursor
+from api.http.problems import ApiProblem
 
 moments = st.datetimes(timezones=st.just(UTC))
 

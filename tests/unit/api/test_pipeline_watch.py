@@ -4,10 +4,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from api import pipeline
-from api.pipeline import PipelineWatch
+from api.health import pipeline_status
+from api.health.pipeline_status import PipelineWatch
 from config.settings import ApiSettings, KafkaSettings
-from streams.lag import MissingTopicsError
+from streams.monitoring.consumer_lag import MissingTopicsError
 
 
 @pytest.fixture
@@ -17,8 +17,8 @@ def without_topics(monkeypatch):
         raise MissingTopicsError("secret-prefix.workers.heartbeats")
         yield
 
-    monkeypatch.setattr(pipeline, "listening", missing)
-    monkeypatch.setattr(pipeline, "LagReader", missing)
+    monkeypatch.setattr(pipeline_status, "listening", missing)
+    monkeypatch.setattr(pipeline_status, "LagReader", missing)
 
 
 async def test_field_24_missing_topics_are_told_without_their_names(without_topics):

@@ -3,7 +3,7 @@
 import pytest
 from fastapi import Response
 
-from api.preferences import Preferences
+from api.http.prefer_header import Preferences
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.searching import search_response
-from sinks.rows import UserRow
-from streams.answers import RankedCandidate, SearchedFace, UploadAnswer
+from api.uploads.search_answers import search_response
+from domain.answers import RankedCandidate, SearchedFace, UploadAnswer
+from domain.records import UserRow
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 ADA = UserRow(

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from api.uploads import UploadClient
-from sinks.errors import StoreUnavailable
-from sinks.rows import LedgerRow, Outcome
-from streams.answers import UploadAnswer, encode_answer
-from streams.events import utc_now
-from streams.uploads import search_event
+from domain.answers import UploadAnswer, encode_answer
+from domain.events import utc_now
+from domain.records import LedgerRow, Outcome
+from domain.upload_events import search_event
+from services.photo_uploads import UploadClient
+from sinks.store_errors import StoreUnavailable
 
 AWAY = StoreUnavailable("the ledger", "read", "connection refused")
 

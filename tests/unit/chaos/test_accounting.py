@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.events import NAMESPACE
+from domain.events import NAMESPACE
 from tests.chaos.accounting import (
     Event,
     Evidence,

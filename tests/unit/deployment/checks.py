@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tests.unit.deployment.documents import Instruction, Pin
+from tests.unit.deployment.documents import ROOMS, Instruction, Pin
 
 NETWORK = "fecapass-network"
 STORES = {
@@ -33,7 +33,6 @@ NEEDS = {
     "detect_gpu": {"init", "kafka", "s3"},
 }
 RUNTIMES = {"onnxruntime", "onnxruntime-gpu"}
-ROOMS = ("agents", "api", "config", "infra", "ml", "sinks", "streams")
 FILES = (
     "Dockerfile.app", "Dockerfile.gpu", "docker-compose.yml", ".dockerignore", ".env.example",
     "Makefile", "README.md", "pyproject.toml", "requirements.txt", "requirements-gpu.txt",
@@ -257,7 +256,7 @@ def image(name: str, instructions: list[Instruction]) -> Problems:
         problems.append("does not work in /code")
     if rest.get("USER", "root").split(":")[0] in ("root", "0"):
         problems.append("runs as root")
-    if "infra.probe" not in rest.get("HEALTHCHECK", ""):
+    if "infra.operations.healthcheck" not in rest.get("HEALTHCHECK", ""):
         problems.append("no health check")
     if not any(i.name == "LABEL" for i in final):
         problems.append("no labels")
@@ -274,7 +273,9 @@ def image(name: str, instructions: list[Instruction]) -> Problems:
         problems.append("installs something in its last stage")
     built = " ".join(i.rest for i in instructions if i.name == "RUN" and i.stage < last)
     problems += [
-        f"without {flag}" for flag in ("--require-hashes", "ml.provision") if flag not in built
+        f"without {flag}"
+        for flag in ("--require-hashes", "ml.runtime.prepare_models")
+        if flag not in built
     ]
     return [f"{name}: {problem}" for problem in problems]
 

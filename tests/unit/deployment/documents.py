@@ -22,6 +22,10 @@ class Instruction:
     rest: str
 
 
+#: The packages of the images.
+ROOMS = ("agents", "api", "config", "domain", "infra", "ml", "services", "sinks", "streams")
+
+
 def read(name: str) -> str:
     return (ROOT / name).read_text()
 
@@ -83,7 +87,7 @@ def env_example(text: str) -> dict[str, str]:
 def files() -> set[str]:
     """Paths of the repository's files that matter to a deployment."""
     found = {path.name for path in ROOT.iterdir() if path.is_file()}
-    for room in ("agents", "api", "config", "infra", "ml", "sinks", "streams", "tests"):
+    for room in (*ROOMS, "tests"):
         if (ROOT / room).is_dir():
             found |= {path.relative_to(ROOT).as_posix() for path in (ROOT / room).rglob("*.py")}
     return found

@@ -52,7 +52,6 @@ def samples(families: Iterable[Metric]) -> dict[str, str]:
 
 def registered() -> dict[str, str]:
     """Sample names that the project's own registry can expose."""
-    from config import metrics  # noqa: F401 - registers them
 
     return samples(family for family in REGISTRY.collect() if family.name.startswith("fecapass_"))
 
@@ -65,7 +64,7 @@ def unknown(query: Query, known: Iterable[str]) -> list[str]:
 
 def label_names() -> Mapping[str, set[str]]:
     """Labels of each of the project's metric families."""
-    from config import metrics
+    from config.observability import metrics
 
     collectors = [c for c in vars(metrics).values() if hasattr(c, "_labelnames")]
     return {

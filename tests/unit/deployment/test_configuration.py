@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import create_model
 
 from config.settings import ConfigurationError, Settings, load_settings
-from infra.compose import env_file
+from infra import env_file
 from tests.unit.deployment import checks, documents
 from tests.unit.deployment.mutants import some
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from config.settings import DetectSettings
-from streams.app import create_app
-from streams.topics import Topics
+from streams.contract.topics import Topics
+from streams.faust.faust_app import create_app
 from tests.unit.deployment import cluster, documents
 
 PARTS = cluster.parts()

@@ -14,7 +14,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config import metrics
+from config.observability import metrics
 from tests.unit.deployment import promql
 from tests.unit.deployment.documents import ROOT, read
 

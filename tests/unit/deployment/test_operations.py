@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.compose import recovery
+from tests.compose import recovery
 from tests.unit.deployment.documents import read
 
 

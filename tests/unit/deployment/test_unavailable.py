@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from infra.compose.deployment import unavailable
+from tests.compose.deployment import unavailable
 
 NOWHERE = "localhost:1/nobody/nothing:0"
 

@@ -6,9 +6,9 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.object_keys import crop_key
 from infra.maintenance.checks import crops_by_face, without_row
-from sinks.crops import StoredObject
-from sinks.keys import crop_key
+from sinks.objects.crops import StoredObject
 from tests.contract.builders import NOON
 
 faces = st.integers(0, 5).map(lambda number: UUID(int=number))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from config.settings import ModelSettings
-from ml.analyser import Analyser, build_analyser
-from ml.images import Image, ImageLimits, decode
+from ml.images.decoding import Image, ImageLimits, decode
+from ml.recognition.analyser import Analyser, build_analyser
 
 # Both models on OpenVINO; only the embedder, which is what is advised.
 ALL_OPENVINO = {"execution_provider": "openvino"}

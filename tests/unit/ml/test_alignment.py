@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.alignment import _TEMPLATE, align, face_crop, similarity_transform
+from ml.recognition.alignment import _TEMPLATE, align, face_crop, similarity_transform
 
 coordinates = st.floats(-200, 200)
 points = st.lists(st.tuples(coordinates, coordinates), min_size=5, max_size=5, unique=True).map(

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from config.settings import ModelSettings
-from ml.analyser import build_analyser
-from ml.decision import decide
-from ml.embedders import fuse
-from ml.errors import ModelError
-from ml.gallery import Gallery
-from ml.images import decode
-from ml.registry import match_policy
+from domain.decisions.matching import decide
+from domain.images.image_errors import ModelError
+from ml.gallery.exact_search import Gallery
+from ml.images.decoding import decode
+from ml.recognition.analyser import build_analyser
+from ml.recognition.embedders import fuse
+from ml.runtime.registry import match_policy
 from tests.unit.ml.conftest import LIMITS, read
 
 

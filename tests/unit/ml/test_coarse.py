@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.coarse import CoarseCopy
+from ml.gallery.quantized_scan import CoarseCopy
 from tests.unit.ml.conftest import unit_vectors
 
 

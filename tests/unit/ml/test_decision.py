@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ml.decision import Candidate, MatchPolicy, decide, rival_bound, same_face
+from domain.decisions.matching import Candidate, MatchPolicy, decide, rival_bound, same_face
 from tests.unit.ml.conftest import unit_vectors
 
 cosines = st.floats(-1, 1, width=32)

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import ModelSettings
-from ml import registry
-from ml.analyser import build_analyser
-from ml.detections import DetectionPolicy
-from ml.errors import ModelError
-from ml.letterbox import batches, canvas_size, letterbox
-from ml.scrfd import Scrfd
-from ml.sessions import create_session
-from ml.yunet import YuNet
+from domain.images.image_errors import ModelError
+from ml.detection.detections import DetectionPolicy
+from ml.detection.letterbox import batches, canvas_size, letterbox
+from ml.detection.scrfd import Scrfd
+from ml.detection.yunet import YuNet
+from ml.recognition.analyser import build_analyser
+from ml.runtime import registry
+from ml.runtime.sessions import create_session
 from tests.unit.ml.conftest import read
 
 POLICY = DetectionPolicy(threshold=0.7, nms_threshold=0.3, min_face_pixels=10, max_faces=100)

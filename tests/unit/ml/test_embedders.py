@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import ConfigurationError, DetectSettings, ModelSettings, load_settings
-from ml import registry
-from ml.alignment import align
-from ml.analyser import build_analyser
-from ml.embedders import UNCHANGED, ArcFaceEmbedder, Preprocessing, fuse
-from ml.errors import ModelError
-from ml.sessions import create_session
+from domain.images.image_errors import ModelError
+from ml.recognition.alignment import align
+from ml.recognition.analyser import build_analyser
+from ml.recognition.embedders import UNCHANGED, ArcFaceEmbedder, Preprocessing, fuse
+from ml.runtime import registry
+from ml.runtime.sessions import create_session
 from tests.unit.ml.conftest import read, unit_vectors
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)

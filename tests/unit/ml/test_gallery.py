@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.gallery import Gallery
+from ml.gallery.exact_search import Gallery
 from tests.unit.ml.conftest import unit_vectors
 
 DIMENSION = 8
@@ -172,7 +172,7 @@ ALONE = """
 import time
 import numpy as np
 from uuid import UUID
-from ml.gallery import Gallery
+from ml.gallery.exact_search import Gallery
 
 vectors = np.random.default_rng(1).standard_normal((2000, 128)).astype(np.float32)
 gallery = Gallery("m", 128, scan_from={scan_from})

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from config.settings import ModelSettings
-from ml.analyser import build_analyser
-from ml.decision import decide
-from ml.embedders import fuse
-from ml.gallery import Gallery
-from ml.registry import match_policy
+from domain.decisions.matching import decide
+from ml.gallery.exact_search import Gallery
+from ml.recognition.analyser import build_analyser
+from ml.recognition.embedders import fuse
+from ml.runtime.registry import match_policy
 from tests.unit.ml.conftest import ALL_OPENVINO, SPLIT, read
 from tests.unit.ml.golden import FILE, pictures, rows_of
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ml.errors import ImageRejected
-from ml.image_chunks import plain_png
-from ml.image_headers import read_header
-from ml.images import ImageLimits, decode, inspect
-from tests import bombs
+from domain.images.image_errors import ImageRejected
+from domain.images.image_headers import read_header
+from ml.images.decoding import ImageLimits, decode, inspect
+from ml.images.image_chunks import plain_png
+from tests import decompression_bombs
 from tests.unit.ml import pictures
 from tests.unit.ml.conftest import LIMITS
 from tests.unit.ml.test_images import refusal
@@ -22,8 +22,8 @@ from tests.unit.ml.test_images import refusal
 #: Processor seconds that one image may take at the default limits, on any machine that we know.
 MOST_SECONDS = 10.0
 
-BOMBS = bombs.bombs()
-SEEDS = bombs.seeds()
+BOMBS = decompression_bombs.bombs()
+SEEDS = decompression_bombs.seeds()
 
 #: Bombs that are told by how much there is of something that no picture needs.
 NEEDLESS = {
@@ -52,21 +52,21 @@ def test_a_bomb_costs_little(name):
 def test_the_slowest_picture_within_the_limits_is_decoded_in_bounded_time():
     side = 7000
     scans = LIMITS.max_work // side**2 - 1
-    data = bombs.scan_bomb(side, scans)
+    data = decompression_bombs.scan_bomb(side, scans)
     assert inspect(data, LIMITS).scans == scans + 1
     began = process_time()
     assert decode(data, LIMITS).shape == (side, side, 3)
     assert process_time() - began < MOST_SECONDS
-    assert refusal(bombs.scan_bomb(side, scans + 1)) == "too_complex"
+    assert refusal(decompression_bombs.scan_bomb(side, scans + 1)) == "too_complex"
 
 
 @pytest.mark.parametrize("count", [10, 500])
 def test_scans_are_counted_through_segments_that_look_like_scans(count):
     """A thumbnail or a profile may hold the bytes of a marker; the picture has one scan still."""
     plain = pictures.encoded(".jpg")
-    profile = bombs.jpeg_segment(0xE2, b"\xff\xda" * 100)
-    assert read_header(bombs.with_jpeg_segments(plain, profile, count)).scans == 1
-    assert read_header(bombs.scan_bomb(64, count)).scans == count + 1
+    profile = decompression_bombs.jpeg_segment(0xE2, b"\xff\xda" * 100)
+    assert read_header(decompression_bombs.with_jpeg_segments(plain, profile, count)).scans == 1
+    assert read_header(decompression_bombs.scan_bomb(64, count)).scans == count + 1
 
 
 @pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC9, 0xCA, 0xCF])
@@ -87,7 +87,7 @@ def test_only_what_makes_the_picture_is_left_of_a_png():
 @pytest.mark.parametrize("size", [b"\x7f\xff\xff\xff", b"\xff" * 4, b"\0\1\0\0"])
 def test_a_chunk_that_lies_about_its_length_is_not_given_to_the_decoder(size):
     """It may take the memory that a chunk of 152 bytes in all says it needs: 2 GB."""
-    data = bytearray(bombs.png(64, 64, between=pictures.png_chunk(b"tEXt", b"k\0v")))
+    data = bytearray(decompression_bombs.png(64, 64, between=pictures.png_chunk(b"tEXt", b"k\0v")))
     data[33:37] = size
     plain, _ = plain_png(bytes(data))
     assert b"IDAT" not in plain
@@ -103,7 +103,7 @@ def test_sides_beyond_what_opencv_turns_are_refused():
 
 MEASURE = r"""
 import re, sys
-from ml.images import ImageLimits, decode, inspect
+from ml.images.decoding import ImageLimits, decode, inspect
 data = open(sys.argv[1], "rb").read()
 limits = ImageLimits(10**9, 10**9)
 def peak():  # not ru_maxrss, which begins with the parent's
@@ -119,17 +119,21 @@ ROTATED[0x112] = 6
 
 
 def large():
-    picture = Image.fromarray(bombs.smooth(3000, 4000))
+    picture = Image.fromarray(decompression_bombs.smooth(3000, 4000))
     return {
-        "jpeg": bombs.saved(picture, "JPEG", exif=ROTATED),
-        "progressive": bombs.saved(picture, "JPEG", progressive=True, subsampling=0, exif=ROTATED),
-        "cmyk": bombs.saved(picture.convert("CMYK"), "JPEG", progressive=True, exif=ROTATED),
-        "png": bombs.saved(picture, "PNG", compress_level=1, exif=ROTATED),
-        "png 16 bit": bombs.png(4000, 3000, depth=16, colour=6),
-        "apng": bombs.animated("PNG", 1500, 2000, 2),
-        "webp": bombs.saved(picture, "WEBP", method=0, exif=ROTATED),
-        "lossless webp": bombs.saved(picture, "WEBP", method=0, lossless=True),
-        "animated webp": bombs.animated("WEBP", 3000, 4000, 2),
+        "jpeg": decompression_bombs.saved(picture, "JPEG", exif=ROTATED),
+        "progressive": decompression_bombs.saved(
+            picture, "JPEG", progressive=True, subsampling=0, exif=ROTATED
+        ),
+        "cmyk": decompression_bombs.saved(
+            picture.convert("CMYK"), "JPEG", progressive=True, exif=ROTATED
+        ),
+        "png": decompression_bombs.saved(picture, "PNG", compress_level=1, exif=ROTATED),
+        "png 16 bit": decompression_bombs.png(4000, 3000, depth=16, colour=6),
+        "apng": decompression_bombs.animated("PNG", 1500, 2000, 2),
+        "webp": decompression_bombs.saved(picture, "WEBP", method=0, exif=ROTATED),
+        "lossless webp": decompression_bombs.saved(picture, "WEBP", method=0, lossless=True),
+        "animated webp": decompression_bombs.animated("WEBP", 3000, 4000, 2),
     }
 
 
@@ -155,7 +159,7 @@ def test_decoding_takes_no_more_memory_than_the_header_tells(tmp_path):
 @given(seed=st.sampled_from(SEEDS), random=st.randoms(use_true_random=False))
 def test_mutated_pictures_are_decoded_as_told_or_refused(seed, random):
     limits = ImageLimits(10**6, 10**6, 10**8)
-    data = bombs.mutated(seed, random)
+    data = decompression_bombs.mutated(seed, random)
     try:
         header = inspect(data, limits)
         image = decode(data, limits)
@@ -166,9 +170,9 @@ def test_mutated_pictures_are_decoded_as_told_or_refused(seed, random):
         assert sorted(image.shape[:2]) == sorted((header.height, header.width))
 
 
-@pytest.mark.parametrize("name", bombs.odd_pictures())
+@pytest.mark.parametrize("name", decompression_bombs.odd_pictures())
 def test_odd_pictures_are_decoded_or_refused(name):
-    data = bombs.odd_pictures()[name]
+    data = decompression_bombs.odd_pictures()[name]
     sides = {"1 x N": "degenerate", "N x 1": "degenerate", "8 x 65535": "too_many_pixels"}
     if reason := sides.get(name):
         assert refusal(data) == reason
@@ -179,6 +183,6 @@ def test_odd_pictures_are_decoded_or_refused(name):
 def test_the_decoder_reads_no_more_scans_than_are_counted():
     """Every scan that the decoder could begin is a marker that the count finds."""
     for count in (9, 40):
-        data = bombs.scan_bomb(64, count)
+        data = decompression_bombs.scan_bomb(64, count)
         assert data.count(b"\xff\xda") == read_header(data).scans
         assert decode(data, LIMITS).shape == (64, 64, 3)

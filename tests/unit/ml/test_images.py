@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.errors import ImageRejected
-from ml.image_headers import read_header
-from ml.images import ImageLimits, decode, encode_jpeg, inspect
+from domain.images.image_errors import ImageRejected
+from domain.images.image_headers import read_header
+from ml.images.decoding import ImageLimits, decode, encode_jpeg, inspect
 from tests.unit.ml import pictures
 from tests.unit.ml.conftest import LIMITS
 
@@ -119,7 +119,7 @@ def test_what_opencv_itself_refuses_is_corrupt(monkeypatch):
     def out_of_memory(*_):
         raise cv2.error
 
-    monkeypatch.setattr("ml.images.cv2.imdecode", out_of_memory)
+    monkeypatch.setattr("ml.images.decoding.cv2.imdecode", out_of_memory)
     assert refusal(pictures.encoded(".webp")) == "corrupt"
 
 

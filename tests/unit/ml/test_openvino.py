@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from config.settings import ModelSettings
-from ml.analyser import build_analyser
-from ml.errors import ModelError, ProviderUnavailable
-from ml.registry import SFACE, YUNET, prepare_builtin
-from ml.sessions import create_session
+from domain.images.image_errors import ModelError, ProviderUnavailable
+from ml.recognition.analyser import build_analyser
+from ml.runtime.registry import SFACE, YUNET, prepare_builtin
+from ml.runtime.sessions import create_session
 from tests.unit.ml.conftest import ALL_OPENVINO, SPLIT
 
 # YuNet, SFace, and files that fix their input or have outputs without a batch dimension.
@@ -115,7 +115,7 @@ def test_each_model_runs_where_its_setting_says(model_cache):
 def test_the_runtime_reports_nothing_to_its_maker(tmp_path, model_cache):
     # Told by what it leaves at home: the number of this machine that it reports under.
     code = (
-        "import sys; from pathlib import Path; from ml.sessions import create_session;"
+        "import sys; from pathlib import Path; from ml.runtime.sessions import create_session;"
         "create_session(Path(sys.argv[1]), 'openvino', 1);"
         "import openvino, multiprocessing;"
         "print([m for m in sys.modules if m.startswith('openvino_telemetry.')],"

@@ -6,9 +6,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from ml import registry
-from ml.errors import ModelError
-from ml.prepare import prepare_model
+from domain.images.image_errors import ModelError
+from ml.runtime import registry
+from ml.runtime.onnx_rewrite import prepare_model
 
 # What the dequantised graph computes, and what the folded one computes, differ by rounding.
 TOLERANCE = 1e-5

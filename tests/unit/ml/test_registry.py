@@ -6,10 +6,10 @@ import shutil
 import pytest
 
 from config.settings import ModelSettings
-from ml import registry
-from ml.decision import MatchPolicy
-from ml.errors import ModelError
-from ml.registry import YUNET, check_file, embedder_id, match_policy, prepare_builtin
+from domain.decisions.matching import MatchPolicy
+from domain.images.image_errors import ModelError
+from ml.runtime import registry
+from ml.runtime.registry import YUNET, check_file, embedder_id, match_policy, prepare_builtin
 
 
 def prepare_in(cache):

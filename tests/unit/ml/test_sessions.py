@@ -6,9 +6,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from ml.errors import ModelError, ProviderUnavailable
-from ml.registry import YUNET, prepare_builtin
-from ml.sessions import create_session, to_nchw
+from domain.images.image_errors import ModelError, ProviderUnavailable
+from ml.runtime.registry import YUNET, prepare_builtin
+from ml.runtime.sessions import create_session, to_nchw
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_to_nchw_keeps_values():
 
 
 def test_the_runtime_reports_nothing_to_its_maker():
-    code = "import ml.sessions, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    code = "import ml.runtime.sessions, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, check=True

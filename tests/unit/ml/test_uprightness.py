@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.angles import turned
 from config.settings import ModelSettings
-from ml.analyser import build_analyser
-from ml.uprightness import LEAST_MARGIN, NOT_CHECKED, NOT_FOUND, LocatedFace
+from ml.recognition.analyser import build_analyser
+from ml.recognition.uprightness import LEAST_MARGIN, NOT_CHECKED, NOT_FOUND, LocatedFace
 from tests.unit.ml.conftest import read
 
 TURNED = ["90", "135", "180", "225", "270", "flipped"]

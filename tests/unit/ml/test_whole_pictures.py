@@ -13,10 +13,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ml.errors import ImageRejected
-from ml.exif import orientation
-from ml.images import decode
-from tests import bombs
+from domain.images.image_errors import ImageRejected
+from ml.images.decoding import decode
+from ml.images.exif import orientation
+from tests import decompression_bombs
 from tests.unit.ml import pictures
 from tests.unit.ml.conftest import LIMITS
 from tests.unit.ml.test_images import WEBP_LOSSLESS, refusal
@@ -42,32 +42,32 @@ def same(data, whole):
 def scene():
     """A picture with fine detail everywhere, so that every part of its data matters."""
     noise = np.random.default_rng(7).integers(0, 60, (88, 120, 3), np.uint8)
-    return cv2.add(bombs.smooth(88, 120) // 2, noise)
+    return cv2.add(decompression_bombs.smooth(88, 120) // 2, noise)
 
 
 @cache
 def jpegs():
     picture = Image.fromarray(scene())
     return {
-        "4:2:0": bombs.saved(picture, "JPEG", subsampling=2),
-        "4:2:2": bombs.saved(picture, "JPEG", subsampling=1),
-        "4:4:4": bombs.saved(picture, "JPEG", subsampling=0, quality=95),
+        "4:2:0": decompression_bombs.saved(picture, "JPEG", subsampling=2),
+        "4:2:2": decompression_bombs.saved(picture, "JPEG", subsampling=1),
+        "4:4:4": decompression_bombs.saved(picture, "JPEG", subsampling=0, quality=95),
         "4:1:1": pictures.encoded(
             ".jpg",
             scene(),
             cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
             cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411,
         ),
-        "grey": bombs.saved(picture.convert("L"), "JPEG"),
-        "CMYK": bombs.saved(picture.convert("CMYK"), "JPEG"),
-        "RGB": bombs.saved(picture, "JPEG", keep_rgb=True),
-        "optimised": bombs.saved(picture, "JPEG", optimize=True),
-        "restarts": bombs.saved(picture, "JPEG", restart_marker_rows=1),
-        "progressive": bombs.saved(picture, "JPEG", progressive=True),
-        "progressive, restarts": bombs.saved(
+        "grey": decompression_bombs.saved(picture.convert("L"), "JPEG"),
+        "CMYK": decompression_bombs.saved(picture.convert("CMYK"), "JPEG"),
+        "RGB": decompression_bombs.saved(picture, "JPEG", keep_rgb=True),
+        "optimised": decompression_bombs.saved(picture, "JPEG", optimize=True),
+        "restarts": decompression_bombs.saved(picture, "JPEG", restart_marker_rows=1),
+        "progressive": decompression_bombs.saved(picture, "JPEG", progressive=True),
+        "progressive, restarts": decompression_bombs.saved(
             picture, "JPEG", progressive=True, restart_marker_blocks=5
         ),
-        "rotated": bombs.saved(picture, "JPEG", exif=ROTATED),
+        "rotated": decompression_bombs.saved(picture, "JPEG", exif=ROTATED),
     }
 
 
@@ -75,16 +75,16 @@ def jpegs():
 def others():
     picture = Image.fromarray(scene())
     return {
-        "PNG": bombs.saved(picture, "PNG"),
-        "PNG, rotated": bombs.saved(picture, "PNG", exif=ROTATED),
+        "PNG": decompression_bombs.saved(picture, "PNG"),
+        "PNG, rotated": decompression_bombs.saved(picture, "PNG", exif=ROTATED),
         "PNG, 16 bits": pictures.encoded(".png", scene().astype(np.uint16) * 257),
-        "PNG, palette": bombs.saved(picture.quantize(64), "PNG"),
+        "PNG, palette": decompression_bombs.saved(picture.quantize(64), "PNG"),
         "PNG, many chunks": pictures.encoded(".png", np.tile(scene(), (2, 2, 1))),
         "WebP": pictures.encoded(".webp", scene()),
         "WebP, lossless": pictures.encoded(".webp", scene(), *WEBP_LOSSLESS),
-        "WebP, rotated": bombs.saved(picture, "WEBP", exif=ROTATED),
-        "WebP, alpha": bombs.saved(picture.convert("RGBA"), "WEBP"),
-        "WebP, animated": bombs.animated("WEBP", 40, 60, 3),
+        "WebP, rotated": decompression_bombs.saved(picture, "WEBP", exif=ROTATED),
+        "WebP, alpha": decompression_bombs.saved(picture.convert("RGBA"), "WEBP"),
+        "WebP, animated": decompression_bombs.animated("WEBP", 40, 60, 3),
     }
 
 
@@ -99,7 +99,7 @@ def jpeg_parts(data):
 
 
 def jpeg_of(parts, rest, between=b""):
-    head = [bombs.jpeg_segment(marker, payload) for marker, payload in parts]
+    head = [decompression_bombs.jpeg_segment(marker, payload) for marker, payload in parts]
     return b"\xff\xd8" + between.join(head) + rest
 
 
@@ -120,7 +120,7 @@ JPEG_ENDS = {
     "fill bytes": b"\xff" * 20,
     "fill bytes and EOI": b"\xff" * 5 + EOI,
     "a restart marker": b"\xff\xd3" + EOI,
-    "a comment": bombs.jpeg_segment(0xFE, b"x") + EOI,
+    "a comment": decompression_bombs.jpeg_segment(0xFE, b"x") + EOI,
     "zeros": bytes(700),
     "zeros and EOI": bytes(7) + EOI,
 }
@@ -248,7 +248,9 @@ def flat_jpeg(sampling, *, apart=False, size=64):
 
     def scan(components, blocks):
         names = b"".join(bytes([component + 1, 0]) for component in components)
-        header = bombs.jpeg_segment(0xDA, bytes([len(components)]) + names + b"\0\x3f\0")
+        header = decompression_bombs.jpeg_segment(
+            0xDA, bytes([len(components)]) + names + b"\0\x3f\0"
+        )
         bits = units * blocks * 2
         return header + bytes(bits // 8) + (bytes([0xFF >> bits % 8]) if bits % 8 else b"")
 
@@ -322,7 +324,9 @@ def odd_headers():
             [*parts[:-1], (0xDA, scan[:-3] + b"\0\0\0")], rest
         ),
         "the usual tables left out": jpeg_of([one for one in parts if one[0] != 0xC4], rest),
-        "a segment behind the data": whole[:-2] + bombs.jpeg_segment(0xE9, b"xyz") + EOI,
+        "a segment behind the data": whole[:-2]
+        + decompression_bombs.jpeg_segment(0xE9, b"xyz")
+        + EOI,
         "another one behind it": whole + jpegs()["grey"],
         "another one instead of its end": whole[:-2] + jpegs()["grey"],
         "a video behind it": whole + b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 20,
@@ -367,7 +371,7 @@ def test_field_02_a_restart_interval_that_lacks_data_is_refused():
 def test_field_02_a_missing_restart_marker_is_refused_however_little_lay_behind_it():
     """The decoder says no more than it would of a webcam's surplus, and shows grey."""
     data, parts = flat_jpeg((0x11,), size=128)
-    interval = bombs.jpeg_segment(0xDD, struct.pack(">H", 15))
+    interval = decompression_bombs.jpeg_segment(0xDD, struct.pack(">H", 15))
     rows = b"".join(b"\0\0\0\3\xff" + bytes([0xD0 + row % 8]) for row in range(17)) + b"\x3f"
     head = data[: data.index(parts[0])] + interval + parts[0][:10]
     assert decode(head + rows + EOI, LIMITS).shape == (128, 128, 3)
@@ -446,7 +450,7 @@ def test_field_02_orientation_is_read_in_both_orders_and_widths(order, kind):
 
 def test_field_02_exif_data_behind_xmp_are_found():
     data = jpegs()["rotated"]
-    xmp = bombs.jpeg_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta/>")
+    xmp = decompression_bombs.jpeg_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta/>")
     assert same(data[:2] + xmp + data[2:], data)
     assert decode(data, LIMITS).shape == (120, 88, 3)
 
@@ -461,22 +465,31 @@ def test_field_18_no_file_makes_a_decoder_write_to_standard_error(shared, folder
 
 def test_field_18_no_mutated_picture_makes_a_decoder_write_to_standard_error(capfd):
     random = Random(18)
-    seeds = [*bombs.seeds(), *jpegs().values(), *others().values()]
+    seeds = [*decompression_bombs.seeds(), *jpegs().values(), *others().values()]
     for _ in range(1000):
-        outcome(bombs.mutated(random.choice(seeds), random))
+        outcome(decompression_bombs.mutated(random.choice(seeds), random))
     assert capfd.readouterr() == ("", "")
 
 
 LIBPNG_WROTE = {
-    "depth": (bombs.png(64, 64, depth=3), "corrupt"),
-    "interlacing": (bombs.png(64, 64, interlaced=7), "corrupt"),
-    "filter": (bombs.png(64, 64, raw=b"\x09" * 64 * 193), "corrupt"),
-    "rows missing": (bombs.png(64, 64, raw=bytes(64 * 100)), "corrupt"),
-    "no palette": (bombs.png(64, 64, colour=3), "corrupt"),
-    "rows too many": (bombs.png(64, 64, raw=bytes(64 * 193 + 5000)), "decoded"),
-    "profile": (bombs.png(64, 64, between=pictures.png_chunk(b"iCCP", b"k\0\0junk")), "decoded"),
-    "transparency": (bombs.png(64, 64, between=pictures.png_chunk(b"tRNS", b"\0")), "decoded"),
-    "palette": (bombs.png(64, 64, between=pictures.png_chunk(b"PLTE", b"\0\1")), "decoded"),
+    "depth": (decompression_bombs.png(64, 64, depth=3), "corrupt"),
+    "interlacing": (decompression_bombs.png(64, 64, interlaced=7), "corrupt"),
+    "filter": (decompression_bombs.png(64, 64, raw=b"\x09" * 64 * 193), "corrupt"),
+    "rows missing": (decompression_bombs.png(64, 64, raw=bytes(64 * 100)), "corrupt"),
+    "no palette": (decompression_bombs.png(64, 64, colour=3), "corrupt"),
+    "rows too many": (decompression_bombs.png(64, 64, raw=bytes(64 * 193 + 5000)), "decoded"),
+    "profile": (
+        decompression_bombs.png(64, 64, between=pictures.png_chunk(b"iCCP", b"k\0\0junk")),
+        "decoded",
+    ),
+    "transparency": (
+        decompression_bombs.png(64, 64, between=pictures.png_chunk(b"tRNS", b"\0")),
+        "decoded",
+    ),
+    "palette": (
+        decompression_bombs.png(64, 64, between=pictures.png_chunk(b"PLTE", b"\0\1")),
+        "decoded",
+    ),
 }
 
 
@@ -523,17 +536,21 @@ def png_rows(kind, interlaced):
 def test_field_02_a_png_that_was_written_without_all_its_rows_is_refused(kind, interlaced):
     """Its compressed data have an end and are right; a decoder leaves the other rows black."""
     size, rows, options = png_rows(kind, interlaced)
-    assert isinstance(outcome(bombs.png(*size, raw=b"".join(rows), **options)), np.ndarray)
+    assert isinstance(
+        outcome(decompression_bombs.png(*size, raw=b"".join(rows), **options)), np.ndarray
+    )
     black = [*rows[:-2], *(bytes(len(row)) for row in rows[-2:])]
-    assert isinstance(outcome(bombs.png(*size, raw=b"".join(black), **options)), np.ndarray)
+    assert isinstance(
+        outcome(decompression_bombs.png(*size, raw=b"".join(black), **options)), np.ndarray
+    )
     for missing in (1, 2, len(rows) // 2, len(rows) - 1, len(rows)):
         short = b"".join(rows[: len(rows) - missing])
-        assert outcome(bombs.png(*size, raw=short, **options)) == "corrupt", missing
+        assert outcome(decompression_bombs.png(*size, raw=short, **options)) == "corrupt", missing
 
 
 @pytest.mark.parametrize("width", [3000, 3001])
 def test_field_02_a_large_black_png_has_all_its_rows(width):
     """Megabytes out of each piece of its data."""
-    assert isinstance(outcome(bombs.png(width, 2000)), np.ndarray)
+    assert isinstance(outcome(decompression_bombs.png(width, 2000)), np.ndarray)
     rows = bytes(1999 * (1 + 3 * width))
-    assert outcome(bombs.png(width, 2000, raw=rows)) == "corrupt"
+    assert outcome(decompression_bombs.png(width, 2000, raw=rows)) == "corrupt"

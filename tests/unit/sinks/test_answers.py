@@ -7,8 +7,8 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config.settings import RedisSettings
-from sinks import answers as answers_module
-from sinks.answers import AnswerWaiter
+from sinks.cache import answer_waiter as answers_module
+from sinks.cache.answer_waiter import AnswerWaiter
 
 UVLOOP = RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.keys import crop_key
+from domain.object_keys import crop_key
 
 FACE = UUID("00000000-0000-4000-8000-000000000001")
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

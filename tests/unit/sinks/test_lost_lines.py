@@ -8,8 +8,8 @@ from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import BotoCoreError
 
 from config.settings import S3Settings
-from sinks.direct import DirectSession
-from sinks.puts import DirectPuts
+from sinks.objects.fast_put import DirectPuts
+from sinks.objects.no_redirects import DirectSession
 
 
 @asynccontextmanager

@@ -3,8 +3,8 @@
 import asyncpg
 import pytest
 
-from sinks.errors import SessionsNotKept, StoreReadOnly, StoreRejected, StoreUnavailable
-from sinks.postgres_errors import Damage, damage_of, typed, typed_failures
+from sinks.postgres.driver_errors import Damage, damage_of, typed, typed_failures
+from sinks.store_errors import SessionsNotKept, StoreReadOnly, StoreRejected, StoreUnavailable
 
 
 def failure(state):

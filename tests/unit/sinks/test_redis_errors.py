@@ -4,7 +4,7 @@ import pytest
 from redis import exceptions
 from redis.asyncio.client import Pipeline
 
-from sinks.redis_errors import code_of, described, is_wrong_server
+from sinks.cache.redis_errors import code_of, described, is_wrong_server
 
 SECRET = b"\x93\xc4\x10\xff\x00caused error: OOM embedding\n"
 

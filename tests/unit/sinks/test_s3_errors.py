@@ -3,7 +3,7 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from sinks.s3_errors import described, is_fault, is_the_stores
+from sinks.objects.s3_errors import described, is_fault, is_the_stores
 
 
 def refusal(code, status):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from streams.delivery import Delivery, Partition
+from streams.contract.message import Delivery, Partition
 
 
 def delivery(

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.acknowledgement import InOrderAcknowledger
-from streams.delivery import Partition
+from streams.contract.message import Partition
+from streams.processing.ordered_ack import InOrderAcknowledger
 from tests.unit.streams.deliveries import Log
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.addresses import BadAddressError, normal_address, spellings
+from domain.names.email_addresses import BadAddressError, normal_address, spellings
 
 ZOE = "zoë@müller.example"
 

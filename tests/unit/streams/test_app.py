@@ -5,7 +5,7 @@ from faust import Event
 from faust.types import TP, ConsumerMessage
 
 from config.settings import KafkaSettings, WorkerSettings
-from streams.app import _delivery, create_app
+from streams.faust.faust_app import _delivery, create_app
 
 
 async def test_a_worker_leaves_nothing_in_the_directory_it_is_started_in(tmp_path, monkeypatch):

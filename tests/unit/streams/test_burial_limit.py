@@ -3,7 +3,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.burial_limit import BurialLimit, BurialPolicy
+from streams.processing.dead_letter_limit import BurialLimit, BurialPolicy
 from tests.unit.streams.deliveries import delivery
 
 outcomes = st.lists(

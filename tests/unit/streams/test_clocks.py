@@ -6,10 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.clocks import LONGEST_IN_KAFKA, OLDEST_PICTURE, ClockPolicy, arrival, seen_at
-from streams.envelope import decode, encode_headers
-from streams.events import EventKind, ImageEvent, utc_now
-from streams.topics import Topics
+from domain.events import EventKind, ImageEvent, utc_now
+from streams.contract.camera_clocks import (
+    LONGEST_IN_KAFKA,
+    OLDEST_PICTURE,
+    ClockPolicy,
+    arrival,
+    seen_at,
+)
+from streams.contract.envelope import decode, encode_headers
+from streams.contract.topics import Topics
 from tests.unit.streams.deliveries import delivery
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from streams.codec import match_from_json, match_to_json, pack, unpack
-from streams.events import (
+from domain.events import (
     DetectedFace,
     DetectedFaces,
     EventKind,
@@ -20,7 +19,8 @@ from streams.events import (
     MatchType,
     Refusal,
 )
-from streams.failures import Reject
+from domain.failures import Reject
+from streams.contract.value_codec import match_from_json, match_to_json, pack, unpack
 
 places = st.floats(-1e6, 1e6)
 shares = st.floats(0, 1)

@@ -13,8 +13,8 @@ from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
 
-from streams import connections
-from streams.connections import WatchedConnection, watch_connections
+from streams.faust import connections
+from streams.faust.connections import WatchedConnection, watch_connections
 
 _API_VERSIONS = 18
 _FETCH, _FETCH_VERSION = 1, 4

@@ -1,9 +1,9 @@
 import pytest
 
-from streams.dead_letters import DeadLetters
-from streams.failures import Reject
-from streams.publisher import Publisher
-from streams.topics import Topics
+from domain.failures import Reject
+from streams.clients.durable_producer import Publisher
+from streams.contract.topics import Topics
+from streams.dead_letters.dead_letter_writer import DeadLetters
 from tests.unit.streams.deliveries import delivery
 
 LIMIT = 64 * 1024

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from streams.envelope import MAX_IDENTIFIER_BYTES, decode, encode_headers
-from streams.events import NAMESPACE, EventKind, ImageEvent, event_uuid, utc_now
-from streams.failures import Reject
-from streams.topics import Topics
+from domain.events import NAMESPACE, EventKind, ImageEvent, event_uuid, utc_now
+from domain.failures import Reject
+from streams.contract.envelope import MAX_IDENTIFIER_BYTES, decode, encode_headers
+from streams.contract.topics import Topics
 from tests.unit.streams.deliveries import delivery
 
 TOPICS = Topics()

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.freshness import FreshnessPolicy, Waiting, frame_reader, shedder, stale
-from streams.topics import Topics
+from streams.contract.topics import Topics
+from streams.processing.load_shedding import FreshnessPolicy, Waiting, frame_reader, shedder, stale
 from tests.unit.streams.deliveries import delivery
 
 NOW = 1_000.0

@@ -6,7 +6,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.header_names import take_any_header_name
+from streams.faust.lenient_headers import take_any_header_name
 
 PLAIN, GZIP = 0, 1
 

@@ -8,8 +8,8 @@ import socket
 import aiohttp
 import pytest
 
-from streams.health import HealthServer
-from streams.listening import announce, announced, listen, port_of, url_of, withdraw
+from config.network.listening import announce, announced, listen, port_of, url_of, withdraw
+from streams.lifecycle.health_server import HealthServer
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.names import BadNameError, name_key, name_looks, tidy_name
+from domain.names.person_names import BadNameError, name_key, name_looks, tidy_name
 
 
 @pytest.mark.parametrize(

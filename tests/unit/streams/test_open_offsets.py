@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.open_offsets import OpenOffsets
+from streams.faust.open_offsets import OpenOffsets
 
 
 def test_field_05_a_message_that_was_fetched_and_never_begun_stays_open():

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from streams import heartbeats as heartbeats_module
-from streams.failures import Fatal, Reject, Retry
-from streams.heartbeats import (
+from domain.failures import Fatal, Reject, Retry
+from streams.monitoring import heartbeats as heartbeats_module
+from streams.monitoring.consumer_lag import GroupLag, PartitionLag, _Ends
+from streams.monitoring.heartbeats import (
     Condition,
     Heart,
     Heartbeat,
@@ -18,8 +19,7 @@ from streams.heartbeats import (
     encode_heartbeat,
     instance_name,
 )
-from streams.lag import GroupLag, PartitionLag, _Ends
-from streams.pipeline import duration, judge
+from streams.monitoring.pipeline_health import duration, judge
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 TOPICS = {"detect": ("camera.frames",), "identify": ("faces.detected",)}

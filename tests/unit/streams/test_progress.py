@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.progress import Fetched, committable
+from streams.faust.committable import Fetched, committable
 
 #: A partition's offsets: what a consumer sees, and what it never sees (markers, aborted batches).
 logs = st.lists(st.sampled_from(["message", "unseen"]), max_size=30)

@@ -3,8 +3,8 @@ import asyncio
 import pytest
 from aiokafka import errors
 
-from streams.failures import Fatal, Reject, Retry
-from streams.publisher import Publisher
+from domain.failures import Fatal, Reject, Retry
+from streams.clients.durable_producer import Publisher
 
 
 class Producer:

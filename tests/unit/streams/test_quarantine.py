@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from streams.quarantine import ACTIVE_SECONDS, MOST_SENDERS, PROOF_SECONDS, Quarantine
+from streams.processing.quarantine import ACTIVE_SECONDS, MOST_SENDERS, PROOF_SECONDS, Quarantine
 from tests.unit.streams.deliveries import delivery
 
 
@@ -124,7 +124,7 @@ def shown():
 
 
 def test_field_19_operators_see_the_quarantine_begin_and_end(quarantine, clock, caplog):
-    caplog.set_level("INFO", "streams.quarantine")
+    caplog.set_level("INFO", "streams.processing.quarantine")
     before, _ = shown()
     healthy(quarantine, "door-1")
     for _ in range(20):

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams import envelope
-from streams.dead_letters import DeadLetters
-from streams.delivery import Delivery, Partition
-from streams.envelope import decode
-from streams.events import utc_now
-from streams.failures import Reject
-from streams.replay import (
+from domain.events import utc_now
+from domain.failures import Reject
+from streams.contract import envelope
+from streams.contract.envelope import decode
+from streams.contract.message import Delivery, Partition
+from streams.contract.topics import Topics
+from streams.dead_letters.dead_letter import (
     NotReplayable,
     attempts_before,
     is_replayed,
@@ -22,7 +22,7 @@ from streams.replay import (
     receipt_names,
     revive,
 )
-from streams.topics import Topics
+from streams.dead_letters.dead_letter_writer import DeadLetters
 from tests.unit.streams.deliveries import delivery
 from tests.unit.streams.test_dead_letters import Broker
 

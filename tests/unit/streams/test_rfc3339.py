@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams import rfc3339
+from streams.contract import rfc3339
 
 NOON = datetime(2026, 11, 29, 12, 0, 0, tzinfo=UTC)
 DAY = 24 * 60 - 1

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.burial_limit import BurialLimit, BurialPolicy
-from streams.failures import Denied, Fatal, GivenUp, Reject, Retry
-from streams.settling import UNEXPECTED, RetryPolicy, Settlement
+from domain.failures import Denied, Fatal, GivenUp, Reject, Retry
+from streams.processing.dead_letter_limit import BurialLimit, BurialPolicy
+from streams.processing.error_handling import UNEXPECTED, RetryPolicy, Settlement
 from tests.unit.streams.deliveries import delivery
 
 POLICY = RetryPolicy(initial=0.0001, maximum=0.001, unexpected_attempts=2, denied_patience=0.05)

@@ -1,7 +1,7 @@
 """A retry that lasts is visible in a worker's health."""
 
-from streams.failures import Denied, Retry
-from streams.troubles import Troubles
+from domain.failures import Denied, Retry
+from streams.processing.lasting_retries import Troubles
 
 
 def test_field_05_a_retry_that_lasts_is_told_with_its_topic_and_reason():

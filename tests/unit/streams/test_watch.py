@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.delivery import Partition
-from streams.watch import PartitionState, StallWatch
+from streams.contract.message import Partition
+from streams.lifecycle.stall_detector import PartitionState, StallWatch
 
 P = Partition("camera.frames", 0)
 

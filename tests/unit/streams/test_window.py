@@ -4,9 +4,9 @@ from contextlib import asynccontextmanager
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.delivery import Partition
-from streams.pauses import Pauses
-from streams.window import Window, WindowLimits
+from streams.contract.message import Partition
+from streams.processing.batcher import Window, WindowLimits
+from streams.processing.waiting_retries import Pauses
 from tests.unit.streams.deliveries import Log
 
 PARTITION = Partition("camera.frames", 0)

@@ -9,8 +9,8 @@ from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 
 from config.settings import WorkerSettings
-from streams import worker as worker_module
-from streams.worker import Stage, Worker
+from streams.lifecycle import worker as worker_module
+from streams.lifecycle.worker import Stage, Worker
 
 PARTITION = TP("camera.frames", 0)
 

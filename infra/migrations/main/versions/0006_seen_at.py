@@ -2,7 +2,7 @@
 
 Workers and APIs of the release before go on: they leave the column empty, which means that
 ``captured_at`` counts, and read as they did. The indexes by the time that counts are made beside
-the migrations (`infra.schema.ensure_indexes`), and take the place of those by ``captured_at``: made
+the migrations (`ensure_indexes`), and take the place of those by ``captured_at``: made
 here, they would keep all others off both tables for so long.
 """
 

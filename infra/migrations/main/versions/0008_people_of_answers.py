@@ -1,6 +1,6 @@
 """Lines of the ledger say whom they name, and where their photos lie.
 
-Both indexes over them are made beside the migrations (`infra.schema.ensure_indexes`): within one,
+Both indexes over them are made beside the migrations (`ensure_indexes`): within one,
 nothing could be written to the ledger meanwhile.
 """
 

@@ -1,6 +1,6 @@
 """Embeddings, partitioned by model, and the gallery.
 
-The extension is there already: `infra.schema` sees to it, because an installed one may need an
+The extension is there already: `migrate` sees to it, because an installed one may need an
 update first.
 """
 

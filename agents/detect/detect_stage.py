@@ -1,0 +1,306 @@
+"""The detect agent: from an image to the faces in it.
+
+decode -> detect -> align -> embed, in micro-batches that overlap: while one batch is in the
+models, the next is being decoded and the one before it sent. Needs Kafka and its models only; S3
+is read for claim checks alone.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from agents.detect.ordering import Turns
+from agents.detect.self_test import good_messages, is_as_sent
+from config.observability import metrics
+from domain.events import DetectedFace, DetectedFaces, EventKind
+from domain.failures import Reject, Retry
+from domain.images.image_errors import ImageRejected
+from domain.memory_budget import Budget, groups
+from domain.refusals import refusal_of_letter
+from ml.images.decoding import Image, ImageHeader, ImageLimits, decode_inspected, inspect
+from ml.recognition.analyser import AnalysedFace, Analyser
+from streams.clients.durable_producer import Outgoing, Publisher
+from streams.contract.camera_clocks import ClockPolicy
+from streams.contract.envelope import DEFAULT_CLOCKS, Envelope, detected_headers
+from streams.contract.envelope import decode as read_envelope
+from streams.contract.message import Delivery
+from streams.contract.topics import Topics
+from streams.contract.value_codec import pack
+from streams.processing.error_handling import Outcomes
+
+logger = logging.getLogger(__name__)
+
+#: Fetches what a claim check (``s3://bucket/key``) names.
+Claims = Callable[[str], Awaitable[bytes]]
+
+#: Images of claim checks that a worker holds encoded at once, each of `ImageLimits.max_bytes` at
+#: most: enough for one batch to be fetched while another is decoded.
+CLAIMS_AT_ONCE = 16
+
+_BYTES_PER_PIXEL = 3
+
+Good = TypeVar("Good")
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A message whose image was looked at, but is not decoded yet."""
+
+    delivery: Delivery
+    envelope: Envelope
+    data: bytes
+    header: ImageHeader
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A message whose image is decoded."""
+
+    delivery: Delivery
+    envelope: Envelope
+    image: Image
+
+
+class Detect:
+    """Handles batches of ``frames`` or ``uploads``; see `Handler`."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a stage, named once, where the worker is built
+        self,
+        analyser: Analyser,
+        publisher: Publisher,
+        topics: Topics,
+        *,
+        limits: ImageLimits,
+        claims: Claims,
+        decoders: Executor,
+        models: Executor,
+        image_memory: int,
+        policy: str,
+        clocks: ClockPolicy = DEFAULT_CLOCKS,
+    ) -> None:
+        """Put the stage together.
+
+        Args:
+            analyser: the models.
+            publisher: sends what was found.
+            topics: names of the topics.
+            limits: what is too large to be decoded.
+            claims: fetches images that came by claim check.
+            decoders: threads that decode.
+            models: threads that run the models, as many as the analyser has lanes.
+            image_memory: bytes that decoded images, and their decoding, may take at once.
+            policy: the rules that images are judged by; see `agents.upload_policies`.
+            clocks: how far a camera's clock may be off.
+        """
+        self._analyser = analyser
+        self._publisher = publisher
+        self._topics = topics
+        self._limits = limits
+        self._clocks = clocks
+        self._claims = claims
+        self._decoders = decoders
+        self._models = models
+        self._memory = Budget(image_memory)
+        self._claimed = Budget(CLAIMS_AT_ONCE)
+        self._turns = Turns()
+        self._policy = policy
+
+    async def __call__(self, batch: Sequence[Delivery]) -> Outcomes:
+        """Find the faces of every image and send them to ``faces.detected``.
+
+        An image whose store is away is to be tried again, and does not hold up the others. The
+        images of a camera that came in their messages are sent on in the order of the calls.
+        """
+        at_hand = {one.key for one in batch if one.value and one.key is not None}
+        with self._turns.take(at_hand) as turn:
+            return await self._process(batch, turn)
+
+    async def prove(self) -> bool:
+        """Whether this worker can read good messages and find faces in good pictures."""
+        opened, refused = _apart(
+            await asyncio.gather(*map(self._open, good_messages(self._topics)))
+        )
+        frames, undecodable = _apart(await asyncio.gather(*map(self._decode, opened)))
+        for unreadable in (*refused, *undecodable):
+            logger.error("this worker refuses a good picture: %s", unreadable.failure)
+        if refused or undecodable or not all(is_as_sent(frame.image) for frame in frames):
+            return False
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._models, self._analyser.prove, frames[0].image)
+        return True
+
+    async def tell_caller(self, delivery: Delivery, reject: Reject) -> None:
+        """Of an upload somebody awaits the answer: why it is a dead letter goes on beside it.
+
+        Raises:
+            Retry: the broker did not take it.
+            Fatal: the broker does not let this client write.
+        """
+        try:
+            envelope = read_envelope(delivery, self._topics, self._clocks)
+        except Reject:
+            return  # an upload that does not say whose it is
+        event = envelope.event
+        if event.kind is EventKind.FRAME:
+            return
+        found = DetectedFaces(
+            event=event,
+            model=self._analyser.embedder.id,
+            width=0,
+            height=0,
+            faces=(),
+            refusal=refusal_of_letter(reject),
+            policy=self._policy,
+            dataref=envelope.dataref,
+        )
+        await self._publisher.send_all([self._outgoing(delivery, found)])
+
+    async def _process(
+        self, batch: Sequence[Delivery], turn: Callable[[], Awaitable[None]]
+    ) -> Outcomes:
+        """Find the faces, and send them when the turn has come."""
+        async with self._claimed.hold(sum(not delivery.value for delivery in batch)):
+            opened, unreadable = _apart(await asyncio.gather(*map(self._open, batch)))
+            detected: list[tuple[Delivery, DetectedFaces]] = []
+            for group in groups(opened, _cost, self._memory.total):
+                found_here, undecodable = await self._detect(group)
+                detected += found_here
+                unreadable += undecodable
+        outcomes = {one.delivery: one.failure for one in unreadable}
+        messages = [self._outgoing(delivery, found) for delivery, found in detected]
+        await turn()
+        with metrics.stage("send_detected"):
+            await self._publisher.send_all(messages)
+        for delivery, found in detected:
+            metrics.FACES.labels(topic=delivery.partition.topic).inc(len(found.faces))
+            if found.event.seen_at is not None:
+                metrics.UNTRUSTED_TIMES.labels(topic=delivery.partition.topic).inc()
+            if found.event.kind is EventKind.FRAME:
+                metrics.saw_camera(found.event.key)
+        return outcomes
+
+    async def _open(self, delivery: Delivery) -> "_Opened | _Unreadable":
+        """Open the envelope, fetch the image if it lies elsewhere, look at its header."""
+        try:
+            envelope = read_envelope(delivery, self._topics, self._clocks)
+            data = await self._claims(envelope.dataref) if envelope.dataref else delivery.value
+            return _Opened(delivery, envelope, data, inspect(data, self._limits))
+        except (Reject, Retry) as failure:
+            return _Unreadable(delivery, failure)
+        except ImageRejected as error:
+            return _Unreadable(delivery, Reject(error.reason, str(error)))
+
+    async def _detect(
+        self, group: Sequence[_Opened]
+    ) -> "tuple[list[tuple[Delivery, DetectedFaces]], list[_Unreadable]]":
+        """Decode images that fit into memory together, and find their faces."""
+        async with self._memory.hold(sum(map(_cost, group))) as share:
+            with metrics.stage("decode"):
+                decoded = await asyncio.gather(*map(self._decode, group))
+            frames, unreadable = _apart(decoded)
+            share.shrink(_BYTES_PER_PIXEL * sum(one.header.pixels for one in group))
+            found = await self._analyse(frames)
+        return [(frame.delivery, faces) for frame, faces in found], unreadable
+
+    async def _decode(self, opened: _Opened) -> "_Frame | _Unreadable":
+        try:
+            image = await asyncio.get_running_loop().run_in_executor(
+                self._decoders, decode_inspected, opened.data, opened.header
+            )
+        except ImageRejected as error:
+            return _Unreadable(opened.delivery, Reject(error.reason, str(error)))
+        return _Frame(opened.delivery, opened.envelope, image)
+
+    async def _analyse(self, frames: Sequence[_Frame]) -> list[tuple[_Frame, DetectedFaces]]:
+        if not frames:
+            return []
+        images = [frame.image for frame in frames]
+        # What becomes a template is looked at twice, whatever its embedding.
+        found = await self._find(images, check_all=any(map(_is_upload, frames)))
+        return [
+            (frame, self._detected(frame, faces))
+            for frame, faces in zip(frames, found, strict=True)
+        ]
+
+    async def _find(self, images: Sequence[Image], *, check_all: bool) -> list[list[AnalysedFace]]:
+        """Run the models: one call for all images, or one each where there are several lanes."""
+        calls = [images] if self._analyser.lanes == 1 else [[image] for image in images]
+        loop = asyncio.get_running_loop()
+        found = await asyncio.gather(
+            *(
+                loop.run_in_executor(
+                    self._models, partial(self._run_models, call, check_all=check_all)
+                )
+                for call in calls
+            )
+        )
+        return [faces for part in found for faces in part]
+
+    def _run_models(self, images: Sequence[Image], *, check_all: bool) -> list[list[AnalysedFace]]:
+        with metrics.stage("models"):
+            return self._analyser.analyse(images, check_all=check_all)
+
+    def _detected(self, frame: _Frame, faces: Sequence[AnalysedFace]) -> DetectedFaces:
+        height, width = frame.image.shape[:2]
+        event = frame.envelope.event
+        is_upload = _is_upload(frame)
+        return DetectedFaces(
+            event=event,
+            model=self._analyser.embedder.id,
+            width=width,
+            height=height,
+            faces=tuple(_detected(face, keep_measures=is_upload) for face in faces),
+            policy=self._policy if is_upload else "",
+            dataref=frame.envelope.dataref if is_upload else None,
+        )
+
+    def _outgoing(self, delivery: Delivery, found: DetectedFaces) -> Outgoing:
+        return Outgoing(
+            self._topics.detected, delivery.key, pack(found), detected_headers(found.event)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """A message that cannot be processed, ever or now."""
+
+    delivery: Delivery
+    failure: Reject | Retry
+
+
+def _is_upload(frame: _Frame) -> bool:
+    return frame.envelope.event.kind is not EventKind.FRAME
+
+
+def _cost(opened: _Opened) -> int:
+    return opened.header.decoding_bytes
+
+
+def _apart(outcomes: Iterable[Good | _Unreadable]) -> tuple[list[Good], list[_Unreadable]]:
+    """Those that can go on, and those that cannot."""
+    good: list[Good] = []
+    unreadable: list[_Unreadable] = []
+    for outcome in outcomes:
+        if isinstance(outcome, _Unreadable):
+            unreadable.append(outcome)
+        else:
+            good.append(outcome)
+    return good, unreadable
+
+
+def _detected(face: AnalysedFace, *, keep_measures: bool) -> DetectedFace:
+    x, y, width, height = (float(value) for value in face.box)
+    return DetectedFace(
+        box=(x, y, width, height),
+        landmarks=tuple(float(value) for value in face.landmarks.ravel()),  # type: ignore[arg-type]  # ten of them
+        score=float(face.score),
+        quality=face.quality.score,
+        embedding=face.embedding.astype("<f4").tobytes(),
+        crop=face.crop,
+        measures=face.quality.measures() if keep_measures else {},
+        reliable=face.quality.reliable,
+    )

@@ -1,0 +1,1 @@
+"""The identify agent: faces in; who they are, stored and published."""

@@ -1,0 +1,175 @@
+"""Every identify worker's own copy of the gallery, kept current.
+
+The truth is in pgvector. Every change there takes the next revision of its model, in commit
+order, so to follow is to ask for what came after the last revision seen. An erasure is a change
+like any other: its template is None.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+
+from config.observability import metrics
+from ml.gallery.exact_search import Gallery
+from sinks.store_errors import StoreUnavailable
+from sinks.vector.vector_store import Vectors
+from streams.lifecycle.health_server import Check
+from streams.monitoring.heartbeats import GalleryState
+
+logger = logging.getLogger(__name__)
+
+_PAGE = 1000
+
+
+@dataclass(slots=True)
+class _Copy:
+    """One model's gallery, and how far it has followed.
+
+    Attributes:
+        gallery: the templates.
+        revision: the last change that it holds.
+        current_at: when (monotonic clock) it was last known to be current.
+        lock: lets one caller at a time bring it up to date.
+    """
+
+    gallery: Gallery
+    revision: int
+    current_at: float
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Galleries:
+    """The galleries of all models that this worker has met."""
+
+    def __init__(self, vectors: Vectors, *, poll: float, max_age: float) -> None:
+        """Follow what ``vectors`` holds.
+
+        Args:
+            vectors: the truth.
+            poll: seconds between two looks for changes.
+            max_age: seconds after which a copy that could not follow counts as unhealthy.
+        """
+        self._vectors = vectors
+        self._poll = poll
+        self._max_age = max_age
+        self._copies: dict[str, _Copy] = {}
+        self._loading = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Load the galleries of all models that are set up, before the first face waits for one.
+
+        Raises:
+            StoreUnavailable: the vector database is away.
+        """
+        for model, dimension in (await self._vectors.models()).items():
+            await self.get(model, dimension)
+
+    async def get(self, model: str, dimension: int) -> tuple[Gallery, int]:
+        """The gallery of a model, and the last change that it holds for certain.
+
+        One that was not there at the start is loaded when it is first asked for.
+
+        Raises:
+            StoreUnavailable: the vector database is away.
+            StoreRejected: the model is there with another dimension.
+        """
+        if model not in self._copies:
+            async with self._loading:
+                if model not in self._copies:
+                    self._copies[model] = await self._load(model, dimension)
+        copy = self._copies[model]
+        return copy.gallery, copy.revision
+
+    def dimension(self, model: str) -> int | None:
+        """Of a model's embeddings; None when this worker has not met the model yet."""
+        copy = self._copies.get(model)
+        return None if copy is None else copy.gallery.dimension
+
+    async def refresh(self, model: str) -> None:
+        """Take in what has changed since the last look.
+
+        Raises:
+            StoreUnavailable: the vector database is away.
+        """
+        copy = self._copies[model]
+        async with copy.lock:
+            while True:
+                asked_at = monotonic()
+                changes = await self._vectors.changes(model, copy.revision, _PAGE)
+                if changes:
+                    await asyncio.to_thread(
+                        copy.gallery.apply,
+                        [(change.user_id, change.embedding) for change in changes],
+                    )
+                    copy.revision = changes[-1].revision
+                if len(changes) < _PAGE:
+                    break
+            copy.current_at = asked_at
+        self._note(model, copy)
+
+    async def follow(self) -> None:
+        """Keep every copy current until cancelled; an outage is waited out."""
+        following = True
+        while True:
+            for model, copy in list(self._copies.items()):
+                try:
+                    await self.refresh(model)
+                except StoreUnavailable as error:
+                    if following:
+                        logger.warning("the gallery cannot follow: %s", error)
+                    following = False
+                    self._note(model, copy)
+                else:
+                    if not following:
+                        logger.info("the gallery follows again")
+                    following = True
+            await asyncio.sleep(self._poll)
+
+    def checks(self) -> Sequence[Check]:
+        """Health: whether each copy is current."""
+        return [
+            Check(
+                f"gallery {model}",
+                self._age(copy) <= self._max_age,
+                f"{len(copy.gallery)} people, revision {copy.revision}, "
+                f"current {self._age(copy):.1f} s ago",
+            )
+            for model, copy in self._copies.items()
+        ]
+
+    def states(self) -> Sequence[GalleryState]:
+        """What a heartbeat says of each copy."""
+        return [
+            GalleryState(
+                model=model, templates=len(copy.gallery), age_seconds=round(self._age(copy), 1)
+            )
+            for model, copy in self._copies.items()
+        ]
+
+    async def _load(self, model: str, dimension: int) -> _Copy:
+        began = monotonic()
+        await self._vectors.ensure_model(model, dimension)
+        copy = _Copy(Gallery(model, dimension), revision=0, current_at=began)
+        async for chunk in self._vectors.load(model):
+            await asyncio.to_thread(
+                copy.gallery.apply, list(zip(chunk.user_ids, chunk.embeddings, strict=True))
+            )
+            copy.revision = chunk.revision
+        self._note(model, copy)
+        logger.info(
+            "gallery of %s: %d people, revision %d, loaded in %.1f s",
+            model,
+            len(copy.gallery),
+            copy.revision,
+            monotonic() - began,
+        )
+        return copy
+
+    def _note(self, model: str, copy: _Copy) -> None:
+        metrics.GALLERY_TEMPLATES.labels(model=model).set(len(copy.gallery))
+        metrics.GALLERY_AGE_SECONDS.labels(model=model).set(self._age(copy))
+
+    def _age(self, copy: _Copy) -> float:
+        return monotonic() - copy.current_at

@@ -1,0 +1,251 @@
+"""Put the two kinds of worker together from the settings, and run them."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from time import monotonic
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from agents.detect.claim_checks import ClaimBreaker
+from agents.detect.detect_stage import Claims, Detect
+from agents.identify.galleries import Galleries
+from agents.identify.identify_stage import Identify, Policies
+from agents.identify.identify_stores import open_stores
+from agents.upload_policies import detection_policy
+from config.observability import metrics
+from config.settings import DetectSettings, KafkaSettings, Settings
+from domain.decisions.enrolment import EnrolmentPolicy
+from domain.failures import Fatal, GivenUp
+from ml.images.decoding import ImageLimits
+from ml.recognition.analyser import build_analyser
+from ml.runtime.registry import match_policy
+from sinks.objects.crops import Crops
+from streams.clients.client_factory import create_producer
+from streams.clients.durable_producer import Outgoing, Publisher
+from streams.clients.tls_and_sasl import why_not
+from streams.contract.camera_clocks import ClockPolicy
+from streams.contract.topics import Topics
+from streams.dead_letters.dead_letter_writer import DeadLetters
+from streams.faust.connections import SILENCE_SECONDS
+from streams.faust.faust_app import create_app
+from streams.lifecycle.shutdown_deadline import BoundedEnd
+from streams.lifecycle.worker import Stage, Worker
+from streams.monitoring.heartbeats import (
+    HEARTBEAT_PARTITION,
+    GalleryState,
+    Heart,
+    Identity,
+    instance_name,
+)
+from streams.processing.batcher import Shed
+from streams.processing.load_shedding import FreshnessPolicy, frame_reader, shedder
+
+logger = logging.getLogger(__name__)
+
+#: So often a worker that starts asks for a broker that says nothing.
+_START_ATTEMPTS = 3
+
+#: What the producer may take to stop.
+_PRODUCER_SECONDS = 2.0
+
+#: What leaving the group and closing the connections may take beyond the work in flight.
+_END_SECONDS = 15.0
+
+
+async def run_detect(settings: DetectSettings) -> None:
+    """Run a detect worker until it is told to stop.
+
+    Raises:
+        Fatal: it cannot work as it is configured.
+        ModelError: a model is missing, altered, or not to be had on the provider asked for.
+    """
+    topics = Topics(settings.kafka.topic_prefix)
+    analyser = await asyncio.to_thread(build_analyser, settings.models)
+    metrics.MODEL_INFO.labels(
+        detector=analyser.detector.id,
+        embedder=analyser.embedder.id,
+        execution_provider=analyser.provider,
+    ).set(1)
+    async with AsyncExitStack() as stack:
+        end = stack.enter_context(BoundedEnd(settings.workers.stop_timeout + _END_SECONDS))
+        decoders = stack.enter_context(ThreadPoolExecutor(settings.workers.decode_threads))
+        models = stack.enter_context(ThreadPoolExecutor(analyser.lanes))
+        publisher = Publisher(await _producer(settings.kafka, stack))
+        handler = Detect(
+            analyser,
+            publisher,
+            topics,
+            limits=ImageLimits(
+                settings.models.max_image_bytes,
+                settings.models.max_image_pixels,
+                settings.models.max_image_work,
+            ),
+            claims=await _claims(settings, stack),
+            decoders=decoders,
+            models=models,
+            image_memory=settings.workers.image_memory,
+            policy=detection_policy(settings.models, analyser.detector.id),
+            clocks=ClockPolicy(settings.workers.clock_ahead),
+        )
+        size, overlap = settings.workers.batch_size, settings.workers.detect_overlap
+        await Worker(
+            create_app("detect", settings.kafka, settings.workers),
+            {
+                topics.frames: Stage(
+                    handler, size, overlap, _shed(settings, topics), prove=handler.prove
+                ),
+                topics.uploads: Stage(
+                    handler,
+                    size,
+                    overlap,
+                    as_one=True,
+                    tell=handler.tell_caller,
+                    prove=handler.prove,
+                ),
+            },
+            DeadLetters(publisher, topics),
+            settings.workers,
+            stopping=end.begin,
+            heart=_heart(
+                publisher,
+                settings,
+                Identity(
+                    instance_name("detect", settings.workers.instance_id),
+                    "detect",
+                    analyser.provider,
+                    (analyser.detector.id, analyser.embedder.id),
+                ),
+            ),
+        ).run()
+
+
+async def run_identify(settings: Settings) -> None:
+    """Run an identify worker until it is told to stop.
+
+    Raises:
+        Fatal: it cannot work as it is configured.
+        StoreUnavailable: a store is away at the start.
+    """
+    topics = Topics(settings.kafka.topic_prefix)
+    async with AsyncExitStack() as stack:
+        end = stack.enter_context(BoundedEnd(settings.workers.stop_timeout + _END_SECONDS))
+        searches = stack.enter_context(ThreadPoolExecutor(1))
+        stores = await stack.enter_async_context(open_stores(settings))
+        publisher = Publisher(await _producer(settings.kafka, stack))
+        galleries = Galleries(
+            stores.vectors,
+            poll=settings.workers.gallery_poll,
+            max_age=settings.workers.gallery_max_age,
+        )
+        await galleries.load()
+        handler = Identify(
+            stores,
+            galleries,
+            publisher,
+            topics,
+            policies=Policies(
+                match=lambda model: match_policy(model, settings.models),
+                enrolment=EnrolmentPolicy(
+                    settings.models.enrol_min_quality, settings.models.enrol_min_face_pixels
+                ),
+            ),
+            executor=searches,
+            clocks=ClockPolicy(settings.workers.clock_ahead),
+        )
+        # One batch at a time: "the first result wins" is decided in the ledger, between batches.
+        stage = Stage(
+            handler,
+            settings.workers.identify_batch_size,
+            overlap=1,
+            tell=handler.tell_caller,
+        )
+        await Worker(
+            create_app("identify", settings.kafka, settings.workers),
+            {topics.detected: stage},
+            DeadLetters(publisher, topics),
+            settings.workers,
+            checks=galleries.checks,
+            background=galleries.follow,
+            stopping=end.begin,
+            heart=_heart(
+                publisher,
+                settings,
+                Identity(instance_name("identify", settings.workers.instance_id), "identify"),
+                galleries.states,
+            ),
+        ).run()
+
+
+def _heart(
+    publisher: Publisher,
+    settings: DetectSettings,
+    identity: Identity,
+    galleries: Callable[[], Sequence[GalleryState]] = tuple,
+) -> Heart:
+    """What sends a worker's heartbeats."""
+    topic = Topics(settings.kafka.topic_prefix).heartbeats
+
+    async def send(key: bytes, value: bytes) -> None:
+        # A broker that makes topics by itself gives this one more partitions than are listened to.
+        await publisher.send_all([Outgoing(topic, key, value, (), HEARTBEAT_PARTITION)])
+
+    return Heart(identity, send, settings.workers.heartbeat_interval, galleries)
+
+
+def _shed(settings: DetectSettings, topics: Topics) -> Shed | None:
+    """What drops frames that are too old; None where every frame counts."""
+    policy = FreshnessPolicy(
+        settings.workers.frame_max_age, settings.workers.frame_max_age_by_camera or {}
+    )
+    read = frame_reader(topics, ClockPolicy(settings.workers.clock_ahead))
+    return shedder(policy, read) if policy.drops_anything else None
+
+
+async def _producer(settings: KafkaSettings, stack: AsyncExitStack) -> AIOKafkaProducer:
+    """A started producer that the stack will stop.
+
+    Raises:
+        Fatal: the broker does not answer.
+    """
+    attempts = 0
+    while True:
+        attempts += 1
+        producer, began = create_producer(settings), monotonic()
+        stack.push_async_callback(_stop, producer)
+        try:
+            await producer.start()
+        except KafkaError as error:
+            # Who refuses does so at once; a broker that says nothing may only just be away.
+            if attempts < _START_ATTEMPTS and monotonic() - began >= SILENCE_SECONDS:
+                continue
+            reason = await why_not(settings)
+            raise Fatal(f"no Kafka broker at {settings.bootstrap_servers}: {reason}") from error
+        return producer
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    """Close its connections; what it has not sent is not acknowledged, and sent again."""
+    try:
+        async with asyncio.timeout(_PRODUCER_SECONDS):
+            await producer.stop()
+    except TimeoutError:
+        logger.warning("the producer's connections were dropped: the broker does not answer")
+
+
+async def _claims(settings: DetectSettings, stack: AsyncExitStack) -> Claims:
+    """What fetches images that came by claim check."""
+    if settings.s3 is None:
+        return _no_claims
+    crops = await stack.enter_async_context(Crops(settings.s3))
+    limit = settings.models.max_image_bytes
+    return ClaimBreaker(lambda dataref: crops.fetch(dataref, limit))
+
+
+async def _no_claims(dataref: str) -> bytes:
+    raise GivenUp(
+        "claim_check_unsupported", f"this worker has no S3 settings to fetch {dataref!r:.200} with"
+    )

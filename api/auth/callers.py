@@ -1,0 +1,102 @@
+"""Who may do what: API keys with scopes, and a limit on each key's requests."""
+
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from api.http.dependencies import ServicesDep
+from api.http.problems import ApiProblem
+from config.observability import metrics
+from services.api_keys import ANYBODY, Caller, Scope
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_bearer = HTTPBearer(auto_error=False, description="an API key: `fecapass keys create`")
+_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="an API key")
+
+
+async def authenticate(
+    request: Request,
+    services: ServicesDep,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    header: Annotated[str | None, Security(_header)],
+) -> Caller:
+    """Find out who calls, and count the call.
+
+    Raises:
+        ApiProblem: ``key_missing``, ``key_invalid``, ``too_many_requests`` or ``cross_site``.
+    """
+    if not services.settings.api.auth:
+        _keep_other_sites_out(request)
+        return ANYBODY
+    key = bearer.credentials if bearer is not None else header
+    if key is None:
+        raise _unknown("key_missing", "this needs an API key: Authorization: Bearer fp_...")
+    caller = await services.keyring.find(key)
+    if caller is None:
+        raise _unknown("key_invalid", "the API key is unknown or revoked")
+    await services.limit.count(caller.id or "")
+    return caller
+
+
+CallerDep = Annotated[Caller, Depends(authenticate)]
+
+
+def require(*scopes: Scope) -> Callable[[Caller], Awaitable[Caller]]:
+    """A dependency that gives the caller if he has one of these scopes."""
+
+    async def allowed(caller: CallerDep) -> Caller:
+        if not caller.may(*scopes):
+            metrics.HTTP_REFUSED.labels(reason="scope").inc()
+            raise ApiProblem(
+                403, "scope_missing", f"this needs an API key with the scope {' or '.join(scopes)}"
+            )
+        return caller
+
+    return allowed
+
+
+Reader = Annotated[Caller, Depends(require("read"))]
+Enroller = Annotated[Caller, Depends(require("enrol"))]
+Searcher = Annotated[Caller, Depends(require("search"))]
+Administrator = Annotated[Caller, Depends(require("admin"))]
+Uploader = Annotated[Caller, Depends(require("read", "enrol", "search"))]
+
+
+def _unknown(code: str, detail: str) -> ApiProblem:
+    metrics.HTTP_REFUSED.labels(reason="key").inc()
+    return ApiProblem(401, code, detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _keep_other_sites_out(request: Request) -> None:
+    """Where no key is asked for, a page from elsewhere must not use its reader's browser.
+
+    A name that is not this machine's would be DNS rebinding; a foreign origin, request forgery.
+
+    Raises:
+        ApiProblem: ``cross_site``.
+    """
+    host = request.headers.get("host", "")
+    origin = request.headers.get("origin")
+    site = request.headers.get("sec-fetch-site", "none")
+    foreign = origin is not None and urlsplit(origin).netloc != host
+    changes = request.method not in _SAFE_METHODS
+    if not _is_plain(host) or (changes and (foreign or site in {"cross-site", "same-site"})):
+        metrics.HTTP_REFUSED.labels(reason="cross_site").inc()
+        raise ApiProblem(403, "cross_site", "without API keys, only pages of this server may call")
+
+
+def _is_plain(host: str) -> bool:
+    """Whether a Host header names an address or localhost, which nobody can rebind."""
+    name = urlsplit(f"//{host}").hostname or ""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

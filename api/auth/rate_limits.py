@@ -1,0 +1,88 @@
+"""How many requests a key may make: counted for all processes in Redis, else for each by itself."""
+
+import logging
+from collections.abc import Callable
+from time import monotonic, time
+
+from api.http.problems import ApiProblem
+from config.observability import metrics
+from sinks.cache.request_rates import WINDOW, Rates
+from sinks.store_errors import StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+#: For so long nobody asks a Redis that did not answer: each request would wait for it in vain.
+_SPARED_SECONDS = 2.0
+
+_RETRY_AFTER = str(WINDOW // 6)
+
+
+class LocalRates:
+    """Counts calls as `sinks.cache.request_rates.Rates` does, in this process alone."""
+
+    def __init__(self, clock: Callable[[], float] = time) -> None:
+        """Begin without any calls.
+
+        Args:
+            clock: seconds since whenever.
+        """
+        self._clock = clock
+        self._window = 0
+        self._now: dict[str, int] = {}
+        self._before: dict[str, int] = {}
+
+    def count(self, caller: str) -> float:
+        """Note one call; returns how many there were in the last minute, this one included."""
+        window, elapsed = divmod(self._clock(), WINDOW)
+        if window != self._window:
+            self._before = self._now if window == self._window + 1 else {}
+            self._now = {}
+            self._window = int(window)
+        self._now[caller] = self._now.get(caller, 0) + 1
+        return self._now[caller] + self._before.get(caller, 0) * (1.0 - elapsed / WINDOW)
+
+
+class RequestLimit:
+    """Refuses callers who come too often.
+
+    Losing a cache must not lock everybody out, nor open the doors: without Redis each process
+    counts by itself, so that a key has its limit once for each of them.
+    """
+
+    def __init__(self, rates: Rates, per_minute: int) -> None:
+        """Count in ``rates``.
+
+        Args:
+            rates: for all processes together.
+            per_minute: calls that each caller has.
+        """
+        self._rates = rates
+        self._local = LocalRates()
+        self._limit = per_minute
+        self._spared_until = 0.0
+
+    async def count(self, caller: str) -> None:
+        """Note a call.
+
+        Raises:
+            ApiProblem: ``too_many_requests``.
+        """
+        if await self._calls(caller) > self._limit:
+            metrics.HTTP_REFUSED.labels(reason="rate").inc()
+            raise ApiProblem(
+                429,
+                "too_many_requests",
+                f"this key may make {self._limit} requests a minute",
+                headers={"Retry-After": _RETRY_AFTER},
+            )
+
+    async def _calls(self, caller: str) -> float:
+        if monotonic() >= self._spared_until:
+            try:
+                return await self._rates.count(caller)
+            except StoreUnavailable as error:
+                logger.warning("requests are counted in this process alone: %s", error)
+                metrics.CACHE_ERRORS.inc()
+                self._spared_until = monotonic() + _SPARED_SECONDS
+        metrics.RATE_FALLBACKS.inc()
+        return self._local.count(caller)

@@ -1,0 +1,1 @@
+"""Health checks, and what the API knows of workers and consumer lag."""

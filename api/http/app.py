@@ -1,0 +1,113 @@
+"""The ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import RedirectResponse
+from fastapi.staticfiles import StaticFiles
+
+from api.health.health_checks import Health
+from api.http import problems
+from api.http.dependencies import open_services
+from api.http.middleware import Gateway, Guard
+from api.http.openapi_document import add_document, describe
+from api.http.request_context import address
+from api.http.reverse_proxy import BARE, Forwarding
+from api.routers import cameras, faces, health, matches, pipeline, search, uploads, users
+from api.uploads.photo_forms import FORM_OVERHEAD
+from config.network.listening import new_instance
+from config.settings import Settings
+
+#: The operator's console: index.html is served at ``/``, everything beside it below ``/console``.
+CONSOLE = Path(__file__).parent / "console"
+
+#: Of the interface, not of the program: what is added keeps it, what breaks callers raises it.
+API_VERSION = "1.0"
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Put the application together; nothing is connected before it is started.
+
+    Args:
+        settings: of the process.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings) as services:
+            app.state.services = services
+            app.state.health = Health(services, app.state.instance)
+            yield
+
+    app = FastAPI(
+        title="Fecapass",
+        version=API_VERSION,
+        lifespan=lifespan,
+        # The interactive pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.state.instance = new_instance()
+    problems.install(app)
+    # The search comes before "/faces/{face_id}", which would take its name for an id.
+    for router in (users, search, faces, uploads, matches, cameras, pipeline, health):
+        app.include_router(router.router)
+    _add_console(app)
+    add_document(app)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI documents it
+    _add_layers(app, settings)
+    return app
+
+
+def _add_layers(app: FastAPI, settings: Settings) -> None:
+    """Middleware; what is added last is outermost."""
+    api = settings.api
+    app.add_middleware(
+        Guard,
+        max_bodies={
+            faces.router.prefix: FORM_OVERHEAD
+            + min(api.max_request_bytes, api.max_photos * api.max_photo_bytes),
+            f"{search.router.prefix}/search": api.max_photo_bytes + FORM_OVERHEAD,
+        },
+    )
+    if api.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(api.cors_origins),
+            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "X-API-Key", "X-Request-ID", "Prefer", "Last-Event-ID"],
+            expose_headers=["X-Request-ID", "Location", "Retry-After", "Preference-Applied"],
+        )
+    app.add_middleware(Gateway)
+    app.add_middleware(Forwarding, root_path=api.root_path, trusted=api.trusted_proxies)
+
+
+def _add_console(app: FastAPI) -> None:
+    if not (CONSOLE / "index.html").is_file():
+        return
+    files = _ConsoleFiles(directory=CONSOLE)
+
+    @app.get("/", include_in_schema=False)
+    async def console(request: Request) -> Response:
+        if request.scope.get(BARE):
+            # The page's addresses are relative to the prefix with its slash.
+            return RedirectResponse(address("/"), 308)
+        return await files.get_response("index.html", request.scope)
+
+    app.mount("/console", files, name="console")
+
+
+class _ConsoleFiles(StaticFiles):
+    """Browsers keep them, and ask each time whether they have changed: the names never do."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response

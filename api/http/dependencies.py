@@ -1,0 +1,116 @@
+"""What the routers work with: opened once for the process, closed with it."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Request
+
+from api.auth.key_cache import Keyring
+from api.auth.rate_limits import RequestLimit
+from api.health.pipeline_status import PipelineWatch
+from api.live.match_broadcast import LiveMatches
+from api.live.user_cache import People
+from api.uploads.upload_budget import Intake
+from config.settings import DatabaseSettings, Settings
+from config.tasks.supervisor import TaskState
+from services.current_embedder import embedder_in_force
+from services.photo_uploads import UploadClient
+from sinks.cache.answer_waiter import AnswerWaiter
+from sinks.cache.recent_matches import Recents
+from sinks.cache.request_rates import Rates
+from sinks.main.database_sessions import Databases
+from sinks.main.main_store import Records
+from sinks.objects.crops import Crops
+from sinks.vector.vector_store import Vectors
+from streams.clients.image_producer import ImageProducer
+
+AnyDatabase = TypeVar("AnyDatabase", bound=DatabaseSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Clients of every server, and what is shared between requests.
+
+    None of them needs its server to be there when the process starts.
+    """
+
+    settings: Settings
+    databases: Databases
+    records: Records
+    vectors: Vectors
+    crops: Crops
+    recents: Recents
+    limit: RequestLimit
+    intake: Intake
+    uploads: UploadClient
+    people: People
+    keyring: Keyring
+    live: LiveMatches
+    pipeline: PipelineWatch
+    answers: AnswerWaiter
+
+    def tasks(self) -> list[TaskState]:
+        """How all tasks in the background of this process are doing."""
+        return [*self.answers.tasks(), *self.live.tasks(), *self.pipeline.tasks()]
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Open everything; connections are made when they are needed."""
+    async with AsyncExitStack() as stack:
+        databases = Databases(settings)
+        stack.push_async_callback(databases.close)
+        records = await stack.enter_async_context(Records(_lazy(settings.main_db)))
+        crops = await stack.enter_async_context(Crops(settings.s3))
+        rates = await stack.enter_async_context(Rates(settings.redis))
+        waiter = AnswerWaiter(settings.redis)
+        stack.push_async_callback(waiter.close)
+        waiter.start()
+        producer = ImageProducer(
+            settings.kafka, store_image=crops.store_source, client_id="fecapass-api"
+        )
+        stack.push_async_callback(producer.stop)
+        live = LiveMatches(settings.kafka, settings.api)
+        stack.push_async_callback(live.close)
+        live.start()
+        pipeline = PipelineWatch(settings.kafka, settings.api)
+        stack.push_async_callback(pipeline.close)
+        pipeline.start()
+        yield Services(
+            settings=settings,
+            databases=databases,
+            records=records,
+            vectors=await stack.enter_async_context(Vectors(_lazy(settings.vector_db))),
+            crops=crops,
+            recents=await stack.enter_async_context(Recents(settings.redis)),
+            limit=RequestLimit(rates, settings.api.requests_per_minute),
+            intake=Intake(settings.api.max_upload_memory, settings.api.answer_timeout),
+            uploads=UploadClient(
+                producer,
+                waiter,
+                records,
+                publish_timeout=settings.api.publish_timeout,
+                model=await embedder_in_force(settings.models),
+            ),
+            people=People(records),
+            keyring=Keyring(databases.main),
+            live=live,
+            pipeline=pipeline,
+            answers=waiter,
+        )
+
+
+def _lazy(database: AnyDatabase) -> AnyDatabase:
+    """A pool that connects when first used: the API may start before its stores."""
+    return database.model_copy(update={"pool_min": 0})
+
+
+def get_services(request: Request) -> Services:
+    """The services of this process, as a FastAPI dependency."""
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]

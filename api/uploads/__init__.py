@@ -1,0 +1,1 @@
+"""Photos on their way to `photo.uploads`, and the answers that come back."""

@@ -1,0 +1,1 @@
+"""Proxies, sockets and ports: what all connections share."""

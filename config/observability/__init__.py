@@ -1,0 +1,1 @@
+"""Logs without secrets, the registry of metrics, request ids."""

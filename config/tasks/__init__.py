@@ -1,0 +1,1 @@
+"""Background tasks that are restarted, and cancellations that libraries leak."""

@@ -1,0 +1,1 @@
+"""What the system talks about: events, failures, identifiers, decisions. Knows nothing of ours."""

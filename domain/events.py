@@ -1,0 +1,225 @@
+"""The events of the pipeline, as types.
+
+`ImageEvent` is what a frame or an upload says about itself, `DetectedFaces` what the detect agent
+hands to the identify agent, `FaceMatch` what the world reads from ``faces.matches``.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+import msgspec
+
+_SEPARATOR = "|"
+
+#: Namespace of every identifier that Fecapass derives. Outside programs may derive them too:
+#: ``face_id = UUIDv5(NAMESPACE, f"{ce_source}|{ce_id}|{model}|{index}")``.
+#: The constant is UUIDv5 of the DNS namespace and the name "fecapass".
+NAMESPACE = UUID("442503fb-e9c3-5faf-8b73-e0c0f5a4ab9a")
+
+
+def event_uuid(source: str, event_id: str) -> UUID:
+    """One identifier for source and id together, as the ledger keeps it."""
+    return uuid5(NAMESPACE, _name(source, event_id))
+
+
+def _name(source: str, event_id: str) -> str:
+    """Source and id as one text that no other pair has.
+
+    Where one of them holds the separator, their lengths in characters stand before them.
+    """
+    if _SEPARATOR in source or _SEPARATOR in event_id:
+        return f"|{len(source)}|{len(event_id)}|{source}|{event_id}"
+    return f"{source}|{event_id}"
+
+
+class EventKind(StrEnum):
+    """What is asked of an image. The values are the ``ce_type`` attributes of the contract."""
+
+    FRAME = "fecapass.frame.captured"
+    ENROL = "fecapass.photo.enrol"
+    SEARCH = "fecapass.photo.search"
+
+
+class ImageEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A frame or an upload: who sent it, when, and what is asked of it.
+
+    Attributes:
+        kind: frame, enrolment or search.
+        source: ``ce_source``; with ``id`` it names the event once and for all.
+        id: ``ce_id``.
+        key: the Kafka key as text: the camera's id, or the upload's.
+        captured_at: when the picture was taken, with time zone, as it was sent.
+        subject: ``ce_subject``; of an enrolment, the id of the user.
+        seen_at: what counts instead of ``captured_at`` where that is not trusted
+            (`streams.contract.camera_clocks`).
+    """
+
+    kind: EventKind
+    source: str
+    id: str
+    key: str
+    captured_at: datetime
+    subject: str | None = None
+    seen_at: datetime | None = None
+
+    @property
+    def at(self) -> datetime:
+        """The time that counts: for order, for what is recent, and for rates."""
+        return self.seen_at or self.captured_at
+
+    @property
+    def uuid(self) -> UUID:
+        """One identifier for source and id together, as the ledger keeps it."""
+        return event_uuid(self.source, self.id)
+
+    def face_id(self, model: str, index: int) -> UUID:
+        """Identifier of the index-th face (from 0) that ``model`` found in this event."""
+        return uuid5(NAMESPACE, f"{_name(self.source, self.id)}|{model}|{index}")
+
+
+class DetectedFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One face in one image. Coordinates are pixels of the upright image.
+
+    Attributes:
+        box: x, y of the upper left corner, width, height.
+        landmarks: right eye, left eye, nose tip, right and left corner of the mouth (the
+            subject's own right and left), as x0, y0, ... y4.
+        score: the detector's confidence, 0 to 1.
+        quality: fitness for recognition, 0 to 1 (`ml.recognition.quality`).
+        embedding: float32, little endian, length 1.
+        crop: JPEG of the face with some surroundings.
+        measures: what the quality is made of, by name; filled for uploads, whose callers are told.
+        reliable: whether the embedding says who it is: not of a face that is turned, or is none.
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks: tuple[float, float, float, float, float, float, float, float, float, float]
+    score: float
+    quality: float
+    embedding: bytes
+    crop: bytes
+    measures: dict[str, float] = {}
+    reliable: bool = True
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an upload is not used: a stable code for programs and a sentence for people.
+
+    Attributes:
+        code: stable, for programs.
+        message: for people.
+        measures: what was measured.
+        given_up: nobody knows whether the photo is at fault; a replay may bring another result.
+    """
+
+    code: str
+    message: str
+    measures: dict[str, float] = {}
+    given_up: bool = False
+
+
+class DetectedFaces(msgspec.Struct, frozen=True, kw_only=True):
+    """All faces of one event, in the detector's order: best score first.
+
+    Attributes:
+        event: the event that the image came with.
+        model: id of the embedder; embeddings of different models never meet.
+        width: width of the upright image in pixels.
+        height: height of the upright image in pixels.
+        faces: what was found; may be empty.
+        refusal: set instead of faces when an upload's image could not be read at all.
+        policy: of an upload, the rules that the detect worker went by; equal texts, equal rules.
+        dataref: of an upload that came by claim check, where its image lies.
+    """
+
+    event: ImageEvent
+    model: str
+    width: int
+    height: int
+    faces: tuple[DetectedFace, ...]
+    refusal: Refusal | None = None
+    policy: str = ""
+    dataref: str | None = None
+
+
+class MatchType(StrEnum):
+    """The ``ce_type`` attributes of ``faces.matches``."""
+
+    MATCHED = "fecapass.face.matched"
+    UNKNOWN = "fecapass.face.unknown"
+
+
+class MatchKind(StrEnum):
+    """What kind of image a face was found in."""
+
+    FRAME = "frame"
+    SEARCH = "search"
+
+
+class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of ``faces.matches``: a face, and who it is.
+
+    Attributes:
+        face_id: identifier of the face, also the message's ``ce_id``.
+        event_id: ``ce_id`` of the frame or upload.
+        camera_id: Kafka key of the frame or upload.
+        captured_at: when the picture was taken, as it was sent.
+        box: x, y, width, height in pixels of the upright image.
+        score: the detector's confidence, 0 to 1.
+        quality: fitness for recognition, 0 to 1.
+        user_id: who it is; None when unknown.
+        similarity: cosine of the best candidate; None when the gallery is empty.
+        runner_up_similarity: cosine of the best candidate but one; None when there is none.
+        model: id of the embedder.
+        crop_key: S3 key of the crop; None for a search probe, which is not stored, and for a face
+            whose crop is gone.
+        seen_at: what counts instead of ``captured_at`` where that is not trusted.
+        kind: ``frame`` or ``search``; None in messages of releases that did not say so.
+        decision: what decided: ``matched``, ``below_threshold``, ``ambiguous``, ``empty_gallery``
+            or ``unreliable`` (`matching`), or what a later release has added; None for a face
+            that was enrolled, or stored before decisions were.
+    """
+
+    face_id: UUID
+    event_id: str
+    camera_id: str
+    captured_at: datetime
+    box: tuple[float, float, float, float]
+    score: float
+    quality: float
+    user_id: UUID | None
+    similarity: float | None
+    runner_up_similarity: float | None
+    model: str
+    crop_key: str | None
+    seen_at: datetime | None = None
+    kind: str | None = None
+    decision: str | None = None
+
+    @property
+    def at(self) -> datetime:
+        """The time that counts: for order, for what is recent, and for rates."""
+        return self.seen_at or self.captured_at
+
+    @property
+    def is_of_a_frame(self) -> bool:
+        """Whether a camera saw the face; where it is not said, the crop of a frame tells."""
+        if self.kind is None:
+            return self.crop_key is not None
+        return self.kind == MatchKind.FRAME
+
+    @property
+    def type(self) -> MatchType:
+        """Matched when there is a user, unknown otherwise."""
+        return MatchType.UNKNOWN if self.user_id is None else MatchType.MATCHED
+
+
+def standing_decision(decision: str | None, user_id: UUID | None) -> str | None:
+    """What a stored decision comes to: a match is none when the person was erased since."""
+    return "below_threshold" if decision == "matched" and user_id is None else decision
+
+
+def utc_now() -> datetime:
+    """The present moment with its time zone, as all events carry it."""
+    return datetime.now(UTC)

@@ -1,0 +1,1 @@
+"""What an image is, told from its bytes without decoding."""

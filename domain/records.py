@@ -1,0 +1,305 @@
+"""What goes into the stores and comes out of them, as small immutable types."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from domain.events import EventKind, FaceMatch, ImageEvent
+
+Embedding = npt.NDArray[np.float32]
+Landmarks = tuple[float, float, float, float, float, float, float, float, float, float]
+
+
+class EventKey(NamedTuple):
+    """Names one result: an event, and the model that looked at it."""
+
+    event_uuid: UUID
+    model: str
+
+
+class Outcome(StrEnum):
+    """How an event ended. Every event that is not dead-lettered has exactly one.
+
+    Uploads have one also then, which their callers are told; that of one that was given up stands
+    until a replay brings another.
+    """
+
+    FACES = "faces"
+    NO_FACE = "no_face"
+    ENROLLED = "enrolled"
+    REFUSED = "refused"
+    SEARCHED = "searched"
+    FAILED = "failed"
+    #: Stands for one that a later release has written; is not written here.
+    OTHER = "other"
+
+
+#: The ledger's short names for what an event asked.
+KIND_NAMES = {EventKind.FRAME: "frame", EventKind.ENROL: "enrol", EventKind.SEARCH: "search"}
+
+
+class FaceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One stored face.
+
+    Attributes:
+        match: all that the world is told about it on ``faces.matches``.
+        index: its place among the faces of its event, from 0.
+        landmarks: five points as x0, y0, ... y4 in pixels (see `domain.events.DetectedFace`).
+    """
+
+    match: FaceMatch
+    index: int
+    landmarks: Landmarks
+
+
+class EventResult(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one event came to; it is written as a whole or not at all.
+
+    Attributes:
+        event: the event.
+        model: id of the embedder.
+        width: width of the upright image in pixels.
+        height: height of the upright image in pixels.
+        outcome: how it ended.
+        face_count: how many faces were found, also where none is stored.
+        faces: the faces to store.
+        answer: the JSON that an upload's caller gets; None for frames.
+        people: everybody whom an upload or its answer names, so that erasure finds it.
+        dataref: where the image of an upload lies that came by claim check.
+    """
+
+    event: ImageEvent
+    model: str
+    width: int
+    height: int
+    outcome: Outcome
+    face_count: int
+    faces: tuple[FaceRow, ...] = ()
+    answer: bytes | None = None
+    people: frozenset[UUID] = frozenset()
+    dataref: str | None = None
+
+    @property
+    def key(self) -> EventKey:
+        """What names this result in the ledger."""
+        return EventKey(self.event.uuid, self.model)
+
+
+class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the ledger: an event that was processed, and what came of it.
+
+    Attributes:
+        event_uuid: `ImageEvent.uuid`.
+        model: id of the embedder.
+        kind: ``frame``, ``enrol`` or ``search``.
+        source: ``ce_source``.
+        id: ``ce_id``.
+        key: camera id or upload id.
+        captured_at: when the picture was taken.
+        width: width of the upright image in pixels.
+        height: height of the upright image in pixels.
+        face_count: how many faces were found.
+        outcome: how it ended.
+        answer: the JSON that an upload's caller gets; equal to what was given, though the
+            database may order its members otherwise.
+        announced_at: when the broker had acknowledged all its ``faces.matches`` messages; None
+            when they may be missing and are to be sent (again).
+        processed_at: when the line was written.
+        seen_at: what counts instead of ``captured_at`` where that is not trusted.
+    """
+
+    event_uuid: UUID
+    model: str
+    kind: str
+    source: str
+    id: str
+    key: str
+    captured_at: datetime
+    width: int
+    height: int
+    face_count: int
+    outcome: Outcome
+    answer: bytes | None
+    announced_at: datetime | None
+    processed_at: datetime
+    seen_at: datetime | None = None
+
+    @property
+    def announced(self) -> bool:
+        """Whether all messages about this event are known to be out."""
+        return self.announced_at is not None
+
+
+class UserRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A person who may be recognised."""
+
+    id: UUID
+    email: str
+    full_name: str | None
+    is_active: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class Sighting(msgspec.Struct, frozen=True, kw_only=True):
+    """The embedding of a face that a camera saw.
+
+    Attributes:
+        face_id: the face.
+        user_id: who it is; None when unknown.
+        embedding: float32, shape (dimension,), length 1.
+        captured_at: when the picture was taken.
+    """
+
+    face_id: UUID
+    user_id: UUID | None
+    embedding: Embedding
+    captured_at: datetime
+
+
+class EnrolStatus(StrEnum):
+    """What became of a template that was to be enrolled."""
+
+    ENROLLED = "enrolled"
+    UNCHANGED = "unchanged"
+    ERASED = "erased"
+
+
+class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a person's gallery entry after an enrolment or removal.
+
+    Attributes:
+        status: newly enrolled; there already; or refused, because the person was erased.
+        photos: how many photos the fused template is made of.
+        revision: the gallery's revision that holds it; 0 when there is none.
+    """
+
+    status: EnrolStatus
+    photos: int
+    revision: int
+
+
+class GalleryChange(NamedTuple):
+    """One person's present template, for those who follow the gallery.
+
+    ``embedding`` is float32 of shape (dimension,) and length 1, or None: out of the gallery.
+    """
+
+    revision: int
+    user_id: UUID
+    embedding: Embedding | None
+
+
+class GalleryChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the gallery as of one moment.
+
+    Attributes:
+        revision: the revision of that moment, equal in all chunks: follow the changes from here.
+        total: number of people in all chunks together.
+        user_ids: N people.
+        embeddings: float32, shape (N, dimension), rows of length 1.
+    """
+
+    revision: int
+    total: int
+    user_ids: list[UUID]
+    embeddings: Embedding
+
+
+class SimilarSighting(NamedTuple):
+    """A sighting, and the cosine of its embedding to the one asked for."""
+
+    face_id: UUID
+    user_id: UUID | None
+    captured_at: datetime
+    similarity: float
+
+
+class Erasure(msgspec.Struct, frozen=True, kw_only=True):
+    """What erasing a person took out of the vector database.
+
+    Attributes:
+        galleries: models whose gallery got a tombstone now; 0 when the person was erased before.
+        templates: embeddings deleted.
+        sightings: embeddings that no longer name the person.
+    """
+
+    galleries: int
+    templates: int
+    sightings: int
+
+
+class VectorTraces(msgspec.Struct, frozen=True, kw_only=True):
+    """What the vector database holds of a person.
+
+    Attributes:
+        templates: embeddings of enrolled photos.
+        galleries: fused templates, one a model.
+        sightings: embeddings of faces seen that name the person.
+    """
+
+    templates: int
+    galleries: int
+    sightings: int
+
+
+class MainTraces(msgspec.Struct, frozen=True, kw_only=True):
+    """What the main database holds of a person, and what it knows to lie elsewhere.
+
+    Attributes:
+        user: 1 when the user's row is there.
+        enrolled: rows of enrolled faces.
+        sightings: rows of faces seen that name the person.
+        answers: lines of the ledger about photos sent in to enrol the person, refused ones
+            included, or whose answer names the person.
+        crop_keys: S3 keys of the crops of all these faces.
+        upload_events: events of photos sent in to enrol the person, refused ones included.
+        datarefs: where such photos lie that came by claim check, as far as that is known.
+        upload_ids: Kafka keys of these uploads.
+    """
+
+    user: int
+    enrolled: int
+    sightings: int
+    answers: int
+    crop_keys: list[str]
+    upload_events: list[UUID]
+    datarefs: list[str]
+    upload_ids: list[str]
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are, or name the person."""
+        return self.user + self.enrolled + self.sightings + self.answers
+
+
+class RecentFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A face that a camera saw a moment ago, and how it was decided.
+
+    Attributes:
+        face_id: the face.
+        embedding: float32, little endian, length 1.
+        user_id: who it is; None when unknown.
+        similarity: cosine to the best candidate; None when the gallery was empty.
+        runner_up_user_id: the best candidate but one, if there was one.
+        runner_up_similarity: nobody else is more similar than this (a cosine); None when there
+            was nobody else.
+        model: id of the embedder.
+        seen_at: when the picture was taken.
+        revision: of the gallery that the decision was made with.
+    """
+
+    face_id: UUID
+    embedding: bytes
+    user_id: UUID | None
+    similarity: float | None
+    runner_up_user_id: UUID | None
+    runner_up_similarity: float | None
+    model: str
+    seen_at: datetime
+    revision: int = 0

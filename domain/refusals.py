@@ -1,0 +1,25 @@
+"""What the caller of an upload is told when it became a dead letter. Pure."""
+
+from domain.events import Refusal
+from domain.failures import GivenUp, Reject
+
+#: A longer explanation is cut off.
+MAX_MESSAGE_CHARACTERS = 2000
+
+#: The letter has the details; they are about stores and code, not about the photo.
+_GIVEN_UP = (
+    "the photo could not be processed, and nothing says that it is at fault; it is kept among the "
+    "dead letters and may be replayed"
+)
+
+
+def refusal_of_letter(reject: Reject) -> Refusal:
+    """Of a photo that is at fault: what is wrong with it; of one that was given up: that it was."""
+    if isinstance(reject, GivenUp):
+        return given_up(reject.reason)
+    return Refusal(code=reject.reason, message=str(reject)[:MAX_MESSAGE_CHARACTERS])
+
+
+def given_up(reason: str) -> Refusal:
+    """An upload that was put aside for this reason, and may be processed yet."""
+    return Refusal(code=reason, message=_GIVEN_UP, given_up=True)

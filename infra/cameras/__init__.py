@@ -1,0 +1,1 @@
+"""`fecapass publish`: frames of files, folders and streams onto `camera.frames`."""

@@ -1,1 +1,0 @@
-"""What docker-compose.yml needs beside itself: a first .env, and the check that it all works."""

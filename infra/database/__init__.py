@@ -1,0 +1,1 @@
+"""`fecapass init-db`: databases, migrations and topics."""

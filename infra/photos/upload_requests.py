@@ -1,0 +1,243 @@
+"""Enrol and search as a client of the pipeline: publish a photo, await its answer."""
+
+import asyncio
+import getpass
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import UUID
+
+from config.settings import Settings
+from domain.answers import UploadAnswer
+from domain.events import ImageEvent
+from domain.records import UserRow
+from domain.upload_events import USER_INACTIVE, enrol_event, search_event
+from domain.user_errors import EmailTakenError
+from infra.maintenance.maintenance_stores import open_person_stores
+from services.audit import record
+from services.current_embedder import embedder_in_force
+from services.erasure import erase_untouched
+from services.photo_uploads import UploadClient
+from services.users import find_or_make_user
+from sinks.cache.answer_waiter import AnswerWaiter
+from sinks.main.database_sessions import Databases
+from sinks.main.main_store import Records
+from sinks.main.schema import User
+from sinks.main.user_erasure import Author
+from sinks.objects.crops import Crops
+from streams.clients.image_producer import ImageProducer
+
+#: What is written into the audit trail of who is made and has photos sent in, once each.
+_OWN_ENTRIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoAnswer:
+    """What became of one photo.
+
+    Attributes:
+        photo: the file.
+        user: of an enrolment, the person.
+        answer: the pipeline's; None when it did not come in time.
+        removed: the user was made for this enrolment, and is gone with its last photo refused.
+    """
+
+    photo: Path
+    user: UserRow | None
+    answer: UploadAnswer | None
+    removed: bool = False
+
+
+class Client:
+    """Publishes photos and awaits what the pipeline answers."""
+
+    def __init__(
+        self, uploads: UploadClient, records: Records, databases: Databases, settings: Settings
+    ) -> None:
+        """Use what `open_client` has opened.
+
+        Args:
+            uploads: sends the photos and hears the answers.
+            records: the users.
+            databases: where the audit trail is.
+            settings: how long to wait for an answer, and where the stores are.
+        """
+        self._uploads = uploads
+        self._databases = databases
+        self._settings = settings
+        self._answer_timeout = settings.api.answer_timeout
+        self.records = records
+
+    async def enrol_person(
+        self,
+        email: str,
+        full_name: str | None,
+        photos: Iterable[Path],
+        *,
+        former_emails: Sequence[str] = (),
+        name_decides: bool = False,
+    ) -> list[PhotoAnswer]:
+        """Enrol a person from photos; made a user when new.
+
+        Photos of a deactivated user are refused, as everywhere, and none is sent.
+
+        A user who was made for this, and of whom every photo was refused, is erased again: nobody
+        asked for a person whom no camera can recognise, and the photos are somebody's. Not so when
+        somebody else has changed the user meanwhile, or sent in a photo, whatever became of it.
+
+        Args:
+            email: names the user.
+            full_name: replaces another; None leaves it as it is.
+            photos: image files.
+            former_emails: addresses under which the user may be stored instead.
+            name_decides: the address was made from the name.
+
+        Raises:
+            OSError: a photo cannot be read; nothing was done then.
+            OtherUserError: the address was made from the name, and is that of another name.
+            BadAddressError: it is no address.
+            BadNameError: it is no name.
+            PublishError: the broker did not take a photo.
+            StoreUnavailable: a store is away.
+        """
+        paths = list(photos)
+        contents = [await asyncio.to_thread(path.read_bytes) for path in paths]
+        user, is_new = await self._find_or_make(
+            email, full_name, former_emails=former_emails, name_decides=name_decides
+        )
+        if not user.is_active:
+            return [
+                PhotoAnswer(path, user, _inactive(user.id, data))
+                for path, data in zip(paths, contents, strict=True)
+            ]
+        answers = await self._enrol(user, paths, contents)
+        refused = [one for one in answers if one.answer and one.answer.status == "refused"]
+        if is_new and len(refused) == len(answers) and await self._remove(user):
+            return [replace(one, removed=True) for one in answers]
+        return answers
+
+    async def _find_or_make(
+        self,
+        email: str,
+        full_name: str | None,
+        *,
+        former_emails: Sequence[str],
+        name_decides: bool,
+    ) -> tuple[UserRow, bool]:
+        while True:
+            try:
+                async with self._databases.main.begin() as session:
+                    user, is_new = await find_or_make_user(
+                        session,
+                        actor(),
+                        email,
+                        full_name,
+                        former_emails=former_emails,
+                        name_decides=name_decides,
+                    )
+            except EmailTakenError:
+                continue  # somebody else was quicker, and can be found now
+            return _row_of(user), is_new
+
+    async def _remove(self, user: UserRow) -> bool:
+        """Erase a user just made, unless another client had to do with them meanwhile."""
+        async with open_person_stores(self._settings) as stores:
+            return await erase_untouched(stores, user.id, Author(actor()), _OWN_ENTRIES)
+
+    async def enrol(self, user: UserRow, photos: Iterable[Path]) -> list[PhotoAnswer]:
+        """Enrol a person from photos; their answers come in the photos' order.
+
+        Raises:
+            OSError: a photo cannot be read.
+            PublishError: the broker did not take a photo.
+            StoreUnavailable: the main database is away.
+        """
+        paths = list(photos)
+        contents = [await asyncio.to_thread(path.read_bytes) for path in paths]
+        return await self._enrol(user, paths, contents)
+
+    async def _enrol(
+        self, user: UserRow, paths: Sequence[Path], contents: Sequence[bytes]
+    ) -> list[PhotoAnswer]:
+        uploads = [(enrol_event(user.id, data), data) for data in contents]
+        async with self._databases.main.begin() as session:
+            ids = [event.id for event, _ in uploads]
+            record(session, actor(), "face.enrol", f"user:{user.id}", uploads=ids)
+        answers = await self._ask(uploads)
+        return [
+            PhotoAnswer(path, user, answer) for path, answer in zip(paths, answers, strict=True)
+        ]
+
+    async def search(self, photo: Path) -> PhotoAnswer:
+        """Ask who is in a photo.
+
+        Raises:
+            OSError: the photo cannot be read.
+            PublishError: the broker did not take it.
+            StoreUnavailable: the main database is away.
+        """
+        (answer,) = await self._ask([(search_event(), await asyncio.to_thread(photo.read_bytes))])
+        return PhotoAnswer(photo, None, answer)
+
+    async def _ask(self, uploads: Sequence[tuple[ImageEvent, bytes]]) -> list[UploadAnswer | None]:
+        return await self._uploads.ask(uploads, self._answer_timeout)
+
+
+@asynccontextmanager
+async def open_client(settings: Settings) -> AsyncIterator[Client]:
+    """Connect to the broker, to Redis and to the main database.
+
+    Raises:
+        PublishError: the broker is away.
+        StoreUnavailable: a store is away.
+    """
+    async with AsyncExitStack() as stack:
+        records = await stack.enter_async_context(Records(settings.main_db))
+        crops = await stack.enter_async_context(Crops(settings.s3))
+        waiter = AnswerWaiter(settings.redis)
+        waiter.start()
+        stack.push_async_callback(waiter.close)
+        producer = await stack.enter_async_context(
+            ImageProducer(settings.kafka, store_image=crops.store_source)
+        )
+        uploads = UploadClient(
+            producer,
+            waiter,
+            records,
+            publish_timeout=settings.kafka.request_timeout,
+            model=await embedder_in_force(settings.models),
+        )
+        databases = Databases(settings)
+        stack.push_async_callback(databases.close)
+        yield Client(uploads, records, databases, settings)
+
+
+def _inactive(user_id: UUID, photo: bytes) -> UploadAnswer:
+    """What the pipeline would answer."""
+    return UploadAnswer(
+        upload_id=enrol_event(user_id, photo).id,
+        status="refused",
+        model="",
+        code=USER_INACTIVE.code,
+        message=USER_INACTIVE.message,
+    )
+
+
+def _row_of(user: User) -> UserRow:
+    return UserRow(
+        id=user.id,
+        email=user.email,
+        full_name=user.full_name,
+        is_active=user.is_active,
+        created_at=user.created_at,
+        updated_at=user.updated_at,
+    )
+
+
+def actor() -> str:
+    """How the audit trail names who works at the command line: the account."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (OSError, KeyError):
+        return "cli"

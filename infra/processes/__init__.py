@@ -1,0 +1,1 @@
+"""Starting, ending and guarding processes, and the ports they use."""

@@ -1,1 +1,0 @@
-"""Cameras for the pipeline: pictures from files and streams onto ``camera.frames``."""

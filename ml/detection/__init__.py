@@ -1,0 +1,1 @@
+"""Detectors: an image to boxes and landmarks."""

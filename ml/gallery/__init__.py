@@ -1,0 +1,1 @@
+"""The exact search over all templates, in memory."""

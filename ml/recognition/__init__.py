@@ -1,0 +1,1 @@
+"""A face to its embedding: alignment, embedders, quality."""

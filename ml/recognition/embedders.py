@@ -1,0 +1,151 @@
+"""Aligned faces to embeddings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.arrays import FloatArray
+from domain.images.image_errors import ModelError
+from ml.recognition.alignment import ALIGNED_SIZE
+from ml.runtime.sessions import Session, to_nchw
+
+#: Runs on a GPU hold at most this many faces, which bounds their memory.
+MAX_BATCH = 64
+
+
+class Embedder(Protocol):
+    """Turns aligned faces into embeddings."""
+
+    @property
+    def id(self) -> str:
+        """Name of the model; embeddings of different models never meet."""
+
+    @property
+    def provider(self) -> str:
+        """The execution provider in use."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+
+    @property
+    def trusted_length(self) -> float:
+        """Length from which on a raw embedding is of a face as the model knows them.
+
+        Infinite where that is not known.
+        """
+
+    def raw(self, aligned: Sequence[NDArray[np.uint8]]) -> FloatArray:
+        """Embed (N, 112, 112, 3) uint8 BGR faces as float32 (N, D), as the model gives them."""
+
+    def embed(self, aligned: Sequence[NDArray[np.uint8]]) -> FloatArray:
+        """The same at length 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What a model expects of an RGB value x, 0 to 255, by channel: (x - mean) / deviation."""
+
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+
+#: SFace subtracts and scales inside its graph.
+UNCHANGED = Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+class ArcFaceEmbedder:
+    """An embedder of the ArcFace family: aligned RGB faces in, one vector a face out.
+
+    SFace is one of them, and so are InsightFace's ArcFace and MobileFaceNet files.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        model_id: str,
+        preprocessing: Preprocessing,
+        trusted_length: float = inf,
+    ) -> None:
+        """Wrap a loaded model.
+
+        Args:
+            session: the model.
+            model_id: its name.
+            preprocessing: what it expects.
+            trusted_length: see `Embedder.trusted_length`.
+
+        Raises:
+            ModelError: the file has another form of input or output.
+        """
+        shapes = list(session.output_shapes.values())
+        if session.input_shape[1:] != (3, ALIGNED_SIZE, ALIGNED_SIZE) or len(shapes) != 1:
+            raise ModelError(
+                f"not an ArcFace-format embedder: the input is {session.input_shape}, with "
+                f"{len(shapes)} outputs; (N, 3, {ALIGNED_SIZE}, {ALIGNED_SIZE}) and one are due"
+            )
+        dimension = shapes[0][-1] if len(shapes[0]) == 2 else None  # noqa: PLR2004 - (N, D)
+        if dimension is None:
+            raise ModelError(f"not an ArcFace-format embedder: the output is {shapes[0]}")
+        self.id = model_id
+        self.dimension = dimension
+        self.trusted_length = trusted_length
+        self._session = session
+        self._mean = np.array(preprocessing.mean, np.float32).reshape(3, 1, 1)
+        self._deviation = np.array(preprocessing.deviation, np.float32).reshape(3, 1, 1)
+        self._changes = preprocessing != UNCHANGED
+
+    @property
+    def provider(self) -> str:
+        """The execution provider in use."""
+        return self._session.provider
+
+    def embed(self, aligned: Sequence[NDArray[np.uint8]]) -> FloatArray:
+        """Embed (N, 112, 112, 3) uint8 BGR faces as float32 (N, D) of length 1."""
+        return unit_rows(self.raw(aligned))
+
+    def raw(self, aligned: Sequence[NDArray[np.uint8]]) -> FloatArray:
+        """Embed (N, 112, 112, 3) uint8 BGR faces as float32 (N, D), as the model gives them."""
+        size = self._session.batch_size(MAX_BATCH)
+        runs = [self._run(aligned[start : start + size]) for start in range(0, len(aligned), size)]
+        if not runs:
+            return np.zeros((0, self.dimension), np.float32)
+        return np.concatenate(runs)
+
+    def _run(self, faces: Sequence[NDArray[np.uint8]]) -> FloatArray:
+        batch = to_nchw(faces, rgb=True)
+        if self._changes:
+            batch -= self._mean
+            batch /= self._deviation
+        return self._session.run(batch)[0]
+
+
+def unit_rows(vectors: FloatArray) -> FloatArray:
+    """Bring each row of float32 (N, D) to length 1; a row of zeros stays."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
+
+
+def fuse(embeddings: FloatArray) -> FloatArray:
+    """The template of a person: the mean of the embeddings of his photos, at length 1.
+
+    Args:
+        embeddings: float32 (N, D), N at least 1, each of length 1.
+
+    Returns:
+        float32 (D,).
+
+    Raises:
+        ValueError: there are none, or they cancel out.
+    """
+    if not len(embeddings):
+        raise ValueError("a template needs at least one embedding")
+    mean = embeddings.astype(np.float64).mean(axis=0)
+    length = np.linalg.norm(mean)
+    if not length > 1e-6:  # noqa: PLR2004 - opposite vectors, which no face makes
+        raise ValueError("the embeddings cancel out")
+    return np.asarray(mean / length, np.float32)

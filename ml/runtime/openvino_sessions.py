@@ -1,0 +1,154 @@
+"""Models in OpenVINO's own runtime, on the CPU: an optional extra."""
+
+import sys
+from collections import deque
+from pathlib import Path
+from threading import Lock
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
+
+from domain.arrays import FloatArray
+from domain.images.image_errors import ModelError, ProviderUnavailable
+
+if TYPE_CHECKING:
+    import openvino
+
+_DEVICE = "CPU"
+_REPORTER = "openvino_telemetry"
+
+Shape = tuple[int, ...]
+Config = dict[object, object]
+
+
+class OpenvinoSession:
+    """A `ml.runtime.sessions.Session`.
+
+    The model is compiled for each input shape that comes, which makes a run shorter by a fifth than
+    one of a model that leaves them free. They are few: one of an embedder, and a detector's
+    canvases (`ml.detection.letterbox`).
+
+    It is compiled anew for each run that goes on beside others, too. One compiled model would hand
+    runs to threads of its own, one a stream, and be woken by them: with onnxruntime's detector in
+    turns, two lanes got 8 % less done. The price is memory, 115 MiB a lane for SFace.
+    """
+
+    provider: Literal["openvino"] = "openvino"
+
+    def __init__(self, core: "openvino.Core", model: "openvino.Model", config: Config) -> None:
+        if len(model.inputs) != 1:
+            raise ModelError(
+                f"a model with one input is expected, this one has {len(model.inputs)}"
+            )
+        self._core = core
+        self._model = model
+        self._config = config
+        self.input_shape = _plain_shape(model.inputs[0].partial_shape)
+        self.output_shapes = {
+            out.any_name: _plain_shape(out.partial_shape) for out in model.outputs
+        }
+        # A request holds the memory of one run, and belongs to one run at a time.
+        self._idle: dict[Shape, deque[openvino.InferRequest]] = {}
+        self._compiling = Lock()
+
+    def run(self, batch: FloatArray) -> list[FloatArray]:
+        """Run the model.
+
+        Raises:
+            ModelError: the runtime cannot run it on this shape, or has no memory for it.
+        """
+        idle = self._idle.setdefault(batch.shape, deque())
+        try:
+            request = idle.pop()
+        except IndexError:
+            request = self._compile(batch.shape)
+        # The input is read where it lies; the outputs are copied, for the request is used again.
+        try:
+            outputs = request.infer([batch], share_inputs=True, share_outputs=False)
+        finally:
+            idle.append(request)
+        return list(outputs.to_tuple())
+
+    def batch_size(self, wanted: int) -> int:  # noqa: ARG002 - of the port
+        """How many items to put into one run: no more than the file demands.
+
+        In a batch of four a face costs 9 % less (measured with the built-in embedder); every size
+        of batch would be a compiled model of its own.
+        """
+        return self.input_shape[0] or 1
+
+    def _compile(self, shape: Shape) -> "openvino.InferRequest":
+        try:
+            with self._compiling:
+                model = self._model.clone()
+                model.reshape(list(shape))
+                compiled = self._core.compile_model(model, _DEVICE, self._config)
+                return compiled.create_infer_request()
+        except RuntimeError as error:
+            raise ModelError(f"openvino cannot run the model on {shape}: {error}") from error
+
+
+def load(path: Path, threads: int, variable: str) -> OpenvinoSession:
+    """Load an ONNX file.
+
+    Args:
+        path: the file.
+        threads: threads of one run.
+        variable: the environment variable that asked for the provider, for messages.
+
+    Raises:
+        ProviderUnavailable: the runtime is not installed, or offers no CPU.
+        ModelError: the file cannot be loaded.
+    """
+    runtime = _runtime(variable)
+    core = runtime.Core()
+    if _DEVICE not in core.available_devices:
+        raise ProviderUnavailable(
+            f"openvino was asked for ({variable}=openvino), but it offers "
+            f"{', '.join(core.available_devices) or 'no device'} here; set {variable}=cpu "
+            "for onnxruntime"
+        )
+    try:
+        model = core.read_model(path)
+    except RuntimeError as error:
+        raise ModelError(f"cannot load the model {path}: {error}") from error
+    return OpenvinoSession(core, model, _config(runtime, threads))
+
+
+def _runtime(variable: str) -> ModuleType:
+    # Importing openvino reports that to its maker, by a package beside it and from a process of its
+    # own, and leaves a number for this machine in the home directory. Where the package cannot be
+    # imported, openvino puts a stub in its place.
+    if _REPORTER not in sys.modules:
+        sys.modules[_REPORTER] = None  # type: ignore[assignment]  # Python's way to say "no such module"
+    try:
+        import openvino  # noqa: PLC0415 - an optional extra, and heavy
+    except ImportError as error:
+        raise ProviderUnavailable(
+            f"openvino was asked for ({variable}=openvino), but its runtime cannot be imported "
+            f"({error}); install the package openvino (docs/operations.md, Sizing), or set "
+            f"{variable}=cpu for onnxruntime"
+        ) from error
+    module: ModuleType = openvino
+    return module
+
+
+def _config(runtime: ModuleType, threads: int) -> Config:
+    from openvino import properties  # noqa: PLC0415 - as above
+
+    hints = properties.hint
+    return {
+        hints.performance_mode: hints.PerformanceMode.LATENCY,
+        properties.num_streams: 1,
+        properties.inference_num_threads: threads,
+        # Processors that have it would get bfloat16: another embedding (cosine 0.9997), and boxes
+        # that differ by more than rounding.
+        hints.inference_precision: runtime.Type.f32,
+        # Cores are granted by whoever started this process, which runs more than the models.
+        hints.enable_cpu_pinning: False,
+    }
+
+
+def _plain_shape(shape: "openvino.PartialShape") -> tuple[int | None, ...]:
+    if shape.rank.is_dynamic:
+        return ()
+    return tuple(size.get_length() if size.is_static else None for size in shape)

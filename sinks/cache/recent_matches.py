@@ -1,0 +1,363 @@
+"""The Redis cache: what cameras saw a moment ago, the latest matches, answers to uploads.
+
+Everything here may be lost at any time. Every failure is `StoreUnavailable`; callers go on as
+after a miss.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import msgspec
+from redis.exceptions import WatchError
+
+from config.settings import RedisSettings
+from domain.events import FaceMatch, utc_now
+from domain.records import RecentFace
+from sinks.cache.answer_waiter import CHANNEL, AnswerWaiter, answer_key
+from sinks.cache.redis_client import PREFIX, calling, create_client, encode_name, probe
+from sinks.sink import Connected
+
+#: A listing that nobody has added to for so long goes.
+_LISTING_SECONDS = 7 * 24 * 3600
+
+#: For so long nothing about an erased person is taken in. It outlasts every batch that was in
+#: work when the person was erased; what begins later learns of the erasure from the stores.
+_TOMBSTONE_SECONDS = 7 * 24 * 3600
+
+_UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+Entry = TypeVar("Entry")
+
+_ALL_MATCHES: Final = f"{PREFIX}matches"
+
+
+class _AnsweredUpload(msgspec.Struct, frozen=True):
+    """What every answer has, of whatever release."""
+
+    upload_id: str
+
+
+_encode_face = msgspec.msgpack.Encoder().encode
+_decode_face = msgspec.msgpack.Decoder(RecentFace).decode
+_decode_upload = msgspec.json.Decoder(_AnsweredUpload).decode
+_encode_match = msgspec.json.Encoder().encode
+_decode_match = msgspec.json.Decoder(FaceMatch).decode
+
+
+def _faces_key(camera: str) -> bytes:
+    return encode_name(f"{PREFIX}recent:{camera}")
+
+
+def _matches_key(camera: str | None) -> bytes:
+    return encode_name(_ALL_MATCHES if camera is None else f"{_ALL_MATCHES}:{camera}")
+
+
+def _readable(decode: Callable[[bytes], Entry], values: Iterable[bytes]) -> Iterator[Entry]:
+    """Decode; what another version of Fecapass wrote in another form is passed over."""
+    for value in values:
+        with suppress(msgspec.MsgspecError):
+            yield decode(value)
+
+
+def _people_of_face(value: bytes) -> set[UUID | None]:
+    return {
+        user_id
+        for face in _readable(_decode_face, [value])
+        for user_id in (face.user_id, face.runner_up_user_id)
+    }
+
+
+def _people_of_recent(face: RecentFace) -> set[UUID]:
+    return {one for one in (face.user_id, face.runner_up_user_id) if one is not None}
+
+
+def _upload_of(value: bytes) -> str | None:
+    """The upload that an answer is to."""
+    return next((answer.upload_id for answer in _readable(_decode_upload, [value])), None)
+
+
+def _tombstone_key(user_id: UUID) -> bytes:
+    return encode_name(f"{PREFIX}erased:{user_id}")
+
+
+def _expected_key(upload_id: str) -> bytes:
+    return encode_name(f"{PREFIX}expected:{upload_id}")
+
+
+def _people_of_match(value: bytes) -> set[UUID | None]:
+    return {match.user_id for match in _readable(_decode_match, [value])}
+
+
+class Recents(Connected):
+    """Reads and writes the cache. Use it as an async context manager, or `connect` and `close`."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        """Take the settings; nothing is connected yet."""
+        self.store = f"Redis {settings.safe_url}"
+        self._settings = settings
+        self._client: Any = create_client(settings)
+        self._waiter: AnswerWaiter | None = None
+
+    async def connect(self) -> None:
+        """Nothing to do: connections are made when needed, for a cache may come later."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            await waiter.close()
+        await self._client.aclose()
+
+    async def ping(self) -> None:
+        """One round trip to the server, which must take writes.
+
+        Raises:
+            StoreReadOnly: it is a replica.
+            StoreUnavailable: it does not answer, or takes no writes now.
+        """
+        await probe(self._client, self.store)
+
+    def _calling(self, operation: str) -> AbstractAsyncContextManager[None]:
+        return calling(self._client, self.store, operation)
+
+    async def recall(self, cameras: Iterable[str]) -> dict[str, list[RecentFace]]:
+        """What these cameras saw in the last seconds (setting), latest written first.
+
+        The person may have been erased since: ask the gallery before believing a recent.
+
+        Args:
+            cameras: their ids.
+
+        Returns:
+            A list for every camera, empty where there is nothing.
+        """
+        asked = list(dict.fromkeys(cameras))
+        if not asked:
+            return {}
+        async with (
+            self._calling("recall recent faces"),
+            self._client.pipeline(transaction=False) as pipeline,
+        ):
+            for camera in asked:
+                pipeline.lrange(_faces_key(camera), 0, -1)
+            answers = await pipeline.execute()
+        oldest = utc_now() - timedelta(seconds=self._settings.recent_seconds)
+        return {
+            camera: [face for face in _readable(_decode_face, values) if face.seen_at >= oldest]
+            for camera, values in zip(asked, answers, strict=True)
+        }
+
+    async def remember(self, faces: Mapping[str, Sequence[RecentFace]]) -> None:
+        """Add what cameras have just seen; each keeps the latest so many (setting).
+
+        Args:
+            faces: by camera id, in the order they were seen.
+        """
+        people = {one for rows in faces.values() for row in rows for one in _people_of_recent(row)}
+        lifetime = max(1, int(self._settings.recent_seconds * 1000))
+
+        def write(pipeline: Any, erased: Collection[UUID]) -> None:
+            for camera, rows in faces.items():
+                kept = [row for row in rows if _people_of_recent(row).isdisjoint(erased)]
+                if not kept:
+                    continue
+                key = _faces_key(camera)
+                pipeline.lpush(key, *(_encode_face(row) for row in kept))
+                pipeline.ltrim(key, 0, self._settings.recent_faces_kept - 1)
+                pipeline.pexpire(key, lifetime)
+
+        async with self._calling("remember recent faces"):
+            await self._unless_erased(people, write)
+
+    async def remember_matches(self, matches: Sequence[FaceMatch]) -> None:
+        """Add to the listing of latest matches; the same match again is there once."""
+        people = {match.user_id for match in matches if match.user_id is not None}
+
+        def write(pipeline: Any, erased: Collection[UUID]) -> None:
+            kept = [match for match in matches if match.user_id not in erased]
+            for camera in (None, *dict.fromkeys(match.camera_id for match in kept)):
+                members = {
+                    _encode_match(match): match.at.timestamp()
+                    for match in kept
+                    if camera in {None, match.camera_id}
+                }
+                if not members:
+                    continue
+                key = _matches_key(camera)
+                pipeline.zadd(key, members)
+                pipeline.zremrangebyrank(key, 0, -self._settings.recent_matches_kept - 1)
+                pipeline.expire(key, _LISTING_SECONDS)
+
+        async with self._calling("remember matches"):
+            await self._unless_erased(people, write)
+
+    async def _unless_erased(
+        self, people: Collection[UUID], write: Callable[[Any, Collection[UUID]], None]
+    ) -> None:
+        """Write, but nothing about people who were erased, be it in this very moment.
+
+        An erasure sets the tombstone before it looks for what to forget. Here the tombstones are
+        watched: should one come between the look and the write, nothing is written and the look
+        repeated. So an entry is written before the erasure looks, or not at all.
+        """
+        keys = {person: _tombstone_key(person) for person in people}
+        while True:
+            async with self._client.pipeline(transaction=bool(keys)) as pipeline:
+                erased: set[UUID] = set()
+                if keys:
+                    await pipeline.watch(*keys.values())
+                    stones = await pipeline.mget(list(keys.values()))
+                    erased = {
+                        person
+                        for person, stone in zip(keys, stones, strict=True)
+                        if stone is not None
+                    }
+                    pipeline.multi()
+                write(pipeline, erased)
+                try:
+                    await pipeline.execute()
+                except WatchError:
+                    continue
+                return
+
+    async def recent(self, limit: int, camera: str | None = None) -> list[FaceMatch]:
+        """The latest matches by the time that counts, newest first.
+
+        Fewer than ``limit`` may mean that the cache is young: `Records.recent_faces`
+        has them all.
+
+        Args:
+            limit: at most so many.
+            camera: only of this camera.
+        """
+        if limit < 1:
+            return []
+        async with self._calling("list recent matches"):
+            values = await self._client.zrevrange(_matches_key(camera), 0, limit - 1)
+        return list(_readable(_decode_match, values))
+
+    async def forget_user(self, user_id: UUID, upload_ids: Collection[str] = ()) -> int:
+        """Take a person out of everything kept here, also as the runner-up of another's face.
+
+        Answers to uploads that name the person go whole, and so do those to the uploads named here.
+        Nothing about the person is taken in for
+        days, so that a batch in work now does not bring an entry back.
+
+        Returns:
+            How many entries went.
+        """
+        async with self._calling("forget a person"):
+            await self._client.set(_tombstone_key(user_id), b"", ex=_TOMBSTONE_SECONDS)
+            return await self._forget(
+                user_id,
+                lambda value: user_id in _people_of_face(value),
+                lambda value: user_id in _people_of_match(value),
+                upload_ids,
+            )
+
+    async def forget_face(self, face_id: UUID) -> int:
+        """Take a face out of everything kept here; returns how many entries went."""
+        async with self._calling("forget a face"):
+            return await self._forget(
+                face_id,
+                lambda value: any(
+                    face.face_id == face_id for face in _readable(_decode_face, [value])
+                ),
+                lambda value: any(
+                    match.face_id == face_id for match in _readable(_decode_match, [value])
+                ),
+            )
+
+    async def traces_of(self, user_id: UUID, upload_ids: Collection[str] = ()) -> int:
+        """How many entries name a person, or answer these uploads; the tombstone is not one."""
+        async with self._calling("look for a person"):
+            return await self._forget(
+                user_id,
+                lambda value: user_id in _people_of_face(value),
+                lambda value: user_id in _people_of_match(value),
+                upload_ids,
+                dry_run=True,
+            )
+
+    async def forget_before(self, moment: datetime) -> int:
+        """Take matches out of the listings whose pictures are older; returns how many went."""
+        gone = 0
+        async with self._calling("forget old matches"):
+            async for key in self._client.scan_iter(match=f"{_ALL_MATCHES}*", count=1000):
+                gone += await self._client.zremrangebyscore(key, "-inf", f"({moment.timestamp()}")
+        return gone
+
+    async def _forget(
+        self,
+        identifier: UUID,
+        is_face: Callable[[bytes], bool],
+        is_match: Callable[[bytes], bool],
+        upload_ids: Collection[str] = (),
+        *,
+        dry_run: bool = False,
+    ) -> int:
+        """Delete what names a face or person; with ``dry_run``, count it."""
+        client, gone, uploads = self._client, 0, frozenset(upload_ids)
+        async for key in client.scan_iter(match=_faces_key("*"), count=1000):
+            for value in filter(is_face, await client.lrange(key, 0, -1)):
+                gone += 1 if dry_run else await client.lrem(key, 0, value)
+        async for key in client.scan_iter(match=f"{_ALL_MATCHES}*", count=1000):
+            for value in filter(is_match, await client.zrange(key, 0, -1)):
+                gone += 1 if dry_run else await client.zrem(key, value)
+        async for key in client.scan_iter(match=answer_key("*"), count=1000):
+            value = await client.get(key) or b""
+            if str(identifier).encode() in value or _upload_of(value) in uploads:
+                gone += 1 if dry_run else await client.delete(key)
+        return gone
+
+    async def answer(self, upload_id: str, payload: bytes) -> None:
+        """Leave the answer to an upload for as long as the setting says, and wake who waits.
+
+        An answer that names somebody who was erased is not left.
+        """
+        lifetime = max(1, int(self._settings.answer_seconds * 1000))
+
+        def write(pipeline: Any, erased: Collection[UUID]) -> None:
+            if not erased:
+                pipeline.set(answer_key(upload_id), payload, px=lifetime)
+                pipeline.publish(CHANNEL, encode_name(upload_id))
+
+        named = {UUID(one.decode()) for one in _UUID.findall(payload)}
+        async with self._calling("answer an upload"):
+            await self._unless_erased(named, write)
+
+    async def expect_answer(self, upload_id: str, seconds: float, instead_of: str = "") -> None:
+        """Note that an upload is on its way, so that it is told apart from one never made.
+
+        Args:
+            upload_id: the upload.
+            seconds: for how long it may be.
+            instead_of: an earlier result that its answer will replace.
+        """
+        key, lifetime = _expected_key(upload_id), max(1, int(seconds * 1000))
+        async with self._calling("expect an answer"):
+            await self._client.set(key, encode_name(instead_of), px=lifetime)
+
+    async def expected_answer(self, upload_id: str) -> str | None:
+        """The earlier result that an upload on its way replaces; None when none was noted."""
+        async with self._calling("look for an upload"):
+            noted: bytes | None = await self._client.get(_expected_key(upload_id))
+        return None if noted is None else noted.decode(errors="replace")
+
+    async def wait_for_answer(self, upload_id: str, timeout: float) -> bytes | None:  # noqa: ASYNC109 - see AnswerWaiter.wait
+        """Wait for the answer to an upload; any number of callers may wait at once.
+
+        Args:
+            upload_id: Kafka key of the upload.
+            timeout: at most so many seconds.
+
+        Returns:
+            The answer; None when it is not there in time.
+        """
+        if self._waiter is None:
+            self._waiter = AnswerWaiter(self._settings)
+        return await self._waiter.wait(upload_id, timeout)

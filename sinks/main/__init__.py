@@ -1,0 +1,1 @@
+"""The main database, in PostgreSQL: users, ledger, faces."""

@@ -1,0 +1,280 @@
+"""The ledger: which events are settled, and the one place where an event becomes so.
+
+Its primary key decides which result of an event counts; the faces of a result are written in the
+same statement or not at all. A claim keeps other workers from working on the same events between
+the look and the commit, so that the first result wins whole: rows, crops and embeddings.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from domain.events import EventKind
+from domain.records import KIND_NAMES, EventKey, EventResult, FaceRow, LedgerRow, Outcome
+from sinks.main.user_erasure import PRESENT
+from sinks.postgres.driver_errors import typed_failures
+from sinks.postgres.keepalive import Heartbeat
+from sinks.store_errors import StoreRejected, StoreUnavailable
+
+if TYPE_CHECKING:
+    from sinks.postgres.checked_connection import Session
+
+LEDGER_COLUMNS = """event_uuid, model, kind, source, id, key, captured_at, width, height,
+    face_count, outcome, answer::text AS answer, announced_at, processed_at, seen_at"""
+
+# Locks of the transaction, taken in one order by all workers, so that they cannot deadlock.
+CLAIM = """
+SELECT pg_advisory_xact_lock(lock) FROM (
+    SELECT DISTINCT hashtextextended(event_uuid::text || model, 0) AS lock
+    FROM unnest($1::uuid[], $2::text[]) AS asked (event_uuid, model)
+    ORDER BY lock
+) AS ordered
+"""
+
+# Whoever repairs what is left behind takes the same lock alone: then no claim is open, so nothing
+# that lies in the stores without its row is about to get one.
+AT_WORK = 0x66656361_776F726B
+
+# Who waits for a lock is told so, before the statement takes so long that its line seems dead.
+SHARE_WORK = """
+SELECT set_config('lock_timeout', $2, true), pg_advisory_xact_lock_shared($1)
+"""
+
+SETTLED = f"""
+SELECT {LEDGER_COLUMNS} FROM events
+JOIN unnest($1::uuid[], $2::text[]) AS asked (event_uuid, model) USING (event_uuid, model)
+"""  # noqa: S608 - made of constants, as all below
+
+# One statement, so one transaction and one round trip. An upload that was given up is not settled,
+# nor is a refusal that the claim does not let stand: what comes of it now takes the line's place.
+# The join with `fresh` gives faces only to events that no one has settled; the join with `users`
+# makes the face of a person who was deleted meanwhile an unknown's. A face can be there already
+# when its event was pruned from the ledger.
+COMMIT = """
+WITH fresh AS (
+    INSERT INTO events (event_uuid, model, kind, source, id, key, captured_at, width, height,
+                        face_count, outcome, answer, seen_at, people, dataref)
+    SELECT event_uuid, model, kind, source, id, key, captured_at, width, height,
+           face_count, outcome, answer, seen_at, people, dataref
+    FROM json_to_recordset($1::json) AS result (
+        event_uuid uuid, model text, kind text, source text, id text, key text,
+        captured_at timestamptz, width integer, height integer, face_count integer,
+        outcome text, answer jsonb, seen_at timestamptz, people uuid[], dataref text)
+    ON CONFLICT (event_uuid, model) DO UPDATE
+    SET captured_at = excluded.captured_at, width = excluded.width, height = excluded.height,
+        face_count = excluded.face_count, outcome = excluded.outcome, answer = excluded.answer,
+        seen_at = excluded.seen_at, people = excluded.people, dataref = excluded.dataref,
+        announced_at = NULL, processed_at = now()
+    WHERE events.outcome = 'failed' OR (
+        events.outcome = 'refused' AND (events.event_uuid, events.model) IN (
+            SELECT * FROM unnest($3::uuid[], $4::text[])))
+    RETURNING event_uuid, model
+), stored AS (
+    INSERT INTO faces (id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks,
+                       score, quality, model, crop_key, user_id, similarity, runner_up_similarity,
+                       seen_at, decision)
+    SELECT face.id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks,
+           score, quality, model, crop_key, users.id, similarity, runner_up_similarity, seen_at,
+           decision
+    FROM json_to_recordset($2::json) AS face (
+        id uuid, event_uuid uuid, event_id text, index integer, camera_id text,
+        captured_at timestamptz, box float8[], landmarks float8[], score float8, quality float8,
+        model text, crop_key text, user_id uuid, similarity float8, runner_up_similarity float8,
+        seen_at timestamptz, decision text)
+    JOIN fresh USING (event_uuid, model)
+    LEFT JOIN users ON users.id = face.user_id
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id, event_uuid, model, user_id
+)
+SELECT fresh.event_uuid, fresh.model,
+       array_agg(stored.id) FILTER (WHERE stored.user_id IS NULL) AS unknown
+FROM fresh LEFT JOIN stored USING (event_uuid, model)
+GROUP BY fresh.event_uuid, fresh.model
+"""
+
+#: A user may be deleted between the statement's snapshot and the check of the foreign key; the
+#: next attempt sees that. More than a few in a row mean something else.
+_COMMIT_ATTEMPTS = 3
+
+_FOREIGN_KEY_VIOLATION = "23503"
+
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Results that one worker holds; made by `sinks.main.main_store.Records.claim`.
+
+    Attributes:
+        settled: the ledger's row of each result that is there already, but for uploads that were
+            given up, and refusals that do not stand any more.
+    """
+
+    settled: Mapping[EventKey, LedgerRow]
+    _overruled: Collection[EventKey]
+    _connection: "Session"
+    _heartbeat: Heartbeat
+    _store: str
+
+    async def hold_people(self, user_ids: Collection[UUID]) -> set[UUID]:
+        """Which of these people there are; they cannot be erased before the claim ends.
+
+        Call it last before `commit`: erasures wait for it.
+        """
+        if not user_ids:
+            return set()
+        async with self._heartbeat.free:
+            records = await self._connection.fetch(PRESENT, list(user_ids))
+        return {record["id"] for record in records}
+
+    async def commit(self, results: Sequence[EventResult]) -> dict[EventKey, frozenset[UUID]]:
+        """Write results: of each event and model the first wins, whole.
+
+        They are durable when the claim ends. Repetitions, in the batch or of what is settled,
+        change nothing.
+
+        Args:
+            results: what the events came to.
+
+        Returns:
+            For each result that was written now, those of its faces that were stored as unknown,
+            be it that the person was deleted meanwhile.
+        """
+        firsts: dict[EventKey, EventResult] = {}
+        for result in results:
+            firsts.setdefault(result.key, result)
+        if not firsts:
+            return {}
+        # Two workers that write the same events in the same order cannot deadlock.
+        ordered = [firsts[key] for key in sorted(firsts)]
+        with typed_failures(self._store, "commit results"):  # a text may hold what JSON cannot
+            events = _encode([_event_fields(result) for result in ordered]).decode()
+            faces = _encode([_face_fields(one, face) for one in ordered for face in one.faces])
+        for _ in range(_COMMIT_ATTEMPTS):
+            try:
+                async with self._heartbeat.free, self._connection.transaction():
+                    records = await self._connection.fetch(
+                        COMMIT,
+                        events,
+                        faces.decode(),
+                        [key.event_uuid for key in self._overruled],
+                        [key.model for key in self._overruled],
+                    )
+            except StoreRejected as rejected:
+                if rejected.state != _FOREIGN_KEY_VIOLATION:
+                    raise
+                continue
+            return {
+                EventKey(record["event_uuid"], record["model"]): frozenset(record["unknown"] or ())
+                for record in records
+            }
+        raise StoreUnavailable(self._store, "commit results", "users keep vanishing meanwhile")
+
+
+def always(_row: LedgerRow) -> bool:
+    """Every refusal stands."""
+    return True
+
+
+async def open_claim(  # noqa: PLR0913 - what a claim is made of
+    connection: "Session",
+    keys: Collection[tuple[UUID, str]],
+    lock_seconds: float,
+    heartbeat: Heartbeat,
+    store: str,
+    *,
+    stands: Callable[[LedgerRow], bool],
+) -> Claim:
+    """Take the locks of these results in the connection's transaction, then look them up.
+
+    Args:
+        connection: of the transaction.
+        keys: event UUID and model of each result.
+        lock_seconds: how long to wait for each lock.
+        heartbeat: keeps the transaction open, once it has begun.
+        store: what error messages call the database.
+        stands: whether a refusal is the last word; asked of rows with that outcome.
+    """
+    await connection.execute(SHARE_WORK, AT_WORK, f"{max(1, round(lock_seconds * 1000))}ms")
+    await connection.execute(CLAIM, [uuid for uuid, _ in keys], [model for _, model in keys])
+    rows = await look_up(connection, keys)
+    overruled = {
+        key for key, row in rows.items() if row.outcome is Outcome.REFUSED and not stands(row)
+    }
+    settled = {
+        key: row
+        for key, row in rows.items()
+        if row.outcome is not Outcome.FAILED and key not in overruled
+    }
+    return Claim(settled, overruled, connection, heartbeat, store)
+
+
+async def look_up(
+    connection: "Session", keys: Collection[tuple[UUID, str]]
+) -> dict[EventKey, LedgerRow]:
+    """The ledger's rows of those results that are there already."""
+    if not keys:
+        return {}
+    records = await connection.fetch(
+        SETTLED, [uuid for uuid, _ in keys], [model for _, model in keys]
+    )
+    rows = (ledger_row(record) for record in records)
+    return {EventKey(row.event_uuid, row.model): row for row in rows}
+
+
+def _event_fields(result: EventResult) -> dict[str, object]:
+    event = result.event
+    return {
+        "event_uuid": event.uuid,
+        "model": result.model,
+        "kind": KIND_NAMES[event.kind],
+        "source": event.source,
+        "id": event.id,
+        "key": event.key,
+        "captured_at": event.captured_at,
+        "seen_at": event.seen_at,
+        "width": result.width,
+        "height": result.height,
+        "face_count": result.face_count,
+        "outcome": result.outcome,
+        "answer": None if result.answer is None else msgspec.Raw(result.answer),
+        "people": None if event.kind is EventKind.FRAME else sorted(result.people),
+        "dataref": result.dataref,
+    }
+
+
+def _face_fields(result: EventResult, face: FaceRow) -> dict[str, object]:
+    match = face.match
+    return {
+        "id": match.face_id,
+        "event_uuid": result.event.uuid,
+        "event_id": match.event_id,
+        "index": face.index,
+        "camera_id": match.camera_id,
+        "captured_at": match.captured_at,
+        "seen_at": match.seen_at,
+        "box": match.box,
+        "landmarks": face.landmarks,
+        "score": match.score,
+        "quality": match.quality,
+        "model": result.model,
+        "crop_key": match.crop_key,
+        "user_id": match.user_id,
+        "similarity": match.similarity,
+        "runner_up_similarity": match.runner_up_similarity,
+        "decision": match.decision,
+    }
+
+
+def ledger_row(record: asyncpg.Record) -> LedgerRow:
+    """A row with `LEDGER_COLUMNS` as its type."""
+    fields = dict(record)
+    answer = fields.pop("answer")
+    outcome = _OUTCOMES.get(fields.pop("outcome"), Outcome.OTHER)
+    return LedgerRow(**fields, outcome=outcome, answer=None if answer is None else answer.encode())

@@ -1,0 +1,199 @@
+"""The main database for whoever looks after it: pages of rows, repairs, and deletion by age."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from domain.records import EventKey
+from sinks.main.ledger import AT_WORK
+from sinks.main.main_store import Records
+from sinks.main.user_erasure import ENROLLED
+from sinks.postgres.keepalive import Heartbeat
+from sinks.store_errors import StoreUnavailable
+
+LOCK_TIMEOUT = "SELECT set_config('lock_timeout', $1, true)"
+
+_LOCK_NOT_AVAILABLE = "55P03"
+
+WORK_ALONE = "SELECT pg_advisory_xact_lock($1)"
+
+LOCK_USER = "SELECT is_active FROM users WHERE id = $1 FOR UPDATE"
+
+FACES_PAGE = """
+SELECT id, model, crop_key FROM faces
+WHERE id > $1 AND created_at < $2 ORDER BY id LIMIT $3
+"""
+
+CROP_KEYS = "SELECT id, crop_key FROM faces WHERE id = ANY($1::uuid[])"
+
+FORGET_CROPS = """
+UPDATE faces SET crop_key = NULL
+FROM unnest($1::uuid[], $2::text[]) AS missing (id, crop_key)
+WHERE faces.id = missing.id AND faces.crop_key = missing.crop_key
+RETURNING 1
+"""
+
+NOT_YET_LOST = """
+SELECT id FROM unnest($1::uuid[]) AS asked (id)
+WHERE NOT EXISTS (SELECT FROM lost_embeddings WHERE face_id = asked.id)
+"""
+
+NOTE_LOST = """
+INSERT INTO lost_embeddings (face_id) SELECT id FROM faces WHERE id = ANY($1::uuid[])
+ON CONFLICT DO NOTHING RETURNING 1
+"""
+
+UNANNOUNCED = """
+SELECT event_uuid, model, processed_at FROM events
+WHERE announced_at IS NULL AND processed_at < $1
+  AND ($2::timestamptz IS NULL OR (processed_at, event_uuid) > ($2, $3::uuid))
+ORDER BY processed_at, event_uuid LIMIT $4
+"""
+
+IS_SIGHTING = f"NOT ({ENROLLED})"
+
+OLD_SIGHTINGS = f"SELECT count(*) FROM faces WHERE created_at < $1 AND {IS_SIGHTING}"  # noqa: S608 - made of constants, as below
+
+DELETE_OLD_SIGHTINGS = f"""
+DELETE FROM faces WHERE id IN (
+    SELECT id FROM faces WHERE created_at < $1 AND {IS_SIGHTING} ORDER BY created_at LIMIT $2
+)
+RETURNING id, model, crop_key
+"""  # noqa: S608
+
+# What was not announced is the reconciler's, which announces it first.
+OLD_EVENTS = """
+SELECT count(*) FROM events WHERE processed_at < $1 AND announced_at IS NOT NULL
+"""
+
+DELETE_OLD_EVENTS = """
+DELETE FROM events WHERE (event_uuid, model) IN (
+    SELECT event_uuid, model FROM events
+    WHERE processed_at < $1 AND announced_at IS NOT NULL ORDER BY processed_at LIMIT $2
+)
+RETURNING 1
+"""
+
+
+class StoredFace(NamedTuple):
+    """A face's row, as far as it leads into the other stores."""
+
+    id: UUID
+    model: str
+    crop_key: str | None
+
+
+class Unannounced(NamedTuple):
+    """An event of which the world may not have heard."""
+
+    key: EventKey
+    processed_at: datetime
+
+
+class MainUpkeep(Records):
+    """`Records`, and what reconciler and retention ask for beside it."""
+
+    @asynccontextmanager
+    async def nobody_at_work(self, seconds: float) -> AsyncIterator[bool]:
+        """While this is held no worker is between writing crops and committing their rows.
+
+        Workers that come wait, for at most as long as this waits itself and is held.
+
+        Args:
+            seconds: how long to wait for those who are at work.
+
+        Yields:
+            Whether it was had; not when somebody works for too long.
+        """
+        async with self._connection("wait for work to end") as connection, connection.transaction():
+            await connection.execute(LOCK_TIMEOUT, f"{int(seconds * 1000)}ms")
+            try:
+                async with connection.transaction():
+                    await connection.execute(WORK_ALONE, AT_WORK)
+            except StoreUnavailable as failure:
+                if failure.state != _LOCK_NOT_AVAILABLE:
+                    raise
+                there = False
+            else:
+                there = True
+            if there:
+                async with Heartbeat(connection, self._settings.idle_transaction_timeout):
+                    yield True
+            else:
+                yield False
+
+    @asynccontextmanager
+    async def held_user(self, user_id: UUID) -> AsyncIterator[bool | None]:
+        """While this is held nobody else changes or erases a user.
+
+        Yields:
+            Whether the user is active; None where there is no such user.
+        """
+        async with self._connection("hold a user") as connection, connection.transaction():
+            yield await connection.fetchval(LOCK_USER, user_id)
+
+    async def faces_after(self, last: UUID, before: datetime, limit: int) -> list[StoredFace]:
+        """The next faces by id that were stored before a moment."""
+        async with self._connection("page through faces") as connection:
+            records = await connection.fetch(FACES_PAGE, last, before, limit)
+        return [StoredFace(*record) for record in records]
+
+    async def crop_keys(self, face_ids: Collection[UUID]) -> dict[UUID, str | None]:
+        """Those of these faces that have a row, with the key of each one's crop."""
+        async with self._connection("look for faces") as connection:
+            records = await connection.fetch(CROP_KEYS, list(face_ids))
+        return {record["id"]: record["crop_key"] for record in records}
+
+    async def forget_crops(self, faces: Sequence[StoredFace]) -> int:
+        """Take the keys of crops that are not there out of these rows; returns how many."""
+        async with self._connection("forget lost crops") as connection:
+            changed = await connection.fetch(
+                FORGET_CROPS, [face.id for face in faces], [face.crop_key for face in faces]
+            )
+        return len(changed)
+
+    async def not_yet_lost(self, face_ids: Collection[UUID]) -> set[UUID]:
+        """Those of these faces whose embedding was not noted as lost before."""
+        async with self._connection("look for lost embeddings") as connection:
+            records = await connection.fetch(NOT_YET_LOST, list(face_ids))
+        return {record["id"] for record in records}
+
+    async def note_lost(self, face_ids: Collection[UUID]) -> int:
+        """Note that the embeddings of these faces are lost; returns how many were noted now."""
+        async with self._connection("note lost embeddings") as connection:
+            return len(await connection.fetch(NOTE_LOST, list(face_ids)))
+
+    async def unannounced(
+        self, before: datetime, last: Unannounced | None, limit: int
+    ) -> list[Unannounced]:
+        """The next events, in the order they were processed, that are not known to be told."""
+        after = (None, None) if last is None else (last.processed_at, last.key.event_uuid)
+        async with self._connection("look for unannounced events") as connection:
+            records = await connection.fetch(UNANNOUNCED, before, *after, limit)
+        return [
+            Unannounced(EventKey(row["event_uuid"], row["model"]), row["processed_at"])
+            for row in records
+        ]
+
+    async def count_old_sightings(self, before: datetime) -> int:
+        """How many faces seen by cameras were stored before a moment."""
+        async with self._connection("count old sightings") as connection:
+            return int(await connection.fetchval(OLD_SIGHTINGS, before))
+
+    async def delete_old_sightings(self, before: datetime, limit: int) -> list[StoredFace]:
+        """Delete the oldest of them; returns what leads to their crops and embeddings."""
+        async with self._connection("delete old sightings") as connection:
+            records = await connection.fetch(DELETE_OLD_SIGHTINGS, before, limit)
+        return [StoredFace(*record) for record in records]
+
+    async def count_old_events(self, before: datetime) -> int:
+        """How many lines of the ledger were written before a moment, and announced."""
+        async with self._connection("count old events") as connection:
+            return int(await connection.fetchval(OLD_EVENTS, before))
+
+    async def delete_old_events(self, before: datetime, limit: int) -> int:
+        """Delete the oldest of them; returns how many went."""
+        async with self._connection("delete old events") as connection:
+            return len(await connection.fetch(DELETE_OLD_EVENTS, before, limit))

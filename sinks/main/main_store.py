@@ -1,0 +1,283 @@
+"""The main database: the ledger of events, the faces, the people.
+
+`Records.claim` leads to the commit point of the pipeline; see `sinks.main.ledger`.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from config.settings import DatabaseSettings
+from domain.events import FaceMatch, standing_decision
+from domain.records import EventKey, EventResult, FaceRow, LedgerRow, MainTraces, UserRow
+from sinks.main.ledger import LEDGER_COLUMNS, Claim, always, ledger_row, look_up, open_claim
+from sinks.main.user_erasure import Author, Removal, fill_people, look, take_out, take_out_untouched
+from sinks.postgres.keepalive import Heartbeat
+from sinks.postgres.pool import PostgresSink
+
+_FACE_COLUMNS = """id, event_id, index, camera_id, captured_at, box, landmarks, score, quality,
+    model, crop_key, user_id, similarity, runner_up_similarity, seen_at,
+    decision"""
+
+#: The share of a statement's time for which a claim waits for another.
+_LOCK_SHARE = 0.7
+
+_FILLED_AT_ONCE = 1000
+
+_USER_COLUMNS = "id, email, full_name, is_active, created_at, updated_at"
+
+MARK_ANNOUNCED = """
+UPDATE events SET announced_at = now()
+FROM unnest($1::uuid[], $2::text[]) AS announced (event_uuid, model)
+WHERE events.event_uuid = announced.event_uuid AND events.model = announced.model
+  AND announced_at IS NULL
+"""
+
+EVENT = f"SELECT {LEDGER_COLUMNS} FROM events WHERE event_uuid = $1 AND model = $2"  # noqa: S608
+
+# Of a photo that several models have looked at, the model in force counts, else the last look.
+UPLOAD = f"""
+SELECT {LEDGER_COLUMNS} FROM events WHERE event_uuid = $1
+ORDER BY model IS NOT DISTINCT FROM $2::text DESC, processed_at DESC LIMIT 1
+"""  # noqa: S608
+
+UPLOADS = f"""
+SELECT {LEDGER_COLUMNS} FROM events WHERE event_uuid = ANY($1::uuid[])
+"""  # noqa: S608
+
+# What took the place of one meanwhile, a new failure too, was written at another time.
+FORGET_UPLOADS = """
+DELETE FROM events
+USING unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS known (event_uuid, model, processed_at)
+WHERE events.event_uuid = known.event_uuid AND events.model = known.model
+  AND events.processed_at = known.processed_at AND events.outcome IN ('failed', 'refused')
+"""
+
+FACES_OF_EVENT = f"""
+SELECT {_FACE_COLUMNS} FROM faces WHERE event_uuid = $1 AND model = $2 ORDER BY index
+"""  # noqa: S608
+
+RECENT_FACES = f"""
+SELECT {_FACE_COLUMNS} FROM faces
+WHERE ($2::text IS NULL OR camera_id = $2)
+  AND ($3::uuid IS NULL OR user_id = $3)
+  AND ($4::timestamptz IS NULL OR COALESCE(seen_at, captured_at) >= $4)
+ORDER BY COALESCE(seen_at, captured_at) DESC, id DESC
+LIMIT $1
+"""  # noqa: S608
+
+# The update touches nothing when there is nothing new (a trigger keeps updated_at then), but is
+# needed for RETURNING to give the row that is there.
+ENSURE_USER = f"""
+INSERT INTO users (email, full_name) VALUES ($1, $2)
+ON CONFLICT (lower(email)) DO UPDATE SET full_name = COALESCE(excluded.full_name, users.full_name)
+RETURNING {_USER_COLUMNS}
+"""  # noqa: S608
+
+USERS = f"SELECT {_USER_COLUMNS} FROM users WHERE id = ANY($1::uuid[])"  # noqa: S608
+
+USER_BY_EMAIL = f"SELECT {_USER_COLUMNS} FROM users WHERE lower(email) = lower($1)"  # noqa: S608
+
+USERS_EXIST = "SELECT id FROM users WHERE id = ANY($1::uuid[])"
+
+
+class Records(PostgresSink):
+    """Reads and writes the main database. All methods raise the errors of `sinks.store_errors`."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        """Take the settings of the main database; `connect` opens it."""
+        super().__init__(settings, "main")
+
+    @asynccontextmanager
+    async def claim(
+        self, keys: Iterable[tuple[UUID, str]], stands: Callable[[LedgerRow], bool] = always
+    ) -> AsyncIterator[Claim]:
+        """Hold results for oneself, in a transaction: look, work, `Claim.commit`.
+
+        Another worker that claims one of them waits until this claim ends; so between looking
+        and committing nobody else writes crops or embeddings of these events.
+
+        Args:
+            keys: event UUID and model of each.
+            stands: whether a refusal in the ledger is the last word; asked of each of them.
+
+        Raises:
+            StoreUnavailable: the database is away, or another worker holds one for too long.
+        """
+        settings = self._settings
+        async with self._connection("claim events") as connection, connection.transaction():
+            heartbeat = Heartbeat(connection, settings.idle_transaction_timeout)
+            patience = settings.command_timeout * _LOCK_SHARE
+            claim = await open_claim(
+                connection, set(keys), patience, heartbeat, self.store, stands=stands
+            )
+            async with heartbeat:
+                yield claim
+
+    async def settled(self, keys: Iterable[tuple[UUID, str]]) -> dict[EventKey, LedgerRow]:
+        """The ledger's rows of those results that are there already."""
+        async with self._connection("look up settled events") as connection:
+            return await look_up(connection, set(keys))
+
+    async def commit(self, results: Sequence[EventResult]) -> set[EventKey]:
+        """Claim and write results at once; see `Claim.commit`.
+
+        Returns:
+            The keys of those that were written now.
+        """
+        async with self.claim(result.key for result in results) as claim:
+            return set(await claim.commit(results))
+
+    async def mark_announced(self, keys: Iterable[tuple[UUID, str]]) -> None:
+        """Note that the broker has acknowledged all messages about these events."""
+        told = sorted(set(keys))
+        if not told:
+            return
+        async with self._connection("mark events announced") as connection:
+            await connection.execute(
+                MARK_ANNOUNCED, [uuid for uuid, _ in told], [model for _, model in told]
+            )
+
+    async def event(self, event_uuid: UUID, model: str) -> LedgerRow | None:
+        """The ledger's row of one event; None when it is not settled (or was pruned)."""
+        async with self._connection("read an event") as connection:
+            record = await connection.fetchrow(EVENT, event_uuid, model)
+        return None if record is None else ledger_row(record)
+
+    async def upload(self, event_uuid: UUID, model: str | None = None) -> LedgerRow | None:
+        """The ledger's row of an upload; None when it is not there.
+
+        Args:
+            event_uuid: the upload.
+            model: whose row counts, if it has one; else, and without it, the latest.
+        """
+        async with self._connection("read an upload") as connection:
+            record = await connection.fetchrow(UPLOAD, event_uuid, model)
+        return None if record is None else ledger_row(record)
+
+    async def uploads(self, event_uuids: Iterable[UUID]) -> list[LedgerRow]:
+        """The ledger's rows of these uploads, of each one for every model that looked at it."""
+        async with self._connection("look up uploads") as connection:
+            records = await connection.fetch(UPLOADS, list(event_uuids))
+        return [ledger_row(record) for record in records]
+
+    async def forget_uploads(self, rows: Sequence[LedgerRow]) -> None:
+        """Take failures and refusals out; what has taken the place of one meanwhile stays."""
+        if not rows:
+            return
+        async with self._connection("forget uploads") as connection:
+            await connection.execute(
+                FORGET_UPLOADS,
+                [row.event_uuid for row in rows],
+                [row.model for row in rows],
+                [row.processed_at for row in rows],
+            )
+
+    async def faces_of(self, event_uuid: UUID, model: str) -> list[FaceRow]:
+        """The stored faces of one event in their order, to announce them again after a crash."""
+        async with self._connection("read the faces of an event") as connection:
+            records = await connection.fetch(FACES_OF_EVENT, event_uuid, model)
+        return [_face_row(record) for record in records]
+
+    async def recent_faces(
+        self,
+        limit: int,
+        camera: str | None = None,
+        user: UUID | None = None,
+        since: datetime | None = None,
+    ) -> list[FaceRow]:
+        """The latest faces by time of capture, newest first.
+
+        Args:
+            limit: at most so many.
+            camera: only of this camera (or upload).
+            user: only of this person.
+            since: only captured at this moment or later.
+        """
+        async with self._connection("list recent faces") as connection:
+            records = await connection.fetch(RECENT_FACES, limit, camera, user, since)
+        return [_face_row(record) for record in records]
+
+    async def ensure_user(self, email: str, full_name: str | None = None) -> UserRow:
+        """Find the user with this address, or make one.
+
+        Args:
+            email: address; its case and surrounding space do not matter.
+            full_name: set when given; otherwise what is there stays.
+        """
+        async with self._connection("ensure a user") as connection:
+            record = await connection.fetchrow(ENSURE_USER, email.strip(), full_name)
+        assert record is not None, "an upsert returns its row"  # noqa: S101
+        return _user_row(record)
+
+    async def user(self, user_id: UUID) -> UserRow | None:
+        """One user, if there is one."""
+        return (await self.users([user_id])).get(user_id)
+
+    async def users(self, user_ids: Iterable[UUID]) -> dict[UUID, UserRow]:
+        """Those of these users that exist, by id."""
+        asked = list(set(user_ids))
+        if not asked:
+            return {}
+        async with self._connection("read users") as connection:
+            records = await connection.fetch(USERS, asked)
+        return {record["id"]: _user_row(record) for record in records}
+
+    async def user_by_email(self, email: str) -> UserRow | None:
+        """The user with this address, whatever its case, if there is one."""
+        async with self._connection("find a user") as connection:
+            record = await connection.fetchrow(USER_BY_EMAIL, email.strip())
+        return None if record is None else _user_row(record)
+
+    async def traces_of(self, user_id: UUID) -> MainTraces:
+        """What this database holds of a person, and knows to lie elsewhere."""
+        while await self.fill_people(_FILLED_AT_ONCE):
+            pass  # nothing is left to do after the first time but what older workers still write
+        async with self._connection("look for a person") as connection, connection.transaction():
+            return await look(connection, user_id)
+
+    async def fill_people(self, limit: int) -> int:
+        """Have lines of the ledger that an older release wrote say whom they name.
+
+        Args:
+            limit: at most so many.
+
+        Returns:
+            How many there were.
+        """
+        async with self._connection("note whom answers name") as connection:
+            return await fill_people(connection, limit)
+
+    async def erase_user(self, user_id: UUID, author: Author, noted: dict[str, int]) -> Removal:
+        """Take a person out; see `sinks.main.user_erasure.take_out`."""
+        async with self._connection("erase a person") as connection, connection.transaction():
+            return await take_out(connection, user_id, author, noted)
+
+    async def erase_untouched_user(self, user_id: UUID, author: Author, entries: int) -> bool:
+        """Take a person out unless others had to do with them; see `take_out_untouched`."""
+        async with self._connection("erase a person") as connection, connection.transaction():
+            return await take_out_untouched(connection, user_id, author, entries)
+
+    async def users_exist(self, user_ids: Iterable[UUID]) -> set[UUID]:
+        """Which of these users exist."""
+        asked = list(set(user_ids))
+        if not asked:
+            return set()
+        async with self._connection("check users") as connection:
+            records = await connection.fetch(USERS_EXIST, asked)
+        return {record["id"] for record in records}
+
+
+def _face_row(record: asyncpg.Record) -> FaceRow:
+    fields = dict(record)
+    index, landmarks = fields.pop("index"), tuple(fields.pop("landmarks"))
+    fields["decision"] = standing_decision(fields["decision"], fields["user_id"])
+    match = FaceMatch(face_id=fields.pop("id"), box=tuple(fields.pop("box")), **fields)
+    return FaceRow(match=match, index=index, landmarks=landmarks)
+
+
+def _user_row(record: asyncpg.Record) -> UserRow:
+    return UserRow(**dict(record))

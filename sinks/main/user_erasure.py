@@ -1,0 +1,192 @@
+"""One person in the main database: what is there, and taking it out. Used by `main_store`."""
+
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from domain.records import MainTraces
+from domain.upload_events import event_uuid
+
+if TYPE_CHECKING:
+    from sinks.postgres.checked_connection import Session
+
+#: An enrolled face is the person's own: nothing was compared, so there is no similarity.
+ENROLLED = "user_id IS NOT NULL AND similarity IS NULL"
+
+FACES = f"""
+SELECT event_uuid, crop_key, {ENROLLED} AS enrolled FROM faces WHERE user_id = $1
+"""  # noqa: S608 - made of constants, as all below
+
+# Every photo that was sent in to enrol the person is in the audit trail, the refused ones too.
+UPLOADS = """
+SELECT DISTINCT jsonb_array_elements_text(detail->'uploads') FROM audit
+WHERE target = $1 AND action = 'face.enrol' AND jsonb_typeof(detail->'uploads') = 'array'
+"""
+
+# Lines of an older release do not say whom they name. Their answers do: to enrolments the person,
+# to searches every candidate. In the order of the index of such lines: the planner, which takes
+# them for many, would read all uploads otherwise.
+FILL_PEOPLE = """
+UPDATE events SET people = ARRAY(
+    SELECT DISTINCT (named #>> '{}')::uuid FROM jsonb_path_query(answer, '$.**.user_id') AS named
+    WHERE jsonb_typeof(named) = 'string'
+)
+FROM (
+    SELECT event_uuid, model FROM events WHERE people IS NULL AND kind <> 'frame'
+    ORDER BY event_uuid LIMIT $1 FOR UPDATE SKIP LOCKED
+) AS older
+WHERE events.event_uuid = older.event_uuid AND events.model = older.model
+RETURNING 1
+"""
+
+# Photos sent in to enrol the person, whoever sent them, and searches that found a candidate in the
+# person. Of the former, lines of an older release that were refused are known by the audit trail.
+ABOUT = "(people @> ARRAY[$1::uuid] OR event_uuid = ANY($2::uuid[]))"
+
+ANSWERS = f"SELECT event_uuid, key, kind, dataref FROM events WHERE {ABOUT}"  # noqa: S608
+
+USERS = "SELECT count(*) FROM users WHERE id = $1"
+
+# Whoever commits a face that names the person holds the row until then, so nobody is left
+# committing one; whoever comes later waits, and finds that there is no such user.
+LOCK_USER = "SELECT id FROM users WHERE id = $1 FOR UPDATE"
+
+# Every client writes down that it enrols somebody before it sends the photos.
+IS_UNTOUCHED = """
+SELECT EXISTS (SELECT FROM users WHERE id = $1)
+   AND NOT EXISTS (SELECT FROM faces WHERE user_id = $1)
+   AND (SELECT count(*) FROM audit WHERE target = $2) <= $3
+"""
+
+DELETE_ENROLLED = f"DELETE FROM faces WHERE user_id = $1 AND {ENROLLED} RETURNING crop_key"  # noqa: S608
+
+# RETURNING gives the new row; the old key comes from the row as it was before the statement.
+UNLINK_SIGHTINGS = """
+UPDATE faces SET user_id = NULL, crop_key = NULL
+FROM (SELECT id, crop_key FROM faces WHERE user_id = $1 FOR UPDATE) AS before
+WHERE faces.id = before.id
+RETURNING before.crop_key
+"""
+
+DELETE_ANSWERS = f"DELETE FROM events WHERE {ABOUT} RETURNING 1"  # noqa: S608
+
+DELETE_USER = "DELETE FROM users WHERE id = $1 RETURNING 1"
+
+NOTE = """
+INSERT INTO audit (actor, action, target, detail, request_id)
+VALUES ($1, 'user.delete', $2, $3::jsonb, $4)
+"""
+
+_FILLED_AT_ONCE = 1000
+
+# Holds the erasure of these people off until the transaction ends.
+PRESENT = "SELECT id FROM users WHERE id = ANY($1::uuid[]) ORDER BY id FOR KEY SHARE"
+
+
+class Removal(NamedTuple):
+    """What was taken out of the main database.
+
+    Attributes:
+        user: 1 when the user's row was deleted.
+        enrolled: rows of enrolled faces deleted.
+        sightings: rows that lost link and crop.
+        answers: lines of the ledger deleted.
+        crop_keys: S3 keys of the crops that all these rows named.
+    """
+
+    user: int
+    enrolled: int
+    sightings: int
+    answers: int
+    crop_keys: list[str]
+
+
+class Author(NamedTuple):
+    """Who erases, for the audit trail: ``key:{id}`` or ``cli:{account}``, and the request."""
+
+    actor: str
+    request_id: str | None = None
+
+
+async def look(connection: "Session", user_id: UUID) -> MainTraces:
+    """What the main database holds of a person, at one moment."""
+    faces = await connection.fetch(FACES, user_id)
+    sent = await _sent_in(connection, user_id)
+    answers = await connection.fetch(ANSWERS, user_id, sent)
+    enrolments = [row for row in answers if row["kind"] == "enrol"]
+    events = {row["event_uuid"] for row in (*enrolments, *(f for f in faces if f["enrolled"]))}
+    return MainTraces(
+        user=await connection.fetchval(USERS, user_id),
+        enrolled=sum(row["enrolled"] for row in faces),
+        sightings=sum(not row["enrolled"] for row in faces),
+        answers=len(answers),
+        crop_keys=[row["crop_key"] for row in faces if row["crop_key"]],
+        upload_events=sorted(events.union(sent)),
+        datarefs=[row["dataref"] for row in enrolments if row["dataref"]],
+        upload_ids=[row["key"] for row in answers],
+    )
+
+
+async def _sent_in(connection: "Session", user_id: UUID) -> list[UUID]:
+    """Events of the photos that the audit trail says were sent in to enrol a person."""
+    rows = await connection.fetch(UPLOADS, f"user:{user_id}")
+    return [event_uuid(row[0]) for row in rows]
+
+
+async def fill_people(connection: "Session", limit: int) -> int:
+    """Note of lines of an older release whom they name; returns how many there were."""
+    return len(await connection.fetch(FILL_PEOPLE, limit))
+
+
+async def take_out_untouched(
+    connection: "Session", user_id: UUID, author: Author, entries: int
+) -> bool:
+    """Delete a person with whom nobody has had to do, in the connection's transaction.
+
+    Args:
+        connection: in a transaction, read committed: what others commit before the row is
+            locked is seen.
+        user_id: the person.
+        author: who does it.
+        entries: how many of the audit trail are the caller's own.
+
+    Returns:
+        False when there are faces of the person, or more entries in the audit trail: then nothing
+        was done.
+    """
+    await connection.execute(LOCK_USER, user_id)
+    if not await connection.fetchval(IS_UNTOUCHED, user_id, f"user:{user_id}", entries):
+        return False
+    await take_out(connection, user_id, author, {"templates": 0, "sightings": 0, "crops": 0})
+    return True
+
+
+async def take_out(
+    connection: "Session", user_id: UUID, author: Author, noted: dict[str, int]
+) -> Removal:
+    """Delete or unlink every row of a person, in the connection's transaction.
+
+    Args:
+        connection: in a transaction, so that rows and audit entry stand or fall together.
+        user_id: the person.
+        author: who does it.
+        noted: what the other stores lost, for the audit trail; nothing personal.
+    """
+    await connection.execute(LOCK_USER, user_id)
+    # What was committed by an older worker since the last look.
+    await fill_people(connection, _FILLED_AT_ONCE)
+    sent = await _sent_in(connection, user_id)
+    enrolled = await connection.fetch(DELETE_ENROLLED, user_id)
+    sightings = await connection.fetch(UNLINK_SIGHTINGS, user_id)
+    answers = await connection.fetch(DELETE_ANSWERS, user_id, sent)
+    users = await connection.fetch(DELETE_USER, user_id)
+    detail = msgspec.json.encode(noted).decode()
+    await connection.execute(NOTE, author.actor, f"user:{user_id}", detail, author.request_id)
+    return Removal(
+        user=len(users),
+        enrolled=len(enrolled),
+        sightings=len(sightings),
+        answers=len(answers),
+        crop_keys=[row["crop_key"] for row in (*enrolled, *sightings) if row["crop_key"]],
+    )

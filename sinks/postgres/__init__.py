@@ -1,0 +1,1 @@
+"""What both Postgres sinks share: pool, connections, driver errors."""

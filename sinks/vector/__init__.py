@@ -1,0 +1,1 @@
+"""The vector database, pgvector: embeddings, templates, gallery."""

@@ -1,0 +1,25 @@
+"""Who is deactivated is matched by nobody: what the user's row says, in the galleries."""
+
+from uuid import UUID
+
+from sinks.vector.vector_store import Vectors
+
+
+async def align_suspension(vectors: Vectors, user_id: UUID, *, is_active: bool | None) -> None:
+    """Suspend or resume a person, as the user's row says; harmless when it is so already.
+
+    Args:
+        vectors: the galleries.
+        user_id: the person.
+        is_active: of the row, which the caller keeps from being changed; None where there is none,
+            which an erasure looks after.
+
+    Raises:
+        StoreUnavailable: the vector database is away.
+    """
+    if is_active is None:
+        return
+    if is_active:
+        await vectors.resume_user(user_id)
+    else:
+        await vectors.suspend_user(user_id)

@@ -1,0 +1,129 @@
+"""The vector database for whoever looks after it: pages of rows, checks of means, repairs."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sinks.vector import sql
+from sinks.vector.vector_store import Vectors, fuse
+
+EMBEDDINGS_PAGE = """
+SELECT face_id, model, kind FROM face_embeddings
+WHERE (face_id, model) > ($1, $2) AND created_at < $3
+ORDER BY face_id, model LIMIT $4
+"""
+
+THERE = "SELECT face_id FROM face_embeddings WHERE face_id = ANY($1::uuid[])"
+
+DELETE_SIGHTINGS = """
+DELETE FROM face_embeddings WHERE face_id = ANY($1::uuid[]) AND kind = 'sighting' RETURNING 1
+"""
+
+STANDING_PAGE = """
+SELECT user_id, bool_or(suspended_at IS NOT NULL) AS is_suspended FROM gallery
+WHERE user_id > $1 AND erased_at IS NULL GROUP BY user_id ORDER BY user_id LIMIT $2
+"""
+
+PEOPLE_PAGE = """
+SELECT user_id FROM (
+    (SELECT DISTINCT user_id FROM face_embeddings
+     WHERE model = $1 AND kind = 'template' AND user_id > $2 ORDER BY user_id LIMIT $3)
+    UNION
+    (SELECT user_id FROM gallery WHERE model = $1 AND user_id > $2 ORDER BY user_id LIMIT $3)
+) AS people ORDER BY user_id LIMIT $3
+"""
+
+# Beside what the fused template is to be: nothing where the person is erased or suspended. The
+# tolerance is for sums in another order; a photo more or less moves the mean by far more.
+WRONG_MEANS = """
+WITH asked AS (
+    SELECT user_id, EXISTS (SELECT FROM erased_people WHERE user_id = one.user_id) AS erased,
+           EXISTS (SELECT FROM gallery WHERE user_id = one.user_id AND suspended_at IS NOT NULL)
+               AS suspended
+    FROM unnest($2::uuid[]) AS one (user_id)
+), fused AS (
+    SELECT user_id, l2_normalize(avg(embedding)) AS embedding, count(*) AS photos
+    FROM face_embeddings WHERE model = $1 AND kind = 'template' AND user_id = ANY($2::uuid[])
+    GROUP BY user_id
+)
+SELECT user_id, asked.erased FROM asked LEFT JOIN fused USING (user_id)
+LEFT JOIN (SELECT * FROM gallery WHERE model = $1) AS held USING (user_id)
+WHERE CASE
+    WHEN asked.erased THEN fused.photos IS NOT NULL OR held.embedding IS NOT NULL
+    WHEN asked.suspended OR fused.photos IS NULL THEN held.embedding IS NOT NULL
+    ELSE held.embedding IS NULL OR held.photos <> fused.photos
+         OR (held.embedding <=> fused.embedding) > 1e-6
+END
+"""
+
+DELETE_TEMPLATES_OF_MODEL = """
+DELETE FROM face_embeddings WHERE user_id = $1 AND model = $2 AND kind = 'template'
+"""
+
+
+class StoredEmbedding(NamedTuple):
+    """An embedding's row without the embedding; its kind is ``template`` or ``sighting``."""
+
+    face_id: UUID
+    model: str
+    kind: str
+
+
+class VectorUpkeep(Vectors):
+    """`Vectors`, and what reconciler and retention ask for beside it."""
+
+    async def embeddings_after(
+        self, last: tuple[UUID, str], before: datetime, limit: int
+    ) -> list[StoredEmbedding]:
+        """The next embeddings by face and model that were stored before a moment."""
+        async with self._connection("page through embeddings") as connection:
+            records = await connection.fetch(EMBEDDINGS_PAGE, *last, before, limit)
+        return [StoredEmbedding(*record) for record in records]
+
+    async def there(self, face_ids: Collection[UUID]) -> set[UUID]:
+        """Those of these faces that have an embedding."""
+        async with self._connection("look for embeddings") as connection:
+            records = await connection.fetch(THERE, list(face_ids))
+        return {record["face_id"] for record in records}
+
+    async def delete_sightings(self, face_ids: Collection[UUID]) -> int:
+        """Delete the embeddings of faces seen, never a template; returns how many went."""
+        async with self._connection("delete sightings") as connection:
+            return len(await connection.fetch(DELETE_SIGHTINGS, list(face_ids)))
+
+    async def standing_after(self, last: UUID, limit: int) -> dict[UUID, bool]:
+        """The next people by id who have a place in a gallery: whether they are suspended."""
+        async with self._connection("page through the galleries") as connection:
+            records = await connection.fetch(STANDING_PAGE, last, limit)
+        return {record["user_id"]: record["is_suspended"] for record in records}
+
+    async def people_after(self, model: str, last: UUID, limit: int) -> list[UUID]:
+        """The next people by id who have templates of a model or a place in its gallery."""
+        async with self._connection("page through people") as connection:
+            records = await connection.fetch(PEOPLE_PAGE, model, last, limit)
+        return [record["user_id"] for record in records]
+
+    async def wrong_means(self, model: str, user_ids: Collection[UUID]) -> list[UUID]:
+        """Those of these people whose fused template is not the mean of their templates."""
+        async with self._connection("check fused templates") as connection:
+            records = await connection.fetch(WRONG_MEANS, model, list(user_ids))
+        return [record["user_id"] for record in records]
+
+    async def mend_mean(self, model: str, user_id: UUID) -> bool:
+        """Make a fused template anew if it is wrong; templates of the erased are deleted.
+
+        Returns:
+            Whether it was wrong.
+        """
+        operation = "make a fused template anew"
+        async with self._connection(operation) as connection, connection.transaction():
+            await connection.execute(sql.LOCK_PERSON, user_id)
+            await connection.fetchval(sql.LOCK_HEAD, model)
+            wrong = await connection.fetchrow(WRONG_MEANS, model, [user_id])
+            if wrong is None:
+                return False
+            if wrong["erased"]:
+                await connection.execute(DELETE_TEMPLATES_OF_MODEL, user_id, model)
+            await fuse(connection, user_id, model)
+        return True

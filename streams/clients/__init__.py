@@ -1,0 +1,1 @@
+"""Kafka clients: producers, consumers, TLS and SASL."""

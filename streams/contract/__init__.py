@@ -1,0 +1,1 @@
+"""The event contract: topics, headers, values, and what is refused."""

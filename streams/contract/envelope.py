@@ -1,0 +1,286 @@
+"""CloudEvents 1.0 on Kafka, binary content mode: attributes in headers, data in the value.
+
+Source: CloudEvents 1.0.2, "Kafka Protocol Binding", section 3.2; the ``dataref`` attribute is the
+"Claim Check" extension. A message without ``ce_specversion`` is a bare one: it gets its id,
+source and time from where it lies in Kafka.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from msgspec import structs
+
+from domain.events import EventKind, FaceMatch, ImageEvent, utc_now
+from domain.failures import Reject
+from streams.contract import rfc3339
+from streams.contract.camera_clocks import ClockPolicy, arrival, seen_at
+from streams.contract.message import Delivery
+from streams.contract.topics import Topics
+
+SPEC_VERSION = "1.0"
+MATCH_SOURCE = "fecapass/identify"
+DETECTED_TYPE = "fecapass.faces.detected"
+
+#: Longest identifier (key, id, source, subject) that is taken, in bytes of UTF-8.
+MAX_IDENTIFIER_BYTES = 512
+
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNKNOWN_CAMERA = "unknown"
+
+DEFAULT_CLOCKS = ClockPolicy()
+
+#: On a replayed message: Kafka's timestamp of the original, in milliseconds.
+REPLAY_TIMESTAMP = "fecapass_replay_timestamp"
+_MOST_DIGITS = 19
+
+Headers = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message of ``camera.frames`` or ``photo.uploads``, read.
+
+    Attributes:
+        event: who sent the image, when, and what is asked of it.
+        dataref: where the image lies when the value is empty (``s3://bucket/key``).
+    """
+
+    event: ImageEvent
+    dataref: str | None
+
+
+def decode(delivery: Delivery, topics: Topics, clocks: ClockPolicy = DEFAULT_CLOCKS) -> Envelope:
+    """Read the envelope of a frame or an upload.
+
+    Args:
+        delivery: the message.
+        topics: names of the topics.
+        clocks: how far a camera's clock may be off.
+
+    Raises:
+        Reject: ``bad_header``, ``bad_key``, ``missing_attribute``, ``unsupported_specversion``,
+            ``unsupported_mode``, ``unknown_type``, ``bad_time`` or ``empty``.
+    """
+    headers = _attributes(delivery)
+    kind = default_kind(delivery.partition.topic, topics)
+    key = _key(delivery)
+    if "ce_specversion" in headers:
+        event = _cloud_event(headers, key, delivery, kind)
+    else:
+        source, event_id, captured_at = bare_identity(delivery)
+        event = ImageEvent(
+            kind=kind,
+            source=source,
+            id=event_id,
+            key=key or bare_key(kind, event_id),
+            captured_at=captured_at,
+        )
+    dataref = headers.get("ce_dataref")
+    if not delivery.value and not dataref:
+        raise Reject("empty", "the value is empty and there is no ce_dataref header")
+    event = with_time_that_counts(event, delivery, clocks)
+    return Envelope(event, dataref if not delivery.value else None)
+
+
+def with_time_that_counts(event: ImageEvent, delivery: Delivery, clocks: ClockPolicy) -> ImageEvent:
+    """The event of a message, with ``seen_at`` where its own time is not trusted."""
+    timestamp = timestamp_of(delivery)
+    by_broker = delivery.by_broker and timestamp == delivery.timestamp
+    arrived_at = arrival(timestamp, utc_now(), clocks, by_broker=by_broker)
+    instead = seen_at(event.at, arrived_at, clocks)
+    return event if instead is None else structs.replace(event, seen_at=instead)
+
+
+def timestamp_of(delivery: Delivery) -> float:
+    """Kafka's timestamp of a message, or of the one it is a replay of, in seconds."""
+    for name, value in delivery.headers:
+        digits = value or b""
+        if name.lower() == REPLAY_TIMESTAMP and digits.isdigit() and len(digits) <= _MOST_DIGITS:
+            return int(digits) / 1000
+    return delivery.timestamp
+
+
+def default_kind(topic: str, topics: Topics) -> EventKind:
+    """What is asked of an image on this topic that does not say so itself."""
+    return EventKind.SEARCH if topic == topics.uploads else EventKind.FRAME
+
+
+def bare_identity(delivery: Delivery) -> tuple[str, str, datetime]:
+    """Source, id and time of a message that does not name them, from where it lies in Kafka.
+
+    The source is topic and Kafka's timestamp in milliseconds, which a redelivery has too. The
+    address alone names a message only as long as its topic lives: when a topic is made anew, as on
+    every start of the embedded broker, offsets begin again, and new frames would be taken for
+    those that were processed already.
+
+    Raises:
+        Reject: ``bad_time``.
+    """
+    milliseconds = round(max(delivery.timestamp, 0.0) * 1000)
+    source = f"{delivery.partition.topic}@{milliseconds}"
+    return source, delivery.address, _kafka_time(delivery)
+
+
+def bare_key(kind: EventKind, event_id: str) -> str:
+    """Camera or upload of a message without headers and key."""
+    return _UNKNOWN_CAMERA if kind is EventKind.FRAME else event_id
+
+
+def encode_headers(
+    event: ImageEvent, content_type: str | None, dataref: str | None = None
+) -> Headers:
+    """Headers with which a producer publishes an image.
+
+    Args:
+        event: what the image is.
+        content_type: media type of the value, for example ``image/jpeg``; None with a claim check.
+        dataref: where the image lies (``s3://bucket/key``) when the value is left empty.
+    """
+    attributes = {
+        "ce_specversion": SPEC_VERSION,
+        "ce_id": event.id,
+        "ce_source": event.source,
+        "ce_type": event.kind.value,
+        "ce_time": event.captured_at.isoformat(),
+        "ce_subject": event.subject,
+        "ce_dataref": dataref,
+        "content-type": content_type,
+    }
+    return _headers(attributes)
+
+
+def detected_headers(event: ImageEvent) -> Headers:
+    """Headers of ``faces.detected``: the identity of the event that the faces were found in."""
+    return _headers(
+        {
+            "ce_specversion": SPEC_VERSION,
+            "ce_id": event.id,
+            "ce_source": event.source,
+            "ce_type": DETECTED_TYPE,
+            "ce_time": event.captured_at.isoformat(),
+            "content-type": "application/vnd.msgpack",
+        }
+    )
+
+
+def match_headers(match: FaceMatch) -> Headers:
+    """Headers of ``faces.matches``; the face's id is the event's, so consumers can deduplicate."""
+    return _headers(
+        {
+            "ce_specversion": SPEC_VERSION,
+            "ce_id": str(match.face_id),
+            "ce_source": MATCH_SOURCE,
+            "ce_type": match.type.value,
+            "ce_time": match.captured_at.isoformat(),
+            "ce_subject": str(match.user_id) if match.user_id else None,
+            "content-type": "application/json",
+        }
+    )
+
+
+def _headers(attributes: Mapping[str, str | None]) -> Headers:
+    return [(name, value.encode()) for name, value in attributes.items() if value is not None]
+
+
+def _attributes(delivery: Delivery) -> dict[str, str]:
+    """The headers that concern us as text; of repeated ones the last counts."""
+    attributes = {}
+    for name, value in delivery.headers:
+        lowered = name.lower()
+        if lowered.startswith("ce_") or lowered == "content-type":
+            try:
+                attributes[lowered] = (value or b"").decode()
+            except UnicodeDecodeError:
+                raise Reject("bad_header", f"header {lowered!r:.80} is not UTF-8") from None
+    return attributes
+
+
+def _key(delivery: Delivery) -> str | None:
+    if not delivery.key:
+        return None
+    try:
+        return identifier(delivery.key.decode(), "the key", "bad_key")
+    except UnicodeDecodeError:
+        raise Reject("bad_key", "the key is not UTF-8") from None
+
+
+def identifier(text: str, name: str, reason: str = "bad_header") -> str:
+    """Text that may serve as an identifier: of bounded length, free of control characters.
+
+    Raises:
+        Reject: with ``reason``; it may not.
+    """
+    if len(text.encode(errors="surrogatepass")) > MAX_IDENTIFIER_BYTES:
+        raise Reject(reason, f"{name} is longer than {MAX_IDENTIFIER_BYTES} bytes")
+    if _CONTROL_CHARACTERS.search(text):
+        raise Reject(reason, f"{name} holds control characters")
+    return text
+
+
+def _cloud_event(
+    headers: Mapping[str, str], key: str | None, delivery: Delivery, default_kind: EventKind
+) -> ImageEvent:
+    version = headers["ce_specversion"]
+    if not version.startswith("1."):
+        raise Reject("unsupported_specversion", f"ce_specversion {version!r:.80}, wanted 1.0")
+    if headers.get("content-type", "").lower().startswith("application/cloudevents"):
+        raise Reject("unsupported_mode", "structured content mode; wanted binary mode")
+    event_id = _required(headers, "ce_id")
+    source = _required(headers, "ce_source")
+    subject = headers.get("ce_subject")
+    return ImageEvent(
+        kind=_kind(_required(headers, "ce_type"), default_kind),
+        source=source,
+        id=event_id,
+        key=key or (source if default_kind is EventKind.FRAME else event_id),
+        captured_at=_time(headers.get("ce_time")) or _kafka_time(delivery),
+        subject=identifier(subject, "ce_subject") if subject else None,
+    )
+
+
+def _required(headers: Mapping[str, str], name: str) -> str:
+    value = headers.get(name)
+    if not value:
+        raise Reject("missing_attribute", f"header {name} is missing or empty")
+    return identifier(value, name)
+
+
+def _kind(text: str, default_kind: EventKind) -> EventKind:
+    """The type, if it is one that belongs on this topic."""
+    allowed = (
+        {EventKind.FRAME}
+        if default_kind is EventKind.FRAME
+        else {EventKind.ENROL, EventKind.SEARCH}
+    )
+    for kind in allowed:
+        if text == kind:
+            return kind
+    raise Reject("unknown_type", f"ce_type {text!r:.80} does not belong on this topic")
+
+
+def _time(text: str | None) -> datetime | None:
+    """An RFC 3339 time.
+
+    Raises:
+        Reject: it is not one, or has no offset from UTC.
+    """
+    if not text:
+        return None
+    try:
+        return rfc3339.parse(text)
+    except ValueError as error:
+        raise Reject("bad_time", f"ce_time {text!r:.80}: {error}") from None
+
+
+def _kafka_time(delivery: Delivery) -> datetime:
+    """Kafka's timestamp, which a producer may choose, and not every broker looks at.
+
+    Raises:
+        Reject: ``bad_time``; it lies after the last year that there is.
+    """
+    try:
+        return datetime.fromtimestamp(max(delivery.timestamp, 0.0), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise Reject("bad_time", "Kafka's timestamp is out of range") from None

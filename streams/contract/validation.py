@@ -1,0 +1,111 @@
+"""Are these detections what a detect worker can have sent?
+
+The codec knows types; here is what the types do not say. A number that is none, or an embedding
+without a direction, must not reach an arithmetic, a store or a gallery: one such message would
+spoil the batch that it comes in.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC
+from math import isfinite
+
+import numpy as np
+
+from domain.events import DetectedFace, DetectedFaces, ImageEvent, Refusal
+from domain.failures import Reject
+from domain.refusals import MAX_MESSAGE_CHARACTERS
+from streams.contract.envelope import identifier
+
+MAX_SIDE = 1_000_000
+MAX_FACES = 10_000
+MAX_DIMENSION = 4000
+MAX_CROP_BYTES = 1024 * 1024
+MAX_MEASURES = 32
+
+# A detector may place a box partly outside the picture, but not far.
+_FARTHEST = 10 * MAX_SIDE
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}")
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+# Rounding of scores that are products, and of lengths of float32 vectors.
+_ROUNDING = 1e-3
+_JPEG = b"\xff\xd8\xff"
+
+
+def require_plausible(found: DetectedFaces) -> None:
+    """Let a message pass, or say what is wrong with it.
+
+    Raises:
+        Reject: ``bad_detection``, ``bad_embedding`` or ``bad_crop``.
+    """
+    _require_event(found.event)
+    if not _MODEL.fullmatch(found.model):
+        raise Reject("bad_detection", f"a model cannot be named {found.model!r:.80}")
+    if not (0 <= found.width <= MAX_SIDE and 0 <= found.height <= MAX_SIDE):
+        raise Reject("bad_detection", f"no image is {found.width}x{found.height} pixels")
+    if len(found.faces) > MAX_FACES:
+        raise Reject("bad_detection", f"{len(found.faces)} faces, {MAX_FACES} are allowed")
+    for face in found.faces:
+        _require_face(face)
+    if len({len(face.embedding) for face in found.faces}) > 1:
+        raise Reject("bad_embedding", "the embeddings of one message differ in dimension")
+    if found.refusal is not None:
+        _require_refusal(found.refusal)
+
+
+def _require_event(event: ImageEvent) -> None:
+    named = {"source": event.source, "id": event.id, "key": event.key}
+    for name, text in named.items():
+        if not identifier(text, f"the event's {name}", "bad_detection"):
+            raise Reject("bad_detection", f"the event has no {name}")
+    if event.subject is not None:
+        identifier(event.subject, "the event's subject", "bad_detection")
+    for moment in (event.captured_at, event.at):
+        if moment.tzinfo is None:
+            raise Reject("bad_detection", "a time has no time zone")
+        try:
+            moment.astimezone(UTC)
+        except OverflowError:
+            raise Reject("bad_detection", "a time is out of range") from None
+
+
+def _require_face(face: DetectedFace) -> None:
+    if not _near((*face.box, *face.landmarks)) or min(face.box[2:]) <= 0:
+        raise Reject("bad_detection", "a box or landmark cannot lie where it is said to")
+    for share in (face.score, face.quality):
+        if not -_ROUNDING <= share <= 1 + _ROUNDING:
+            raise Reject("bad_detection", f"a score or quality of {share}")
+    _require_measures(face.measures)
+    if not face.crop.startswith(_JPEG) or len(face.crop) > MAX_CROP_BYTES:
+        raise Reject("bad_crop", f"a crop of {len(face.crop)} bytes is no JPEG, or too large")
+    _require_embedding(face.embedding)
+
+
+def _require_embedding(embedding: bytes) -> None:
+    dimension, rest = divmod(len(embedding), 4)
+    if rest or not 1 <= dimension <= MAX_DIMENSION:
+        raise Reject("bad_embedding", f"{len(embedding)} bytes are no embedding")
+    # Not a number compares false, and what is infinite is too long.
+    with np.errstate(invalid="ignore"):
+        length = float(np.linalg.norm(np.frombuffer(embedding, "<f4").astype(np.float64)))
+    if not abs(length - 1) <= _ROUNDING:
+        raise Reject("bad_embedding", f"an embedding of length {length:g}, not 1")
+
+
+def _require_refusal(refusal: Refusal) -> None:
+    if not _CODE.fullmatch(refusal.code) or len(refusal.message) > MAX_MESSAGE_CHARACTERS:
+        raise Reject("bad_detection", f"no refusal: {refusal.code!r:.80}")
+    if "\x00" in refusal.message:
+        raise Reject("bad_detection", "a refusal's message holds a control character")
+    _require_measures(refusal.measures)
+
+
+def _require_measures(measures: Mapping[str, float]) -> None:
+    if len(measures) > MAX_MEASURES or not all(map(_CODE.fullmatch, measures)):
+        raise Reject("bad_detection", "measures that cannot be told to a caller")
+    if not all(map(isfinite, measures.values())):
+        raise Reject("bad_detection", "a measure that is no number")
+
+
+def _near(numbers: Iterable[float]) -> bool:
+    return all(abs(number) <= _FARTHEST for number in numbers)

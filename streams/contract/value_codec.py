@@ -1,0 +1,51 @@
+"""The value of ``faces.detected``: MessagePack of `domain.events.DetectedFaces`.
+
+Internal to Fecapass: both ends are of one release or of neighbouring ones, so fields are only
+ever added, with defaults.
+"""
+
+import msgspec
+
+from domain.events import DetectedFaces, FaceMatch
+from domain.failures import Reject
+from streams.contract.validation import require_plausible
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(DetectedFaces)
+_json_encoder = msgspec.json.Encoder()
+_json_decoder = msgspec.json.Decoder(FaceMatch)
+
+
+def pack(faces: DetectedFaces) -> bytes:
+    """Encode for ``faces.detected``."""
+    return _encoder.encode(faces)
+
+
+def unpack(value: bytes) -> DetectedFaces:
+    """Decode what `pack` made, and a detect worker can have meant.
+
+    Raises:
+        Reject: ``bad_encoding``, the bytes are something else; or as
+            `streams.contract.validation.require_plausible` has it.
+    """
+    try:
+        found = _decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError) as error:
+        reason = f"not a message of faces.detected: {error!s:.200}"
+        raise Reject("bad_encoding", reason) from error
+    require_plausible(found)
+    return found
+
+
+def match_to_json(match: FaceMatch) -> bytes:
+    """Encode for ``faces.matches``."""
+    return _json_encoder.encode(match)
+
+
+def match_from_json(value: bytes) -> FaceMatch:
+    """Decode a message of ``faces.matches``.
+
+    Raises:
+        msgspec.DecodeError: it is not one.
+    """
+    return _json_decoder.decode(value)

@@ -1,0 +1,282 @@
+"""Dead letters, read and brought back to life.
+
+A replayed message is the original, byte for byte, but for the headers that tell of its burial. It
+keeps its identity: to a bare message, whose id is its place in Kafka, attributes are added that
+say what its place was. ``fecapass_replay_of`` names the letter, ``fecapass_replay_attempts`` says
+how often it was tried before, ``fecapass_replay_timestamp`` when the original came.
+
+A worker that ends between keeping a dead letter and committing its offset keeps it twice. Both have
+the same ``dlq_id`` (`letter_id`), and count as one.
+
+That a letter was replayed is noted beside it, in the topic of dead letters, by a *receipt*: a
+message without a value whose header ``dlq_replayed`` names the letter.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from uuid import UUID, uuid5
+
+from domain.events import NAMESPACE, event_uuid
+from domain.failures import Reject
+from streams.clients.durable_producer import Outgoing
+from streams.contract.envelope import (
+    REPLAY_TIMESTAMP,
+    SPEC_VERSION,
+    bare_identity,
+    bare_key,
+    default_kind,
+    timestamp_of,
+)
+from streams.contract.message import Delivery, Partition
+from streams.contract.topics import Topics
+
+DLQ_PREFIX = "dlq_"
+REPLAY_PREFIX = "fecapass_replay_"
+RECEIPT_HEADER = "dlq_replayed"
+
+#: Of Kafka's own numbers, which have 64 bits.
+_MOST_DIGITS = 19
+
+Headers = Sequence[tuple[str, bytes]]
+
+#: What a bare message may not say of itself, though such a header may be on it.
+_OF_BARE = frozenset({"ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "ce_subject"})
+
+
+class NotReplayable(Exception):
+    """A letter cannot be replayed; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter.
+
+    Attributes:
+        place: where the letter itself lies.
+        offset: its offset there.
+        key: of the original.
+        value: of the original.
+        headers: of the original.
+        told: what the ``dlq_`` headers say, by name without the prefix.
+        size: bytes of the letter's value.
+    """
+
+    place: Partition
+    offset: int
+    key: bytes | None
+    value: bytes = field(repr=False)
+    headers: Headers
+    told: dict[str, str]
+    size: int
+
+    def without_value(self) -> "Letter":
+        """The same for a listing, which needs no images in memory."""
+        return replace(self, value=b"")
+
+    @property
+    def address(self) -> str:
+        """``topic/partition/offset`` of the letter."""
+        return f"{self.place.topic}/{self.place.number}/{self.offset}"
+
+    @property
+    def original(self) -> str | None:
+        """``topic/partition/offset`` of the original; None when the letter does not say."""
+        parts = [self.told.get(name) for name in ("topic", "partition", "offset")]
+        return None if None in parts else "/".join(part or "" for part in parts)
+
+    @property
+    def id(self) -> str:
+        """The same for every copy of this dead letter: ``dlq_id``, or what it would be."""
+        if self.told.get("id"):
+            return self.told["id"]
+        place = [_number(self.told.get(name)) for name in ("partition", "offset")]
+        topic, (partition, offset) = self.told.get("topic"), place
+        if topic is None or partition is None or offset is None:
+            return self.address  # none of ours: nobody can say what it is a copy of
+        stamp = _number(self.told.get("timestamp")) or 0
+        return str(letter_id(Partition(topic, partition), offset, stamp, self.headers))
+
+    @property
+    def reason(self) -> str:
+        """Why it was buried; ``unknown`` when the letter does not say."""
+        return self.told.get("reason", "unknown")
+
+    @property
+    def event_id(self) -> str | None:
+        """The event's ``ce_id``; of a bare message the original's address."""
+        return _attribute(self.headers, "ce_id") or self.original
+
+    @property
+    def attempts(self) -> int:
+        """How often it was tried in all."""
+        return _number(self.told.get("attempts")) or 0
+
+    @property
+    def buried_at(self) -> datetime | None:
+        """When; None when the letter does not say."""
+        try:
+            moment = datetime.fromisoformat(self.told.get("time", ""))
+        except ValueError:
+            return None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def letter_id(partition: Partition, offset: int, milliseconds: int, headers: Headers) -> UUID:
+    """Identifier of the dead letter of a message, whoever keeps it and however often.
+
+    The offset alone would not do: where a topic is made again, offsets begin at 0 again.
+
+    Args:
+        partition: where the message lies.
+        offset: its place there.
+        milliseconds: its timestamp in Kafka.
+        headers: as sent, those of earlier dead letters and replays left out.
+    """
+    address = f"{partition.topic}/{partition.number}/{offset}"
+    source = _attribute(headers, "ce_source") or f"{partition.topic}@{milliseconds}"
+    event = event_uuid(source, _attribute(headers, "ce_id") or address)
+    return uuid5(NAMESPACE, f"dead letter|{address}|{event}")
+
+
+def is_replayed(headers: Headers) -> bool:
+    """Whether a message was put back by a replay."""
+    return any(name.lower().startswith(REPLAY_PREFIX) for name, _ in headers)
+
+
+def attempts_before(headers: Headers) -> int:
+    """How often a message was tried before it was replayed; 0 for one that never was."""
+    return _number(_attribute(headers, f"{REPLAY_PREFIX}attempts")) or 0
+
+
+def first_timestamp(delivery: Delivery) -> int:
+    """Kafka's timestamp of a message, or of the one it is a replay of, in milliseconds."""
+    return round(max(timestamp_of(delivery), 0.0) * 1000)
+
+
+def original_headers(headers: Headers) -> list[tuple[str, bytes]]:
+    """The headers as first sent: less those of burials and replays."""
+    return [
+        (name, value)
+        for name, value in headers
+        if not name.lower().startswith((DLQ_PREFIX, REPLAY_PREFIX))
+    ]
+
+
+def receipt_for(headers: Headers) -> str | None:
+    """Of a receipt, the address of the letter that was replayed; None of anything else."""
+    return _attribute(headers, RECEIPT_HEADER)
+
+
+def receipt_names(headers: Headers) -> set[str]:
+    """Of a receipt, address and id of the letter that was replayed; empty of anything else."""
+    names = (receipt_for(headers), _attribute(headers, f"{DLQ_PREFIX}id"))
+    return {name for name in names if name} if names[0] is not None else set()
+
+
+def receipt(letter: Letter, now: datetime) -> Outgoing:
+    """The note beside a letter that it was replayed."""
+    headers = [
+        (RECEIPT_HEADER, letter.address.encode()),
+        (f"{DLQ_PREFIX}id", letter.id.encode()),
+        (f"{DLQ_PREFIX}time", now.isoformat().encode()),
+    ]
+    return Outgoing(letter.place.topic, letter.key, b"", headers, letter.place.number)
+
+
+def read_letter(
+    place: Partition, offset: int, key: bytes | None, value: bytes | None, headers: Headers
+) -> Letter:
+    """Read a message of a dead-letter topic that is no receipt."""
+    told = {
+        name.lower().removeprefix(DLQ_PREFIX): (text or b"").decode(errors="replace")
+        for name, text in headers
+        if name.lower().startswith(DLQ_PREFIX)
+    }
+    kept = value or b""
+    return Letter(place, offset, key, kept, original_headers(headers), told, len(kept))
+
+
+def revive(letter: Letter, topics: Topics) -> Outgoing:
+    """The original as it is to be sent again.
+
+    Raises:
+        NotReplayable: the letter does not hold all of it.
+    """
+    if (left_out := letter.told.get("value_left_out")) is not None:
+        raise NotReplayable(f"its value ({left_out} bytes) was too large to be kept")
+    topic = letter.place.topic.removesuffix(topics.dead_letter(""))
+    headers, key = list(letter.headers), letter.key
+    if topic in (topics.frames, topics.uploads):
+        headers, key = _identified(letter, topic, topics)
+    headers.append((f"{REPLAY_PREFIX}of", letter.address.encode()))
+    headers.append((f"{REPLAY_PREFIX}attempts", str(letter.attempts).encode()))
+    if (stamp := _number(letter.told.get("timestamp"))) is not None:
+        headers.append((REPLAY_TIMESTAMP, str(stamp).encode()))
+    return Outgoing(topic, key, letter.value, headers, _number(letter.told.get("partition")))
+
+
+def _identified(
+    letter: Letter, topic: str, topics: Topics
+) -> tuple[list[tuple[str, bytes]], bytes | None]:
+    """Headers and key that name the same event wherever the message lies."""
+    stamp = _number(letter.told.get("timestamp"))
+    is_bare = not _has(letter.headers, "ce_specversion")
+    if not is_bare and _attribute(letter.headers, "ce_time"):
+        return list(letter.headers), letter.key
+    if stamp is None and not is_bare:
+        return list(letter.headers), letter.key
+    partition, offset = (_number(letter.told.get(name)) for name in ("partition", "offset"))
+    if stamp is None or partition is None or offset is None:
+        raise NotReplayable("it is a bare message, and the letter does not say what its place was")
+    original = Delivery(
+        Partition(topic, partition), offset, letter.key, b"", (), stamp / 1000, lambda: None
+    )
+    try:
+        source, event_id, moment = bare_identity(original)
+    except Reject as error:
+        raise NotReplayable(str(error)) from error
+    attributes = {"ce_time": moment.isoformat()}
+    key = letter.key
+    if is_bare:
+        kind = default_kind(topic, topics)
+        attributes |= {
+            "ce_specversion": SPEC_VERSION,
+            "ce_id": event_id,
+            "ce_source": source,
+            "ce_type": kind.value,
+        }
+        key = letter.key or bare_key(kind, event_id).encode()
+    kept = [
+        (name, value)
+        for name, value in letter.headers
+        if name.lower() not in (_OF_BARE if is_bare else {"ce_time"})
+        and not (is_bare and _is_structured(name, value))
+    ]
+    return [*kept, *((name, text.encode()) for name, text in attributes.items())], key
+
+
+def _is_structured(name: str, value: bytes) -> bool:
+    """A media type that means nothing on a bare message, and a refused mode on others."""
+    return name.lower() == "content-type" and (value or b"").lower().startswith(
+        b"application/cloudevents"
+    )
+
+
+def _has(headers: Iterable[tuple[str, bytes]], wanted: str) -> bool:
+    return any(name.lower() == wanted for name, _ in headers)
+
+
+def _attribute(headers: Headers, wanted: str) -> str | None:
+    """The last header of a name, as text; None when there is none or it is empty."""
+    found = None
+    for name, value in headers:
+        if name.lower() == wanted:
+            found = (value or b"").decode(errors="replace")
+    return found or None
+
+
+def _number(text: str | None) -> int | None:
+    """A number that we may have written; strangers' headers may have thousands of digits."""
+    written = text is not None and text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text or "") if written else None

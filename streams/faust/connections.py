@@ -1,0 +1,160 @@
+"""Kafka connections that notice within seconds that no answer will come.
+
+aiokafka waits for every answer as long as for the slowest one: ``request_timeout`` has to cover a
+JoinGroup, which the broker holds until all members have joined. After the network between them has
+dropped packets, or a firewall has forgotten a connection, heartbeats, commits, fetches and
+produces waited that long on connections that were dead, one step after the other, while the broker
+had long been back.
+
+A line takes all of its connections with it: when one is found dead, those to the same broker that
+have heard nothing since are closed, too, before each waits out its own time.
+
+Here a connection that owes an answer is closed when nothing was heard for `SILENCE_SECONDS`. A slow
+one is not: bytes of an answer count, and a large request is given the time that it needs to get
+there. What waited gets a retriable error, and aiokafka connects again.
+"""
+
+import asyncio
+import contextlib
+import threading
+import weakref
+from time import monotonic
+from typing import Any, ClassVar
+
+import aiokafka.conn
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.group import JoinGroupRequest
+from aiokafka.protocol.produce import ProduceRequest
+
+from config.network.sockets import notice_dead_peer
+
+#: An answer that the broker does not hold back begins within so many seconds.
+SILENCE_SECONDS = 6.0
+
+#: A request that the broker may hold (a JoinGroup until all have joined, a fetch until there is
+#: something, a produce until it is replicated) is answered so long after the longest time that it
+#: may hold it.
+HELD_MARGIN = 5.0
+
+#: A request gets there at no less than so many bytes a second.
+_SLOWEST = 100_000.0
+
+_LOOK_SECONDS = 0.5
+
+
+class WatchedConnection(AIOKafkaConnection):  # type: ignore[misc]
+    """A connection that is closed when it owes an answer and is silent for too long."""
+
+    _lock: ClassVar = threading.Lock()
+    _all: ClassVar[weakref.WeakSet["WatchedConnection"]] = weakref.WeakSet()
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._heard_at = self._last_heard = 0.0
+        self._looked_at = 0.0
+        self._received = 0
+        self._patience = SILENCE_SECONDS
+        self._sent_by = 0.0
+
+    async def connect(self) -> Any:
+        """Connect, with TLS and login, within the time of one answer.
+
+        Raises:
+            TimeoutError: it took longer.
+        """
+        async with asyncio.timeout(min(SILENCE_SECONDS, self._request_timeout)):
+            connected = await super().connect()
+        if self._writer is not None:
+            notice_dead_peer(self._writer.get_extra_info("socket"))
+        self._looked_at = monotonic()
+        self._look_later(weakref.ref(self), self._loop)
+        with self._lock:
+            self._all.add(self)
+        return connected
+
+    def send(self, request: Any, expect_response: bool = True) -> Any:
+        """As aiokafka's; notes how long the answer may take."""
+        now = monotonic()
+        if not self._requests:
+            self._heard_at = now
+            self._patience = SILENCE_SECONDS
+        if isinstance(request, ProduceRequest):
+            self._sent_by = max(self._sent_by, now) + _size(request) / _SLOWEST
+            # The leader waits for its replicas, up to 30 s for one that died. A batch that is sent
+            # again in that time is stored twice, because the producer is not idempotent.
+            held = request._timeout / 1000  # noqa: SLF001 - it says how long it is held
+            self._patience = max(self._patience, held + HELD_MARGIN)
+        elif isinstance(request, JoinGroupRequest):
+            held = request._rebalance_timeout / 1000  # noqa: SLF001 - the same
+            self._patience = max(self._patience, held + HELD_MARGIN)
+        elif isinstance(request, FetchRequest):
+            held = request._max_wait_ms / 1000  # noqa: SLF001 - the same
+            self._patience = max(self._patience, held + HELD_MARGIN)
+        return super().send(request, expect_response)
+
+    def _handle_frame(self, frame: bytes) -> None:
+        self._heard_at = self._last_heard = monotonic()
+        super()._handle_frame(frame)
+
+    @staticmethod
+    def _look_later(
+        connection: "weakref.ref[WatchedConnection]", loop: asyncio.AbstractEventLoop
+    ) -> None:
+        loop.call_later(_LOOK_SECONDS, WatchedConnection._look, connection, loop)
+
+    @staticmethod
+    def _look(reference: "weakref.ref[WatchedConnection]", loop: asyncio.AbstractEventLoop) -> None:
+        connection = reference()
+        if connection is None or connection._reader is None:  # noqa: SLF001 - our own
+            return
+        if connection._is_dead():  # noqa: SLF001
+            connection._end_all()  # noqa: SLF001
+            return
+        WatchedConnection._look_later(reference, loop)
+
+    def _end_all(self) -> None:
+        """Close this connection and the others to this broker; each in its own loop.
+
+        Those that have heard something since wait no longer than for a plain answer.
+        """
+        since = self._heard_at
+        with self._lock:
+            others = [one for one in self._all if (one.host, one.port) == (self.host, self.port)]
+        for one in others:
+            one._patience = min(one._patience, SILENCE_SECONDS)  # noqa: SLF001
+            if one._last_heard <= since:  # noqa: SLF001
+                with contextlib.suppress(RuntimeError):  # its loop has ended
+                    one._loop.call_soon_threadsafe(one._end)  # noqa: SLF001
+
+    def _end(self) -> None:
+        self.close(
+            reason=CloseReason.CONNECTION_TIMEOUT,
+            exc=TimeoutError("no sign of life from the broker"),
+        )
+
+    def _is_dead(self) -> bool:
+        now = monotonic()
+        # A process that stood still did not listen: what came in the meantime is yet to be read.
+        late = now - self._looked_at - _LOOK_SECONDS
+        self._looked_at = now
+        if late > _LOOK_SECONDS:
+            self._heard_at += late
+        received = len(self._reader._buffer)  # noqa: SLF001 - a part of an answer is a sign of life
+        if received != self._received:
+            self._received, self._heard_at, self._last_heard = received, now, now
+        if not self._requests:
+            return False
+        return now - max(self._heard_at, self._sent_by) > self._patience
+
+
+def watch_connections() -> None:
+    """Let all clients of this process make connections of this kind; harmless when repeated."""
+    if not hasattr(aiokafka.conn, "AIOKafkaConnection"):
+        raise RuntimeError("this release of aiokafka makes its connections elsewhere")
+    aiokafka.conn.AIOKafkaConnection = WatchedConnection
+
+
+def _size(request: ProduceRequest) -> int:
+    topics = request._topics  # noqa: SLF001 - its bytes are nowhere else before it is sent
+    return sum(len(records) for _, partitions in topics for _, records in partitions)

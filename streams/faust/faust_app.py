@@ -1,0 +1,142 @@
+"""The Faust app: how it is configured, and how a window becomes one of its agents.
+
+Faust does what it is good at: group membership, assignment, fetching with flow control, and
+committing offsets. What its plain agents get wrong (acknowledging what was not done) is kept from
+them: the body of every agent only hands messages to a `Window`, never raises, runs
+once (``concurrency=1``), and messages are acknowledged by the window, in order.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import faust
+from faust.tables import TableManager
+from faust.types import TP, StreamT
+
+from config.settings import KafkaSettings, WorkerSettings
+from streams.clients.tls_and_sasl import faust_credentials
+from streams.contract.message import Delivery, Partition
+from streams.contract.topics import Topics
+from streams.faust.connections import watch_connections
+from streams.faust.lenient_headers import take_any_header_name
+from streams.faust.transport import SteeredTransport, steer
+from streams.processing.batcher import Window
+
+_FRAMING_BYTES = 64 * 1024
+
+#: aiokafka leaves the group when nothing was fetched for so long. While a store is away nothing is,
+#: and the partitions shall be held; whether a worker is dead is for its own watchdog to say. The
+#: longest that fits the protocol's milliseconds.
+_NEVER = (2**31 - 1) // 1000
+
+#: What a member needs beyond finishing its work before it joins again: a commit, some round trips.
+#: A member that has not joined by then is left out, and joins later.
+_REJOIN_SECONDS = 5.0
+
+#: The window takes in at once whatever a fetch brings, so Faust's own buffers never fill.
+_FAUST_BUFFERS = 4
+
+
+#: In Kafka's protocol.
+_LOG_APPEND_TIME = 1
+
+
+class _NoTables(TableManager):
+    async def on_start(self) -> None:
+        """Begin at once: Faust gives tables a second to be declared, and joins the group after."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
+class _App(faust.App):
+    def _create_directories(self) -> None:
+        """Make none: without tables nothing is kept, and a container's disk may be read-only."""
+
+
+def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faust.App:
+    """A Faust app for workers of one role; the role names the consumer group.
+
+    Args:
+        role: ``detect`` or ``identify``.
+        kafka: where the broker is, and how to get in.
+        workers: buffers and timeouts.
+    """
+    take_any_header_name()
+    watch_connections()
+    servers = kafka.bootstrap_servers.split(",")
+    app = _App(
+        Topics(kafka.topic_prefix).group(role),
+        broker=[f"kafka://{server.strip()}" for server in servers],
+        broker_credentials=faust_credentials(kafka),
+        store="memory://",
+        TableManager=_NoTables,
+        web_enabled=False,
+        topic_disable_leader=True,
+        # The window drains itself, with a bound; Faust's own waiting has none.
+        stream_wait_empty=False,
+        stream_buffer_maxsize=workers.buffer_messages * _FAUST_BUFFERS,
+        broker_max_poll_records=workers.buffer_messages,
+        broker_max_poll_interval=_NEVER,
+        broker_commit_interval=kafka.commit_interval,
+        broker_session_timeout=kafka.session_timeout,
+        broker_request_timeout=kafka.request_timeout,
+        broker_heartbeat_interval=kafka.session_timeout / 10,
+        broker_rebalance_timeout=workers.revoke_timeout + _REJOIN_SECONDS,
+        consumer_max_fetch_size=kafka.max_message_bytes + _FRAMING_BYTES,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=workers.instance_id,
+        key_serializer="raw",
+        value_serializer="raw",
+    )
+    steer(app, kafka.fetch_max_wait, kafka.isolation_level)
+    return app
+
+
+def attach(app: faust.App, topic: str, window: Window) -> None:
+    """Feed a topic's messages into a window.
+
+    Args:
+        app: the app to subscribe with.
+        topic: what to consume.
+        window: processes and acknowledges.
+    """
+
+    async def feed(stream: StreamT[Any]) -> None:
+        async for event in cast("faust.Stream[bytes]", stream).noack().events():
+            window.admit(_delivery(event, transport.note_acknowledged))
+
+    transport = cast("SteeredTransport", app.transport)
+    transport.has_room[topic] = lambda number: window.has_room(Partition(topic, number))
+    transport.acknowledged[topic] = lambda number: window.position(Partition(topic, number))
+    channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw")
+    app.agent(channel, name=f"feed-{topic}", concurrency=1)(feed)
+
+
+def _delivery(event: Any, note_acknowledged: Callable[[TP, int], None]) -> Delivery:
+    """The event as ours. Faust keeps it until it is acknowledged, and its bytes are taken away."""
+    message = event.message
+    tp, offset = TP(message.topic, message.partition), message.offset
+
+    def acknowledge() -> None:
+        note_acknowledged(tp, offset)
+        event.ack()
+
+    delivery = Delivery(
+        partition=Partition(message.topic, message.partition),
+        offset=message.offset,
+        key=message.key,
+        value=message.value or b"",
+        headers=tuple(message.headers or ()),
+        timestamp=message.timestamp or 0.0,
+        acknowledge=acknowledge,
+        by_broker=message.timestamp_type == _LOG_APPEND_TIME,
+    )
+    message.value = event.value = None
+    message.key = event.key = None
+    message.headers, event.headers = (), {}
+    return delivery
+
+
+def partitions_of(tps: Iterable[TP]) -> set[Partition]:
+    """Faust's topic-partitions as ours."""
+    return {Partition(tp.topic, tp.partition) for tp in tps}

@@ -1,0 +1,1 @@
+"""Heartbeats and consumer lag: whether the pipeline is at work."""

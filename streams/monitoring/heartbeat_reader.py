@@ -1,0 +1,134 @@
+"""Reads ``workers.heartbeats``: first what lies there, then what comes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic, time
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from config.settings import KafkaSettings
+from streams.clients.client_factory import create_admin, create_consumer
+from streams.clients.truncated_log import rewind_shortened
+from streams.contract.topics import Topics
+from streams.monitoring.consumer_lag import LagReader, MissingTopicsError
+from streams.monitoring.heartbeats import HEARTBEAT_PARTITION, WorkerRegistry, decode_heartbeat
+from streams.monitoring.pipeline_health import PipelineState, judge
+
+#: So many of the heartbeats that lie there are read at the start: a minute of some 80 workers.
+_BACKLOG = 1000
+
+_POLL_MS = 500
+_CHECK_SECONDS = 2.0
+
+
+class Ear:
+    """Hears the heartbeats of all workers into a registry."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
+        """Read with a started consumer; see `listening`."""
+        self._consumer = consumer
+        self._partition = partition
+
+    async def catch_up(self, registry: WorkerRegistry) -> None:
+        """Hear what lies there; how old it is, its time in Kafka says.
+
+        Raises:
+            KafkaError: the broker does not answer.
+        """
+        partition = self._partition
+        begin = (await self._consumer.beginning_offsets([partition]))[partition]
+        end = (await self._consumer.end_offsets([partition]))[partition]
+        self._consumer.seek(partition, max(begin, end - _BACKLOG))
+        while found := await self._consumer.getmany(timeout_ms=_POLL_MS):
+            for message in found.get(partition, ()):
+                age = max(0.0, time() - message.timestamp / 1000)
+                self._hear(registry, message.value, monotonic() - age)
+            if await self._consumer.position(partition) >= end:
+                break
+
+    async def follow(self, registry: WorkerRegistry) -> None:
+        """Hear what comes, until cancelled.
+
+        Raises:
+            KafkaError: the broker does not answer.
+        """
+        checked = monotonic()
+        ends: dict[TopicPartition, int] = {}
+        while True:
+            found = await self._consumer.getmany(timeout_ms=_POLL_MS)
+            for message in found.get(self._partition, ()):
+                self._hear(registry, message.value, monotonic())
+            if monotonic() - checked > _CHECK_SECONDS:
+                ends = await rewind_shortened(self._consumer, ends)
+                checked = monotonic()
+
+    @staticmethod
+    def _hear(registry: WorkerRegistry, value: bytes | None, at: float) -> None:
+        heartbeat = decode_heartbeat(value)
+        if heartbeat is not None:
+            registry.hear(heartbeat, at)
+
+
+@asynccontextmanager
+async def listening(settings: KafkaSettings, timeout: float) -> AsyncIterator[Ear]:  # noqa: ASYNC109 - of each request
+    """An ear at the topic of heartbeats.
+
+    Args:
+        settings: where the broker is.
+        timeout: seconds to wait for each of its answers.
+
+    Raises:
+        MissingTopicsError: the topic is not there.
+        KafkaError: the broker does not answer.
+    """
+    topic = Topics(settings.topic_prefix).heartbeats
+    bound = int(timeout * 1000)
+    admin = create_admin(settings, client_id="fecapass-health", request_timeout_ms=bound)
+    try:
+        await admin.start()
+        # A broker may make a topic, with partitions of its own, when a consumer asks for it.
+        if topic not in await admin.list_topics():
+            raise MissingTopicsError(topic)
+    finally:
+        await admin.close()
+    consumer = create_consumer(
+        settings,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="latest",
+        client_id="fecapass-health",
+        request_timeout_ms=bound,
+        fetch_max_wait_ms=max(1, int(settings.fetch_max_wait * 1000)),
+    )
+    try:
+        await consumer.start()
+        partition = TopicPartition(topic, HEARTBEAT_PARTITION)
+        consumer.assign([partition])
+        yield Ear(consumer, partition)
+    finally:
+        await asyncio.shield(consumer.stop())
+
+
+async def look_at_pipeline(
+    settings: KafkaSettings, answer_seconds: float, max_lag: float
+) -> PipelineState:
+    """How the pipeline is doing, for a program that asks once.
+
+    Args:
+        settings: where the broker is.
+        answer_seconds: to wait for each of its answers.
+        max_lag: seconds that a group may be behind.
+
+    Raises:
+        MissingTopicsError: a topic is not there.
+        KafkaError: the broker does not answer.
+    """
+    registry = WorkerRegistry()
+    async with (
+        listening(settings, answer_seconds) as ear,
+        LagReader(settings, timeout=answer_seconds) as reader,
+    ):
+        await ear.catch_up(registry)
+        lags = await reader.look()
+    return judge(registry, lags, now=monotonic(), since=None, max_lag=max_lag)

@@ -1,0 +1,312 @@
+"""Heartbeats: what every worker says about itself on ``workers.heartbeats``, and who is heard.
+
+A worker sends one every few seconds, one more whenever its partitions change, and a last one when
+it stops in order. Whether a worker lives is judged by the time at which its heartbeats arrive, so
+that clocks of other machines do not count.
+"""
+
+import asyncio
+import logging
+import os
+import re
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+from uuid import uuid4
+
+import msgspec
+
+from domain.events import utc_now
+from domain.failures import Fatal, Reject, Retry
+
+logger = logging.getLogger(__name__)
+
+#: All heartbeats go to one partition, so that they are in order.
+HEARTBEAT_PARTITION = 0
+
+#: Larger messages are none of ours.
+MAX_BYTES = 64 * 1024
+
+#: So many heartbeats may be missed before a worker counts as lost.
+MISSED = 3
+
+#: So many workers are remembered at most; the longest silent are forgotten first.
+MOST_WORKERS = 1000
+
+#: A worker that is lost, or has left, is shown for so long, in seconds.
+REMEMBERED_SECONDS = 600.0
+
+#: What sending one may take, in seconds.
+_SEND_SECONDS = 5.0
+#: The same for the last one, which holds up the end of the process.
+_LEAVE_SECONDS = 1.0
+
+_LONGEST_NAME = 200
+
+#: Names of checks are shown to all who ask for the health, and anything may be on the topic.
+_CHECK_NAME = re.compile(r"[A-Za-z0-9 ._-]{1,64}")
+_UNNAMED = "unnamed"
+_MOST_CHECKS = 16
+
+
+class GalleryState(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker's copy of one model's gallery.
+
+    Attributes:
+        model: id of the embedder.
+        templates: people in it.
+        age_seconds: since it was last known to be current.
+    """
+
+    model: str
+    templates: int
+    age_seconds: float
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """The value of a message of ``workers.heartbeats``, as JSON; its key is the instance.
+
+    Attributes:
+        instance: name of the process; two never share one.
+        role: ``detect`` or ``identify``.
+        state: ``running``, or ``left`` in the last one of an orderly stop.
+        sent_at: by the worker's clock.
+        started_at: when the process started, by the worker's clock.
+        interval: seconds until the next one.
+        problems: names of the checks of its ``/health`` that fail.
+        partitions: numbers of the partitions that it has, by topic.
+        execution_provider: where its models run; None where it has none.
+        models: ids of its models.
+        galleries: its copies of the gallery.
+        task_restarts: how often a background task of it was started again.
+    """
+
+    instance: str
+    role: str
+    state: Literal["running", "left"] = "running"
+    sent_at: datetime
+    started_at: datetime
+    interval: float
+    problems: tuple[str, ...] = ()
+    partitions: dict[str, tuple[int, ...]] = {}
+    execution_provider: str | None = None
+    models: tuple[str, ...] = ()
+    galleries: tuple[GalleryState, ...] = ()
+    task_restarts: int = 0
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Heartbeat)
+
+
+def encode_heartbeat(heartbeat: Heartbeat) -> bytes:
+    """As JSON."""
+    return _encoder.encode(heartbeat)
+
+
+def decode_heartbeat(value: bytes | None) -> Heartbeat | None:
+    """From JSON; None when it is no heartbeat, or one that only a later release understands.
+
+    A check whose name is not one that a worker gives counts as ``unnamed``: it has failed.
+    """
+    if not value or len(value) > MAX_BYTES:
+        return None
+    try:
+        heartbeat = _decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
+        return None
+    named = 0 < len(heartbeat.instance) <= _LONGEST_NAME and len(heartbeat.role) <= _LONGEST_NAME
+    if not named or not 0 < heartbeat.interval < REMEMBERED_SECONDS:
+        return None
+    return msgspec.structs.replace(heartbeat, problems=_check_names(heartbeat.problems))
+
+
+def _check_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Those that are like a worker's, ``unnamed`` for all others; bounded."""
+    known = (name if _CHECK_NAME.fullmatch(name) else _UNNAMED for name in names[:_MOST_CHECKS])
+    return tuple(dict.fromkeys(known))
+
+
+def instance_name(role: str, static: str | None = None) -> str:
+    """A name for this process: that of the settings, or one that no other process has.
+
+    Args:
+        role: of the worker.
+        static: the name for static membership, if the settings have one.
+    """
+    return static or f"{role}-{socket.gethostname()[:64]}-{os.getpid()}-{uuid4().hex[:6]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What does not change while a worker runs.
+
+    Attributes:
+        instance: see `instance_name`.
+        role: ``detect`` or ``identify``.
+        execution_provider: where its models run.
+        models: ids of its models.
+    """
+
+    instance: str
+    role: str
+    execution_provider: str | None = None
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What changes while a worker runs.
+
+    Attributes:
+        problems: names of its checks that fail.
+        partitions: what it has, by topic.
+        task_restarts: of its background tasks.
+    """
+
+    problems: tuple[str, ...]
+    partitions: Mapping[str, Sequence[int]]
+    task_restarts: int = 0
+
+
+#: Sends the value of a heartbeat under its key.
+Send = Callable[[bytes, bytes], Awaitable[None]]
+
+
+class Heart:
+    """Sends the heartbeats of one worker. A broker that is away ends nothing; it is logged once."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        send: Send,
+        interval: float,
+        galleries: Callable[[], Sequence[GalleryState]] = tuple,
+    ) -> None:
+        """Prepare; `beat` runs it.
+
+        Args:
+            identity: whose heartbeats they are.
+            send: onto the topic; raises `Retry`, `Reject` or `Fatal`.
+            interval: seconds between two.
+            galleries: state of the worker's copies of the gallery.
+        """
+        self._identity = identity
+        self._send = send
+        self._interval = interval
+        self._galleries = galleries
+        self._started_at = utc_now()
+        self._changed = asyncio.Event()
+        self._heard = True
+
+    def changed(self) -> None:
+        """Send the next one at once."""
+        self._changed.set()
+
+    async def beat(self, condition: Callable[[], Condition]) -> None:
+        """Send heartbeats until cancelled."""
+        while True:
+            self._changed.clear()
+            await self._say("running", condition())
+            try:
+                async with asyncio.timeout(self._interval):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def leave(self) -> None:
+        """Say that this worker stops in order."""
+        await self._say("left", Condition((), {}))
+
+    async def _say(self, state: Literal["running", "left"], condition: Condition) -> None:
+        heartbeat = Heartbeat(
+            instance=self._identity.instance,
+            role=self._identity.role,
+            state=state,
+            sent_at=utc_now(),
+            started_at=self._started_at,
+            interval=self._interval,
+            problems=condition.problems,
+            partitions={topic: tuple(held) for topic, held in condition.partitions.items()},
+            execution_provider=self._identity.execution_provider,
+            models=self._identity.models,
+            galleries=tuple(self._galleries()),
+            task_restarts=condition.task_restarts,
+        )
+        try:
+            async with asyncio.timeout(_SEND_SECONDS if state == "running" else _LEAVE_SECONDS):
+                await self._send(self._identity.instance.encode(), encode_heartbeat(heartbeat))
+        except (Retry, Reject, Fatal, TimeoutError) as error:
+            if self._heard:
+                logger.warning("no heartbeat could be sent: %s", str(error) or "no answer in time")
+            self._heard = False
+        else:
+            if not self._heard:
+                logger.info("heartbeats are sent again")
+            self._heard = True
+
+
+@dataclass(slots=True)
+class SeenWorker:
+    """A worker that was heard.
+
+    Attributes:
+        last: its newest heartbeat.
+        heard_at: when that arrived, seconds of the listener's monotonic clock.
+    """
+
+    last: Heartbeat
+    heard_at: float
+
+    def silent_for(self, now: float) -> float:
+        """Seconds since its last heartbeat."""
+        return max(0.0, now - self.heard_at)
+
+    def lives(self, now: float) -> bool:
+        """Whether it runs, as far as can be known."""
+        return self.last.state == "running" and self.silent_for(now) <= self.patience
+
+    def is_lost(self, now: float) -> bool:
+        """Whether it fell silent without having said that it leaves."""
+        return self.last.state == "running" and self.silent_for(now) > self.patience
+
+    @property
+    def patience(self) -> float:
+        """Seconds of silence after which it counts as lost."""
+        return MISSED * self.last.interval
+
+
+@dataclass(slots=True)
+class WorkerRegistry:
+    """The workers that were heard lately; bounded."""
+
+    _seen: dict[str, SeenWorker] = field(default_factory=dict)
+    _heard_role: dict[str, float] = field(default_factory=dict)
+
+    def hear(self, heartbeat: Heartbeat, at: float) -> None:
+        """Note a heartbeat.
+
+        Args:
+            heartbeat: as it came.
+            at: when it came, seconds of the listener's monotonic clock.
+        """
+        self._seen.pop(heartbeat.instance, None)
+        self._seen[heartbeat.instance] = SeenWorker(heartbeat, at)
+        if heartbeat.role in {"detect", "identify"}:
+            self._heard_role[heartbeat.role] = max(at, self._heard_role.get(heartbeat.role, at))
+        while len(self._seen) > MOST_WORKERS:
+            self._seen.pop(next(iter(self._seen)))
+
+    def workers(self, now: float) -> list[SeenWorker]:
+        """Workers that run or did lately, by role and name; others are forgotten."""
+        for name in [
+            name for name, one in self._seen.items() if one.silent_for(now) > REMEMBERED_SECONDS
+        ]:
+            del self._seen[name]
+        return sorted(self._seen.values(), key=lambda one: (one.last.role, one.last.instance))
+
+    def heard_at(self, role: str) -> float | None:
+        """When a worker of this role was last heard; None when never."""
+        return self._heard_role.get(role)

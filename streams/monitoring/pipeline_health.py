@@ -1,0 +1,158 @@
+"""Is the pipeline at work? What its workers and its consumer groups amount to, in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streams.monitoring.consumer_lag import GroupLag
+from streams.monitoring.heartbeats import SeenWorker, WorkerRegistry
+
+#: Without a worker of each of these nothing is recognised.
+ROLES = ("detect", "identify")
+
+_SECONDS_SHOWN = 120
+_MINUTES_SHOWN = 120
+_MINUTE = 60.0
+_CHECKS_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RoleState:
+    """The workers of one role.
+
+    Attributes:
+        running: workers that report.
+        unhealthy: those of them whose own checks fail.
+        lost: workers that fell silent lately without having said that they stop.
+        silent_seconds: since any of them was heard; where none was, since this process listens,
+            and None of a look that is taken once.
+    """
+
+    running: int
+    unhealthy: int
+    lost: int
+    silent_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineState:
+    """The pipeline at one moment.
+
+    Attributes:
+        known: whether the broker could be asked; if not, the rest is empty.
+        problems: sentences about what is not as it should be; empty when all is well. Anybody may
+            read them: they name no topic.
+        roles: the workers of each role.
+        lags: how far each consumer group is behind.
+        workers: those that run, and those that ended lately.
+    """
+
+    known: bool
+    problems: tuple[str, ...]
+    roles: dict[str, RoleState]
+    lags: tuple[GroupLag, ...]
+    workers: tuple[SeenWorker, ...]
+
+
+def unknown(problem: str) -> PipelineState:
+    """The state of a pipeline that cannot be asked.
+
+    Args:
+        problem: one sentence that says why.
+    """
+    return PipelineState(False, (problem,), {}, (), ())
+
+
+def judge(
+    registry: WorkerRegistry,
+    lags: Sequence[GroupLag],
+    *,
+    now: float,
+    since: float | None,
+    max_lag: float,
+) -> PipelineState:
+    """Say how the pipeline is doing.
+
+    Args:
+        registry: the workers that were heard.
+        lags: how far each group is behind.
+        now: seconds of the clock that the workers were heard by.
+        since: when the listening began, by the same clock; None of a look that is taken once.
+        max_lag: seconds that a group may be behind.
+    """
+    workers = registry.workers(now)
+    roles = {role: _role(role, workers, registry.heard_at(role), now, since) for role in ROLES}
+    problems = []
+    for role, state in roles.items():
+        if not state.running:
+            silent = state.silent_seconds
+            period = "" if silent is None else f" for {duration(silent)}"
+            problems.append(f"no {role} worker has reported{period}")
+        elif state.unhealthy:
+            live = [one for one in workers if one.last.role == role and one.lives(now)]
+            names = sorted({name for one in live for name in one.last.problems})
+            problems.append(
+                f"{state.unhealthy} of {_count(state.running, f'{role} worker')} "
+                f"{'is' if state.unhealthy == 1 else 'are'} not healthy: "
+                f"{_some(names)}"
+            )
+        else:
+            problems += _unowned(role, workers, lags, now)
+    for lag in lags:
+        if lag.seconds > max_lag:
+            problems.append(
+                f"{lag.role} is {duration(lag.seconds)} behind, {_count(lag.messages, 'message')}"
+            )
+    return PipelineState(True, tuple(problems), roles, tuple(lags), tuple(workers))
+
+
+def _role(
+    role: str,
+    workers: Sequence[SeenWorker],
+    heard_at: float | None,
+    now: float,
+    since: float | None,
+) -> RoleState:
+    own = [one for one in workers if one.last.role == role]
+    live = [one for one in own if one.lives(now)]
+    heard_at = since if heard_at is None else heard_at
+    return RoleState(
+        running=len(live),
+        unhealthy=sum(1 for one in live if one.last.problems),
+        lost=sum(1 for one in own if one.is_lost(now)),
+        silent_seconds=None if heard_at is None else round(max(0.0, now - heard_at), 1),
+    )
+
+
+def _unowned(
+    role: str, workers: Sequence[SeenWorker], lags: Sequence[GroupLag], now: float
+) -> list[str]:
+    """Partitions that no running worker has: they belong to one that was lost, for a while."""
+    owned = {
+        (topic, number)
+        for one in workers
+        if one.last.role == role and one.lives(now)
+        for topic, numbers in one.last.partitions.items()
+        for number in numbers
+    }
+    read = {
+        (one.topic, one.partition) for lag in lags if lag.role == role for one in lag.partitions
+    }
+    without = len(read - owned)
+    return [f"{without} of {len(read)} partitions have no {role} worker"] if without else []
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: ``40 s``, ``12 min``, ``3 h``."""
+    if seconds < _SECONDS_SHOWN:
+        return f"{seconds:.0f} s"
+    minutes = seconds / _MINUTE
+    return f"{minutes:.0f} min" if minutes < _MINUTES_SHOWN else f"{minutes / _MINUTE:.0f} h"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _CHECKS_SHOWN
+    return ", ".join(names[:_CHECKS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -1,0 +1,1 @@
+"""From messages to batches, outcomes, retries and ordered commits."""

@@ -1,0 +1,107 @@
+"""A limit on the share of dead letters: a bad deployment must not drain a topic into them.
+
+The share is the mean over the keys (cameras) of each key's share, over the last messages of this
+worker. A broken release spoils every camera's messages and reaches the limit; one camera that
+sends nothing but garbage, however fast, spoils its own share only. Where every message has a key of
+its own, as uploads have, all count as one key's: else whoever may upload could reach the limit.
+Dead letters that are their sender's own affair are not noted here (`quarantine`).
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from streams.contract.message import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class BurialPolicy:
+    """When there are too many.
+
+    Attributes:
+        share: most that may be dead letters, 0 to 1; 1 sets no limit.
+        window: so many of the last messages are looked at.
+        least: no judgement before so many of them are dead letters.
+    """
+
+    share: float
+    window: int
+    least: int
+
+
+class BurialLimit:
+    """Remembers the last outcomes, and says whether one more burial is too many."""
+
+    def __init__(self, policy: BurialPolicy) -> None:
+        """Begin with nothing remembered."""
+        self._policy = policy
+        # Hashes of keys: a key may have megabytes.
+        self._last: deque[tuple[int, bool, bool]] = deque()
+        self._by_key: dict[int, tuple[int, int]] = {}
+        self._buried = 0
+
+    def note(
+        self,
+        delivery: Delivery,
+        *,
+        buried: bool,
+        as_one: bool = False,
+        excusable: bool = False,
+    ) -> None:
+        """Remember the outcome of a message.
+
+        Args:
+            delivery: the message.
+            buried: whether it is a dead letter.
+            as_one: all messages of its topic count as one key's.
+            excusable: its content is at fault if the worker can do its work.
+        """
+        hashed = hash(delivery.partition.topic if as_one else delivery.key)
+        self._count(hashed, buried=buried, by=1)
+        self._last.append((hashed, buried, excusable))
+        if len(self._last) > self._policy.window:
+            key, was_buried, _ = self._last.popleft()
+            self._count(key, buried=was_buried, by=-1)
+
+    def excuse(self) -> None:
+        """Forget the dead letters whose content is at fault: the worker can do its work."""
+        for key, buried, excusable in self._last:
+            if buried and excusable:
+                self._count(key, buried=True, by=-1)
+        self._last = deque(one for one in self._last if not (one[1] and one[2]))
+
+    @property
+    def failing_share(self) -> float:
+        """A sender with a larger share of dead letters fails, also where there is no limit."""
+        return self._policy.share if self._policy.share < 1.0 else 0.5
+
+    @property
+    def share(self) -> float:
+        """The mean over the keys of their share of dead letters, 0 to 1."""
+        if not self._by_key:
+            return 0.0
+        return sum(buried / total for total, buried in self._by_key.values()) / len(self._by_key)
+
+    @property
+    def reached(self) -> bool:
+        """Whether no more may be buried."""
+        return (
+            self._policy.share < 1.0
+            and self._buried >= self._policy.least
+            and self.share > self._policy.share
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self._buried} of the last {len(self._last)} messages are dead letters, "
+            f"{self.share:.0%} on average over {len(self._by_key)} key(s); "
+            f"at most {self._policy.share:.0%} may be"
+        )
+
+    def _count(self, key: int, *, buried: bool, by: int) -> None:
+        total, dead = self._by_key.get(key, (0, 0))
+        total += by
+        self._buried += by * buried
+        if total:
+            self._by_key[key] = (total, dead + by * buried)
+        else:
+            del self._by_key[key]

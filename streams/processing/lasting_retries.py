@@ -1,0 +1,59 @@
+"""Retries that last, for a worker's health: what cannot be done, since when, and why."""
+
+from dataclasses import dataclass
+from time import monotonic
+
+from domain.failures import Denied
+from streams.lifecycle.health_server import Check
+
+#: A retry that succeeds within so many seconds is nobody's concern.
+_PATIENCE_SECONDS = 10.0
+
+_MAX_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    topic: str
+    since: float
+    reason: str
+
+
+class Troubles:
+    """Keeps, for each batch that is being retried, since when and why."""
+
+    def __init__(self, patience: float = _PATIENCE_SECONDS) -> None:
+        """Begin without any.
+
+        Args:
+            patience: seconds for which a batch may be retried before the worker is not healthy.
+        """
+        self._patience = patience
+        self._now: dict[object, _Trouble] = {}
+
+    def note(self, batch: object, topic: str, failure: Exception) -> None:
+        """A batch is to be tried again.
+
+        A message that is denied is at fault itself as far as is known, and not the worker.
+        """
+        if isinstance(failure, Denied):
+            return
+        known = self._now.get(batch)
+        reason = " ".join(f"{type(failure).__name__}: {failure}".split())[:_MAX_CHARACTERS]
+        self._now[batch] = _Trouble(topic, known.since if known else monotonic(), reason)
+
+    def over(self, batch: object) -> None:
+        """A batch has its outcome."""
+        self._now.pop(batch, None)
+
+    def check(self) -> Check:
+        """Fails while a batch has been retried for longer than the patience."""
+        now = monotonic()
+        lasting = [one for one in self._now.values() if now - one.since >= self._patience]
+        if not lasting:
+            return Check("retries", True, "none that lasts")
+        oldest = min(lasting, key=lambda one: one.since)
+        seconds = now - oldest.since
+        return Check(
+            "retries", False, f"{oldest.topic} is retried for {seconds:.0f} s: {oldest.reason}"
+        )

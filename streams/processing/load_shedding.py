@@ -1,0 +1,113 @@
+"""Which waiting frames are no longer worth the work, when the workers have fallen behind.
+
+A frame is stale when it is older than its camera's limit *and* a newer frame of the same camera
+waits behind it. So the newest known frame of a camera is always processed, however late it is,
+and while nothing waits nothing is dropped.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import time
+from typing import NamedTuple
+
+from domain.failures import Reject
+from streams.contract.camera_clocks import ClockPolicy
+from streams.contract.envelope import DEFAULT_CLOCKS, decode
+from streams.contract.message import Delivery
+from streams.contract.topics import Topics
+from streams.dead_letters.dead_letter import is_replayed
+
+
+class Waiting(NamedTuple):
+    """A frame that waits.
+
+    Attributes:
+        camera: whose it is.
+        captured_at: when it was taken, by the time that counts, seconds since the epoch.
+    """
+
+    camera: str
+    captured_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class FreshnessPolicy:
+    """How old a camera's frame may be.
+
+    Attributes:
+        default: seconds, for cameras without a limit of their own; None: any age.
+        by_camera: seconds by camera id; None: any age.
+    """
+
+    default: float | None
+    by_camera: Mapping[str, float | None]
+
+    @property
+    def drops_anything(self) -> bool:
+        """Whether any camera has a limit."""
+        return self.default is not None or any(
+            limit is not None for limit in self.by_camera.values()
+        )
+
+    def limit(self, camera: str) -> float | None:
+        """Seconds that a frame of this camera may be old; None: any age."""
+        return self.by_camera.get(camera, self.default)
+
+
+def stale(waiting: Sequence[Waiting | None], policy: FreshnessPolicy, now: float) -> list[bool]:
+    """Say of each waiting message whether it is to be dropped.
+
+    Args:
+        waiting: in the order of delivery; None for what is never dropped.
+        policy: how old is too old.
+        now: seconds since the epoch.
+    """
+    newest: dict[str, tuple[float, int]] = {}
+    for place, frame in enumerate(waiting):
+        if frame is not None:
+            age = (frame.captured_at, place)
+            newest[frame.camera] = max(newest.get(frame.camera, age), age)
+
+    def judge(place: int, frame: Waiting | None) -> bool:
+        if frame is None or newest[frame.camera][1] == place:
+            return False
+        limit = policy.limit(frame.camera)
+        return limit is not None and now - frame.captured_at > limit
+
+    return [judge(place, frame) for place, frame in enumerate(waiting)]
+
+
+def frame_reader(
+    topics: Topics, clocks: ClockPolicy = DEFAULT_CLOCKS
+) -> Callable[[Delivery], Waiting | None]:
+    """What reads camera and time of a frame out of a message, without its image."""
+
+    def read(delivery: Delivery) -> Waiting | None:
+        # What was replayed is old by nature, and somebody wants it.
+        if delivery.partition.topic != topics.frames or is_replayed(delivery.headers):
+            return None
+        try:
+            event = decode(delivery, topics, clocks).event
+        except Reject:
+            return None
+        return Waiting(event.key, event.at.timestamp())
+
+    return read
+
+
+def shedder(
+    policy: FreshnessPolicy, read: Callable[[Delivery], Waiting | None]
+) -> Callable[[Sequence[Delivery]], Sequence[Delivery]]:
+    """What a window drops of all that waits.
+
+    Args:
+        policy: how old is too old.
+        read: tells camera and time of a frame; None of what is never dropped.
+    """
+
+    def shed(waiting: Sequence[Delivery]) -> Sequence[Delivery]:
+        frames = [read(delivery) for delivery in waiting]
+        judged = stale(frames, policy, time())
+        return [delivery for delivery, old in zip(waiting, judged, strict=True) if old]
+
+    return shed

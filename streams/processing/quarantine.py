@@ -1,0 +1,216 @@
+"""Whose fault are the dead letters: one sender's, or this deployment's?
+
+A deployment that has gone bad refuses everybody's messages. While other senders' are processed, the
+dead letters of one are its own affair, however many it sends: it is in quarantine. Its messages
+become dead letters as before, but do not count towards the limit that ends the worker
+(`streams.processing.dead_letter_limit`).
+
+A sender is a key (a camera); of uploads, each of which has a key of its own, it is ``ce_source``.
+Only senders of which something was processed speak for the deployment, so that one producer that
+makes up a key for every message is not taken for many. Where none speaks, the worker may prove by
+a message of its own that it can do its work (`Quarantine.excuse`).
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from config.observability import metrics
+from streams.contract.message import Delivery
+
+logger = logging.getLogger(__name__)
+
+#: So many senders of each sort are remembered, the most recent ones.
+MOST_SENDERS = 1000
+
+#: A sender speaks for the deployment for so long after a message; if all are silent, longer.
+ACTIVE_SECONDS = 600.0
+
+#: A proof holds for so long.
+PROOF_SECONDS = 60.0
+
+#: A sender's share is that of its last messages: at this number the counts are halved.
+_HALVE_AT = 64
+
+#: When the last message of so many senders failed, and of half of those that have a say, that says
+#: more of this worker than of them.
+_SEVERAL = 2
+
+#: So many dead letters of a sender are told to the operator as a quarantine.
+_WORTH_TELLING = 10
+
+#: Most of a sender's name that is logged, in bytes.
+_LOGGED_BYTES = 80
+
+
+@dataclass(slots=True)
+class _Sender:
+    """What is remembered of a sender."""
+
+    topic: str
+    processed: float = 0.0
+    refused: float = 0.0
+    last_refused: bool = False
+    heard_at: float = 0.0
+    told: bool = False
+
+    @property
+    def share(self) -> float:
+        """Share of dead letters among its last messages, 0 to 1."""
+        total = self.processed + self.refused
+        return self.refused / total if total else 0.0
+
+    def count(self, *, refused: bool, now: float) -> None:
+        if self.processed + self.refused >= _HALVE_AT:
+            self.processed /= 2
+            self.refused /= 2
+        if refused:
+            self.refused += 1
+        else:
+            self.processed += 1
+        self.last_refused = refused
+        self.heard_at = now
+
+
+class Quarantine:
+    """Remembers what became of each sender's last messages. Belongs to one event loop."""
+
+    def __init__(self, share: float, clock: Callable[[], float] = monotonic) -> None:
+        """Begin with nothing remembered.
+
+        Args:
+            share: a sender with a larger share of dead letters fails, 0 to 1.
+            clock: seconds of a monotonic clock.
+        """
+        self._share = share
+        self._clock = clock
+        # Those of which something was processed, and those of which nothing was yet, by hash: a
+        # key may have megabytes.
+        self._known: OrderedDict[int, _Sender] = OrderedDict()
+        self._new: OrderedDict[int, _Sender] = OrderedDict()
+        self._proven_until = float("-inf")
+        self._others = (0.0, 0, 0.0, 0)
+        self._notes_since = 0
+
+    def processed(self, delivery: Delivery, *, by_source: bool = False) -> None:
+        """A message of a sender was processed."""
+        name, now = _name(delivery, by_source=by_source), self._clock()
+        hashed = hash(name)
+        sender = self._known.get(hashed) or self._new.pop(hashed, None)
+        sender = sender or _Sender(delivery.partition.topic)
+        sender.count(refused=False, now=now)
+        self._keep(self._known, hashed, sender)
+        if sender.told and sender.share <= self._share:
+            sender.told = False
+            logger.info("%s: %s sends good messages again", sender.topic, _logged(name))
+            self._show(sender.topic)
+
+    def refused(
+        self, delivery: Delivery, *, excusable: bool = False, by_source: bool = False
+    ) -> bool:
+        """A message of a sender is a dead letter.
+
+        Args:
+            delivery: the message.
+            excusable: its content is at fault if the worker can do its work.
+            by_source: the sender is ``ce_source``, not the key.
+
+        Returns:
+            Whether that is the sender's own affair.
+        """
+        name, now = _name(delivery, by_source=by_source), self._clock()
+        hashed = hash(name)
+        known = hashed in self._known
+        sender = self._known.get(hashed) or self._new.get(hashed)
+        sender = sender or _Sender(delivery.partition.topic)
+        sender.count(refused=True, now=now)
+        self._keep(self._known if known else self._new, hashed, sender)
+        proven = excusable and now < self._proven_until
+        held = proven or (
+            sender.share > self._share and self._others_are_fine(sender if known else None, now)
+        )
+        if held:
+            metrics.QUARANTINED.labels(topic=sender.topic).inc()
+            self._tell(sender, name)
+        return held
+
+    def excuse(self) -> None:
+        """The worker can do its work: for a while what is excusable is its sender's own affair."""
+        self._proven_until = self._clock() + PROOF_SECONDS
+
+    @property
+    def speakers_fail(self) -> bool:
+        """Whether the last message of several senders failed, and of half of those with a say."""
+        now = self._clock()
+        active = [one for one in self._known.values() if now - one.heard_at <= ACTIVE_SECONDS]
+        failing = sum(one.last_refused for one in active)
+        return failing >= max(_SEVERAL, len(active) / 2)
+
+    def refresh(self) -> None:
+        """Release senders that have fallen silent."""
+        oldest = self._clock() - ACTIVE_SECONDS
+        for sender in (*self._known.values(), *self._new.values()):
+            if sender.told and sender.heard_at < oldest:
+                sender.told = False
+                self._show(sender.topic)
+
+    def _others_are_fine(self, sender: _Sender | None, now: float) -> bool:
+        """Whether the other senders of which something was processed do not fail, on average."""
+        self._notes_since += 1
+        if self._notes_since > len(self._known) // 32:
+            self._notes_since = 0
+            self._others = self._sum_up(now)
+        active_sum, active, silent_sum, silent = self._others
+        if sender is not None:
+            # It was heard just now.
+            active_sum, active = active_sum - sender.share, active - 1
+        if active > 0:
+            return active_sum / active <= self._share
+        return silent > 0 and silent_sum / silent <= self._share
+
+    def _sum_up(self, now: float) -> tuple[float, int, float, int]:
+        active = [one.share for one in self._known.values() if now - one.heard_at <= ACTIVE_SECONDS]
+        silent = [one.share for one in self._known.values() if now - one.heard_at > ACTIVE_SECONDS]
+        return sum(active), len(active), sum(silent), len(silent)
+
+    def _keep(self, senders: OrderedDict[int, _Sender], hashed: int, sender: _Sender) -> None:
+        senders[hashed] = sender
+        senders.move_to_end(hashed)
+        if len(senders) > MOST_SENDERS:
+            _, forgotten = senders.popitem(last=False)
+            if forgotten.told:
+                self._show(forgotten.topic)
+
+    def _tell(self, sender: _Sender, name: bytes) -> None:
+        if sender.told or sender.refused < _WORTH_TELLING:
+            return
+        sender.told = True
+        logger.warning(
+            "%s: %s is in quarantine: most of its messages are dead letters, and do not count "
+            "towards the limit that ends this worker",
+            sender.topic,
+            _logged(name),
+        )
+        self._show(sender.topic)
+
+    def _show(self, topic: str) -> None:
+        senders = (*self._known.values(), *self._new.values())
+        count = sum(sender.told and sender.topic == topic for sender in senders)
+        metrics.QUARANTINED_SENDERS.labels(topic=topic).set(count)
+
+
+def _name(delivery: Delivery, *, by_source: bool) -> bytes:
+    """Who has sent a message: its key, or else, or if that is wanted, its ``ce_source``."""
+    if delivery.key and not by_source:
+        return delivery.key
+    source = b""
+    for header, value in delivery.headers:
+        if header.lower() == "ce_source":
+            source = value or b""
+    return source or (delivery.partition.topic.encode() if by_source else b"")
+
+
+def _logged(name: bytes) -> str:
+    return repr(name[:_LOGGED_BYTES].decode(errors="replace"))
