@@ -10,7 +10,7 @@ from time import monotonic
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from agents.detect.claim_checks import ClaimBreaker
+from agents.detect.claim_checks import ClaimCheckBreaker
 from agents.detect.detect_stage import Claims, Detect
 from agents.identify.galleries import Galleries
 from agents.identify.identify_stage import Identify, Policies
@@ -37,12 +37,12 @@ from streams.lifecycle.worker import Stage, Worker
 from streams.monitoring.heartbeats import (
     HEARTBEAT_PARTITION,
     GalleryState,
-    Heart,
+    HeartbeatSender,
     Identity,
     instance_name,
 )
 from streams.processing.batcher import Shed
-from streams.processing.load_shedding import FreshnessPolicy, frame_reader, shedder
+from streams.processing.load_shedding import SheddingPolicy, frame_reader, shedder
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ async def run_detect(settings: DetectSettings) -> None:
                     size,
                     overlap,
                     as_one=True,
-                    tell=handler.tell_caller,
+                    tell=handler.notify_caller,
                     prove=handler.prove,
                 ),
             },
@@ -161,7 +161,7 @@ async def run_identify(settings: Settings) -> None:
             handler,
             settings.workers.identify_batch_size,
             overlap=1,
-            tell=handler.tell_caller,
+            tell=handler.notify_caller,
         )
         await Worker(
             create_app("identify", settings.kafka, settings.workers),
@@ -185,7 +185,7 @@ def _heart(
     settings: DetectSettings,
     identity: Identity,
     galleries: Callable[[], Sequence[GalleryState]] = tuple,
-) -> Heart:
+) -> HeartbeatSender:
     """What sends a worker's heartbeats."""
     topic = Topics(settings.kafka.topic_prefix).heartbeats
 
@@ -193,12 +193,12 @@ def _heart(
         # A broker that makes topics by itself gives this one more partitions than are listened to.
         await publisher.send_all([Outgoing(topic, key, value, (), HEARTBEAT_PARTITION)])
 
-    return Heart(identity, send, settings.workers.heartbeat_interval, galleries)
+    return HeartbeatSender(identity, send, settings.workers.heartbeat_interval, galleries)
 
 
 def _shed(settings: DetectSettings, topics: Topics) -> Shed | None:
     """What drops frames that are too old; None where every frame counts."""
-    policy = FreshnessPolicy(
+    policy = SheddingPolicy(
         settings.workers.frame_max_age, settings.workers.frame_max_age_by_camera or {}
     )
     read = frame_reader(topics, ClockPolicy(settings.workers.clock_ahead))
@@ -242,7 +242,7 @@ async def _claims(settings: DetectSettings, stack: AsyncExitStack) -> Claims:
         return _no_claims
     crops = await stack.enter_async_context(Crops(settings.s3))
     limit = settings.models.max_image_bytes
-    return ClaimBreaker(lambda dataref: crops.fetch(dataref, limit))
+    return ClaimCheckBreaker(lambda dataref: crops.fetch(dataref, limit))
 
 
 async def _no_claims(dataref: str) -> bytes:

@@ -24,7 +24,7 @@ from streams.clients.client_factory import create_consumer, create_producer
 from streams.clients.durable_producer import Publisher
 from streams.contract.envelope import decode as read_envelope
 from streams.contract.envelope import match_headers
-from streams.contract.message import Delivery, Partition
+from streams.contract.message import Message, Partition
 from streams.contract.topics import Topics
 from streams.contract.value_codec import match_to_json
 
@@ -63,7 +63,7 @@ async def consume(settings: Settings) -> None:
 async def _follow(consumer: AIOKafkaConsumer, handle: "_Handler") -> None:
     async for message in consumer:
         await handle(
-            Delivery(
+            Message(
                 partition=Partition(message.topic, message.partition),
                 offset=message.offset,
                 key=message.key,
@@ -96,7 +96,7 @@ class _Handler:
         self._publisher = publisher
         self._searches = searches
 
-    async def __call__(self, delivery: Delivery) -> None:
+    async def __call__(self, delivery: Message) -> None:
         models = self._settings.models
         event = read_envelope(delivery, self._topics).event
         limits = ImageLimits(models.max_image_bytes, models.max_image_pixels)

@@ -13,7 +13,7 @@ _GIVEN_UP = (
 )
 
 
-def refusal_of_letter(reject: Reject) -> Refusal:
+def refusal_of_dead_letter(reject: Reject) -> Refusal:
     """Of a photo that is at fault: what is wrong with it; of one that was given up: that it was."""
     if isinstance(reject, GivenUp):
         return given_up(reject.reason)

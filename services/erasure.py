@@ -23,7 +23,7 @@ _PASSES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class PersonStores:
+class ErasureStores:
     """Where something about a person may lie."""
 
     records: Records
@@ -83,7 +83,7 @@ class _Traces(msgspec.Struct, frozen=True):
     upload_ids: list[str]
 
 
-async def look_for(stores: PersonStores, user_id: UUID) -> Receipt:
+async def look_for(stores: ErasureStores, user_id: UUID) -> Receipt:
     """What there is of a person; nothing is changed.
 
     Raises:
@@ -97,7 +97,7 @@ async def look_for(stores: PersonStores, user_id: UUID) -> Receipt:
     return Receipt(user_id=user_id, dry_run=True, checks=checks)
 
 
-async def erase(stores: PersonStores, user_id: UUID, author: Author) -> Receipt:
+async def erase(stores: ErasureStores, user_id: UUID, author: Author) -> Receipt:
     """Erase a person, then look in every store again, until nothing is found.
 
     1. vectors: the templates and every gallery; the link of sightings. A tombstone stays, so that
@@ -136,8 +136,8 @@ async def erase(stores: PersonStores, user_id: UUID, author: Author) -> Receipt:
     return Receipt(user_id=user_id, dry_run=False, checks=checks)
 
 
-async def erase_untouched(
-    stores: PersonStores, user_id: UUID, author: Author, entries: int
+async def erase_unless_used(
+    stores: ErasureStores, user_id: UUID, author: Author, entries: int
 ) -> bool:
     """Erase a person of whom nothing was enrolled, unless others had to do with them.
 
@@ -167,7 +167,7 @@ async def erase_untouched(
 
 
 async def _look(
-    stores: PersonStores,
+    stores: ErasureStores,
     user_id: UUID,
     before: _Traces | None = None,
 ) -> _Traces:
@@ -210,7 +210,7 @@ async def _existing(crops: Crops, keys: set[str]) -> list[str]:
 
 
 async def _remove(
-    stores: PersonStores, user_id: UUID, author: Author, traces: _Traces
+    stores: ErasureStores, user_id: UUID, author: Author, traces: _Traces
 ) -> dict[tuple[str, str], int]:
     """One pass over all stores; returns how many of each kind went."""
     vector = await stores.vectors.erase_user(user_id)

@@ -15,7 +15,7 @@ from domain.failures import Denied, Reject, Retry
 Fetch = Callable[[str], Awaitable[bytes]]
 
 
-class ClaimBreaker:
+class ClaimCheckBreaker:
     """Fetches what claim checks name. Not thread-safe: it belongs to one event loop."""
 
     def __init__(self, fetch: Fetch) -> None:

@@ -20,14 +20,14 @@ from domain.events import DetectedFace, DetectedFaces, EventKind
 from domain.failures import Reject, Retry
 from domain.images.image_errors import ImageRejected
 from domain.memory_budget import Budget, groups
-from domain.refusals import refusal_of_letter
+from domain.refusals import refusal_of_dead_letter
 from ml.images.decoding import Image, ImageHeader, ImageLimits, decode_inspected, inspect
 from ml.recognition.analyser import AnalysedFace, Analyser
 from streams.clients.durable_producer import Outgoing, Publisher
 from streams.contract.camera_clocks import ClockPolicy
 from streams.contract.envelope import DEFAULT_CLOCKS, Envelope, detected_headers
 from streams.contract.envelope import decode as read_envelope
-from streams.contract.message import Delivery
+from streams.contract.message import Message
 from streams.contract.topics import Topics
 from streams.contract.value_codec import pack
 from streams.processing.error_handling import Outcomes
@@ -50,7 +50,7 @@ Good = TypeVar("Good")
 class _Opened:
     """A message whose image was looked at, but is not decoded yet."""
 
-    delivery: Delivery
+    message: Message
     envelope: Envelope
     data: bytes
     header: ImageHeader
@@ -60,7 +60,7 @@ class _Opened:
 class _Frame:
     """A message whose image is decoded."""
 
-    delivery: Delivery
+    message: Message
     envelope: Envelope
     image: Image
 
@@ -109,7 +109,7 @@ class Detect:
         self._turns = Turns()
         self._policy = policy
 
-    async def __call__(self, batch: Sequence[Delivery]) -> Outcomes:
+    async def __call__(self, batch: Sequence[Message]) -> Outcomes:
         """Find the faces of every image and send them to ``faces.detected``.
 
         An image whose store is away is to be tried again, and does not hold up the others. The
@@ -133,7 +133,7 @@ class Detect:
         await loop.run_in_executor(self._models, self._analyser.prove, frames[0].image)
         return True
 
-    async def tell_caller(self, delivery: Delivery, reject: Reject) -> None:
+    async def notify_caller(self, message: Message, reject: Reject) -> None:
         """Of an upload somebody awaits the answer: why it is a dead letter goes on beside it.
 
         Raises:
@@ -141,7 +141,7 @@ class Detect:
             Fatal: the broker does not let this client write.
         """
         try:
-            envelope = read_envelope(delivery, self._topics, self._clocks)
+            envelope = read_envelope(message, self._topics, self._clocks)
         except Reject:
             return  # an upload that does not say whose it is
         event = envelope.event
@@ -153,50 +153,50 @@ class Detect:
             width=0,
             height=0,
             faces=(),
-            refusal=refusal_of_letter(reject),
+            refusal=refusal_of_dead_letter(reject),
             policy=self._policy,
             dataref=envelope.dataref,
         )
-        await self._publisher.send_all([self._outgoing(delivery, found)])
+        await self._publisher.send_all([self._outgoing(message, found)])
 
     async def _process(
-        self, batch: Sequence[Delivery], turn: Callable[[], Awaitable[None]]
+        self, batch: Sequence[Message], turn: Callable[[], Awaitable[None]]
     ) -> Outcomes:
         """Find the faces, and send them when the turn has come."""
-        async with self._claimed.hold(sum(not delivery.value for delivery in batch)):
+        async with self._claimed.hold(sum(not message.value for message in batch)):
             opened, unreadable = _apart(await asyncio.gather(*map(self._open, batch)))
-            detected: list[tuple[Delivery, DetectedFaces]] = []
+            detected: list[tuple[Message, DetectedFaces]] = []
             for group in groups(opened, _cost, self._memory.total):
                 found_here, undecodable = await self._detect(group)
                 detected += found_here
                 unreadable += undecodable
-        outcomes = {one.delivery: one.failure for one in unreadable}
-        messages = [self._outgoing(delivery, found) for delivery, found in detected]
+        outcomes = {one.message: one.failure for one in unreadable}
+        messages = [self._outgoing(message, found) for message, found in detected]
         await turn()
         with metrics.stage("send_detected"):
             await self._publisher.send_all(messages)
-        for delivery, found in detected:
-            metrics.FACES.labels(topic=delivery.partition.topic).inc(len(found.faces))
+        for message, found in detected:
+            metrics.FACES.labels(topic=message.partition.topic).inc(len(found.faces))
             if found.event.seen_at is not None:
-                metrics.UNTRUSTED_TIMES.labels(topic=delivery.partition.topic).inc()
+                metrics.UNTRUSTED_TIMES.labels(topic=message.partition.topic).inc()
             if found.event.kind is EventKind.FRAME:
                 metrics.saw_camera(found.event.key)
         return outcomes
 
-    async def _open(self, delivery: Delivery) -> "_Opened | _Unreadable":
+    async def _open(self, message: Message) -> "_Opened | _Unreadable":
         """Open the envelope, fetch the image if it lies elsewhere, look at its header."""
         try:
-            envelope = read_envelope(delivery, self._topics, self._clocks)
-            data = await self._claims(envelope.dataref) if envelope.dataref else delivery.value
-            return _Opened(delivery, envelope, data, inspect(data, self._limits))
+            envelope = read_envelope(message, self._topics, self._clocks)
+            data = await self._claims(envelope.dataref) if envelope.dataref else message.value
+            return _Opened(message, envelope, data, inspect(data, self._limits))
         except (Reject, Retry) as failure:
-            return _Unreadable(delivery, failure)
+            return _Unreadable(message, failure)
         except ImageRejected as error:
-            return _Unreadable(delivery, Reject(error.reason, str(error)))
+            return _Unreadable(message, Reject(error.reason, str(error)))
 
     async def _detect(
         self, group: Sequence[_Opened]
-    ) -> "tuple[list[tuple[Delivery, DetectedFaces]], list[_Unreadable]]":
+    ) -> "tuple[list[tuple[Message, DetectedFaces]], list[_Unreadable]]":
         """Decode images that fit into memory together, and find their faces."""
         async with self._memory.hold(sum(map(_cost, group))) as share:
             with metrics.stage("decode"):
@@ -204,7 +204,7 @@ class Detect:
             frames, unreadable = _apart(decoded)
             share.shrink(_BYTES_PER_PIXEL * sum(one.header.pixels for one in group))
             found = await self._analyse(frames)
-        return [(frame.delivery, faces) for frame, faces in found], unreadable
+        return [(frame.message, faces) for frame, faces in found], unreadable
 
     async def _decode(self, opened: _Opened) -> "_Frame | _Unreadable":
         try:
@@ -212,8 +212,8 @@ class Detect:
                 self._decoders, decode_inspected, opened.data, opened.header
             )
         except ImageRejected as error:
-            return _Unreadable(opened.delivery, Reject(error.reason, str(error)))
-        return _Frame(opened.delivery, opened.envelope, image)
+            return _Unreadable(opened.message, Reject(error.reason, str(error)))
+        return _Frame(opened.message, opened.envelope, image)
 
     async def _analyse(self, frames: Sequence[_Frame]) -> list[tuple[_Frame, DetectedFaces]]:
         if not frames:
@@ -258,9 +258,9 @@ class Detect:
             dataref=frame.envelope.dataref if is_upload else None,
         )
 
-    def _outgoing(self, delivery: Delivery, found: DetectedFaces) -> Outgoing:
+    def _outgoing(self, message: Message, found: DetectedFaces) -> Outgoing:
         return Outgoing(
-            self._topics.detected, delivery.key, pack(found), detected_headers(found.event)
+            self._topics.detected, message.key, pack(found), detected_headers(found.event)
         )
 
 
@@ -268,7 +268,7 @@ class Detect:
 class _Unreadable:
     """A message that cannot be processed, ever or now."""
 
-    delivery: Delivery
+    message: Message
     failure: Reject | Retry
 
 

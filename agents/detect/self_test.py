@@ -12,7 +12,7 @@ import numpy as np
 from domain.events import EventKind, ImageEvent, utc_now
 from ml.images.decoding import Image
 from streams.contract.envelope import encode_headers
-from streams.contract.message import Delivery, Partition
+from streams.contract.message import Message, Partition
 from streams.contract.topics import Topics
 
 _HEIGHT, _WIDTH = 240, 320
@@ -22,7 +22,7 @@ _FORMATS = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
 _LOSS = 4.0
 
 
-def good_messages(topics: Topics) -> Sequence[Delivery]:
+def good_messages(topics: Topics) -> Sequence[Message]:
     """A small frame in each format that cameras send."""
     return [
         _message(topics, offset, name, suffix)
@@ -36,11 +36,11 @@ def is_as_sent(image: Image) -> bool:
     return image.shape == picture.shape and float(np.mean(cv2.absdiff(image, picture))) <= _LOSS
 
 
-def _message(topics: Topics, offset: int, name: str, suffix: str) -> Delivery:
+def _message(topics: Topics, offset: int, name: str, suffix: str) -> Message:
     event = ImageEvent(
         kind=EventKind.FRAME, source="fecapass/proof", id=name, key="proof", captured_at=utc_now()
     )
-    return Delivery(
+    return Message(
         partition=Partition(topics.frames, 0),
         offset=offset,
         key=event.key.encode(),

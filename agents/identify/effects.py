@@ -36,7 +36,7 @@ UNKNOWN_USER = Refusal(code="unknown_user", message="there is no user with this 
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class EventEffects:
     """All effects of one event.
 
     Attributes:
@@ -58,7 +58,7 @@ class Finding:
     recognitions: Sequence[Recognition] = ()
 
 
-def seen(found: DetectedFaces, recognitions: Sequence[Recognition]) -> Finding:
+def seen(found: DetectedFaces, recognitions: Sequence[Recognition]) -> EventEffects:
     """A camera's frame: every face is stored and told."""
     event = found.event
     rows, crops, sightings, recents = [], [], [], []
@@ -77,7 +77,7 @@ def seen(found: DetectedFaces, recognitions: Sequence[Recognition]) -> Finding:
             )
         )
         recents.append(_recent(match, face, recognition))
-    return Finding(
+    return EventEffects(
         result=_result(found, Outcome.FACES if rows else Outcome.NO_FACE, faces=tuple(rows)),
         crops=crops,
         sightings=sightings,
@@ -89,7 +89,7 @@ def seen(found: DetectedFaces, recognitions: Sequence[Recognition]) -> Finding:
 
 def searched(
     found: DetectedFaces, recognitions: Sequence[Recognition], policy: MatchPolicy
-) -> Finding:
+) -> EventEffects:
     """A search by photo: it is answered and told, but the probe is not stored."""
     faces = [
         SearchedFace(
@@ -114,7 +114,7 @@ def searched(
         margin=policy.margin,
         faces=tuple(faces),
     )
-    return Finding(
+    return EventEffects(
         result=_result(found, Outcome.SEARCHED, answer=answer),
         answer=answer,
         matches=[
@@ -125,7 +125,7 @@ def searched(
     )
 
 
-def refused(found: DetectedFaces, refusal: Refusal, policy: str | None = None) -> Finding:
+def refused(found: DetectedFaces, refusal: Refusal, policy: str | None = None) -> EventEffects:
     """An upload that cannot be used, or was given up: its caller is told why.
 
     Args:
@@ -144,10 +144,10 @@ def refused(found: DetectedFaces, refusal: Refusal, policy: str | None = None) -
         measures=refusal.measures,
         policy=policy,
     )
-    return Finding(result=_result(found, outcome, answer=answer), answer=answer)
+    return EventEffects(result=_result(found, outcome, answer=answer), answer=answer)
 
 
-def enrolled(found: DetectedFaces, user_id: UUID, photos: int) -> Finding:
+def enrolled(found: DetectedFaces, user_id: UUID, photos: int) -> EventEffects:
     """A template: the face is stored as the person's own.
 
     Args:
@@ -183,14 +183,14 @@ def enrolled(found: DetectedFaces, user_id: UUID, photos: int) -> Finding:
         photos=photos,
     )
     row = FaceRow(match=match, index=0, landmarks=face.landmarks)
-    return Finding(
+    return EventEffects(
         result=_result(found, Outcome.ENROLLED, faces=(row,), answer=answer),
         answer=answer,
         crops=[(key, face.crop)],
     )
 
 
-def people_in(finding: Finding) -> set[UUID]:
+def people_in(finding: EventEffects) -> set[UUID]:
     """Everybody whom any part of a finding names."""
     people: set[UUID | None] = {row.match.user_id for row in finding.result.faces}
     people |= finding.result.people
@@ -202,7 +202,7 @@ def people_in(finding: Finding) -> set[UUID]:
     return {person for person in people if person is not None}
 
 
-def without_people(finding: Finding, gone: Collection[UUID]) -> Finding:
+def without_users(finding: EventEffects, gone: Collection[UUID]) -> EventEffects:
     """The same, as if these people had been erased before the event came.
 
     An enrolment of one of them is refused. A face taken for one of them is an unknown's, and has
@@ -231,7 +231,7 @@ def without_people(finding: Finding, gone: Collection[UUID]) -> Finding:
     )
 
 
-def _refused_enrolment(finding: Finding) -> Finding:
+def _refused_enrolment(finding: EventEffects) -> EventEffects:
     answer = UploadAnswer(
         upload_id=finding.result.event.key,
         status="refused",
@@ -246,10 +246,12 @@ def _refused_enrolment(finding: Finding) -> Finding:
         answer=encode_answer(answer),
         people=frozenset(),
     )
-    return Finding(result=result, answer=answer)
+    return EventEffects(result=result, answer=answer)
 
 
-def _search_without(finding: Finding, answer: UploadAnswer, gone: Collection[UUID]) -> Finding:
+def _search_without(
+    finding: EventEffects, answer: UploadAnswer, gone: Collection[UUID]
+) -> EventEffects:
     answer = structs.replace(answer, faces=tuple(_without(face, gone) for face in answer.faces))
     result, event = finding.result, finding.result.event
     return dataclasses.replace(

@@ -22,12 +22,12 @@ from msgspec import structs
 
 from agents.identify import effects
 from agents.identify.cache_circuit import CacheBreaker
-from agents.identify.effects import Finding
+from agents.identify.effects import EventEffects
 from agents.identify.galleries import Galleries
 from agents.identify.identify_stores import Stores
 from agents.identify.match_events import matches_of, outgoing
 from agents.identify.recognition import Judge, Probe, Recognition
-from agents.identify.unannounced import Untold
+from agents.identify.unannounced import UnannouncedFaces
 from agents.upload_policies import upload_policy
 from config.observability import metrics
 from domain.answers import decode_answer
@@ -45,7 +45,7 @@ from streams.clients.durable_producer import Publisher
 from streams.clients.image_producer import upload_keys
 from streams.contract.camera_clocks import ClockPolicy
 from streams.contract.envelope import DEFAULT_CLOCKS, with_time_that_counts
-from streams.contract.message import Delivery
+from streams.contract.message import Message
 from streams.contract.topics import Topics
 from streams.contract.value_codec import unpack
 
@@ -91,18 +91,18 @@ class Identify:
         self._executor = executor
         self._cache = CacheBreaker()
         self._clocks = clocks
-        self._untold = Untold()
+        self._untold = UnannouncedFaces()
 
-    async def __call__(self, batch: Sequence[Delivery]) -> Mapping[Delivery, Reject]:
+    async def __call__(self, batch: Sequence[Message]) -> Mapping[Message, Reject]:
         """Bring every event of the batch into the stores and onto ``faces.matches``."""
-        refused: dict[Delivery, Reject] = {}
+        refused: dict[Message, Reject] = {}
         rounds: list[dict[EventKey, DetectedFaces]] = [{}]
-        for delivery in batch:
+        for message in batch:
             try:
-                faces = self._read(delivery)
+                faces = self._read(message)
                 self._require_dimension(faces)
             except Reject as reject:
-                refused[delivery] = reject
+                refused[message] = reject
             else:
                 key = EventKey(faces.event.uuid, faces.model)
                 _place(key, faces, rounds)
@@ -111,14 +111,14 @@ class Identify:
         self._count_dropped(len(batch) - len(refused) - sum(map(len, rounds)))
         return refused
 
-    async def tell_caller(self, delivery: Delivery, reject: Reject) -> None:
+    async def notify_caller(self, message: Message, reject: Reject) -> None:
         """Of an upload somebody awaits the answer: that it is a dead letter, and why.
 
         Raises:
             StoreUnavailable: the main database is away.
         """
         try:
-            faces = self._read(delivery)
+            faces = self._read(message)
         except Reject:
             return  # nobody can tell whose it is
         if faces.event.kind is EventKind.FRAME:
@@ -126,14 +126,14 @@ class Identify:
         failed = structs.replace(faces, faces=(), refusal=given_up(reject.reason))
         await self._settle({EventKey(faces.event.uuid, faces.model): failed})
 
-    def _read(self, delivery: Delivery) -> DetectedFaces:
+    def _read(self, message: Message) -> DetectedFaces:
         """A message, whose sender may be of a release before, or no detect worker at all.
 
         Raises:
             Reject: see `streams.contract.value_codec.unpack`.
         """
-        faces = unpack(delivery.value)
-        event = with_time_that_counts(faces.event, delivery, self._clocks)
+        faces = unpack(message.value)
+        event = with_time_that_counts(faces.event, message, self._clocks)
         return faces if event is faces.event else structs.replace(faces, event=event)
 
     def _require_dimension(self, faces: DetectedFaces) -> None:
@@ -170,27 +170,29 @@ class Identify:
         self._observe(fresh_results)
         self._count_dropped(len(found) - len(written) - own)
 
-    async def _without_erased(self, claim: Claim, results: Sequence[Finding]) -> list[Finding]:
+    async def _without_erased(
+        self, claim: Claim, results: Sequence[EventEffects]
+    ) -> list[EventEffects]:
         """Take people out who were erased since they were recognised; nobody can be from here on.
 
         Their pictures go, too: photos sent in to enrol them, with the crops, and the crops of
         faces that this worker's gallery, a moment behind, took for them.
         """
         named = {person for one in results for person in effects.people_in(one)}
-        gone = named - await claim.hold_people(named)
-        kept = [effects.without_people(one, gone) for one in results] if gone else list(results)
+        gone = named - await claim.lock_users(named)
+        kept = [effects.without_users(one, gone) for one in results] if gone else list(results)
         staying = {key for one in kept for key, _ in one.crops}
         leaving = {key for one in results for key, _ in one.crops} - staying
-        photos = [key for one in kept if self._is_nobodys(one, gone) for key in self._photos(one)]
+        photos = [key for one in kept if self._has_no_user(one, gone) for key in self._photos(one)]
         await self._stores.crops.delete_many([*sorted(leaving), *photos])
         return kept
 
-    def _is_nobodys(self, finding: Finding, gone: set[UUID]) -> bool:
+    def _has_no_user(self, finding: EventEffects, gone: set[UUID]) -> bool:
         """Whether a photo was sent in to enrol somebody whom there is not (any more)."""
         unknown = finding.answer is not None and finding.answer.code == effects.UNKNOWN_USER.code
         return unknown or effects.user_of(finding.result.event) in gone
 
-    def _photos(self, finding: Finding) -> list[str]:
+    def _photos(self, finding: EventEffects) -> list[str]:
         """Keys under which the photo of an upload may lie."""
         named = uploaded_key(finding.result.dataref, self._stores.crops.bucket)
         return [*upload_keys(finding.result.event.uuid), *([named] if named else ())]
@@ -204,7 +206,7 @@ class Identify:
         matches = await matches_of(self._stores.records, row)
         await self._announce(matches, [EventKey(row.event_uuid, row.model)])
 
-    async def _decide(self, found: Sequence[DetectedFaces]) -> list[Finding]:
+    async def _decide(self, found: Sequence[DetectedFaces]) -> list[EventEffects]:
         """Say of every event what it comes to."""
         uploads = [faces for faces in found if faces.event.kind is EventKind.ENROL]
         others = [
@@ -223,12 +225,12 @@ class Identify:
             *await self._recognise(others),
         ]
 
-    async def _recognise(self, found: Sequence[DetectedFaces]) -> list[Finding]:
+    async def _recognise(self, found: Sequence[DetectedFaces]) -> list[EventEffects]:
         """Frames and searches: who is it?"""
         recents = await self._recents_of(
             faces.event.key for faces in found if faces.event.kind is EventKind.FRAME
         )
-        answers: list[Finding] = []
+        answers: list[EventEffects] = []
         by_model = sorted(found, key=lambda faces: faces.model)
         for model, group in groupby(by_model, key=lambda faces: faces.model):
             answers += await self._recognise_with(model, list(group), recents)
@@ -239,7 +241,7 @@ class Identify:
         model: str,
         found: Sequence[DetectedFaces],
         recents: Mapping[str, Sequence[RecentFace]],
-    ) -> list[Finding]:
+    ) -> list[EventEffects]:
         policy = self._policies.match(model)
         probes = [
             Probe(
@@ -265,10 +267,10 @@ class Identify:
                 answers.append(effects.seen(faces, own))
         return answers
 
-    async def _enrol(self, found: Sequence[DetectedFaces]) -> list[Finding]:
+    async def _enrol(self, found: Sequence[DetectedFaces]) -> list[EventEffects]:
         """Photos to be enrolled: those that are fit become templates, the others are refused."""
         users = await self._users_of(found)
-        answers: list[Finding] = []
+        answers: list[EventEffects] = []
         for faces in found:
             refusal = faces.refusal or refusal_of(faces.faces, self._policies.enrolment)
             user = users.get(faces.event.subject or "")
@@ -292,7 +294,7 @@ class Identify:
     def _policy(self, faces: DetectedFaces) -> str:
         return upload_policy(faces.policy, self._policies.enrolment)
 
-    async def _enrol_one(self, faces: DetectedFaces, user_id: UUID) -> Finding:
+    async def _enrol_one(self, faces: DetectedFaces, user_id: UUID) -> EventEffects:
         event, (face,) = faces.event, faces.faces
         embedding = np.frombuffer(face.embedding, "<f4")
         await self._galleries.get(faces.model, embedding.size)
@@ -319,7 +321,7 @@ class Identify:
         users = await self._stores.records.users(wanted.values())
         return {subject: users[user_id] for subject, user_id in wanted.items() if user_id in users}
 
-    async def _store(self, results: Sequence[Finding]) -> None:
+    async def _store(self, results: Sequence[EventEffects]) -> None:
         """Crops and embeddings: all that has to be there before the commit point."""
         with metrics.stage("crops"):
             await self._stores.crops.put_many([crop for one in results for crop in one.crops])
@@ -331,7 +333,7 @@ class Identify:
                 sightings = [sighting for one in group for sighting in one.sightings]
                 await self._stores.vectors.add_sightings(model, sightings)
 
-    async def _tell(self, results: Sequence[Finding]) -> None:
+    async def _tell(self, results: Sequence[EventEffects]) -> None:
         """What is committed goes into the cache, to the world, and to the callers."""
         await self._remember(results)
         await self._announce(
@@ -353,7 +355,7 @@ class Identify:
         with metrics.stage("mark_announced"):
             await self._stores.records.mark_announced(events)
 
-    async def _remember(self, results: Sequence[Finding]) -> None:
+    async def _remember(self, results: Sequence[EventEffects]) -> None:
         recents: dict[str, list[RecentFace]] = {}
         for one in results:
             recents.setdefault(one.result.event.key, []).extend(one.recents)
@@ -387,7 +389,7 @@ class Identify:
     def _count_dropped(self, duplicates: int) -> None:
         metrics.DROPPED.labels(topic=self._topics.detected, reason="duplicate").inc(duplicates)
 
-    def _observe(self, results: Sequence[Finding]) -> int:
+    def _observe(self, results: Sequence[EventEffects]) -> int:
         """Count what these events came to, once they are told; returns how many there are."""
         now = utc_now()
         for one in results:

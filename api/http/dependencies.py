@@ -11,7 +11,7 @@ from api.auth.key_cache import Keyring
 from api.auth.rate_limits import RequestLimit
 from api.health.pipeline_status import PipelineWatch
 from api.live.match_broadcast import LiveMatches
-from api.live.user_cache import People
+from api.live.user_cache import UserCache
 from api.uploads.upload_budget import Intake
 from config.settings import DatabaseSettings, Settings
 from config.tasks.supervisor import TaskState
@@ -45,7 +45,7 @@ class Services:
     limit: RequestLimit
     intake: Intake
     uploads: UploadClient
-    people: People
+    people: UserCache
     keyring: Keyring
     live: LiveMatches
     pipeline: PipelineWatch
@@ -94,7 +94,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 publish_timeout=settings.api.publish_timeout,
                 model=await embedder_in_force(settings.models),
             ),
-            people=People(records),
+            people=UserCache(records),
             keyring=Keyring(databases.main),
             live=live,
             pipeline=pipeline,

@@ -59,7 +59,7 @@ class Gateway:
             await self._app(scope, receive, send)
             return
         token = request_id.set(choose_request_id(Headers(scope=scope).get("x-request-id")))
-        dressed = _Dressed(send)
+        dressed = _WithHeaders(send)
         served = as_get(scope)
         began = perf_counter()
         try:
@@ -69,7 +69,7 @@ class Gateway:
             request_id.reset(token)
 
 
-class _Dressed:
+class _WithHeaders:
     """A response, with our headers."""
 
     def __init__(self, send: Send) -> None:

@@ -12,7 +12,7 @@ _REMEMBERED_PEOPLE = 10_000
 _NEVER: tuple[float, UserRow | None] = (float("-inf"), None)
 
 
-class People:
+class UserCache:
     """Looks users up, those asked for a moment ago in its memory."""
 
     def __init__(self, records: Records) -> None:

@@ -26,7 +26,7 @@ from api.schemas.users import (
 )
 from config.observability.request_id import request_id
 from services.audit import record
-from services.erasure import PersonStores, erase
+from services.erasure import ErasureStores, erase
 from services.users import make_user, write
 from sinks.main.database_sessions import MainDb
 from sinks.main.schema import Face, User
@@ -196,7 +196,7 @@ async def delete_user(
     """
     await _existing(db, user_id)
     await db.rollback()
-    stores = PersonStores(
+    stores = ErasureStores(
         records=services.records,
         vectors=services.vectors,
         crops=services.crops,

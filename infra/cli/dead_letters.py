@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from config.settings import KafkaSettings
     from infra.operations.dead_letter_listing import Progress, Selection
     from infra.terminal.tables import Row
-    from streams.dead_letters.dead_letter import Letter
+    from streams.dead_letters.dead_letter import DeadLetter
 
 
 def dead_letters(
@@ -76,7 +76,7 @@ async def _read(
 ) -> "tuple[list[Row], Counter[str]]":
     from infra.operations.dead_letter_listing import Copies, reading
 
-    latest: deque[Letter] = deque(maxlen=limit)
+    latest: deque[DeadLetter] = deque(maxlen=limit)
     counted: Counter[str] = Counter()
     replayed: set[str] = set()
     for topic in topics:
@@ -97,11 +97,11 @@ async def _read(
     return [_row(letter, replayed) for letter in by_time], counted
 
 
-def _buried_at(letter: "Letter") -> float:
+def _buried_at(letter: "DeadLetter") -> float:
     return letter.buried_at.timestamp() if letter.buried_at else 0.0
 
 
-def _row(letter: "Letter", replayed: set[str]) -> "Row":
+def _row(letter: "DeadLetter", replayed: set[str]) -> "Row":
     return {
         "id": letter.id,
         "letter": letter.address,

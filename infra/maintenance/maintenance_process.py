@@ -75,7 +75,7 @@ class Maintenance:
     async def _round(self) -> None:
         """Retention first: should it be cut off, what it leaves is repaired a little later."""
         async with open_upkeep(self._settings) as stores:
-            while await stores.main.fill_people(self._settings.maintenance.batch):
+            while await stores.main.fill_event_users(self._settings.maintenance.batch):
                 pass  # of an older release; erasure would have to wait for it
             for one in await retain(stores, self._settings, _silent, dry_run=False):
                 if one.deleted:

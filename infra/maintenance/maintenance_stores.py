@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 
 from config.settings import Settings
 from domain.failures import Retry
-from services.erasure import PersonStores
+from services.erasure import ErasureStores
 from sinks.cache.recent_matches import Recents
 from sinks.main.main_maintenance import MainUpkeep
 from sinks.objects.crops import Crops
@@ -47,14 +47,14 @@ async def open_upkeep(settings: Settings) -> AsyncIterator[UpkeepStores]:
 
 
 @asynccontextmanager
-async def open_person_stores(settings: Settings) -> AsyncIterator[PersonStores]:
+async def open_erasure_stores(settings: Settings) -> AsyncIterator[ErasureStores]:
     """Connect to all four, to erase somebody.
 
     Raises:
         StoreUnavailable: one of them is away.
     """
     async with open_upkeep(settings) as stores:
-        yield PersonStores(
+        yield ErasureStores(
             records=stores.main,
             vectors=stores.vectors,
             crops=stores.crops,

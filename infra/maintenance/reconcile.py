@@ -3,7 +3,7 @@
 It goes through each store in pages. What is younger than the grace is taken for work in progress.
 Age alone would not do, for a frame may be delivered again whose crop has lain there for an hour:
 so whatever is deleted is looked at again while nobody is at work
-(`sinks.main.main_maintenance.MainUpkeep.nobody_at_work`). A second run finds nothing.
+(`sinks.main.main_maintenance.MainUpkeep.no_claim_is_open`). A second run finds nothing.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -77,7 +77,7 @@ class Reconciler:
                 count.repaired += await self._delete_crops(orphans)
 
     async def _delete_crops(self, orphans: dict[UUID, set[str]]) -> int:
-        async with self._nobody_at_work() as alone:
+        async with self._no_claim_is_open() as alone:
             if not alone:
                 return 0
             still = checks.without_row(orphans, await self.stores.main.crop_keys(orphans))
@@ -104,7 +104,7 @@ class Reconciler:
             self.progress("embeddings", sum(count.checked for count in kinds.values()))
 
     async def _delete_embeddings(self, orphans: Sequence[StoredEmbedding]) -> dict[str, int]:
-        async with self._nobody_at_work() as alone:
+        async with self._no_claim_is_open() as alone:
             if not alone:
                 return {}
             rows = await self.stores.main.crop_keys([one.face_id for one in orphans])
@@ -217,8 +217,8 @@ class Reconciler:
             self.progress(f"objects in {prefix}", count.checked)
             yield page
 
-    def _nobody_at_work(self) -> AbstractAsyncContextManager[bool]:
-        return self.stores.main.nobody_at_work(self.settings.maintenance.quiet_wait)
+    def _no_claim_is_open(self) -> AbstractAsyncContextManager[bool]:
+        return self.stores.main.no_claim_is_open(self.settings.maintenance.quiet_wait)
 
     @property
     def _batch(self) -> int:

@@ -22,9 +22,9 @@ from streams.clients.durable_producer import Outgoing, Publisher
 from streams.contract.message import Partition
 from streams.contract.topics import Topics
 from streams.dead_letters.dead_letter import (
-    Letter,
+    DeadLetter,
     NotReplayable,
-    read_letter,
+    read_dead_letter,
     receipt,
     receipt_for,
     receipt_names,
@@ -59,7 +59,7 @@ class Selection:
     ids: frozenset[str] = frozenset()
     since: datetime | None = None
 
-    def takes(self, letter: Letter) -> bool:
+    def takes(self, letter: DeadLetter) -> bool:
         """Whether a letter is meant."""
         names = {letter.event_id, letter.address, letter.original}
         return (
@@ -116,14 +116,14 @@ class Copies:
         self._replayed = {_digest(name) for name in replayed}
         self._seen: set[bytes] = set()
 
-    def is_replayed(self, letter: Letter) -> bool:
+    def is_replayed(self, letter: DeadLetter) -> bool:
         """Whether this letter, or a copy of it that came by, was replayed."""
         name = _digest(letter.id)
         if _digest(letter.address) in self._replayed:
             self._replayed.add(name)
         return name in self._replayed
 
-    def is_first(self, letter: Letter) -> bool:
+    def is_first(self, letter: DeadLetter) -> bool:
         """Whether no copy of it came by before."""
         name = _digest(letter.id)
         if name in self._seen:
@@ -210,11 +210,11 @@ class DeadLetterReader:
                 found |= receipt_names(message.headers)
         return found
 
-    async def letters(self, progress: Progress) -> AsyncIterator[list[Letter]]:
+    async def letters(self, progress: Progress) -> AsyncIterator[list[DeadLetter]]:
         """All letters, in chunks."""
         async for messages in self.messages(progress):
             yield [
-                read_letter(
+                read_dead_letter(
                     Partition(message.topic, message.partition),
                     message.offset,
                     message.key,
@@ -309,8 +309,8 @@ async def replay(  # noqa: PLR0913 - one run, described
 
 
 def _revived(
-    letters: list[Letter], topics: Topics, report: ReplayReport
-) -> list[tuple[Letter, Outgoing]]:
+    letters: list[DeadLetter], topics: Topics, report: ReplayReport
+) -> list[tuple[DeadLetter, Outgoing]]:
     alive = []
     for letter in letters:
         try:

@@ -14,10 +14,10 @@ from domain.events import ImageEvent
 from domain.records import UserRow
 from domain.upload_events import USER_INACTIVE, enrol_event, search_event
 from domain.user_errors import EmailTakenError
-from infra.maintenance.maintenance_stores import open_person_stores
+from infra.maintenance.maintenance_stores import open_erasure_stores
 from services.audit import record
 from services.current_embedder import embedder_in_force
-from services.erasure import erase_untouched
+from services.erasure import erase_unless_used
 from services.photo_uploads import UploadClient
 from services.users import find_or_make_user
 from sinks.cache.answer_waiter import AnswerWaiter
@@ -142,8 +142,8 @@ class Client:
 
     async def _remove(self, user: UserRow) -> bool:
         """Erase a user just made, unless another client had to do with them meanwhile."""
-        async with open_person_stores(self._settings) as stores:
-            return await erase_untouched(stores, user.id, Author(actor()), _OWN_ENTRIES)
+        async with open_erasure_stores(self._settings) as stores:
+            return await erase_unless_used(stores, user.id, Author(actor()), _OWN_ENTRIES)
 
     async def enrol(self, user: UserRow, photos: Iterable[Path]) -> list[PhotoAnswer]:
         """Enrol a person from photos; their answers come in the photos' order.

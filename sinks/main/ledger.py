@@ -122,7 +122,7 @@ class Claim:
     _heartbeat: Heartbeat
     _store: str
 
-    async def hold_people(self, user_ids: Collection[UUID]) -> set[UUID]:
+    async def lock_users(self, user_ids: Collection[UUID]) -> set[UUID]:
         """Which of these people there are; they cannot be erased before the claim ends.
 
         Call it last before `commit`: erasures wait for it.

@@ -96,7 +96,7 @@ class MainUpkeep(Records):
     """`Records`, and what reconciler and retention ask for beside it."""
 
     @asynccontextmanager
-    async def nobody_at_work(self, seconds: float) -> AsyncIterator[bool]:
+    async def no_claim_is_open(self, seconds: float) -> AsyncIterator[bool]:
         """While this is held no worker is between writing crops and committing their rows.
 
         Workers that come wait, for at most as long as this waits itself and is held.

@@ -14,7 +14,14 @@ from config.settings import DatabaseSettings
 from domain.events import FaceMatch, standing_decision
 from domain.records import EventKey, EventResult, FaceRow, LedgerRow, MainTraces, UserRow
 from sinks.main.ledger import LEDGER_COLUMNS, Claim, always, ledger_row, look_up, open_claim
-from sinks.main.user_erasure import Author, Removal, fill_people, look, take_out, take_out_untouched
+from sinks.main.user_erasure import (
+    Author,
+    Removal,
+    delete_unless_used,
+    fill_event_users,
+    look,
+    take_out,
+)
 from sinks.postgres.keepalive import Heartbeat
 from sinks.postgres.pool import PostgresSink
 
@@ -234,12 +241,12 @@ class Records(PostgresSink):
 
     async def traces_of(self, user_id: UUID) -> MainTraces:
         """What this database holds of a person, and knows to lie elsewhere."""
-        while await self.fill_people(_FILLED_AT_ONCE):
+        while await self.fill_event_users(_FILLED_AT_ONCE):
             pass  # nothing is left to do after the first time but what older workers still write
         async with self._connection("look for a person") as connection, connection.transaction():
             return await look(connection, user_id)
 
-    async def fill_people(self, limit: int) -> int:
+    async def fill_event_users(self, limit: int) -> int:
         """Have lines of the ledger that an older release wrote say whom they name.
 
         Args:
@@ -249,7 +256,7 @@ class Records(PostgresSink):
             How many there were.
         """
         async with self._connection("note whom answers name") as connection:
-            return await fill_people(connection, limit)
+            return await fill_event_users(connection, limit)
 
     async def erase_user(self, user_id: UUID, author: Author, noted: dict[str, int]) -> Removal:
         """Take a person out; see `sinks.main.user_erasure.take_out`."""
@@ -257,9 +264,9 @@ class Records(PostgresSink):
             return await take_out(connection, user_id, author, noted)
 
     async def erase_untouched_user(self, user_id: UUID, author: Author, entries: int) -> bool:
-        """Take a person out unless others had to do with them; see `take_out_untouched`."""
+        """Take a person out unless others had to do with them; see `delete_unless_used`."""
         async with self._connection("erase a person") as connection, connection.transaction():
-            return await take_out_untouched(connection, user_id, author, entries)
+            return await delete_unless_used(connection, user_id, author, entries)
 
     async def users_exist(self, user_ids: Iterable[UUID]) -> set[UUID]:
         """Which of these users exist."""

@@ -290,7 +290,7 @@ class GalleryTemplate(VectorBase):
     updated_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
 
 
-class ErasedPerson(VectorBase):
+class ErasedUser(VectorBase):
     """A tombstone: nothing of this person is stored again, under any model, now or ever.
 
     The galleries' own tombstones tell their followers; this one stands where there is no gallery

@@ -27,7 +27,7 @@ WHERE target = $1 AND action = 'face.enrol' AND jsonb_typeof(detail->'uploads') 
 # Lines of an older release do not say whom they name. Their answers do: to enrolments the person,
 # to searches every candidate. In the order of the index of such lines: the planner, which takes
 # them for many, would read all uploads otherwise.
-FILL_PEOPLE = """
+FILL_EVENT_USERS = """
 UPDATE events SET people = ARRAY(
     SELECT DISTINCT (named #>> '{}')::uuid FROM jsonb_path_query(answer, '$.**.user_id') AS named
     WHERE jsonb_typeof(named) = 'string'
@@ -134,12 +134,12 @@ async def _sent_in(connection: "Session", user_id: UUID) -> list[UUID]:
     return [event_uuid(row[0]) for row in rows]
 
 
-async def fill_people(connection: "Session", limit: int) -> int:
+async def fill_event_users(connection: "Session", limit: int) -> int:
     """Note of lines of an older release whom they name; returns how many there were."""
-    return len(await connection.fetch(FILL_PEOPLE, limit))
+    return len(await connection.fetch(FILL_EVENT_USERS, limit))
 
 
-async def take_out_untouched(
+async def delete_unless_used(
     connection: "Session", user_id: UUID, author: Author, entries: int
 ) -> bool:
     """Delete a person with whom nobody has had to do, in the connection's transaction.
@@ -175,7 +175,7 @@ async def take_out(
     """
     await connection.execute(LOCK_USER, user_id)
     # What was committed by an older worker since the last look.
-    await fill_people(connection, _FILLED_AT_ONCE)
+    await fill_event_users(connection, _FILLED_AT_ONCE)
     sent = await _sent_in(connection, user_id)
     enrolled = await connection.fetch(DELETE_ENROLLED, user_id)
     sightings = await connection.fetch(UNLINK_SIGHTINGS, user_id)

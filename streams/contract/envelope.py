@@ -16,7 +16,7 @@ from domain.events import EventKind, FaceMatch, ImageEvent, utc_now
 from domain.failures import Reject
 from streams.contract import rfc3339
 from streams.contract.camera_clocks import ClockPolicy, arrival, seen_at
-from streams.contract.message import Delivery
+from streams.contract.message import Message
 from streams.contract.topics import Topics
 
 SPEC_VERSION = "1.0"
@@ -51,11 +51,11 @@ class Envelope:
     dataref: str | None
 
 
-def decode(delivery: Delivery, topics: Topics, clocks: ClockPolicy = DEFAULT_CLOCKS) -> Envelope:
+def decode(message: Message, topics: Topics, clocks: ClockPolicy = DEFAULT_CLOCKS) -> Envelope:
     """Read the envelope of a frame or an upload.
 
     Args:
-        delivery: the message.
+        message: the message.
         topics: names of the topics.
         clocks: how far a camera's clock may be off.
 
@@ -63,13 +63,13 @@ def decode(delivery: Delivery, topics: Topics, clocks: ClockPolicy = DEFAULT_CLO
         Reject: ``bad_header``, ``bad_key``, ``missing_attribute``, ``unsupported_specversion``,
             ``unsupported_mode``, ``unknown_type``, ``bad_time`` or ``empty``.
     """
-    headers = _attributes(delivery)
-    kind = default_kind(delivery.partition.topic, topics)
-    key = _key(delivery)
+    headers = _attributes(message)
+    kind = default_kind(message.partition.topic, topics)
+    key = _key(message)
     if "ce_specversion" in headers:
-        event = _cloud_event(headers, key, delivery, kind)
+        event = _cloud_event(headers, key, message, kind)
     else:
-        source, event_id, captured_at = bare_identity(delivery)
+        source, event_id, captured_at = bare_identity(message)
         event = ImageEvent(
             kind=kind,
             source=source,
@@ -78,28 +78,28 @@ def decode(delivery: Delivery, topics: Topics, clocks: ClockPolicy = DEFAULT_CLO
             captured_at=captured_at,
         )
     dataref = headers.get("ce_dataref")
-    if not delivery.value and not dataref:
+    if not message.value and not dataref:
         raise Reject("empty", "the value is empty and there is no ce_dataref header")
-    event = with_time_that_counts(event, delivery, clocks)
-    return Envelope(event, dataref if not delivery.value else None)
+    event = with_time_that_counts(event, message, clocks)
+    return Envelope(event, dataref if not message.value else None)
 
 
-def with_time_that_counts(event: ImageEvent, delivery: Delivery, clocks: ClockPolicy) -> ImageEvent:
+def with_time_that_counts(event: ImageEvent, message: Message, clocks: ClockPolicy) -> ImageEvent:
     """The event of a message, with ``seen_at`` where its own time is not trusted."""
-    timestamp = timestamp_of(delivery)
-    by_broker = delivery.by_broker and timestamp == delivery.timestamp
+    timestamp = timestamp_of(message)
+    by_broker = message.by_broker and timestamp == message.timestamp
     arrived_at = arrival(timestamp, utc_now(), clocks, by_broker=by_broker)
     instead = seen_at(event.at, arrived_at, clocks)
     return event if instead is None else structs.replace(event, seen_at=instead)
 
 
-def timestamp_of(delivery: Delivery) -> float:
+def timestamp_of(message: Message) -> float:
     """Kafka's timestamp of a message, or of the one it is a replay of, in seconds."""
-    for name, value in delivery.headers:
+    for name, value in message.headers:
         digits = value or b""
         if name.lower() == REPLAY_TIMESTAMP and digits.isdigit() and len(digits) <= _MOST_DIGITS:
             return int(digits) / 1000
-    return delivery.timestamp
+    return message.timestamp
 
 
 def default_kind(topic: str, topics: Topics) -> EventKind:
@@ -107,7 +107,7 @@ def default_kind(topic: str, topics: Topics) -> EventKind:
     return EventKind.SEARCH if topic == topics.uploads else EventKind.FRAME
 
 
-def bare_identity(delivery: Delivery) -> tuple[str, str, datetime]:
+def bare_identity(message: Message) -> tuple[str, str, datetime]:
     """Source, id and time of a message that does not name them, from where it lies in Kafka.
 
     The source is topic and Kafka's timestamp in milliseconds, which a redelivery has too. The
@@ -118,9 +118,9 @@ def bare_identity(delivery: Delivery) -> tuple[str, str, datetime]:
     Raises:
         Reject: ``bad_time``.
     """
-    milliseconds = round(max(delivery.timestamp, 0.0) * 1000)
-    source = f"{delivery.partition.topic}@{milliseconds}"
-    return source, delivery.address, _kafka_time(delivery)
+    milliseconds = round(max(message.timestamp, 0.0) * 1000)
+    source = f"{message.partition.topic}@{milliseconds}"
+    return source, message.address, _kafka_time(message)
 
 
 def bare_key(kind: EventKind, event_id: str) -> str:
@@ -184,10 +184,10 @@ def _headers(attributes: Mapping[str, str | None]) -> Headers:
     return [(name, value.encode()) for name, value in attributes.items() if value is not None]
 
 
-def _attributes(delivery: Delivery) -> dict[str, str]:
+def _attributes(message: Message) -> dict[str, str]:
     """The headers that concern us as text; of repeated ones the last counts."""
     attributes = {}
-    for name, value in delivery.headers:
+    for name, value in message.headers:
         lowered = name.lower()
         if lowered.startswith("ce_") or lowered == "content-type":
             try:
@@ -197,11 +197,11 @@ def _attributes(delivery: Delivery) -> dict[str, str]:
     return attributes
 
 
-def _key(delivery: Delivery) -> str | None:
-    if not delivery.key:
+def _key(message: Message) -> str | None:
+    if not message.key:
         return None
     try:
-        return identifier(delivery.key.decode(), "the key", "bad_key")
+        return identifier(message.key.decode(), "the key", "bad_key")
     except UnicodeDecodeError:
         raise Reject("bad_key", "the key is not UTF-8") from None
 
@@ -220,7 +220,7 @@ def identifier(text: str, name: str, reason: str = "bad_header") -> str:
 
 
 def _cloud_event(
-    headers: Mapping[str, str], key: str | None, delivery: Delivery, default_kind: EventKind
+    headers: Mapping[str, str], key: str | None, message: Message, default_kind: EventKind
 ) -> ImageEvent:
     version = headers["ce_specversion"]
     if not version.startswith("1."):
@@ -235,7 +235,7 @@ def _cloud_event(
         source=source,
         id=event_id,
         key=key or (source if default_kind is EventKind.FRAME else event_id),
-        captured_at=_time(headers.get("ce_time")) or _kafka_time(delivery),
+        captured_at=_time(headers.get("ce_time")) or _kafka_time(message),
         subject=identifier(subject, "ce_subject") if subject else None,
     )
 
@@ -274,13 +274,13 @@ def _time(text: str | None) -> datetime | None:
         raise Reject("bad_time", f"ce_time {text!r:.80}: {error}") from None
 
 
-def _kafka_time(delivery: Delivery) -> datetime:
+def _kafka_time(message: Message) -> datetime:
     """Kafka's timestamp, which a producer may choose, and not every broker looks at.
 
     Raises:
         Reject: ``bad_time``; it lies after the last year that there is.
     """
     try:
-        return datetime.fromtimestamp(max(delivery.timestamp, 0.0), UTC)
+        return datetime.fromtimestamp(max(message.timestamp, 0.0), UTC)
     except (ValueError, OverflowError, OSError):
         raise Reject("bad_time", "Kafka's timestamp is out of range") from None

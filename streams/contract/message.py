@@ -13,7 +13,7 @@ class Partition(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Delivery:
+class Message:
     """One message as the broker delivered it, with the means to acknowledge it.
 
     Attributes:

@@ -32,7 +32,7 @@ _ROUNDING = 1e-3
 _JPEG = b"\xff\xd8\xff"
 
 
-def require_plausible(found: DetectedFaces) -> None:
+def require_valid(found: DetectedFaces) -> None:
     """Let a message pass, or say what is wrong with it.
 
     Raises:

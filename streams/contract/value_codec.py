@@ -8,7 +8,7 @@ import msgspec
 
 from domain.events import DetectedFaces, FaceMatch
 from domain.failures import Reject
-from streams.contract.validation import require_plausible
+from streams.contract.validation import require_valid
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(DetectedFaces)
@@ -26,14 +26,14 @@ def unpack(value: bytes) -> DetectedFaces:
 
     Raises:
         Reject: ``bad_encoding``, the bytes are something else; or as
-            `streams.contract.validation.require_plausible` has it.
+            `streams.contract.validation.require_valid` has it.
     """
     try:
         found = _decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError) as error:
         reason = f"not a message of faces.detected: {error!s:.200}"
         raise Reject("bad_encoding", reason) from error
-    require_plausible(found)
+    require_valid(found)
     return found
 
 

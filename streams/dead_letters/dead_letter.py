@@ -6,7 +6,7 @@ say what its place was. ``fecapass_replay_of`` names the letter, ``fecapass_repl
 how often it was tried before, ``fecapass_replay_timestamp`` when the original came.
 
 A worker that ends between keeping a dead letter and committing its offset keeps it twice. Both have
-the same ``dlq_id`` (`letter_id`), and count as one.
+the same ``dlq_id`` (`dead_letter_id`), and count as one.
 
 That a letter was replayed is noted beside it, in the topic of dead letters, by a *receipt*: a
 message without a value whose header ``dlq_replayed`` names the letter.
@@ -28,7 +28,7 @@ from streams.contract.envelope import (
     default_kind,
     timestamp_of,
 )
-from streams.contract.message import Delivery, Partition
+from streams.contract.message import Message, Partition
 from streams.contract.topics import Topics
 
 DLQ_PREFIX = "dlq_"
@@ -49,7 +49,7 @@ class NotReplayable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """A dead letter.
 
     Attributes:
@@ -70,7 +70,7 @@ class Letter:
     told: dict[str, str]
     size: int
 
-    def without_value(self) -> "Letter":
+    def without_value(self) -> "DeadLetter":
         """The same for a listing, which needs no images in memory."""
         return replace(self, value=b"")
 
@@ -95,7 +95,7 @@ class Letter:
         if topic is None or partition is None or offset is None:
             return self.address  # none of ours: nobody can say what it is a copy of
         stamp = _number(self.told.get("timestamp")) or 0
-        return str(letter_id(Partition(topic, partition), offset, stamp, self.headers))
+        return str(dead_letter_id(Partition(topic, partition), offset, stamp, self.headers))
 
     @property
     def reason(self) -> str:
@@ -122,7 +122,7 @@ class Letter:
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def letter_id(partition: Partition, offset: int, milliseconds: int, headers: Headers) -> UUID:
+def dead_letter_id(partition: Partition, offset: int, milliseconds: int, headers: Headers) -> UUID:
     """Identifier of the dead letter of a message, whoever keeps it and however often.
 
     The offset alone would not do: where a topic is made again, offsets begin at 0 again.
@@ -149,9 +149,9 @@ def attempts_before(headers: Headers) -> int:
     return _number(_attribute(headers, f"{REPLAY_PREFIX}attempts")) or 0
 
 
-def first_timestamp(delivery: Delivery) -> int:
+def first_timestamp(message: Message) -> int:
     """Kafka's timestamp of a message, or of the one it is a replay of, in milliseconds."""
-    return round(max(timestamp_of(delivery), 0.0) * 1000)
+    return round(max(timestamp_of(message), 0.0) * 1000)
 
 
 def original_headers(headers: Headers) -> list[tuple[str, bytes]]:
@@ -174,7 +174,7 @@ def receipt_names(headers: Headers) -> set[str]:
     return {name for name in names if name} if names[0] is not None else set()
 
 
-def receipt(letter: Letter, now: datetime) -> Outgoing:
+def receipt(letter: DeadLetter, now: datetime) -> Outgoing:
     """The note beside a letter that it was replayed."""
     headers = [
         (RECEIPT_HEADER, letter.address.encode()),
@@ -184,9 +184,9 @@ def receipt(letter: Letter, now: datetime) -> Outgoing:
     return Outgoing(letter.place.topic, letter.key, b"", headers, letter.place.number)
 
 
-def read_letter(
+def read_dead_letter(
     place: Partition, offset: int, key: bytes | None, value: bytes | None, headers: Headers
-) -> Letter:
+) -> DeadLetter:
     """Read a message of a dead-letter topic that is no receipt."""
     told = {
         name.lower().removeprefix(DLQ_PREFIX): (text or b"").decode(errors="replace")
@@ -194,10 +194,10 @@ def read_letter(
         if name.lower().startswith(DLQ_PREFIX)
     }
     kept = value or b""
-    return Letter(place, offset, key, kept, original_headers(headers), told, len(kept))
+    return DeadLetter(place, offset, key, kept, original_headers(headers), told, len(kept))
 
 
-def revive(letter: Letter, topics: Topics) -> Outgoing:
+def revive(letter: DeadLetter, topics: Topics) -> Outgoing:
     """The original as it is to be sent again.
 
     Raises:
@@ -217,7 +217,7 @@ def revive(letter: Letter, topics: Topics) -> Outgoing:
 
 
 def _identified(
-    letter: Letter, topic: str, topics: Topics
+    letter: DeadLetter, topic: str, topics: Topics
 ) -> tuple[list[tuple[str, bytes]], bytes | None]:
     """Headers and key that name the same event wherever the message lies."""
     stamp = _number(letter.told.get("timestamp"))
@@ -229,7 +229,7 @@ def _identified(
     partition, offset = (_number(letter.told.get(name)) for name in ("partition", "offset"))
     if stamp is None or partition is None or offset is None:
         raise NotReplayable("it is a bare message, and the letter does not say what its place was")
-    original = Delivery(
+    original = Message(
         Partition(topic, partition), offset, letter.key, b"", (), stamp / 1000, lambda: None
     )
     try:

@@ -10,13 +10,13 @@ from config.observability import metrics
 from domain.events import utc_now
 from domain.failures import Reject
 from streams.clients.durable_producer import Publisher
-from streams.contract.message import Delivery
+from streams.contract.message import Message
 from streams.contract.topics import Topics
 from streams.dead_letters.dead_letter import (
     DLQ_PREFIX,
     attempts_before,
+    dead_letter_id,
     first_timestamp,
-    letter_id,
     original_headers,
 )
 
@@ -36,7 +36,7 @@ class DeadLetters:
         self._publisher = publisher
         self._topics = topics
 
-    async def send(self, delivery: Delivery, reject: Reject, attempts: int) -> None:
+    async def send(self, message: Message, reject: Reject, attempts: int) -> None:
         """Keep a message; returns when the broker has acknowledged it.
 
         What came in compressed, or from a producer with higher limits, may be too large to be
@@ -45,47 +45,45 @@ class DeadLetters:
         Raises:
             Retry: the broker did not take it.
         """
-        topic = delivery.partition.topic
-        reasons = _reason_headers(delivery, reject, attempts)
+        topic = message.partition.topic
+        reasons = _reason_headers(message, reject, attempts)
         try:
             await self._publisher.send(
                 self._topics.dead_letter(topic),
-                key=delivery.key,
-                value=delivery.value,
-                headers=[*original_headers(delivery.headers), *reasons],
+                key=message.key,
+                value=message.value,
+                headers=[*original_headers(message.headers), *reasons],
             )
         except Reject as too_large:
-            logger.warning("%s is kept without its value: %s", delivery.address, too_large)
-            await self._send_without_value(delivery, reasons)
+            logger.warning("%s is kept without its value: %s", message.address, too_large)
+            await self._send_without_value(message, reasons)
         metrics.DEAD_LETTERS.labels(topic=topic, reason=reject.reason).inc()
-        logger.warning("%s is a dead letter: %s: %s", delivery.address, reject.reason, reject)
+        logger.warning("%s is a dead letter: %s: %s", message.address, reject.reason, reject)
 
-    async def _send_without_value(
-        self, delivery: Delivery, reasons: list[tuple[str, bytes]]
-    ) -> None:
-        originals = original_headers(delivery.headers)
+    async def _send_without_value(self, message: Message, reasons: list[tuple[str, bytes]]) -> None:
+        originals = original_headers(message.headers)
         size = sum(len(name) + len(value or b"") for name, value in originals)
-        left_out = (f"{DLQ_PREFIX}value_left_out", str(len(delivery.value)).encode())
+        left_out = (f"{DLQ_PREFIX}value_left_out", str(len(message.value)).encode())
         await self._publisher.send(
-            self._topics.dead_letter(delivery.partition.topic),
-            key=delivery.key if len(delivery.key or b"") <= _SMALL_BYTES else None,
+            self._topics.dead_letter(message.partition.topic),
+            key=message.key if len(message.key or b"") <= _SMALL_BYTES else None,
             value=b"",
             headers=[*(originals if size <= _SMALL_BYTES else ()), *reasons, left_out],
         )
 
 
-def _reason_headers(delivery: Delivery, reject: Reject, attempts: int) -> list[tuple[str, bytes]]:
-    milliseconds = first_timestamp(delivery)
-    originals = original_headers(delivery.headers)
+def _reason_headers(message: Message, reject: Reject, attempts: int) -> list[tuple[str, bytes]]:
+    milliseconds = first_timestamp(message)
+    originals = original_headers(message.headers)
     fields = {
-        "id": str(letter_id(delivery.partition, delivery.offset, milliseconds, originals)),
+        "id": str(dead_letter_id(message.partition, message.offset, milliseconds, originals)),
         "reason": reject.reason,
         "error": str(reject)[:_LONGEST_ERROR],
-        "topic": delivery.partition.topic,
-        "partition": str(delivery.partition.number),
-        "offset": str(delivery.offset),
+        "topic": message.partition.topic,
+        "partition": str(message.partition.number),
+        "offset": str(message.offset),
         "timestamp": str(milliseconds),
-        "attempts": str(attempts + attempts_before(delivery.headers)),
+        "attempts": str(attempts + attempts_before(message.headers)),
         "time": utc_now().isoformat(),
     }
     return [

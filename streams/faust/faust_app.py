@@ -2,7 +2,7 @@
 
 Faust does what it is good at: group membership, assignment, fetching with flow control, and
 committing offsets. What its plain agents get wrong (acknowledging what was not done) is kept from
-them: the body of every agent only hands messages to a `Window`, never raises, runs
+them: the body of every agent only hands messages to a `Batcher`, never raises, runs
 once (``concurrency=1``), and messages are acknowledged by the window, in order.
 """
 
@@ -15,12 +15,12 @@ from faust.types import TP, StreamT
 
 from config.settings import KafkaSettings, WorkerSettings
 from streams.clients.tls_and_sasl import faust_credentials
-from streams.contract.message import Delivery, Partition
+from streams.contract.message import Message, Partition
 from streams.contract.topics import Topics
 from streams.faust.connections import watch_connections
 from streams.faust.lenient_headers import take_any_header_name
 from streams.faust.transport import SteeredTransport, steer
-from streams.processing.batcher import Window
+from streams.processing.batcher import Batcher
 
 _FRAMING_BYTES = 64 * 1024
 
@@ -92,49 +92,49 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
     return app
 
 
-def attach(app: faust.App, topic: str, window: Window) -> None:
+def attach(app: faust.App, topic: str, batcher: Batcher) -> None:
     """Feed a topic's messages into a window.
 
     Args:
         app: the app to subscribe with.
         topic: what to consume.
-        window: processes and acknowledges.
+        batcher: processes and acknowledges.
     """
 
     async def feed(stream: StreamT[Any]) -> None:
         async for event in cast("faust.Stream[bytes]", stream).noack().events():
-            window.admit(_delivery(event, transport.note_acknowledged))
+            batcher.admit(_message_of(event, transport.note_acknowledged))
 
     transport = cast("SteeredTransport", app.transport)
-    transport.has_room[topic] = lambda number: window.has_room(Partition(topic, number))
-    transport.acknowledged[topic] = lambda number: window.position(Partition(topic, number))
+    transport.has_room[topic] = lambda number: batcher.has_room(Partition(topic, number))
+    transport.acknowledged[topic] = lambda number: batcher.position(Partition(topic, number))
     channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw")
     app.agent(channel, name=f"feed-{topic}", concurrency=1)(feed)
 
 
-def _delivery(event: Any, note_acknowledged: Callable[[TP, int], None]) -> Delivery:
+def _message_of(event: Any, note_acknowledged: Callable[[TP, int], None]) -> Message:
     """The event as ours. Faust keeps it until it is acknowledged, and its bytes are taken away."""
-    message = event.message
-    tp, offset = TP(message.topic, message.partition), message.offset
+    theirs = event.message
+    tp, offset = TP(theirs.topic, theirs.partition), theirs.offset
 
     def acknowledge() -> None:
         note_acknowledged(tp, offset)
         event.ack()
 
-    delivery = Delivery(
-        partition=Partition(message.topic, message.partition),
-        offset=message.offset,
-        key=message.key,
-        value=message.value or b"",
-        headers=tuple(message.headers or ()),
-        timestamp=message.timestamp or 0.0,
+    message = Message(
+        partition=Partition(theirs.topic, theirs.partition),
+        offset=theirs.offset,
+        key=theirs.key,
+        value=theirs.value or b"",
+        headers=tuple(theirs.headers or ()),
+        timestamp=theirs.timestamp or 0.0,
         acknowledge=acknowledge,
-        by_broker=message.timestamp_type == _LOG_APPEND_TIME,
+        by_broker=theirs.timestamp_type == _LOG_APPEND_TIME,
     )
-    message.value = event.value = None
-    message.key = event.key = None
-    message.headers, event.headers = (), {}
-    return delivery
+    theirs.value = event.value = None
+    theirs.key = event.key = None
+    theirs.headers, event.headers = (), {}
+    return message
 
 
 def partitions_of(tps: Iterable[TP]) -> set[Partition]:

@@ -40,7 +40,7 @@ class PartitionState:
         return max(0, self.end - self.done)
 
 
-class StallWatch:
+class StallDetector:
     """Remembers when each partition last made progress."""
 
     def __init__(self, timeout: float) -> None:

@@ -20,21 +20,21 @@ from domain.failures import Fatal
 from streams.contract.message import Partition
 from streams.faust.faust_app import attach, partitions_of
 from streams.lifecycle.health_server import Check, HealthServer, task_checks, why_no_health
-from streams.lifecycle.stall_detector import PartitionState, StallWatch
-from streams.monitoring.heartbeats import Condition, Heart
-from streams.processing.batcher import Shed, Window, WindowLimits
-from streams.processing.dead_letter_limit import BurialLimit, BurialPolicy
+from streams.lifecycle.stall_detector import PartitionState, StallDetector
+from streams.monitoring.heartbeats import Condition, HeartbeatSender
+from streams.processing.batcher import Batcher, BatchLimits, Shed
+from streams.processing.dead_letter_limit import DeadLetterLimit, DeadLetterLimitPolicy
 from streams.processing.error_handling import (
-    DeadLetterOffice,
+    DeadLetterSink,
+    GuardedHandler,
     Handler,
-    Prove,
+    NotifyCaller,
     RetryPolicy,
-    Settlement,
-    Tell,
+    SelfTest,
 )
-from streams.processing.lasting_retries import Troubles
+from streams.processing.lasting_retries import LastingRetries
 from streams.processing.quarantine import Quarantine
-from streams.processing.waiting_retries import Pauses
+from streams.processing.waiting_retries import WaitingRetries
 
 if TYPE_CHECKING:
     from faust.transport.consumer import Consumer
@@ -79,8 +79,8 @@ class Stage:
     overlap: int
     shed: Shed | None = None
     as_one: bool = False
-    tell: Tell | None = None
-    prove: Prove | None = None
+    tell: NotifyCaller | None = None
+    prove: SelfTest | None = None
 
 
 class Worker:
@@ -90,13 +90,13 @@ class Worker:
         self,
         app: faust.App,
         stages: Mapping[str, Stage],
-        dead_letters: DeadLetterOffice,
+        dead_letters: DeadLetterSink,
         settings: WorkerSettings,
         *,
         checks: Callable[[], Sequence[Check]] = tuple,
         background: Callable[[], Coroutine[Any, Any, None]] | None = None,
         stopping: Callable[[], None] = lambda: None,
-        heart: Heart | None = None,
+        heart: HeartbeatSender | None = None,
     ) -> None:
         """Attach the stages to the app.
 
@@ -121,27 +121,27 @@ class Worker:
         self._stop = asyncio.Event()
         self._fatal: Fatal | None = None
         self._joined = False
-        self._stall = StallWatch(settings.stall_timeout)
+        self._stall = StallDetector(settings.stall_timeout)
         self._ends: dict[TP, int] = {}
-        self._troubles = Troubles()
+        self._troubles = LastingRetries()
         retry = RetryPolicy(
             settings.retry_initial,
             settings.retry_maximum,
             settings.unexpected_attempts,
             settings.denied_patience,
         )
-        limit = BurialLimit(
-            BurialPolicy(
+        limit = DeadLetterLimit(
+            DeadLetterLimitPolicy(
                 settings.dead_letter_share,
                 settings.dead_letter_window,
                 settings.dead_letter_least,
             )
         )
-        pauses = {topic: Pauses() for topic in stages}
+        pauses = {topic: WaitingRetries() for topic in stages}
         self._quarantine = Quarantine(limit.failing_share)
-        self._windows = {
-            topic: Window(
-                Settlement(
+        self._batchers = {
+            topic: Batcher(
+                GuardedHandler(
                     stage.handler,
                     dead_letters,
                     retry,
@@ -154,7 +154,7 @@ class Worker:
                     prove=stage.prove,
                     troubles=self._troubles,
                 ),
-                WindowLimits(
+                BatchLimits(
                     batch_size=stage.batch_size,
                     batch_wait=settings.batch_wait,
                     overlap=stage.overlap,
@@ -166,8 +166,8 @@ class Worker:
             )
             for topic, stage in stages.items()
         }
-        for topic, window in self._windows.items():
-            attach(app, topic, window)
+        for topic, batcher in self._batchers.items():
+            attach(app, topic, batcher)
         app.on_partitions_assigned.connect(self._on_assigned)
         app.on_partitions_revoked.connect(self._on_revoked)
         self._transport = cast("SteeredTransport", app.transport)
@@ -217,7 +217,7 @@ class Worker:
     async def _follow(self) -> None:
         """Run the app and its windows until one of them, or a signal, ends the work."""
         tasks: list[asyncio.Task[Any]] = [
-            asyncio.create_task(window.run()) for window in self._windows.values()
+            asyncio.create_task(batcher.run()) for batcher in self._batchers.values()
         ]
         tasks.append(asyncio.create_task(self._stop.wait()))
         self._start_background()
@@ -279,12 +279,12 @@ class Worker:
     async def _finish(self, seconds: float) -> None:
         consumer = cast("Consumer", self._app.consumer)
         drained = await asyncio.gather(
-            *(window.drain(seconds) for window in self._windows.values())
+            *(batcher.drain(seconds) for batcher in self._batchers.values())
         )
         if not all(drained):
             logger.warning(
                 "%d message(s) were not finished, or wait for a retry, and will be delivered again",
-                sum(window.in_flight for window in self._windows.values()),
+                sum(batcher.in_flight for batcher in self._batchers.values()),
             )
         try:
             async with asyncio.timeout(_COMMIT_SECONDS):
@@ -308,8 +308,8 @@ class Worker:
         """Take messages in again, unless the end has begun: a rebalance may cross it."""
         if self._stop.is_set():
             return
-        for window in self._windows.values():
-            window.reopen()
+        for batcher in self._batchers.values():
+            batcher.reopen()
 
     async def _on_assigned(self, *_args: Any, **_kwargs: Any) -> None:
         self._joined = True
@@ -320,8 +320,8 @@ class Worker:
         """Forget the partitions that another worker gets."""
         revoked: set[TP] = args[1]
         gone = partitions_of(revoked)
-        for window in self._windows.values():
-            window.forget(gone)
+        for batcher in self._batchers.values():
+            batcher.forget(gone)
         for partition in gone:
             if partition not in self._stall:
                 continue
@@ -333,9 +333,9 @@ class Worker:
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             self._quarantine.refresh()
-            for topic, window in self._windows.items():
-                metrics.IN_FLIGHT.labels(topic=topic).set(window.in_flight)
-                if window.silent_for() > self._settings.batch_timeout:
+            for topic, batcher in self._batchers.items():
+                metrics.IN_FLIGHT.labels(topic=topic).set(batcher.in_flight)
+                if batcher.silent_for() > self._settings.batch_timeout:
                     self.fail(
                         Fatal(
                             f"a batch of {topic} hangs: neither an outcome nor a retry for "
@@ -370,15 +370,15 @@ class Worker:
     async def _stalled(self, tp: TP) -> bool:
         """Whether messages wait on a partition and none was taken in for too long."""
         partition = Partition(tp.topic, tp.partition)
-        window = self._windows.get(tp.topic)
+        batcher = self._batchers.get(tp.topic)
         end = max(self._app.consumer.highwater(tp) or 0, self._ends.get(tp, 0))
-        if window is None:
+        if batcher is None:
             return False
         state = PartitionState(
             end=end,
             fetched=await self._app.consumer.position(tp) or 0,
             done=self._transport.committable(tp),
-            has_room=window.has_room(partition),
+            has_room=batcher.has_room(partition),
         )
         metrics.CONSUMER_LAG.labels(topic=tp.topic, partition=str(tp.partition)).set(state.lag)
         return self._stall.stalled(partition, state, monotonic())

@@ -22,7 +22,7 @@ _POLL_MS = 500
 _CHECK_SECONDS = 2.0
 
 
-class Ear:
+class HeartbeatReader:
     """Hears the heartbeats of all workers into a registry."""
 
     def __init__(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
@@ -71,7 +71,7 @@ class Ear:
 
 
 @asynccontextmanager
-async def listening(settings: KafkaSettings, timeout: float) -> AsyncIterator[Ear]:  # noqa: ASYNC109 - of each request
+async def listening(settings: KafkaSettings, timeout: float) -> AsyncIterator[HeartbeatReader]:  # noqa: ASYNC109 - of each request
     """An ear at the topic of heartbeats.
 
     Args:
@@ -105,7 +105,7 @@ async def listening(settings: KafkaSettings, timeout: float) -> AsyncIterator[Ea
         await consumer.start()
         partition = TopicPartition(topic, HEARTBEAT_PARTITION)
         consumer.assign([partition])
-        yield Ear(consumer, partition)
+        yield HeartbeatReader(consumer, partition)
     finally:
         await asyncio.shield(consumer.stop())
 

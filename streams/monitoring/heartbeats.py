@@ -175,7 +175,7 @@ class Condition:
 Send = Callable[[bytes, bytes], Awaitable[None]]
 
 
-class Heart:
+class HeartbeatSender:
     """Sends the heartbeats of one worker. A broker that is away ends nothing; it is logged once."""
 
     def __init__(

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from time import monotonic
 
 from config.observability import metrics
-from streams.contract.message import Delivery, Partition
+from streams.contract.message import Message, Partition
 from streams.processing.ordered_ack import InOrderAcknowledger
-from streams.processing.waiting_retries import Pauses
+from streams.processing.waiting_retries import WaitingRetries
 
 
-class Ticket:
+class RunningBatch:
     """What a batch in work tells its window."""
 
-    def __init__(self, done: Callable[[Delivery], None], leave: Callable[[], None]) -> None:
+    def __init__(self, done: Callable[[Message], None], leave: Callable[[], None]) -> None:
         """Use the window's own means to note what is done, and to free the batch's place."""
         self._done = done
         self._leave = leave
@@ -31,26 +31,26 @@ class Ticket:
         """The batch is alive: an attempt has ended, with whatever result."""
         self.beat_at = monotonic()
 
-    def done(self, delivery: Delivery) -> None:
+    def done(self, message: Message) -> None:
         """A message of the batch has its outcome, durably."""
         self.beat()
-        self._done(delivery)
+        self._done(message)
 
-    def step_aside(self) -> None:
+    def release_slot(self) -> None:
         """What remains of the batch only waits for something: another may begin meanwhile."""
         if self._inside:
             self._inside = False
             self._leave()
 
 
-Process = Callable[[Sequence[Delivery], Ticket], Awaitable[None]]
+Process = Callable[[Sequence[Message], RunningBatch], Awaitable[None]]
 
 #: Says of all that waits, in order, what is not worth the work any more.
-Shed = Callable[[Sequence[Delivery]], Sequence[Delivery]]
+Shed = Callable[[Sequence[Message]], Sequence[Message]]
 
 
 @dataclass(frozen=True, slots=True)
-class WindowLimits:
+class BatchLimits:
     """How much a window takes.
 
     Attributes:
@@ -69,7 +69,7 @@ class WindowLimits:
     held: int = 1024
 
 
-class Window:
+class Batcher:
     """Collects messages into batches and keeps a few batches in work at once.
 
     Memory is bounded by `has_room`, which the consumer asks before it fetches.
@@ -78,9 +78,9 @@ class Window:
     def __init__(
         self,
         process: Process,
-        limits: WindowLimits,
+        limits: BatchLimits,
         shed: Shed | None = None,
-        pauses: Pauses | None = None,
+        pauses: WaitingRetries | None = None,
     ) -> None:
         """Make a window; `run` gives it life.
 
@@ -91,17 +91,17 @@ class Window:
             shed: chooses what is dropped when messages wait; None drops nothing.
             pauses: counts what of the work in hand waits for a retry.
         """
-        self._pauses = pauses or Pauses()
+        self._pauses = pauses or WaitingRetries()
         self._pauses.changed = self._note_idle
         self._in_work = 0
         self._process = process
         self._limits = limits
         self._shed = shed
-        self._waiting: deque[Delivery] = deque()
+        self._waiting: deque[Message] = deque()
         self._arrived = asyncio.Event()
         self._slots = asyncio.Semaphore(limits.overlap)
         self._aside = 0
-        self._tickets: set[Ticket] = set()
+        self._running: set[RunningBatch] = set()
         self._acknowledger = InOrderAcknowledger()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -127,15 +127,15 @@ class Window:
     def silent_for(self) -> float:
         """Seconds since the most silent batch in work gave a sign of life; 0 without any."""
         now = monotonic()
-        return max((now - ticket.beat_at for ticket in self._tickets), default=0.0)
+        return max((now - running.beat_at for running in self._running), default=0.0)
 
-    def admit(self, delivery: Delivery) -> None:
+    def admit(self, message: Message) -> None:
         """Take one message; after a drain none, and the broker will deliver it again."""
         if self._closed:
             return
-        self._acknowledger.track(delivery)
+        self._acknowledger.track(message)
         self._idle.clear()
-        self._waiting.append(delivery)
+        self._waiting.append(message)
         self._arrived.set()
 
     async def run(self) -> None:
@@ -185,9 +185,9 @@ class Window:
         self._acknowledger.forget(gone)
         self._note_idle()
 
-    async def _collect(self) -> list[Delivery]:
+    async def _collect(self) -> list[Message]:
         """The next batch, of at least one message."""
-        batch: list[Delivery] = []
+        batch: list[Message] = []
         while not batch:
             await self._arrival()
             try:
@@ -212,25 +212,25 @@ class Window:
         if not dropped:
             return
         self._waiting = deque(one for one in self._waiting if one not in dropped)
-        for delivery in dropped:
-            metrics.DROPPED.labels(topic=delivery.partition.topic, reason="stale").inc()
-            self._acknowledger.done(delivery)
+        for message in dropped:
+            metrics.DROPPED.labels(topic=message.partition.topic, reason="stale").inc()
+            self._acknowledger.done(message)
         self._note_idle()
 
-    async def _work(self, batch: Sequence[Delivery]) -> None:
+    async def _work(self, batch: Sequence[Message]) -> None:
         topic = batch[0].partition.topic
         metrics.BATCH_FILL.labels(topic=topic).observe(len(batch))
         remaining = len(batch)
         self._in_work += remaining
         aside = False
 
-        def done(delivery: Delivery) -> None:
+        def done(message: Message) -> None:
             nonlocal remaining
             remaining -= 1
             self._aside -= aside
             self._in_work -= 1
             metrics.EVENTS.labels(topic=topic).inc()
-            self._acknowledger.done(delivery)
+            self._acknowledger.done(message)
             self._note_idle()
 
         def leave() -> None:
@@ -239,13 +239,13 @@ class Window:
             self._aside += remaining
             self._slots.release()
 
-        ticket = Ticket(done, leave)
-        self._tickets.add(ticket)
+        running = RunningBatch(done, leave)
+        self._running.add(running)
         try:
-            await self._process(batch, ticket)
+            await self._process(batch, running)
         finally:
-            self._tickets.discard(ticket)
-            ticket.step_aside()
+            self._running.discard(running)
+            running.release_slot()
             self._aside -= remaining
             self._in_work -= remaining
 

@@ -10,11 +10,11 @@ Dead letters that are their sender's own affair are not noted here (`quarantine`
 from collections import deque
 from dataclasses import dataclass
 
-from streams.contract.message import Delivery
+from streams.contract.message import Message
 
 
 @dataclass(frozen=True, slots=True)
-class BurialPolicy:
+class DeadLetterLimitPolicy:
     """When there are too many.
 
     Attributes:
@@ -28,10 +28,10 @@ class BurialPolicy:
     least: int
 
 
-class BurialLimit:
+class DeadLetterLimit:
     """Remembers the last outcomes, and says whether one more burial is too many."""
 
-    def __init__(self, policy: BurialPolicy) -> None:
+    def __init__(self, policy: DeadLetterLimitPolicy) -> None:
         """Begin with nothing remembered."""
         self._policy = policy
         # Hashes of keys: a key may have megabytes.
@@ -41,7 +41,7 @@ class BurialLimit:
 
     def note(
         self,
-        delivery: Delivery,
+        message: Message,
         *,
         buried: bool,
         as_one: bool = False,
@@ -50,12 +50,12 @@ class BurialLimit:
         """Remember the outcome of a message.
 
         Args:
-            delivery: the message.
+            message: the message.
             buried: whether it is a dead letter.
             as_one: all messages of its topic count as one key's.
             excusable: its content is at fault if the worker can do its work.
         """
-        hashed = hash(delivery.partition.topic if as_one else delivery.key)
+        hashed = hash(message.partition.topic if as_one else message.key)
         self._count(hashed, buried=buried, by=1)
         self._last.append((hashed, buried, excusable))
         if len(self._last) > self._policy.window:

@@ -15,38 +15,38 @@ from typing import NoReturn, Protocol, TypeVar
 from config.observability import metrics
 from config.tasks.cancellation import leaked_cancellation_as
 from domain.failures import Denied, Fatal, GivenUp, Reject, Retry
-from streams.contract.message import Delivery
-from streams.processing.dead_letter_limit import BurialLimit
-from streams.processing.lasting_retries import Troubles
+from streams.contract.message import Message
+from streams.processing.dead_letter_limit import DeadLetterLimit
+from streams.processing.lasting_retries import LastingRetries
 from streams.processing.quarantine import Quarantine
-from streams.processing.waiting_retries import Pauses
+from streams.processing.waiting_retries import WaitingRetries
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
 #: What became of the messages that were not processed: refused, or to be tried again.
-Outcomes = Mapping[Delivery, Reject | Retry]
+Outcomes = Mapping[Message, Reject | Retry]
 
 #: Works on a batch. Returns the messages that it refuses or could not process yet, with the reason
 #: of each; the effects of all others are durable. Raises `Retry` to be called again with the same
 #: batch.
-Handler = Callable[[Sequence[Delivery]], Awaitable[Outcomes]]
+Handler = Callable[[Sequence[Message]], Awaitable[Outcomes]]
 
 #: Whether the worker can do its work on a message of its own that is as it should be.
-Prove = Callable[[], Awaitable[bool]]
+SelfTest = Callable[[], Awaitable[bool]]
 
 #: Tells whoever waits for what becomes of a message that it is a dead letter, and why; harmless
 #: when repeated. Raises `Retry` to be called again.
-Tell = Callable[[Delivery, Reject], Awaitable[None]]
+NotifyCaller = Callable[[Message, Reject], Awaitable[None]]
 
 UNEXPECTED = "unexpected_error"
 
 
-class DeadLetterOffice(Protocol):
+class DeadLetterSink(Protocol):
     """Where refused messages are kept."""
 
-    async def send(self, delivery: Delivery, reject: Reject, attempts: int) -> None:
+    async def send(self, message: Message, reject: Reject, attempts: int) -> None:
         """Keep a message durably.
 
         Raises:
@@ -55,16 +55,16 @@ class DeadLetterOffice(Protocol):
         """
 
 
-class Ticket(Protocol):
-    """What a batch in work tells its window; see `streams.processing.batcher.Ticket`."""
+class RunningBatch(Protocol):
+    """What a batch in work tells its window; see `streams.processing.batcher.RunningBatch`."""
 
     def beat(self) -> None:
         """The batch is alive."""
 
-    def done(self, delivery: Delivery) -> None:
+    def done(self, message: Message) -> None:
         """A message has its outcome."""
 
-    def step_aside(self) -> None:
+    def release_slot(self) -> None:
         """What remains only waits."""
 
 
@@ -128,23 +128,23 @@ class Attempts:
         return self._unexpected
 
 
-class Settlement:
-    """A handler with its failures dealt with: what `Window` calls for each batch."""
+class GuardedHandler:
+    """A handler with its failures dealt with: what `Batcher` calls for each batch."""
 
     def __init__(  # noqa: PLR0913 - the parts of a settlement, named once
         self,
         handler: Handler,
-        dead_letters: DeadLetterOffice,
+        dead_letters: DeadLetterSink,
         policy: RetryPolicy,
-        limit: BurialLimit,
+        limit: DeadLetterLimit,
         on_fatal: Callable[[Fatal], None],
         *,
         as_one: bool = False,
-        tell: Tell | None = None,
-        pauses: Pauses | None = None,
+        tell: NotifyCaller | None = None,
+        pauses: WaitingRetries | None = None,
         quarantine: Quarantine | None = None,
-        prove: Prove | None = None,
-        troubles: Troubles | None = None,
+        prove: SelfTest | None = None,
+        troubles: LastingRetries | None = None,
     ) -> None:
         """Wrap a handler.
 
@@ -163,8 +163,8 @@ class Settlement:
                 fault; None where the worker cannot say.
             troubles: takes note of what is being retried; None where nobody looks.
         """
-        self._pauses = pauses or Pauses()
-        self._troubles = troubles or Troubles()
+        self._pauses = pauses or WaitingRetries()
+        self._troubles = troubles or LastingRetries()
         self._handler = handler
         self._dead_letters = dead_letters
         self._policy = policy
@@ -178,52 +178,54 @@ class Settlement:
         # What was split off its batch is tried one at a time, beside the batches that are whole;
         # so are those told who wait.
         self._one_at_a_time = asyncio.Semaphore(1)
-        self._in_turn: list[Ticket] = []
+        self._in_turn: list[RunningBatch] = []
 
-    async def __call__(self, batch: Sequence[Delivery], ticket: Ticket) -> None:
+    async def __call__(self, batch: Sequence[Message], running: RunningBatch) -> None:
         """Return when every message of the batch is processed or durably a dead letter."""
         try:
-            await self._bring(batch, ticket, split=False)
+            await self._bring(batch, running, split=False)
         finally:
-            self._troubles.over(ticket)
+            self._troubles.over(running)
 
-    async def _bring(self, batch: Sequence[Delivery], ticket: Ticket, *, split: bool) -> None:
-        denied_since: dict[Delivery, float] = {}
+    async def _bring(self, batch: Sequence[Message], running: RunningBatch, *, split: bool) -> None:
+        denied_since: dict[Message, float] = {}
         attempts = Attempts()
         while batch:
             attempt = attempts.begin()
             try:
-                outcomes = await self._attempt(batch, ticket, split=split)
+                outcomes = await self._attempt(batch, running, split=split)
             except Retry as failure:
                 denied_since.clear()
-                await self._wait(attempts.awaited(), batch, failure, ticket)
+                await self._wait(attempts.awaited(), batch, failure, running)
             except Fatal as failure:
                 await self._end(failure)
             except Exception as error:  # noqa: BLE001 - the boundary: no error may leave an agent
-                if await self._unexpected(batch, error, attempts, ticket):
+                if await self._unexpected(batch, error, attempts, running):
                     return
             else:
-                batch = await self._settle(batch, outcomes, attempt, denied_since, ticket)
+                batch = await self._settle(batch, outcomes, attempt, denied_since, running)
                 if batch:
-                    ticket.step_aside()
+                    running.release_slot()
                     split = True
                     why = next(one for one in outcomes.values() if isinstance(one, Retry))
-                    await self._wait(attempts.awaited(), batch, why, ticket)
+                    await self._wait(attempts.awaited(), batch, why, running)
 
-    async def _attempt(self, batch: Sequence[Delivery], ticket: Ticket, *, split: bool) -> Outcomes:
+    async def _attempt(
+        self, batch: Sequence[Message], running: RunningBatch, *, split: bool
+    ) -> Outcomes:
         if not split:
             return await _or_retry(self._handler(batch))
-        async with self._turn(ticket):
+        async with self._turn(running):
             return await _or_retry(self._handler(batch))
 
     @asynccontextmanager
-    async def _turn(self, ticket: Ticket) -> AsyncIterator[None]:
-        self._in_turn.append(ticket)
+    async def _turn(self, running: RunningBatch) -> AsyncIterator[None]:
+        self._in_turn.append(running)
         try:
             async with self._one_at_a_time:
                 yield
         finally:
-            self._in_turn.remove(ticket)
+            self._in_turn.remove(running)
             # Against a store that hangs each turn takes its timeout; those behind are alive as
             # long as the turns go on.
             for waiting in self._in_turn:
@@ -231,12 +233,12 @@ class Settlement:
 
     async def _settle(
         self,
-        batch: Sequence[Delivery],
+        batch: Sequence[Message],
         outcomes: Outcomes,
         attempt: int,
-        denied_since: dict[Delivery, float],
-        ticket: Ticket,
-    ) -> list[Delivery]:
+        denied_since: dict[Message, float],
+        running: RunningBatch,
+    ) -> list[Message]:
         """Note what is processed and bury what is refused.
 
         Args:
@@ -244,35 +246,39 @@ class Settlement:
             outcomes: of those that were not processed.
             attempt: number of the attempt, counted from 1.
             denied_since: of those that were denied last time, since when; is kept up.
-            ticket: of the batch.
+            running: of the batch.
 
         Returns:
             What is to be tried again.
         """
         again = []
-        for delivery in batch:
-            outcome = outcomes.get(delivery)
+        for message in batch:
+            outcome = outcomes.get(message)
             if isinstance(outcome, Denied):
-                denied_since.setdefault(delivery, monotonic())
+                denied_since.setdefault(message, monotonic())
             else:
-                denied_since.pop(delivery, None)
+                denied_since.pop(message, None)
             if isinstance(outcome, Retry):
-                since = denied_since.get(delivery, monotonic())
+                since = denied_since.get(message, monotonic())
                 given_up = self._policy.given_up(outcome, monotonic() - since)
                 if given_up is None:
-                    again.append(delivery)
+                    again.append(message)
                     continue
                 outcome = given_up
             if outcome is None:
-                self._limit.note(delivery, buried=False, as_one=self._as_one)
-                self._quarantine.processed(delivery, by_source=self._as_one)
+                self._limit.note(message, buried=False, as_one=self._as_one)
+                self._quarantine.processed(message, by_source=self._as_one)
             else:
-                await self._bury(delivery, outcome, attempt, ticket)
-            ticket.done(delivery)
+                await self._make_dead_letter(message, outcome, attempt, running)
+            running.done(message)
         return again
 
     async def _unexpected(
-        self, batch: Sequence[Delivery], error: Exception, attempts: "Attempts", ticket: Ticket
+        self,
+        batch: Sequence[Message],
+        error: Exception,
+        attempts: "Attempts",
+        running: RunningBatch,
     ) -> bool:
         """One message spoils the batch, or our own code is at fault: isolate it, then bury it.
 
@@ -287,38 +293,38 @@ class Settlement:
                 error,
             )
             await asyncio.gather(
-                *(self._bring([delivery], ticket, split=True) for delivery in batch)
+                *(self._bring([message], running, split=True) for message in batch)
             )
             return True
-        (delivery,) = batch
+        (message,) = batch
         if not isinstance(error, Reject):
             unexpected = attempts.unexpected()
             if unexpected < self._policy.unexpected_attempts:
-                await self._wait(unexpected, batch, error, ticket)
+                await self._wait(unexpected, batch, error, running)
                 return False
-            logger.error("%s failed for no known reason", delivery.address, exc_info=error)
+            logger.error("%s failed for no known reason", message.address, exc_info=error)
             error = GivenUp(UNEXPECTED, f"{type(error).__name__}: {error}")
-        await self._bury(delivery, error, attempts.total, ticket)
-        ticket.done(delivery)
+        await self._make_dead_letter(message, error, attempts.total, running)
+        running.done(message)
         return True
 
-    async def _bury(
-        self, delivery: Delivery, reject: Reject, attempts: int, ticket: Ticket
+    async def _make_dead_letter(
+        self, message: Message, reject: Reject, attempts: int, running: RunningBatch
     ) -> None:
         excusable = _is_excusable(reject)
-        if not self._quarantine.refused(delivery, excusable=excusable, by_source=self._as_one):
-            self._limit.note(delivery, buried=True, as_one=self._as_one, excusable=excusable)
+        if not self._quarantine.refused(message, excusable=excusable, by_source=self._as_one):
+            self._limit.note(message, buried=True, as_one=self._as_one, excusable=excusable)
         if self._limit.reached and not await self._excused(reject):
             await self._end(
                 Fatal(
-                    f"too many dead letters: {self._limit}; the last, {delivery.address}, was not "
+                    f"too many dead letters: {self._limit}; the last, {message.address}, was not "
                     f"buried: {reject.reason}: {reject}. "
                     "FECAPASS_WORKERS__DEAD_LETTER_SHARE sets the limit"
                 )
             )
-        await self._send(delivery, reject, attempts, ticket)
+        await self._send(message, reject, attempts, running)
         if self._tell is not None:
-            await self._tell_of(delivery, reject, ticket)
+            await self._notify(message, reject, running)
 
     async def _excused(self, reject: Reject) -> bool:
         """Whether the worker can do its work, so that the dead letters are their senders' fault."""
@@ -341,25 +347,25 @@ class Settlement:
         return not self._limit.reached
 
     async def _send(
-        self, delivery: Delivery, reject: Reject, attempts: int, ticket: Ticket
+        self, message: Message, reject: Reject, attempts: int, running: RunningBatch
     ) -> None:
         """Make a letter durable; a worker that cannot, for no known reason, ends."""
         attempt = 0
         while True:
             attempt += 1
             try:
-                await _or_retry(self._dead_letters.send(delivery, reject, attempts))
+                await _or_retry(self._dead_letters.send(message, reject, attempts))
             except Retry as failure:
-                await self._wait(attempt, [delivery], failure, ticket)
+                await self._wait(attempt, [message], failure, running)
             except Fatal as failure:
                 await self._end(failure)
             except Exception as error:
                 # Not even the letter without its value was taken, or our own code is at fault:
                 # to go on would lose the message.
-                logger.exception("%s cannot be buried", delivery.address)
+                logger.exception("%s cannot be buried", message.address)
                 await self._end(
                     Fatal(
-                        f"{delivery.address} cannot be made a dead letter "
+                        f"{message.address} cannot be made a dead letter "
                         f"({reject.reason}: {reject}): {type(error).__name__}: {error}; "
                         "it stays in its topic"
                     )
@@ -367,21 +373,21 @@ class Settlement:
             else:
                 return
 
-    async def _tell_of(self, delivery: Delivery, reject: Reject, ticket: Ticket) -> None:
+    async def _notify(self, message: Message, reject: Reject, running: RunningBatch) -> None:
         """Tell who waits; the letter is there, so what goes wrong for good here loses nothing."""
         tell, attempt = self._tell, 0
         while tell is not None:
             attempt += 1
             try:
                 # Each may hold connections of a store: a whole batch at once would take them all.
-                async with self._turn(ticket):
-                    await _or_retry(tell(delivery, reject))
+                async with self._turn(running):
+                    await _or_retry(tell(message, reject))
             except Retry as failure:
-                await self._wait(attempt, [delivery], failure, ticket)
+                await self._wait(attempt, [message], failure, running)
             except Fatal as failure:
                 await self._end(failure)
             except Exception:
-                logger.exception("who waits for %s cannot be told", delivery.address)
+                logger.exception("who waits for %s cannot be told", message.address)
                 return
             else:
                 return
@@ -392,13 +398,13 @@ class Settlement:
             await asyncio.Event().wait()
 
     async def _wait(
-        self, attempt: int, batch: Sequence[Delivery], failure: Exception, ticket: Ticket
+        self, attempt: int, batch: Sequence[Message], failure: Exception, running: RunningBatch
     ) -> None:
-        ticket.beat()
+        running.beat()
         pause = self._policy.pause(attempt)
         topic = batch[0].partition.topic
         metrics.RETRIES.labels(topic=topic).inc()
-        self._troubles.note(ticket, topic, failure)
+        self._troubles.note(running, topic, failure)
         logger.warning(
             "%d message(s) of %s wait %.1f s after attempt %d: %s: %s",
             len(batch),
@@ -410,7 +416,7 @@ class Settlement:
         )
         with self._pauses.of(len(batch)):
             await asyncio.sleep(pause)
-        ticket.beat()
+        running.beat()
 
 
 async def _or_retry(call: Awaitable[Result]) -> Result:

@@ -13,13 +13,13 @@ _MAX_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class _Trouble:
+class _LastingRetry:
     topic: str
     since: float
     reason: str
 
 
-class Troubles:
+class LastingRetries:
     """Keeps, for each batch that is being retried, since when and why."""
 
     def __init__(self, patience: float = _PATIENCE_SECONDS) -> None:
@@ -29,7 +29,7 @@ class Troubles:
             patience: seconds for which a batch may be retried before the worker is not healthy.
         """
         self._patience = patience
-        self._now: dict[object, _Trouble] = {}
+        self._now: dict[object, _LastingRetry] = {}
 
     def note(self, batch: object, topic: str, failure: Exception) -> None:
         """A batch is to be tried again.
@@ -40,7 +40,7 @@ class Troubles:
             return
         known = self._now.get(batch)
         reason = " ".join(f"{type(failure).__name__}: {failure}".split())[:_MAX_CHARACTERS]
-        self._now[batch] = _Trouble(topic, known.since if known else monotonic(), reason)
+        self._now[batch] = _LastingRetry(topic, known.since if known else monotonic(), reason)
 
     def over(self, batch: object) -> None:
         """A batch has its outcome."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from domain.failures import Reject
 from streams.contract.camera_clocks import ClockPolicy
 from streams.contract.envelope import DEFAULT_CLOCKS, decode
-from streams.contract.message import Delivery
+from streams.contract.message import Message
 from streams.contract.topics import Topics
 from streams.dead_letters.dead_letter import is_replayed
 
@@ -31,7 +31,7 @@ class Waiting(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class FreshnessPolicy:
+class SheddingPolicy:
     """How old a camera's frame may be.
 
     Attributes:
@@ -54,7 +54,7 @@ class FreshnessPolicy:
         return self.by_camera.get(camera, self.default)
 
 
-def stale(waiting: Sequence[Waiting | None], policy: FreshnessPolicy, now: float) -> list[bool]:
+def stale(waiting: Sequence[Waiting | None], policy: SheddingPolicy, now: float) -> list[bool]:
     """Say of each waiting message whether it is to be dropped.
 
     Args:
@@ -79,15 +79,15 @@ def stale(waiting: Sequence[Waiting | None], policy: FreshnessPolicy, now: float
 
 def frame_reader(
     topics: Topics, clocks: ClockPolicy = DEFAULT_CLOCKS
-) -> Callable[[Delivery], Waiting | None]:
+) -> Callable[[Message], Waiting | None]:
     """What reads camera and time of a frame out of a message, without its image."""
 
-    def read(delivery: Delivery) -> Waiting | None:
+    def read(message: Message) -> Waiting | None:
         # What was replayed is old by nature, and somebody wants it.
-        if delivery.partition.topic != topics.frames or is_replayed(delivery.headers):
+        if message.partition.topic != topics.frames or is_replayed(message.headers):
             return None
         try:
-            event = decode(delivery, topics, clocks).event
+            event = decode(message, topics, clocks).event
         except Reject:
             return None
         return Waiting(event.key, event.at.timestamp())
@@ -96,8 +96,8 @@ def frame_reader(
 
 
 def shedder(
-    policy: FreshnessPolicy, read: Callable[[Delivery], Waiting | None]
-) -> Callable[[Sequence[Delivery]], Sequence[Delivery]]:
+    policy: SheddingPolicy, read: Callable[[Message], Waiting | None]
+) -> Callable[[Sequence[Message]], Sequence[Message]]:
     """What a window drops of all that waits.
 
     Args:
@@ -105,9 +105,9 @@ def shedder(
         read: tells camera and time of a frame; None of what is never dropped.
     """
 
-    def shed(waiting: Sequence[Delivery]) -> Sequence[Delivery]:
-        frames = [read(delivery) for delivery in waiting]
+    def shed(waiting: Sequence[Message]) -> Sequence[Message]:
+        frames = [read(message) for message in waiting]
         judged = stale(frames, policy, time())
-        return [delivery for delivery, old in zip(waiting, judged, strict=True) if old]
+        return [message for message, old in zip(waiting, judged, strict=True) if old]
 
     return shed

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from streams.contract.message import Delivery, Partition
+from streams.contract.message import Message, Partition
 
 
 @dataclass(slots=True, eq=False)
@@ -17,7 +17,7 @@ class _Tracked:
     """A message's place in the order. Of a finished one only the place is kept, not its bytes."""
 
     acknowledge: Callable[[], object]
-    delivery: Delivery | None
+    message: Message | None
 
 
 class InOrderAcknowledger:
@@ -42,51 +42,51 @@ class InOrderAcknowledger:
         """The offset after the last acknowledged message; None before the first."""
         return self._positions.get(partition)
 
-    def track(self, delivery: Delivery) -> None:
+    def track(self, message: Message) -> None:
         """Take note of a message, in the order of delivery, before work on it begins.
 
         An offset that does not lie past the last one means that the partition was handed back
         and is read again: what was tracked before is of the past and will not be acknowledged.
         """
-        pending = self._pending.setdefault(delivery.partition, OrderedDict())
-        if pending and delivery.offset <= next(reversed(pending)):
-            self.forget([delivery.partition])
-            pending = self._pending.setdefault(delivery.partition, OrderedDict())
-        pending[delivery.offset] = _Tracked(delivery.acknowledge, delivery)
+        pending = self._pending.setdefault(message.partition, OrderedDict())
+        if pending and message.offset <= next(reversed(pending)):
+            self.forget([message.partition])
+            pending = self._pending.setdefault(message.partition, OrderedDict())
+        pending[message.offset] = _Tracked(message.acknowledge, message)
 
-    def done(self, delivery: Delivery) -> None:
+    def done(self, message: Message) -> None:
         """The message's effects are durable; acknowledge it and its followers, if it is the head.
 
         Of a message that was forgotten in the meantime nothing is heard any more.
         """
-        pending = self._pending.get(delivery.partition)
-        tracked = pending.get(delivery.offset) if pending else None
-        if pending is None or tracked is None or tracked.delivery is not delivery:
+        pending = self._pending.get(message.partition)
+        tracked = pending.get(message.offset) if pending else None
+        if pending is None or tracked is None or tracked.message is not message:
             return
-        tracked.delivery = None
+        tracked.message = None
         while pending:
             offset, head = next(iter(pending.items()))
-            if head.delivery is not None:
+            if head.message is not None:
                 return
             del pending[offset]
             head.acknowledge()
-            self._positions[delivery.partition] = offset + 1
-        del self._pending[delivery.partition]
+            self._positions[message.partition] = offset + 1
+        del self._pending[message.partition]
 
-    def untrack(self, delivery: Delivery) -> None:
+    def untrack(self, message: Message) -> None:
         """Work on this message will not begin; the broker will deliver it and its followers again.
 
         Followers that were finished before it are untracked too: they must not be acknowledged
         past it.
         """
-        pending = self._pending.get(delivery.partition)
-        tracked = pending.get(delivery.offset) if pending else None
-        if pending is None or tracked is None or tracked.delivery is not delivery:
+        pending = self._pending.get(message.partition)
+        tracked = pending.get(message.offset) if pending else None
+        if pending is None or tracked is None or tracked.message is not message:
             return
-        while pending and next(reversed(pending)) >= delivery.offset:
+        while pending and next(reversed(pending)) >= message.offset:
             pending.popitem()
         if not pending:
-            del self._pending[delivery.partition]
+            del self._pending[message.partition]
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Drop what is tracked of partitions that this worker has lost."""

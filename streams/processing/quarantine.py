@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from config.observability import metrics
-from streams.contract.message import Delivery
+from streams.contract.message import Message
 
 logger = logging.getLogger(__name__)
 
@@ -94,12 +94,12 @@ class Quarantine:
         self._others = (0.0, 0, 0.0, 0)
         self._notes_since = 0
 
-    def processed(self, delivery: Delivery, *, by_source: bool = False) -> None:
+    def processed(self, message: Message, *, by_source: bool = False) -> None:
         """A message of a sender was processed."""
-        name, now = _name(delivery, by_source=by_source), self._clock()
+        name, now = _name(message, by_source=by_source), self._clock()
         hashed = hash(name)
         sender = self._known.get(hashed) or self._new.pop(hashed, None)
-        sender = sender or _Sender(delivery.partition.topic)
+        sender = sender or _Sender(message.partition.topic)
         sender.count(refused=False, now=now)
         self._keep(self._known, hashed, sender)
         if sender.told and sender.share <= self._share:
@@ -108,23 +108,23 @@ class Quarantine:
             self._show(sender.topic)
 
     def refused(
-        self, delivery: Delivery, *, excusable: bool = False, by_source: bool = False
+        self, message: Message, *, excusable: bool = False, by_source: bool = False
     ) -> bool:
         """A message of a sender is a dead letter.
 
         Args:
-            delivery: the message.
+            message: the message.
             excusable: its content is at fault if the worker can do its work.
             by_source: the sender is ``ce_source``, not the key.
 
         Returns:
             Whether that is the sender's own affair.
         """
-        name, now = _name(delivery, by_source=by_source), self._clock()
+        name, now = _name(message, by_source=by_source), self._clock()
         hashed = hash(name)
         known = hashed in self._known
         sender = self._known.get(hashed) or self._new.get(hashed)
-        sender = sender or _Sender(delivery.partition.topic)
+        sender = sender or _Sender(message.partition.topic)
         sender.count(refused=True, now=now)
         self._keep(self._known if known else self._new, hashed, sender)
         proven = excusable and now < self._proven_until
@@ -201,15 +201,15 @@ class Quarantine:
         metrics.QUARANTINED_SENDERS.labels(topic=topic).set(count)
 
 
-def _name(delivery: Delivery, *, by_source: bool) -> bytes:
+def _name(message: Message, *, by_source: bool) -> bytes:
     """Who has sent a message: its key, or else, or if that is wanted, its ``ce_source``."""
-    if delivery.key and not by_source:
-        return delivery.key
+    if message.key and not by_source:
+        return message.key
     source = b""
-    for header, value in delivery.headers:
+    for header, value in message.headers:
         if header.lower() == "ce_source":
             source = value or b""
-    return source or (delivery.partition.topic.encode() if by_source else b"")
+    return source or (message.partition.topic.encode() if by_source else b"")
 
 
 def _logged(name: bytes) -> str:

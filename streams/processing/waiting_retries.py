@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Pauses:
+class WaitingRetries:
     """Counts messages between two attempts; not thread-safe.
 
     Attributes:

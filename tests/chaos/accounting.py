@@ -54,7 +54,7 @@ class LedgerLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """A dead letter: the address of the message that it keeps, and whether it keeps it whole."""
 
     address: str
@@ -99,7 +99,7 @@ class Evidence:
     """
 
     ledger: Sequence[LedgerLine]
-    letters: Sequence[Letter]
+    letters: Sequence[DeadLetter]
     faces: Sequence[Face]
     crops: Collection[str]
     embeddings: Mapping[UUID, str]
@@ -161,7 +161,7 @@ def judge(published: Sequence[Event], evidence: Evidence) -> Verdict:
     lines: dict[tuple[str, str], list[LedgerLine]] = defaultdict(list)
     for line in evidence.ledger:
         lines[line.source, line.id].append(line)
-    letters: dict[str, list[Letter]] = defaultdict(list)
+    letters: dict[str, list[DeadLetter]] = defaultdict(list)
     for letter in evidence.letters:
         letters[letter.address].append(letter)
     faces: dict[UUID, list[Face]] = defaultdict(list)
@@ -211,7 +211,7 @@ def told_times(published: Sequence[Event], evidence: Evidence) -> dict[UUID, dat
 
 
 def _outcome(
-    event: Event, lines: Sequence[LedgerLine], buried: Sequence[Sequence[Letter]]
+    event: Event, lines: Sequence[LedgerLine], buried: Sequence[Sequence[DeadLetter]]
 ) -> Iterator[Flaw]:
     """One outcome, and the right one."""
     name = f"{event.source} {event.id} ({event.expect})"
@@ -290,7 +290,7 @@ def _stored(
 
 def _left_over(
     lines: Mapping[tuple[str, str], Sequence[LedgerLine]],
-    letters: Mapping[str, Sequence[Letter]],
+    letters: Mapping[str, Sequence[DeadLetter]],
     faces: Mapping[UUID, Sequence[Face]],
     settled_faces: Collection[UUID],
     evidence: Evidence,

@@ -20,7 +20,7 @@ from streams.clients.client_factory import create_consumer
 from streams.contract.topics import Topics
 from streams.contract.value_codec import match_from_json
 from tests.chaos import pictures
-from tests.chaos.accounting import Event, Evidence, Face, LedgerLine, Letter, Told
+from tests.chaos.accounting import DeadLetter, Event, Evidence, Face, LedgerLine, Told
 from tests.chaos.expectations import Expect, Planned
 
 _READ_SECONDS = 60
@@ -129,11 +129,11 @@ async def collect(
     )
 
 
-def _letter(record: ConsumerRecord, digests: dict[str, str]) -> Letter:
+def _letter(record: ConsumerRecord, digests: dict[str, str]) -> DeadLetter:
     headers = {name: value.decode() for name, value in record.headers if name.startswith("dlq_")}
     original = [(name, value) for name, value in record.headers if not name.startswith("dlq_")]
     address = "/".join(headers[f"dlq_{part}"] for part in ("topic", "partition", "offset"))
-    return Letter(
+    return DeadLetter(
         address=address,
         reason=f"{headers['dlq_reason']}: {headers['dlq_error']}",
         intact=digests.get(address) == _digest(record.key, record.value, original),

@@ -70,9 +70,9 @@ async def test_field_27_a_claim_that_works_elsewhere_is_not_taken_for_an_abandon
     settings = prepared.main_db.model_copy(update={"idle_transaction_timeout": 0.5})
     async with Records(settings) as records, records.claim([key]) as claim:
         await asyncio.sleep(1.5)  # S3 takes its time
-        assert await claim.hold_people([uuid4()]) == set()
+        assert await claim.lock_users([uuid4()]) == set()
     upkeep = MainUpkeep(settings)
-    async with upkeep, upkeep.nobody_at_work(5) as alone:
+    async with upkeep, upkeep.no_claim_is_open(5) as alone:
         assert alone
         await asyncio.sleep(1.5)
 

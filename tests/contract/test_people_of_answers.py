@@ -62,7 +62,7 @@ async def test_field_14_who_is_named_is_looked_up_by_an_index(records, many):
             assert "events_people " in plan, plan
             assert "events_pkey" in plan, plan
             assert "Seq Scan" not in plan, plan
-        plan = await plan_of(connection, user_erasure.FILL_PEOPLE, 1000)
+        plan = await plan_of(connection, user_erasure.FILL_EVENT_USERS, 1000)
         assert "events_people_unknown" in plan, plan
 
 
@@ -83,7 +83,7 @@ async def test_field_14_everybody_named_in_an_answer_is_found(records):
 
 
 async def test_field_14_an_older_releases_lines_are_filled_in_batches(records):
-    while await records.fill_people(1000):
+    while await records.fill_event_users(1000):
         pass
     person = uuid4()
     results = [naming(person, uuid4()) for _ in range(5)]
@@ -93,7 +93,7 @@ async def test_field_14_an_older_releases_lines_are_filled_in_batches(records):
             "UPDATE events SET people = NULL WHERE event_uuid = ANY($1::uuid[])",
             [one.event.uuid for one in results],
         )
-    assert [await records.fill_people(2) for _ in range(4)] == [2, 2, 1, 0]
+    assert [await records.fill_event_users(2) for _ in range(4)] == [2, 2, 1, 0]
     async with records._connection("test") as connection:
         rows = await connection.fetch(
             "SELECT people FROM events WHERE event_uuid = ANY($1::uuid[])",

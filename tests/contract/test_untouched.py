@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from domain.records import EnrolStatus
-from services.erasure import PersonStores, erase_untouched
+from services.erasure import ErasureStores, erase_unless_used
 from sinks.main.user_erasure import Author
 from tests.contract.builders import unique
 
@@ -18,7 +18,7 @@ WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' 
 
 @pytest.fixture
 def stores(records, vectors, crops, recents):
-    return PersonStores(records=records, vectors=vectors, crops=crops, recents=recents)
+    return ErasureStores(records=records, vectors=vectors, crops=crops, recents=recents)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ async def note(records, user_id, *actions):
 
 
 async def test_who_was_made_for_nothing_goes_and_cannot_be_enrolled(stores, person):
-    assert await erase_untouched(stores, person.id, BY_TEST, 2)
+    assert await erase_unless_used(stores, person.id, BY_TEST, 2)
     assert await stores.records.user(person.id) is None
     model = unique("untouched")
     await stores.vectors.ensure_model(model, 2)
@@ -48,14 +48,14 @@ async def test_who_was_made_for_nothing_goes_and_cannot_be_enrolled(stores, pers
         captured_at=person.created_at,
     )
     assert late.status is EnrolStatus.ERASED
-    assert not await erase_untouched(stores, person.id, BY_TEST, 2)
+    assert not await erase_unless_used(stores, person.id, BY_TEST, 2)
 
 
 @pytest.mark.parametrize("action", ["face.enrol", "user.update"])
 async def test_with_whom_others_had_to_do_stays(stores, person, action):
     """Nothing need have come of it yet: a photo may be in work."""
     await note(stores.records, person.id, action)
-    assert not await erase_untouched(stores, person.id, BY_TEST, 2)
+    assert not await erase_unless_used(stores, person.id, BY_TEST, 2)
     assert await stores.records.user(person.id) == person
 
 
@@ -65,7 +65,7 @@ async def test_what_is_committed_while_the_decision_waits_counts(stores, person)
         async with other.transaction():
             await other.execute("SELECT id FROM users WHERE id = $1 FOR KEY SHARE", person.id)
             await other.execute(ADD, "face.enrol", f"user:{person.id}")
-            erasing = asyncio.create_task(erase_untouched(stores, person.id, BY_TEST, 2))
+            erasing = asyncio.create_task(erase_unless_used(stores, person.id, BY_TEST, 2))
             await until_waiting(records)
         assert not await erasing
     assert await records.user(person.id) == person

@@ -26,7 +26,7 @@ from streams.dead_letters.dead_letter_writer import DeadLetters
 from streams.faust.faust_app import create_app
 from streams.lifecycle.shutdown_deadline import BoundedEnd
 from streams.lifecycle.worker import Stage, Worker
-from streams.processing.load_shedding import FreshnessPolicy, frame_reader, shedder
+from streams.processing.load_shedding import SheddingPolicy, frame_reader, shedder
 
 LOG = Path(os.environ["HAZARD_LOG"])
 MUTE = Path(os.environ.get("HAZARD_MUTE", "/nowhere"))
@@ -95,7 +95,7 @@ async def main():
                     note("done", delivery)
             return {one: outcome for one, outcome in outcomes.items() if outcome}
 
-        policy = FreshnessPolicy(settings.workers.frame_max_age, {})
+        policy = SheddingPolicy(settings.workers.frame_max_age, {})
         shed = shedder(policy, frame_reader(topics)) if policy.drops_anything else None
         app = create_app("hazard", settings.kafka, settings.workers)
         worker = Worker(

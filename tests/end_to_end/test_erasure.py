@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from domain.events import DetectedFaces, EventKind, ImageEvent, Refusal
 from domain.object_keys import crop_key
-from services.erasure import PersonStores, erase, look_for
+from services.erasure import ErasureStores, erase, look_for
 from sinks.main.user_erasure import Author
 from streams.contract.envelope import encode_headers
 from tests.end_to_end import photos
@@ -27,7 +27,7 @@ PERSON = 501
 
 @pytest.fixture
 def stores(records, vectors, crops, recents):
-    return PersonStores(records=records, vectors=vectors, crops=crops, recents=recents)
+    return ErasureStores(records=records, vectors=vectors, crops=crops, recents=recents)
 
 
 @pytest.fixture

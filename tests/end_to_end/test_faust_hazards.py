@@ -26,7 +26,7 @@ def numbers(addresses):
 
 
 async def test_a_body_that_raises_loses_no_event(own):
-    """``async for``: Faust acknowledges the event. Protection: `Settlement`'s boundary."""
+    """``async for``: Faust acknowledges the event. Protection: `GuardedHandler`'s boundary."""
     await own.publish("ok", "raise", "ok", "ok")
     worker = own.start()
     await until(lambda: len(own.noted("done")) == 3)
@@ -93,7 +93,7 @@ async def test_a_slow_event_survives_the_end_of_its_worker(own, number):
 
 
 async def test_a_consumer_that_stops_fetching_ends_its_worker(own):
-    """Faust issues 175, 523, 532, 629. Protection: `StallWatch` and the broker's own ends."""
+    """Faust issues 175, 523, 532, 629. Protection: `StallDetector` and the broker's own ends."""
     mute = own.folder / "mute"
     await own.publish("ok")
     worker = own.start(MUTE=str(mute), WORKERS__STALL_TIMEOUT="3")
@@ -118,7 +118,7 @@ async def test_a_consumer_that_never_fetched_ends_its_worker(own):
 
 
 async def test_a_hung_batch_ends_its_worker_even_if_a_thread_of_it_hangs(own):
-    """Protection: `Window.silent_for`, and `BoundedEnd`."""
+    """Protection: `Batcher.silent_for`, and `BoundedEnd`."""
     await own.publish("hang")
     worker = own.start(WORKERS__BATCH_TIMEOUT="2", WORKERS__STOP_TIMEOUT="1")
     await until(lambda: own.noted("begin"))

@@ -24,7 +24,7 @@ from domain.failures import Reject, Retry
 from domain.refusals import given_up
 from sinks.cache.answer_waiter import answer_key
 from streams.clients.durable_producer import Publisher
-from streams.contract.message import Delivery, Partition
+from streams.contract.message import Message, Partition
 from streams.contract.value_codec import match_from_json, pack
 from tests.end_to_end.conftest import listening
 
@@ -52,7 +52,7 @@ def face(seed, *, near=None):
 
 
 def delivery(found, offset=0):
-    return Delivery(
+    return Message(
         Partition("faces.detected", 0), offset, b"key", pack(found), (), 0.0, lambda: None
     )
 
@@ -359,7 +359,7 @@ async def test_an_upload_that_is_given_up_here_fails_until_a_replay_settles_it(
         kind=kind, source="t", id=upload, key=upload, captured_at=NOON, subject=subject
     )
     found = DetectedFaces(event=event, model=model, width=640, height=480, faces=(face(1),))
-    await agent.tell_caller(delivery(found), Reject("store_rejected", "no such text"))
+    await agent.notify_caller(delivery(found), Reject("store_rejected", "no such text"))
     answer = decode_answer(await recents.wait_for_answer(upload, 1))
     assert (answer.status, answer.code) == ("failed", "store_rejected")
     assert (await records.upload(event.uuid)).outcome == "failed"
@@ -370,7 +370,7 @@ async def test_an_upload_that_is_given_up_here_fails_until_a_replay_settles_it(
     row = await records.upload(event.uuid)
     assert (row.outcome, row.announced) == (expected, True)
 
-    await agent.tell_caller(delivery(found), Reject("store_rejected", "told late"))
+    await agent.notify_caller(delivery(found), Reject("store_rejected", "told late"))
     assert (await records.upload(event.uuid)).outcome == expected
 
 
@@ -422,10 +422,10 @@ async def constraint_off(connection):
 async def test_of_a_frame_or_of_garbage_nobody_is_told(agent, known, records):
     event = ImageEvent(kind=EventKind.FRAME, source="t", id=uuid4().hex, key="c", captured_at=NOON)
     found = DetectedFaces(event=event, model=known[0], width=640, height=480, faces=())
-    await agent.tell_caller(delivery(found), Reject("store_rejected", "no"))
+    await agent.notify_caller(delivery(found), Reject("store_rejected", "no"))
     assert await records.upload(event.uuid) is None
-    garbage = Delivery(Partition("faces.detected", 0), 0, b"k", b"\xff", (), 0.0, lambda: None)
-    await agent.tell_caller(garbage, Reject("bad_encoding", "no"))
+    garbage = Message(Partition("faces.detected", 0), 0, b"k", b"\xff", (), 0.0, lambda: None)
+    await agent.notify_caller(garbage, Reject("bad_encoding", "no"))
 
 
 class Unreliable(Publisher):

@@ -7,14 +7,14 @@ import pytest
 
 from infra.operations.dead_letter_listing import Copies
 from streams.contract.message import Partition
-from streams.dead_letters.dead_letter import Letter
+from streams.dead_letters.dead_letter import DeadLetter
 
 PLACE = Partition("camera.frames.dlq", 0)
 LETTERS = 20_000
 
 
 def letter(offset, name):
-    return Letter(PLACE, offset, None, b"", (), {"id": name}, 0)
+    return DeadLetter(PLACE, offset, None, b"", (), {"id": name}, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """Every message is acknowledged as it comes in, before its effects are durable."""
 
 from infra.cli.main import main
-from streams.processing.batcher import Window
+from streams.processing.batcher import Batcher
 
-admit = Window.admit
+admit = Batcher.admit
 
 
 def acknowledge_first(self, delivery):
@@ -11,7 +11,7 @@ def acknowledge_first(self, delivery):
     self._acknowledger.done(delivery)
 
 
-Window.admit = acknowledge_first
+Batcher.admit = acknowledge_first
 
 if __name__ == "__main__":
     main()

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from agents.detect.claim_checks import ClaimBreaker
+from agents.detect.claim_checks import ClaimCheckBreaker
 from domain.failures import Denied, Reject, Retry
 
 
@@ -28,7 +28,7 @@ async def ask(breaker):
 async def away():
     """A store known to be away, and its breaker."""
     store = Store()
-    breaker = ClaimBreaker(store.fetch)
+    breaker = ClaimCheckBreaker(store.fetch)
     store.answers.put_nowait(Retry("away"))
     with pytest.raises(Retry):
         await ask(breaker)

@@ -10,7 +10,7 @@ import numpy as np
 
 from agents.detect.detect_stage import Detect
 from ml.images.decoding import ImageLimits
-from streams.contract.message import Delivery, Partition
+from streams.contract.message import Message, Partition
 from streams.contract.topics import Topics
 
 IMAGE = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
@@ -46,7 +46,7 @@ def frame(camera, number):
         "ce_type": "fecapass.frame.captured",
         "ce_time": "2026-05-04T12:00:00Z",
     }
-    return Delivery(
+    return Message(
         partition=Partition("camera.frames", 0),
         offset=number,
         key=camera.encode(),
@@ -67,7 +67,7 @@ def photo(kind, number):
         "ce_time": "2026-05-04T12:00:00Z",
         "ce_subject": "2c8b7b9e-5c8e-4a51-9e0e-5b7f0f7f8a11",
     }
-    return Delivery(
+    return Message(
         partition=Partition("photo.uploads", 0),
         offset=number,
         key=b"photo",

@@ -19,7 +19,7 @@ ADA = UserRow(
 )
 
 
-class People:
+class UserCache:
     async def get(self, _ids):
         return {ADA.id: ADA}
 
@@ -50,7 +50,7 @@ def answer(decision):
 async def test_field_01_no_threshold_of_the_callers_makes_an_unreliable_face_a_match(
     pipeline, told
 ):
-    services = SimpleNamespace(people=People())
+    services = SimpleNamespace(people=UserCache())
     response = await search_response(services, answer(pipeline), 5, 0.5)
     (face,) = response.faces
     assert face.decision == told

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from domain.events import NAMESPACE
 from tests.chaos.accounting import (
+    DeadLetter,
     Event,
     Evidence,
     Face,
     LedgerLine,
-    Letter,
     Told,
     judge,
     told_times,
@@ -55,7 +55,7 @@ def whole(events):
             for one in alive
         ],
         letters=[
-            Letter(one.copies[0], "bad_image: x", intact=True, told_at=NOW)
+            DeadLetter(one.copies[0], "bad_image: x", intact=True, told_at=NOW)
             for one in events
             if one.expect is Expect.DEAD_LETTER
         ],
@@ -112,7 +112,7 @@ def test_whatever_belongs_to_no_event_is_found(data):
     )
     stray = {
         "ledger": LedgerLine(uuid4(), "s", "nobody", "sface", "faces", NOW),
-        "letters": Letter("camera.frames/0/999", "x: y", intact=True, told_at=NOW),
+        "letters": DeadLetter("camera.frames/0/999", "x: y", intact=True, told_at=NOW),
         "faces": Face(uuid4(), uuid4(), None, "crops/e0"),
         "crops": "crops/stray",
         "embeddings": uuid4(),
@@ -133,13 +133,13 @@ def test_two_lines_of_one_event_are_a_double(line):
 
 
 def test_an_event_in_the_ledger_and_in_the_dead_letters_is_a_double_and_wrong():
-    letter = Letter(EVENTS[0].copies[0], "unexpected_error: x", intact=True, told_at=NOW)
+    letter = DeadLetter(EVENTS[0].copies[0], "unexpected_error: x", intact=True, told_at=NOW)
     assert flaws(replace(GOOD, letters=[*GOOD.letters, letter])) == {"doubled", "wrong"}
 
 
 def test_a_good_event_that_became_a_dead_letter_is_wrong():
     one = EVENTS[0]
-    letter = Letter(one.copies[0], "unexpected_error: x", intact=True, told_at=NOW)
+    letter = DeadLetter(one.copies[0], "unexpected_error: x", intact=True, told_at=NOW)
     assert flaws(replace(whole(EVENTS[1:]), letters=[*GOOD.letters, letter])) == {"wrong"}
 
 
@@ -191,7 +191,9 @@ def test_an_event_published_twice_has_still_one_outcome():
     ]
     bad = [one for one in events if one.expect is Expect.DEAD_LETTER]
     letters = [
-        Letter(address, "x: y", intact=True, told_at=NOW) for one in bad for address in one.copies
+        DeadLetter(address, "x: y", intact=True, told_at=NOW)
+        for one in bad
+        for address in one.copies
     ]
     assert flaws(replace(GOOD, letters=letters), events) == set()
     assert flaws(replace(GOOD, letters=letters[:1]), events) == {"lost"}
@@ -201,6 +203,6 @@ def test_an_event_was_told_of_when_its_last_copy_was():
     later = NOW + timedelta(seconds=5)
     bad = next(one for one in EVENTS if one.expect is Expect.DEAD_LETTER)
     twice = replace(bad, copies=(*bad.copies, "camera.frames/1/0"))
-    letters = [*GOOD.letters, Letter("camera.frames/1/0", "x: y", intact=True, told_at=later)]
+    letters = [*GOOD.letters, DeadLetter("camera.frames/1/0", "x: y", intact=True, told_at=later)]
     times = told_times([twice, EVENTS[0]], replace(GOOD, letters=letters))
     assert times == {twice.uuid: later, EVENTS[0].uuid: NOW}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from streams.contract.message import Delivery, Partition
+from streams.contract.message import Message, Partition
 
 
 def delivery(
@@ -15,8 +15,8 @@ def delivery(
     headers: tuple[tuple[str, bytes], ...] = (),
     timestamp: float = 1_700_000_000.0,
     acknowledge: Callable[[], object] = lambda: None,
-) -> Delivery:
-    return Delivery(Partition(topic, number), offset, key, value, headers, timestamp, acknowledge)
+) -> Message:
+    return Message(Partition(topic, number), offset, key, value, headers, timestamp, acknowledge)
 
 
 class Log:
@@ -25,7 +25,7 @@ class Log:
     def __init__(self) -> None:
         self.offsets: dict[int, list[int]] = {}
 
-    def delivery(self, offset: int, number: int = 0) -> Delivery:
+    def delivery(self, offset: int, number: int = 0) -> Message:
         def note() -> None:
             self.offsets.setdefault(number, []).append(offset)
 

@@ -3,7 +3,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.processing.dead_letter_limit import BurialLimit, BurialPolicy
+from streams.processing.dead_letter_limit import DeadLetterLimit, DeadLetterLimitPolicy
 from tests.unit.streams.deliveries import delivery
 
 outcomes = st.lists(
@@ -20,7 +20,7 @@ outcomes = st.lists(
 def test_the_limit_is_the_mean_share_of_the_keys_over_the_last_messages(
     outcomes, share, window, least
 ):
-    limit = BurialLimit(BurialPolicy(share, window, least))
+    limit = DeadLetterLimit(DeadLetterLimitPolicy(share, window, least))
     for number, (key, buried) in enumerate(outcomes):
         limit.note(delivery(number, key=key), buried=buried)
         last = outcomes[: number + 1][-window:]
@@ -37,7 +37,7 @@ def test_the_limit_is_the_mean_share_of_the_keys_over_the_last_messages(
 
 
 def test_a_broken_camera_does_not_stop_the_others():
-    limit = BurialLimit(BurialPolicy(0.5, 1000, 10))
+    limit = DeadLetterLimit(DeadLetterLimitPolicy(0.5, 1000, 10))
     for number in range(1000):
         broken = number % 50 != 0
         key = b"broken" if broken else f"door-{number % 3}".encode()
@@ -46,7 +46,7 @@ def test_a_broken_camera_does_not_stop_the_others():
 
 
 def test_a_broken_release_does():
-    limit = BurialLimit(BurialPolicy(0.5, 1000, 10))
+    limit = DeadLetterLimit(DeadLetterLimitPolicy(0.5, 1000, 10))
     for number in range(10):
         assert not limit.reached
         limit.note(delivery(number, key=f"door-{number}".encode()), buried=True)
@@ -55,7 +55,7 @@ def test_a_broken_release_does():
 
 
 def test_broken_uploads_each_with_a_key_of_its_own_stop_no_camera():
-    limit = BurialLimit(BurialPolicy(0.5, 1000, 10))
+    limit = DeadLetterLimit(DeadLetterLimitPolicy(0.5, 1000, 10))
     for number in range(900):
         limit.note(delivery(number, key=f"door-{number % 3}".encode()), buried=False)
         upload = delivery(number, topic="photo.uploads", key=f"upload-{number}".encode())
@@ -65,7 +65,7 @@ def test_broken_uploads_each_with_a_key_of_its_own_stop_no_camera():
 
 
 def test_large_keys_are_not_kept():
-    limit = BurialLimit(BurialPolicy(0.5, 1000, 1000))
+    limit = DeadLetterLimit(DeadLetterLimitPolicy(0.5, 1000, 1000))
     tracemalloc.start()
     try:
         for number in range(100):
@@ -77,7 +77,7 @@ def test_large_keys_are_not_kept():
 
 
 def test_a_share_of_one_sets_no_limit():
-    limit = BurialLimit(BurialPolicy(1.0, 10, 1))
+    limit = DeadLetterLimit(DeadLetterLimitPolicy(1.0, 10, 1))
     for number in range(10):
         limit.note(delivery(number), buried=True)
     assert not limit.reached

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.contract.topics import Topics
-from streams.processing.load_shedding import FreshnessPolicy, Waiting, frame_reader, shedder, stale
+from streams.processing.load_shedding import SheddingPolicy, Waiting, frame_reader, shedder, stale
 from tests.unit.streams.deliveries import delivery
 
 NOW = 1_000.0
@@ -12,7 +12,7 @@ frames = st.one_of(
     st.builds(Waiting, st.sampled_from(["a", "b", "c"]), st.floats(NOW - 30, NOW + 5)),
 )
 limits = st.one_of(st.none(), st.floats(0.1, 20))
-policies = st.builds(FreshnessPolicy, limits, st.dictionaries(st.sampled_from(["a", "b"]), limits))
+policies = st.builds(SheddingPolicy, limits, st.dictionaries(st.sampled_from(["a", "b"]), limits))
 
 
 @given(waiting=st.lists(frames, max_size=40), policy=policies)
@@ -48,14 +48,14 @@ def test_the_newest_frame_of_every_camera_is_kept_and_none_older_than_a_dropped_
 
 
 def test_a_camera_has_its_own_limit_or_none():
-    policy = FreshnessPolicy(5.0, {"slow": 60.0, "all": None})
+    policy = SheddingPolicy(5.0, {"slow": 60.0, "all": None})
     assert [policy.limit(camera) for camera in ("door", "slow", "all")] == [5.0, 60.0, None]
     assert policy.drops_anything
-    assert not FreshnessPolicy(None, {"all": None}).drops_anything
+    assert not SheddingPolicy(None, {"all": None}).drops_anything
 
 
 def test_uploads_replayed_and_unreadable_messages_are_never_dropped():
-    shed = shedder(FreshnessPolicy(1.0, {}), frame_reader(Topics()))
+    shed = shedder(SheddingPolicy(1.0, {}), frame_reader(Topics()))
     waiting = [
         delivery(0, key=b"a"),
         delivery(1, key=b"a", topic="photo.uploads"),

@@ -11,8 +11,8 @@ from streams.monitoring import heartbeats as heartbeats_module
 from streams.monitoring.consumer_lag import GroupLag, PartitionLag, _Ends
 from streams.monitoring.heartbeats import (
     Condition,
-    Heart,
     Heartbeat,
+    HeartbeatSender,
     Identity,
     WorkerRegistry,
     decode_heartbeat,
@@ -197,7 +197,7 @@ async def test_field_24_heartbeats_come_by_interval_at_a_change_and_at_the_end()
     async def send(key, value):
         sent.put_nowait((key, decode_heartbeat(value)))
 
-    heart = Heart(Identity("d-1", "detect", "cpu", ("m",)), send, 60.0)
+    heart = HeartbeatSender(Identity("d-1", "detect", "cpu", ("m",)), send, 60.0)
     held = {"camera.frames": [0]}
     beating = asyncio.create_task(heart.beat(lambda: Condition((), held, 2)))
     async with asyncio.timeout(5):
@@ -224,7 +224,7 @@ async def test_field_24_a_broker_that_is_away_is_told_once_and_ends_nothing(fail
         if failures and (error := failures.pop(0)) is not None:
             raise error
 
-    heart = Heart(Identity("d-1", "detect"), send, 0.001)
+    heart = HeartbeatSender(Identity("d-1", "detect"), send, 0.001)
     beating = asyncio.create_task(heart.beat(lambda: Condition((), {})))
     async with asyncio.timeout(5):
         for _ in range(6):

@@ -10,13 +10,13 @@ from domain.events import utc_now
 from domain.failures import Reject
 from streams.contract import envelope
 from streams.contract.envelope import decode
-from streams.contract.message import Delivery, Partition
+from streams.contract.message import Message, Partition
 from streams.contract.topics import Topics
 from streams.dead_letters.dead_letter import (
     NotReplayable,
     attempts_before,
     is_replayed,
-    read_letter,
+    read_dead_letter,
     receipt,
     receipt_for,
     receipt_names,
@@ -43,7 +43,7 @@ header = st.one_of(
     st.tuples(st.just("x-trace"), st.binary(max_size=4)),
 )
 messages = st.builds(
-    Delivery,
+    Message,
     partition=st.builds(
         Partition, st.sampled_from([TOPICS.frames, TOPICS.uploads]), st.integers(0, 9)
     ),
@@ -61,12 +61,12 @@ async def buried(message, attempts=1):
     broker = Broker.keeping_headers()
     await DeadLetters(broker, TOPICS).send(message, Reject("corrupt", "no image"), attempts)
     ((topic, key, value, headers),) = broker.sent
-    return read_letter(Partition(topic, 3), 77, key, value, headers)
+    return read_dead_letter(Partition(topic, 3), 77, key, value, headers)
 
 
 def arrived(outgoing):
     """What was sent, as it arrives in another place at another time."""
-    return Delivery(
+    return Message(
         Partition(outgoing.topic, 5),
         123_456,
         outgoing.key,
@@ -135,7 +135,7 @@ async def test_headers_with_an_identity_of_their_own_are_kept_as_they_are(messag
 
 
 async def test_a_letter_of_faces_is_sent_back_as_it_was():
-    message = Delivery(
+    message = Message(
         Partition(TOPICS.detected, 2), 9, b"door", b"packed", (("ce_id", b"1"),), 5.0, lambda: None
     )
     back = revive(await buried(message), TOPICS)
@@ -150,7 +150,7 @@ async def test_a_letter_of_faces_is_sent_back_as_it_was():
 
 def letter_with(**told):
     headers = [(f"dlq_{name}", text.encode()) for name, text in told.items()]
-    return read_letter(Partition(TOPICS.dead_letter(TOPICS.frames), 0), 4, b"k", b"v", headers)
+    return read_dead_letter(Partition(TOPICS.dead_letter(TOPICS.frames), 0), 4, b"k", b"v", headers)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_receipt_names_its_letter_and_lies_beside_it():
 
 def test_a_letter_whose_time_is_out_of_range_is_not_replayable_and_stops_no_other():
     told = [("dlq_timestamp", b"9" * 18), ("dlq_partition", b"0"), ("dlq_offset", b"0")]
-    letter = read_letter(Partition(f"{TOPICS.frames}.dlq", 0), 1, b"k", b"v", told)
+    letter = read_dead_letter(Partition(f"{TOPICS.frames}.dlq", 0), 1, b"k", b"v", told)
     with pytest.raises(NotReplayable, match="out of range"):
         revive(letter, TOPICS)
 

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.failures import Denied, Fatal, GivenUp, Reject, Retry
-from streams.processing.dead_letter_limit import BurialLimit, BurialPolicy
-from streams.processing.error_handling import UNEXPECTED, RetryPolicy, Settlement
+from streams.processing.dead_letter_limit import DeadLetterLimit, DeadLetterLimitPolicy
+from streams.processing.error_handling import UNEXPECTED, GuardedHandler, RetryPolicy
 from tests.unit.streams.deliveries import delivery
 
 POLICY = RetryPolicy(initial=0.0001, maximum=0.001, unexpected_attempts=2, denied_patience=0.05)
-NO_LIMIT = BurialPolicy(share=1.0, window=10, least=1)
+NO_LIMIT = DeadLetterLimitPolicy(share=1.0, batcher=10, least=1)
 
 
-class Ticket:
+class RunningBatch:
     """Remembers what a batch tells its window."""
 
     def __init__(self):
@@ -29,7 +29,7 @@ class Ticket:
     def done(self, message):
         self.finished.append(message.offset)
 
-    def step_aside(self):
+    def release_slot(self):
         self.aside = True
 
 
@@ -48,14 +48,14 @@ class Grave:
 
 
 def settlement(handler, grave, on_fatal=pytest.fail, limit=NO_LIMIT):
-    return Settlement(handler, grave, POLICY, BurialLimit(limit), on_fatal)
+    return GuardedHandler(handler, grave, POLICY, DeadLetterLimit(limit), on_fatal)
 
 
 async def settle(handler, batch, grave):
-    ticket = Ticket()
+    running = RunningBatch()
     async with asyncio.timeout(10):
-        await settlement(handler, grave)(batch, ticket)
-    return ticket
+        await settlement(handler, grave)(batch, running)
+    return running
 
 
 @given(
@@ -97,7 +97,7 @@ async def test_every_message_has_exactly_one_outcome(fates, outages):
         return outcomes
 
     grave = Grave(closed_for=outages)
-    ticket = await settle(handler, batch, grave)
+    running = await settle(handler, batch, grave)
     expected = {
         "refused": "refused",
         "rejecting": "rejecting",
@@ -110,7 +110,7 @@ async def test_every_message_has_exactly_one_outcome(fates, outages):
     good = [offset for offset, fate in enumerate(fates) if fate in {"processed", "late"}]
     assert len(grave.letters) == len(fates) - len(good)
     assert sorted(processed) == good
-    assert sorted(ticket.finished) == list(range(len(fates)))
+    assert sorted(running.finished) == list(range(len(fates)))
 
 
 async def test_an_unexpected_failure_is_tried_again_before_it_is_buried():
@@ -134,12 +134,12 @@ async def test_a_fatal_failure_stops_the_worker_and_settles_nothing():
 
     failures = []
     grave = Grave()
-    ticket = Ticket()
-    task = asyncio.create_task(settlement(handler, grave, failures.append)([delivery()], ticket))
+    running = RunningBatch()
+    task = asyncio.create_task(settlement(handler, grave, failures.append)([delivery()], running))
     _, waiting = await asyncio.wait([task], timeout=0.05)
     assert waiting
     assert [str(failure) for failure in failures] == ["wrong key"]
-    assert (grave.letters, ticket.finished) == ([], [])
+    assert (grave.letters, running.finished) == ([], [])
     task.cancel()
 
 
@@ -159,18 +159,18 @@ async def test_what_waits_for_its_store_holds_up_neither_its_batch_nor_the_next(
             return {}
         return {message: Retry("away") for message in messages if message.offset == 1}
 
-    ticket = Ticket()
+    running = RunningBatch()
     task = asyncio.create_task(
-        settlement(handler, Grave())([delivery(0), delivery(1), delivery(2)], ticket)
+        settlement(handler, Grave())([delivery(0), delivery(1), delivery(2)], running)
     )
     async with asyncio.timeout(5):
         while len(calls) < 3:  # noqa: ASYNC110 - any state of a settlement
             await asyncio.sleep(0)
-        assert (ticket.finished, ticket.aside) == ([0, 2], True)
+        assert (running.finished, running.aside) == ([0, 2], True)
         store_is_back.set()
         await task
     assert calls[:2] == [[0, 1, 2], [1]]
-    assert ticket.finished == [0, 2, 1]
+    assert running.finished == [0, 2, 1]
 
 
 async def test_a_denial_is_no_dead_letter_before_patience_is_over():
@@ -181,8 +181,8 @@ async def test_a_denial_is_no_dead_letter_before_patience_is_over():
         return {messages[0]: answer} if answer else {}
 
     grave = Grave()
-    ticket = await settle(handler, [delivery()], grave)
-    assert (grave.letters, ticket.finished) == ([], [0])
+    running = await settle(handler, [delivery()], grave)
+    assert (grave.letters, running.finished) == ([], [0])
 
 
 async def test_patience_with_a_denial_begins_with_the_denial_and_not_with_the_outage_before():
@@ -198,8 +198,8 @@ async def test_patience_with_a_denial_begins_with_the_denial_and_not_with_the_ou
         return {messages[0]: Denied("who are you?")} if denials >= 0 else {}
 
     grave = Grave()
-    ticket = await settle(handler, [delivery()], grave)
-    assert (grave.letters, ticket.finished) == ([], [0])
+    running = await settle(handler, [delivery()], grave)
+    assert (grave.letters, running.finished) == ([], [0])
 
 
 async def test_an_outage_is_no_dead_letter_however_long_it_lasts():
@@ -211,14 +211,14 @@ async def test_beyond_the_limit_nothing_more_is_buried_and_the_worker_ends():
     async def handler(messages):
         return {message: Reject("corrupt", "no image") for message in messages}
 
-    grave, ticket, failures = Grave(), Ticket(), []
-    limit = BurialPolicy(share=0.5, window=10, least=4)
+    grave, running, failures = Grave(), RunningBatch(), []
+    limit = DeadLetterLimitPolicy(share=0.5, batcher=10, least=4)
     batch = [delivery(offset) for offset in range(8)]
-    task = asyncio.create_task(settlement(handler, grave, failures.append, limit)(batch, ticket))
+    task = asyncio.create_task(settlement(handler, grave, failures.append, limit)(batch, running))
     async with asyncio.timeout(5):
         while not failures:  # noqa: ASYNC110 - any state of a settlement
             await asyncio.sleep(0)
-    assert [offset for offset, _, _ in grave.letters] == ticket.finished == [0, 1, 2]
+    assert [offset for offset, _, _ in grave.letters] == running.finished == [0, 1, 2]
     (failure,) = failures
     assert "FECAPASS_WORKERS__DEAD_LETTER_SHARE" in str(failure)
     assert not task.done()
@@ -229,13 +229,15 @@ async def test_refused_uploads_of_many_keys_do_not_end_a_worker_whose_cameras_ar
     async def handler(messages):
         return {message: Reject("corrupt", "no image") for message in messages}
 
-    limit = BurialLimit(BurialPolicy(share=0.5, window=100, least=4))
+    limit = DeadLetterLimit(DeadLetterLimitPolicy(share=0.5, batcher=100, least=4))
     for number in range(10):
         limit.note(delivery(number), buried=False)
-    grave, ticket = Grave(), Ticket()
-    uploads = Settlement(handler, grave, POLICY, limit, pytest.fail, as_one=True)
+    grave, running = Grave(), RunningBatch()
+    uploads = GuardedHandler(handler, grave, POLICY, limit, pytest.fail, as_one=True)
     async with asyncio.timeout(5):
-        await uploads([delivery(n, topic="photo.uploads", key=b"%d" % n) for n in range(8)], ticket)
+        await uploads(
+            [delivery(n, topic="photo.uploads", key=b"%d" % n) for n in range(8)], running
+        )
     assert len(grave.letters) == 8
 
 
@@ -265,18 +267,18 @@ async def test_who_waits_for_a_turn_is_alive_while_the_turns_go_on_and_not_when_
             await turns.get()
         return {message: Retry("away")}
 
-    settling, tickets = settlement(handler, Grave()), [Ticket() for _ in range(8)]
+    settling, running = settlement(handler, Grave()), [RunningBatch() for _ in range(8)]
     tasks = [
-        asyncio.create_task(settling([delivery(offset)], ticket))
-        for offset, ticket in enumerate(tickets)
+        asyncio.create_task(settling([delivery(offset)], running))
+        for offset, running in enumerate(running)
     ]
     await asyncio.sleep(0.05)  # all but the first in turn wait by now
-    before = [ticket.beats for ticket in tickets]
+    before = [running.beats for running in running]
     await asyncio.sleep(0.05)
-    assert [ticket.beats for ticket in tickets] == before
+    assert [running.beats for running in running] == before
     turns.put_nowait(None)
     async with asyncio.timeout(5):
-        while not all(map(gt, [one.beats for one in tickets], before)):  # noqa: ASYNC110 - as above
+        while not all(map(gt, [one.beats for one in running], before)):  # noqa: ASYNC110 - as above
             await asyncio.sleep(0)
     for task in tasks:
         task.cancel()
@@ -298,14 +300,14 @@ async def test_one_that_waits_does_not_hold_up_the_rest_of_a_batch_that_is_tried
         away = not store_is_back.is_set()
         return {one: Retry("away") for one in messages if one.offset == 0 and away}
 
-    grave, ticket = Grave(), Ticket()
+    grave, running = Grave(), RunningBatch()
     task = asyncio.create_task(
-        settlement(handler, grave)([delivery(offset) for offset in range(4)], ticket)
+        settlement(handler, grave)([delivery(offset) for offset in range(4)], running)
     )
     async with asyncio.timeout(5):
-        while len(ticket.finished) < 3:  # noqa: ASYNC110 - any state of a settlement
+        while len(running.finished) < 3:  # noqa: ASYNC110 - any state of a settlement
             await asyncio.sleep(0)
-        assert (sorted(ticket.finished), most_at_once) == ([1, 2, 3], 1)
+        assert (sorted(running.finished), most_at_once) == ([1, 2, 3], 1)
         store_is_back.set()
         await task
     assert [offset for offset, *_ in grave.letters] == [1]
@@ -327,12 +329,12 @@ class Caller:
 
 
 async def settle_told(handler, batch, grave, caller):
-    ticket = Ticket()
-    limit = BurialLimit(NO_LIMIT)
-    settling = Settlement(handler, grave, POLICY, limit, pytest.fail, tell=caller)
+    running = RunningBatch()
+    limit = DeadLetterLimit(NO_LIMIT)
+    settling = GuardedHandler(handler, grave, POLICY, limit, pytest.fail, tell=caller)
     async with asyncio.timeout(10):
-        await settling(batch, ticket)
-    return ticket
+        await settling(batch, running)
+    return running
 
 
 async def test_whoever_waits_is_told_of_every_letter_and_which_were_given_up():
@@ -346,13 +348,13 @@ async def test_whoever_waits_is_told_of_every_letter_and_which_were_given_up():
 
     grave = Grave()
     caller = Caller(grave, [Retry("away"), Retry("away")])
-    ticket = await settle_told(handler, [delivery(n) for n in range(4)], grave, caller)
+    running = await settle_told(handler, [delivery(n) for n in range(4)], grave, caller)
     assert sorted(caller.told) == [
         (0, "corrupt", False),
         (1, UNEXPECTED, True),
         (2, "access_denied", True),
     ]
-    assert sorted(ticket.finished) == [0, 1, 2, 3]
+    assert sorted(running.finished) == [0, 1, 2, 3]
 
 
 async def test_those_who_wait_are_told_one_at_a_time():
@@ -370,8 +372,8 @@ async def test_those_who_wait_are_told_one_at_a_time():
         telling -= 1
 
     batch = [delivery(n) for n in range(8)]
-    ticket = await settle_told(handler, batch, Grave(), caller)
-    assert (len(ticket.finished), most) == (8, 1)
+    running = await settle_told(handler, batch, Grave(), caller)
+    assert (len(running.finished), most) == (8, 1)
 
 
 async def test_one_that_cannot_be_told_holds_up_nothing(caplog):
@@ -380,8 +382,8 @@ async def test_one_that_cannot_be_told_holds_up_nothing(caplog):
 
     grave = Grave()
     caller = Caller(grave, [Reject("store_rejected", "no such text"), ZeroDivisionError("our own")])
-    ticket = await settle_told(handler, [delivery(n) for n in range(3)], grave, caller)
-    assert ticket.finished == [0, 1, 2]
+    running = await settle_told(handler, [delivery(n) for n in range(3)], grave, caller)
+    assert running.finished == [0, 1, 2]
     assert caller.told == [(2, "corrupt", False)]
     assert caplog.text.count("cannot be told") == 2
 
@@ -397,9 +399,9 @@ async def test_a_burial_that_fails_for_good_ends_the_worker_with_the_message_nam
         async def send(self, *_letter):
             raise error
 
-    failures, ticket = [], Ticket()
+    failures, running = [], RunningBatch()
     task = asyncio.create_task(
-        settlement(handler, Walled(), failures.append)([delivery(7)], ticket)
+        settlement(handler, Walled(), failures.append)([delivery(7)], running)
     )
     _, waiting = await asyncio.wait([task], timeout=0.05)
     assert waiting
@@ -407,7 +409,7 @@ async def test_a_burial_that_fails_for_good_ends_the_worker_with_the_message_nam
     assert delivery(7).address in str(failure)
     assert "corrupt: no image" in str(failure)
     assert str(error) in str(failure)
-    assert ticket.finished == []
+    assert running.finished == []
     task.cancel()
 
 
@@ -427,10 +429,10 @@ async def test_field_09_an_outage_uses_up_no_attempts_at_an_unexpected_error(out
             return {messages[0]: Retry("away")}
         raise Retry("away")
 
-    grave, ticket = Grave(), Ticket()
-    settling = Settlement(handler, grave, policy, BurialLimit(NO_LIMIT), pytest.fail)
+    grave, running = Grave(), RunningBatch()
+    settling = GuardedHandler(handler, grave, policy, DeadLetterLimit(NO_LIMIT), pytest.fail)
     async with asyncio.timeout(5):
-        await settling([delivery()], ticket)
+        await settling([delivery()], running)
     assert tries.count("bug") == 3
     assert grave.letters == [(0, UNEXPECTED, outages + 5)]
 
@@ -447,12 +449,12 @@ async def test_field_09_pauses_of_an_outage_do_not_begin_with_those_of_errors(mo
 
     policy = RetryPolicy(unexpected_attempts=3)
     async with asyncio.timeout(5):
-        settling = Settlement(handler, Grave(), policy, BurialLimit(NO_LIMIT), pytest.fail)
-        await settling([delivery()], Ticket())
+        settling = GuardedHandler(handler, Grave(), policy, DeadLetterLimit(NO_LIMIT), pytest.fail)
+        await settling([delivery()], RunningBatch())
     assert pauses == [1, 1, 2, 2]
 
 
-LIMIT = BurialPolicy(share=0.5, window=100, least=10)
+LIMIT = DeadLetterLimitPolicy(share=0.5, batcher=100, least=10)
 
 
 async def settle_limited(fates, *, prove=None, key=lambda _: b"mad", as_one=False):
@@ -462,12 +464,12 @@ async def settle_limited(fates, *, prove=None, key=lambda _: b"mad", as_one=Fals
     async def handler(messages):
         return {one: fates[one.offset] for one in messages if fates[one.offset] is not None}
 
-    limit = BurialLimit(LIMIT)
-    settling = Settlement(
+    limit = DeadLetterLimit(LIMIT)
+    settling = GuardedHandler(
         handler, grave, POLICY, limit, failures.append, prove=prove, as_one=as_one
     )
     for number in range(len(fates)):
-        task = asyncio.create_task(settling([delivery(number, key=key(number))], Ticket()))
+        task = asyncio.create_task(settling([delivery(number, key=key(number))], RunningBatch()))
         async with asyncio.timeout(5):
             while not task.done() and not failures:  # noqa: ASYNC110 - any state of a settlement
                 await asyncio.sleep(0)
@@ -558,8 +560,8 @@ async def test_field_27_a_cancellation_of_a_librarys_own_is_an_outage_and_loses_
         return {}
 
     grave = Grave()
-    ticket = await settle(handler, batch, grave)
-    assert ticket.finished == [message.offset for message in batch]
+    running = await settle(handler, batch, grave)
+    assert running.finished == [message.offset for message in batch]
     assert not grave.letters
 
 
@@ -575,8 +577,8 @@ async def test_field_27_a_dead_letter_survives_a_cancellation_of_a_librarys_own(
         return {messages[0]: Reject("refused", "no")}
 
     grave = Leaking(closed_for=2)
-    ticket = await settle(handler, [delivery(0)], grave)
-    assert ticket.finished == [0]
+    running = await settle(handler, [delivery(0)], grave)
+    assert running.finished == [0]
     assert [reason for _, reason, _ in grave.letters] == ["refused"]
 
 
@@ -584,7 +586,7 @@ async def test_field_27_who_ends_a_batch_is_obeyed():
     async def handler(_messages):
         await asyncio.Event().wait()
 
-    working = asyncio.create_task(settlement(handler, Grave())([delivery(0)], Ticket()))
+    working = asyncio.create_task(settlement(handler, Grave())([delivery(0)], RunningBatch()))
     await asyncio.sleep(0)
     working.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -1,11 +1,11 @@
 """A retry that lasts is visible in a worker's health."""
 
 from domain.failures import Denied, Retry
-from streams.processing.lasting_retries import Troubles
+from streams.processing.lasting_retries import LastingRetries
 
 
 def test_field_05_a_retry_that_lasts_is_told_with_its_topic_and_reason():
-    troubles, batch = Troubles(patience=0.0), object()
+    troubles, batch = LastingRetries(patience=0.0), object()
     assert troubles.check().ok
     troubles.note(batch, "faces.detected", Retry("main database:\n read-only"))
     check = troubles.check()
@@ -17,13 +17,13 @@ def test_field_05_a_retry_that_lasts_is_told_with_its_topic_and_reason():
 
 
 def test_field_05_a_short_retry_is_no_concern():
-    troubles = Troubles(patience=60.0)
+    troubles = LastingRetries(patience=60.0)
     troubles.note(object(), "t", Retry("away"))
     assert troubles.check().ok
 
 
 def test_field_05_of_several_the_one_that_waits_longest_is_told():
-    troubles = Troubles(patience=0.0)
+    troubles = LastingRetries(patience=0.0)
     first, second = object(), object()
     troubles.note(first, "first", Retry("a"))
     troubles.note(second, "second", Retry("b"))
@@ -35,6 +35,6 @@ def test_field_05_of_several_the_one_that_waits_longest_is_told():
 
 
 def test_field_05_a_message_that_is_denied_says_nothing_of_the_worker():
-    troubles = Troubles(patience=0.0)
+    troubles = LastingRetries(patience=0.0)
     troubles.note(object(), "t", Denied("403"))
     assert troubles.check().ok

@@ -2,14 +2,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.contract.message import Partition
-from streams.lifecycle.stall_detector import PartitionState, StallWatch
+from streams.lifecycle.stall_detector import PartitionState, StallDetector
 
 P = Partition("camera.frames", 0)
 
 
 def watched(*states, timeout=10.0):
     """What the watch says of states, by time."""
-    watch = StallWatch(timeout)
+    watch = StallDetector(timeout)
     return [watch.stalled(P, PartitionState(*state), now) for now, state in states]
 
 
@@ -35,7 +35,7 @@ def test_an_empty_partition_is_not_stalled():
 
 
 def test_lost_partitions_are_forgotten():
-    watch = StallWatch(10)
+    watch = StallDetector(10)
     state = PartitionState(9, 5, 5, has_room=True)
     watch.stalled(P, state, 0)
     assert P in watch

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.contract.message import Partition
-from streams.processing.batcher import Window, WindowLimits
-from streams.processing.waiting_retries import Pauses
+from streams.processing.batcher import Batcher, BatchLimits
+from streams.processing.waiting_retries import WaitingRetries
 from tests.unit.streams.deliveries import Log
 
 PARTITION = Partition("camera.frames", 0)
@@ -18,20 +18,20 @@ async def until(condition):
             await asyncio.sleep(0)
 
 
-def settle(batch, ticket):
+def settle(batch, running):
     for message in batch:
-        ticket.done(message)
+        running.done(message)
 
 
 def limits(batch_size, overlap, **more):
-    return WindowLimits(batch_size=batch_size, batch_wait=0.0, overlap=overlap, **more)
+    return BatchLimits(batch_size=batch_size, batch_wait=0.0, overlap=overlap, **more)
 
 
 @asynccontextmanager
-async def running(window):
-    task = asyncio.create_task(window.run())
+async def running(batcher):
+    task = asyncio.create_task(batcher.run())
     try:
-        yield window
+        yield batcher
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -49,7 +49,7 @@ async def test_everything_is_acknowledged_once_and_in_order(count, batch_size, o
     at_once = most_at_once = 0
     sizes = []
 
-    async def process(batch, ticket):
+    async def process(batch, running):
         nonlocal at_once, most_at_once
         at_once += 1
         most_at_once = max(most_at_once, at_once)
@@ -57,13 +57,13 @@ async def test_everything_is_acknowledged_once_and_in_order(count, batch_size, o
         for _ in range(turns[len(sizes) % len(turns)]):
             await asyncio.sleep(0)
         at_once -= 1
-        settle(batch, ticket)
+        settle(batch, running)
 
-    window = Window(process, limits(batch_size, overlap))
-    async with running(window):
+    batcher = Batcher(process, limits(batch_size, overlap))
+    async with running(batcher):
         for offset in range(count):
-            window.admit(log.delivery(offset, number=offset % 3))
-        await until(lambda: not window.in_flight)
+            batcher.admit(log.delivery(offset, number=offset % 3))
+        await until(lambda: not batcher.in_flight)
     assert {n: list(range(n, count, 3)) for n in range(min(3, count))} == log.offsets
     assert sum(sizes) == count
     assert max(sizes) <= batch_size
@@ -75,19 +75,19 @@ async def test_the_next_batch_starts_while_the_one_before_is_in_work():
     both = asyncio.Barrier(3)
     release = asyncio.Event()
 
-    async def process(batch, ticket):
+    async def process(batch, running):
         await both.wait()
         if batch[0].offset == 0:
             await release.wait()
-        settle(batch, ticket)
+        settle(batch, running)
 
-    async with running(Window(process, limits(1, 2))) as window:
-        window.admit(log.delivery(0))
-        window.admit(log.delivery(1))
+    async with running(Batcher(process, limits(1, 2))) as batcher:
+        batcher.admit(log.delivery(0))
+        batcher.admit(log.delivery(1))
         await both.wait()
         assert log.offsets == {}
         release.set()
-        await until(lambda: not window.in_flight)
+        await until(lambda: not batcher.in_flight)
     assert log.offsets == {0: [0, 1]}
 
 
@@ -95,44 +95,44 @@ async def test_a_full_window_has_no_room_until_a_batch_begins():
     log = Log()
     release = asyncio.Event()
 
-    async def process(batch, ticket):
+    async def process(batch, running):
         await release.wait()
-        settle(batch, ticket)
+        settle(batch, running)
 
-    async with running(Window(process, limits(2, 1, ahead=4))) as window:
+    async with running(Batcher(process, limits(2, 1, ahead=4))) as batcher:
         offset = 0
-        while window.has_room(PARTITION):
-            window.admit(log.delivery(offset))
+        while batcher.has_room(PARTITION):
+            batcher.admit(log.delivery(offset))
             offset += 1
             await asyncio.sleep(0)
         assert 4 <= offset <= 4 + 2 + 2
         release.set()
         await until(lambda: log.offsets == {0: list(range(offset))})
-        assert window.has_room(PARTITION)
+        assert batcher.has_room(PARTITION)
 
 
 async def test_a_partition_held_by_one_message_is_full_and_the_others_are_not():
     """Bounded memory: what is finished behind a message that waits cannot be acknowledged."""
     log = Log()
 
-    async def process(batch, ticket):
+    async def process(batch, running):
         rest = [
             message for message in batch if (message.partition.number, message.offset) != (0, 0)
         ]
-        settle(rest, ticket)
+        settle(rest, running)
         if len(rest) < len(batch):
-            ticket.step_aside()
+            running.release_slot()
             await asyncio.Event().wait()
 
-    async with running(Window(process, limits(2, 1, held=5))) as window:
+    async with running(Batcher(process, limits(2, 1, held=5))) as batcher:
         for offset in range(5):
-            assert window.has_room(PARTITION)
-            window.admit(log.delivery(offset, number=0))
-        window.admit(log.delivery(0, number=1))
+            assert batcher.has_room(PARTITION)
+            batcher.admit(log.delivery(offset, number=0))
+        batcher.admit(log.delivery(0, number=1))
         await until(lambda: log.offsets == {1: [0]})
-        assert not window.has_room(PARTITION)
-        assert window.has_room(Partition("camera.frames", 1))
-        assert window.in_flight == 5
+        assert not batcher.has_room(PARTITION)
+        assert batcher.has_room(Partition("camera.frames", 1))
+        assert batcher.in_flight == 5
 
 
 async def test_batches_that_stepped_aside_are_not_unlimited():
@@ -140,16 +140,16 @@ async def test_batches_that_stepped_aside_are_not_unlimited():
 
     aside = []
 
-    async def process(batch, ticket):
-        ticket.step_aside()
+    async def process(batch, running):
+        running.release_slot()
         aside.extend(batch)
         await asyncio.Event().wait()
 
-    async with running(Window(process, limits(1, 1, ahead=3))) as window:
+    async with running(Batcher(process, limits(1, 1, ahead=3))) as batcher:
         for offset in range(3):
-            window.admit(log.delivery(offset))
+            batcher.admit(log.delivery(offset))
         await until(lambda: len(aside) == 3)
-        assert not window.has_room(PARTITION)
+        assert not batcher.has_room(PARTITION)
 
 
 @given(
@@ -164,20 +164,20 @@ async def test_a_drain_acknowledges_nothing_past_what_was_not_begun(cameras, in_
     release = asyncio.Event()
     begun = []
 
-    async def process(batch, ticket):
+    async def process(batch, running):
         begun.extend(batch)
         await release.wait()
-        settle(batch, ticket)
+        settle(batch, running)
 
     def shed(waiting):
         return [one for one in waiting if one in stale]
 
-    window = Window(process, limits(1, in_work + 1), shed)
+    batcher = Batcher(process, limits(1, in_work + 1), shed)
     for one in order:
-        window.admit(one)
-    async with running(window):
+        batcher.admit(one)
+    async with running(batcher):
         await until(lambda: len(begun) == min(in_work + 1, len(order) - len(stale)))
-        draining = asyncio.create_task(window.drain(5))
+        draining = asyncio.create_task(batcher.drain(5))
         await asyncio.sleep(0)
         release.set()
         assert await draining
@@ -193,15 +193,15 @@ async def test_a_drain_begins_nothing_and_waits_for_what_is_in_work():
     log = Log()
     release = asyncio.Event()
 
-    async def process(batch, ticket):
+    async def process(batch, running):
         await release.wait()
-        settle(batch, ticket)
+        settle(batch, running)
 
-    async with running(Window(process, limits(1, 1))) as window:
+    async with running(Batcher(process, limits(1, 1))) as batcher:
         for offset in range(5):
-            window.admit(log.delivery(offset))
-        await until(lambda: len(window._waiting) < 5)
-        draining = asyncio.create_task(window.drain(5))
+            batcher.admit(log.delivery(offset))
+        await until(lambda: len(batcher._waiting) < 5)
+        draining = asyncio.create_task(batcher.drain(5))
         await asyncio.sleep(0)
         release.set()
         assert await draining
@@ -210,20 +210,20 @@ async def test_a_drain_begins_nothing_and_waits_for_what_is_in_work():
 
 async def test_a_silent_batch_is_noticed_and_a_retrying_one_is_not():
     log = Log()
-    tickets = []
+    running = []
 
-    async def process(_batch, ticket):
-        tickets.append(ticket)
+    async def process(_batch, running):
+        running.append(running)
         await asyncio.Event().wait()
 
-    async with running(Window(process, limits(1, 1))) as window:
-        assert window.silent_for() == 0
-        window.admit(log.delivery(0))
-        await until(lambda: tickets)
-        tickets[0].beat_at -= 100
-        assert window.silent_for() > 99
-        tickets[0].beat()
-        assert window.silent_for() < 1
+    async with running(Batcher(process, limits(1, 1))) as batcher:
+        assert batcher.silent_for() == 0
+        batcher.admit(log.delivery(0))
+        await until(lambda: running)
+        running[0].beat_at -= 100
+        assert batcher.silent_for() > 99
+        running[0].beat()
+        assert batcher.silent_for() < 1
 
 
 async def test_a_batch_cut_off_in_the_middle_is_not_acknowledged():
@@ -234,11 +234,11 @@ async def test_a_batch_cut_off_in_the_middle_is_not_acknowledged():
         started.set()
         await asyncio.Event().wait()
 
-    async with running(Window(process, limits(4, 1))) as window:
-        window.admit(log.delivery(0))
+    async with running(Batcher(process, limits(4, 1))) as batcher:
+        batcher.admit(log.delivery(0))
         await started.wait()
     assert log.offsets == {}
-    assert window.in_flight == 1
+    assert batcher.in_flight == 1
 
 
 async def test_a_revoked_partition_no_longer_holds_up_the_drain():
@@ -247,12 +247,12 @@ async def test_a_revoked_partition_no_longer_holds_up_the_drain():
     async def process(_batch, _ticket):
         await asyncio.Event().wait()
 
-    async with running(Window(process, limits(4, 1))) as window:
-        window.admit(log.delivery(0))
-        await until(lambda: not window._waiting)
-        assert not await window.drain(0.05)
-        window.forget([Partition("camera.frames", 0)])
-        assert await window.drain(0.05)
+    async with running(Batcher(process, limits(4, 1))) as batcher:
+        batcher.admit(log.delivery(0))
+        await until(lambda: not batcher._waiting)
+        assert not await batcher.drain(0.05)
+        batcher.forget([Partition("camera.frames", 0)])
+        assert await batcher.drain(0.05)
     assert log.offsets == {}
 
 
@@ -260,60 +260,60 @@ async def test_what_comes_after_a_drain_is_not_begun_until_the_window_opens_agai
     log = Log()
     begun = []
 
-    async def process(batch, ticket):
+    async def process(batch, running):
         begun.extend(one.offset for one in batch)
-        settle(batch, ticket)
+        settle(batch, running)
 
-    async with running(Window(process, limits(1, 1))) as window:
-        window.admit(log.delivery(0))
-        await until(lambda: not window.in_flight)
-        assert await window.drain(5)
-        assert not window.has_room(PARTITION)
-        window.admit(log.delivery(1))
-        assert not window.in_flight
-        window.reopen()
-        assert window.has_room(PARTITION)
-        window.admit(log.delivery(2))
-        await until(lambda: not window.in_flight)
+    async with running(Batcher(process, limits(1, 1))) as batcher:
+        batcher.admit(log.delivery(0))
+        await until(lambda: not batcher.in_flight)
+        assert await batcher.drain(5)
+        assert not batcher.has_room(PARTITION)
+        batcher.admit(log.delivery(1))
+        assert not batcher.in_flight
+        batcher.reopen()
+        assert batcher.has_room(PARTITION)
+        batcher.admit(log.delivery(2))
+        await until(lambda: not batcher.in_flight)
     assert begun == [0, 2]
     assert log.offsets == {0: [0, 2]}
 
 
 async def test_field_27_a_drain_does_not_wait_for_what_waits_for_a_retry():
-    log, pauses, begun = Log(), Pauses(), asyncio.Event()
+    log, pauses, begun = Log(), WaitingRetries(), asyncio.Event()
 
     async def process(batch, _ticket):
         with pauses.of(len(batch)):
             begun.set()
             await asyncio.Event().wait()
 
-    async with running(Window(process, limits(2, 1), pauses=pauses)) as window:
-        window.admit(log.delivery(0))
+    async with running(Batcher(process, limits(2, 1), pauses=pauses)) as batcher:
+        batcher.admit(log.delivery(0))
         await begun.wait()
-        assert not await asyncio.wait_for(window.drain(60), 5)
-        window.reopen()
-        window.admit(log.delivery(1))
-        assert not await asyncio.wait_for(window.drain(60), 5)
+        assert not await asyncio.wait_for(batcher.drain(60), 5)
+        batcher.reopen()
+        batcher.admit(log.delivery(1))
+        assert not await asyncio.wait_for(batcher.drain(60), 5)
     assert log.offsets == {}
 
 
 async def test_field_27_a_drain_waits_for_work_beside_what_waits_for_a_retry():
-    log, pauses, go, begun = Log(), Pauses(), asyncio.Event(), []
+    log, pauses, go, begun = Log(), WaitingRetries(), asyncio.Event(), []
 
-    async def process(batch, ticket):
+    async def process(batch, running):
         (message,) = batch
         begun.append(message)
         if message.partition.number == 0:
             with pauses.of(1):
                 await asyncio.Event().wait()
         await go.wait()
-        ticket.done(message)
+        running.done(message)
 
-    async with running(Window(process, limits(1, 2), pauses=pauses)) as window:
-        window.admit(log.delivery(0, number=0))
-        window.admit(log.delivery(0, number=1))
+    async with running(Batcher(process, limits(1, 2), pauses=pauses)) as batcher:
+        batcher.admit(log.delivery(0, number=0))
+        batcher.admit(log.delivery(0, number=1))
         await until(lambda: len(begun) == 2)
-        draining = asyncio.create_task(window.drain(60))
+        draining = asyncio.create_task(batcher.drain(60))
         await asyncio.sleep(0.05)
         assert not draining.done()
         go.set()
