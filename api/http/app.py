@@ -24,7 +24,7 @@ from config.network.listening import new_instance
 from config.settings import Settings
 
 #: The operator's console: index.html is served at ``/``, everything beside it below ``/console``.
-CONSOLE = Path(__file__).parent / "console"
+CONSOLE = Path(__file__).parents[1] / "console"
 
 #: Of the interface, not of the program: what is added keeps it, what breaks callers raises it.
 API_VERSION = "1.0"

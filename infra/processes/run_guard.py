@@ -32,7 +32,7 @@ _SETTLE_SECONDS = 1.0
 _KILL_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 class RunGuard:

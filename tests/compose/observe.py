@@ -7,7 +7,7 @@ from pathlib import Path
 from time import monotonic
 from urllib.parse import urlencode
 
-DASHBOARD = Path(__file__).parents[1] / "grafana/dashboards/fecapass.json"
+DASHBOARD = Path(__file__).parents[2] / "infra" / "grafana/dashboards/fecapass.json"
 
 _TIMEOUT_SECONDS = 10.0
 _POLL_SECONDS = 1.0

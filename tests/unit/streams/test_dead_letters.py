@@ -4,7 +4,7 @@ from domain.failures import Reject
 from streams.clients.durable_producer import Publisher
 from streams.contract.topics import Topics
 from streams.dead_letters.dead_letter_writer import DeadLetters
-from tests.unit.streams.deliveries import delivery
+from tests.unit.streams.messages import delivery
 
 LIMIT = 64 * 1024
 

@@ -10,7 +10,7 @@ from domain.events import NAMESPACE, EventKind, ImageEvent, event_uuid, utc_now
 from domain.failures import Reject
 from streams.contract.envelope import MAX_IDENTIFIER_BYTES, decode, encode_headers
 from streams.contract.topics import Topics
-from tests.unit.streams.deliveries import delivery
+from tests.unit.streams.messages import delivery
 
 TOPICS = Topics()
 

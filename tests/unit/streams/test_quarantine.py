@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from streams.processing.quarantine import ACTIVE_SECONDS, MOST_SENDERS, PROOF_SECONDS, Quarantine
-from tests.unit.streams.deliveries import delivery
+from tests.unit.streams.messages import delivery
 
 
 class Clock:

@@ -23,7 +23,7 @@ from streams.dead_letters.dead_letter import (
     revive,
 )
 from streams.dead_letters.dead_letter_writer import DeadLetters
-from tests.unit.streams.deliveries import delivery
+from tests.unit.streams.messages import delivery
 from tests.unit.streams.test_dead_letters import Broker
 
 TOPICS = Topics("p.")

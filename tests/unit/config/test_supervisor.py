@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from config.tasks import supervisor as supervisor_module
 from config.tasks.supervisor import Supervisor
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 #: Where tasks are started outside the supervisor, and why each of them cannot end unseen.
 AWAITED = {

@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from streams.contract.message import Partition
 from streams.processing.ordered_ack import InOrderAcknowledger
-from tests.unit.streams.deliveries import Log
+from tests.unit.streams.messages import Log
 
 
 @given(data=st.data(), counts=st.lists(st.integers(1, 12), min_size=1, max_size=4))

@@ -13,7 +13,7 @@ from config.settings import (
     load_settings,
 )
 from tests.security.certificates import KEY_PASSWORD, make_certificates
-from tests.unit.test_settings import REQUIRED
+from tests.unit.config.test_settings import REQUIRED
 
 SECRET = "planted-value"  # noqa: S105 - to be looked for
 KAFKA = "FECAPASS_KAFKA__"

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.processing.dead_letter_limit import DeadLetterLimit, DeadLetterLimitPolicy
-from tests.unit.streams.deliveries import delivery
+from tests.unit.streams.messages import delivery
 
 outcomes = st.lists(
     st.tuples(st.sampled_from([b"a", b"b", b"c", None]), st.booleans()), max_size=60

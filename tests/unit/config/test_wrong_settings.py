@@ -14,7 +14,7 @@ from infra.cameras.sources import SourceError, open_source
 from infra.operations.diagnosis import _look, healthy
 from ml.runtime.registry import SFACE, check_file, prepare_builtin
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 #: Nothing listens there.
 NOWHERE = {

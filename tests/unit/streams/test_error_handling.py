@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from domain.failures import Denied, Fatal, GivenUp, Reject, Retry
 from streams.processing.dead_letter_limit import DeadLetterLimit, DeadLetterLimitPolicy
 from streams.processing.error_handling import UNEXPECTED, GuardedHandler, RetryPolicy
-from tests.unit.streams.deliveries import delivery
+from tests.unit.streams.messages import delivery
 
 POLICY = RetryPolicy(initial=0.0001, maximum=0.001, unexpected_attempts=2, denied_patience=0.05)
 NO_LIMIT = DeadLetterLimitPolicy(share=1.0, batcher=10, least=1)

@@ -16,7 +16,7 @@ from streams.contract.camera_clocks import (
 )
 from streams.contract.envelope import decode, encode_headers
 from streams.contract.topics import Topics
-from tests.unit.streams.deliveries import delivery
+from tests.unit.streams.messages import delivery
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 POLICY = ClockPolicy(60.0)

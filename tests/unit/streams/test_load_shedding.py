@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from streams.contract.topics import Topics
 from streams.processing.load_shedding import SheddingPolicy, Waiting, frame_reader, shedder, stale
-from tests.unit.streams.deliveries import delivery
+from tests.unit.streams.messages import delivery
 
 NOW = 1_000.0
 

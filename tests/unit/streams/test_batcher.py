@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from streams.contract.message import Partition
 from streams.processing.batcher import Batcher, BatchLimits
 from streams.processing.waiting_retries import WaitingRetries
-from tests.unit.streams.deliveries import Log
+from tests.unit.streams.messages import Log
 
 PARTITION = Partition("camera.frames", 0)
 
