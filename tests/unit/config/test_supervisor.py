@@ -21,8 +21,6 @@ AWAITED = {
     "infra/cameras/frame_publisher.py": "each delivery is counted, and flush waits for all",
     "infra/cameras/player.py": "closes a source when playing stops; cancelled with it",
     "infra/demo/run.py": "steps of a command that awaits them",
-    "tests/compose/check.py": "a step of a command that awaits it",
-    "tests/compose/traffic.py": "a step of a command that awaits it",
     "benchmarks/search.py": "a thread waits for its result",
     "benchmarks/latency.py": "a step of a command that awaits it",
 }

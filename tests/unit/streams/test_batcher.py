@@ -210,19 +210,19 @@ async def test_a_drain_begins_nothing_and_waits_for_what_is_in_work():
 
 async def test_a_silent_batch_is_noticed_and_a_retrying_one_is_not():
     log = Log()
-    running = []
+    begun = []
 
     async def process(_batch, running):
-        running.append(running)
+        begun.append(running)
         await asyncio.Event().wait()
 
     async with running(Batcher(process, limits(1, 1))) as batcher:
         assert batcher.silent_for() == 0
         batcher.admit(log.delivery(0))
-        await until(lambda: running)
-        running[0].beat_at -= 100
+        await until(lambda: begun)
+        begun[0].beat_at -= 100
         assert batcher.silent_for() > 99
-        running[0].beat()
+        begun[0].beat()
         assert batcher.silent_for() < 1
 
 

@@ -12,7 +12,7 @@ from streams.processing.error_handling import UNEXPECTED, GuardedHandler, RetryP
 from tests.unit.streams.messages import delivery
 
 POLICY = RetryPolicy(initial=0.0001, maximum=0.001, unexpected_attempts=2, denied_patience=0.05)
-NO_LIMIT = DeadLetterLimitPolicy(share=1.0, batcher=10, least=1)
+NO_LIMIT = DeadLetterLimitPolicy(share=1.0, window=10, least=1)
 
 
 class RunningBatch:
@@ -212,7 +212,7 @@ async def test_beyond_the_limit_nothing_more_is_buried_and_the_worker_ends():
         return {message: Reject("corrupt", "no image") for message in messages}
 
     grave, running, failures = Grave(), RunningBatch(), []
-    limit = DeadLetterLimitPolicy(share=0.5, batcher=10, least=4)
+    limit = DeadLetterLimitPolicy(share=0.5, window=10, least=4)
     batch = [delivery(offset) for offset in range(8)]
     task = asyncio.create_task(settlement(handler, grave, failures.append, limit)(batch, running))
     async with asyncio.timeout(5):
@@ -229,7 +229,7 @@ async def test_refused_uploads_of_many_keys_do_not_end_a_worker_whose_cameras_ar
     async def handler(messages):
         return {message: Reject("corrupt", "no image") for message in messages}
 
-    limit = DeadLetterLimit(DeadLetterLimitPolicy(share=0.5, batcher=100, least=4))
+    limit = DeadLetterLimit(DeadLetterLimitPolicy(share=0.5, window=100, least=4))
     for number in range(10):
         limit.note(delivery(number), buried=False)
     grave, running = Grave(), RunningBatch()
@@ -454,7 +454,7 @@ async def test_field_09_pauses_of_an_outage_do_not_begin_with_those_of_errors(mo
     assert pauses == [1, 1, 2, 2]
 
 
-LIMIT = DeadLetterLimitPolicy(share=0.5, batcher=100, least=10)
+LIMIT = DeadLetterLimitPolicy(share=0.5, window=100, least=10)
 
 
 async def settle_limited(fates, *, prove=None, key=lambda _: b"mad", as_one=False):

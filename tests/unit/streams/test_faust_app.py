@@ -5,7 +5,7 @@ from faust import Event
 from faust.types import TP, ConsumerMessage
 
 from config.settings import KafkaSettings, WorkerSettings
-from streams.faust.faust_app import _delivery, create_app
+from streams.faust.faust_app import _message_of, create_app
 
 
 async def test_a_worker_leaves_nothing_in_the_directory_it_is_started_in(tmp_path, monkeypatch):
@@ -21,7 +21,7 @@ def test_of_a_message_that_waits_to_be_acknowledged_faust_keeps_no_bytes():
     headers = (("ce_id", b"i" * 1_000_000),)
     message = ConsumerMessage("camera.frames", 0, 7, time(), 0, headers, b"door-1", b"image", None)
     event = Event(None, message.key, message.value, message.headers, message)
-    delivery = _delivery(event, lambda _tp, _offset: None)
+    delivery = _message_of(event, lambda _tp, _offset: None)
     assert (delivery.key, delivery.value, delivery.headers) == (b"door-1", b"image", headers)
     assert (delivery.offset, delivery.partition.topic) == (7, "camera.frames")
     kept = (message.key, message.value, message.headers, event.key, event.value, event.headers)
