@@ -18,19 +18,17 @@ _LATENCY_BUCKETS = (
 )  # fmt: skip
 _FILL_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 
-EVENTS = Counter(
-    "fecapass_events_consumed_total", "Messages that were brought to their outcome.", ["topic"]
-)
+EVENTS = Counter("fecapass_events_consumed_total", "Messages that have an outcome.", ["topic"])
 DROPPED = Counter(
     "fecapass_events_dropped_total",
-    "Messages that changed nothing: duplicates of what is already settled (`duplicate`), and "
-    "frames too old (`stale`).",
+    "Messages that changed nothing: duplicates of events that have a result (`duplicate`), and "
+    "frames that are too old (`stale`).",
     ["topic", "reason"],
 )
 FACES = Counter("fecapass_faces_detected_total", "Faces found by the detector.", ["topic"])
 STAGE_SECONDS = Histogram(
     "fecapass_stage_duration_seconds",
-    "Time that a batch spends in a stage of its way.",
+    "Time that a batch spends in a stage.",
     ["stage"],
     buckets=_STAGE_BUCKETS,
 )
@@ -52,35 +50,37 @@ UPLOADS = Counter(
     ["outcome"],
 )  # fmt: skip
 RETRIES = Counter(
-    "fecapass_retries_total", "Attempts that failed and were repeated.", ["topic"]
+    "fecapass_retries_total", "Attempts that failed and were retried.", ["topic"]
 )  # fmt: skip
 DEAD_LETTERS = Counter(
-    "fecapass_dead_letters_total", "Messages sent to the dead letters.", ["topic", "reason"]
+    "fecapass_dead_letters_total", "Messages that became dead letters.", ["topic", "reason"]
 )
 QUARANTINED = Counter(
     "fecapass_quarantined_messages_total",
-    "Dead letters that do not count towards the limit that ends a worker, for they are their "
-    "sender's own affair.",
+    "Dead letters that do not count towards the limit that stops a worker, because only their "
+    "sender is at fault.",
     ["topic"],
 )
 QUARANTINED_SENDERS = Gauge(
     "fecapass_quarantined_senders",
-    "Cameras (of uploads: sources) most of whose last messages to this worker are dead letters, "
-    "while others' are processed.",
+    "Cameras (for uploads: sources) whose last messages to this worker are mostly dead letters, "
+    "while messages of others are processed.",
     ["topic"],
 )
 UNTRUSTED_TIMES = Counter(
     "fecapass_untrusted_times_total",
-    "Images whose ce_time is not trusted: too far ahead of Kafka's time, or years behind it.",
+    "Images whose ce_time is not trusted: too far after Kafka's time, or years before it.",
     ["topic"],
 )
 CONSUMER_LAG = Gauge(
     "fecapass_consumer_lag_messages",
-    "Messages in the broker that this worker has yet to acknowledge.",
+    "Messages in the broker that this worker has not acknowledged yet.",
     ["topic", "partition"],
 )
 IN_FLIGHT = Gauge(
-    "fecapass_in_flight_messages", "Messages taken in and not yet acknowledged.", ["topic"]
+    "fecapass_in_flight_messages",
+    "Messages that were received and are not acknowledged yet.",
+    ["topic"],
 )
 MODEL_INFO = Gauge(
     "fecapass_model_info",
@@ -92,16 +92,17 @@ GALLERY_TEMPLATES = Gauge(
 )
 GALLERY_AGE_SECONDS = Gauge(
     "fecapass_gallery_age_seconds",
-    "Since this worker last knew its copy of the gallery to be current.",
+    "Time since this worker's copy of the gallery was last known to be current.",
     ["model"],
 )
 IDENTIFIED = Counter(
     "fecapass_identifications_total",
-    "Faces identified, by what answered: the gallery, or the recents cache that spares it.",
+    "Faces identified, by the source of the answer: the gallery, or the recents cache.",
     ["answered_by"],
 )
 CACHE_ERRORS = Counter(
-    "fecapass_cache_errors_total", "Calls to the Redis cache that failed and were done without."
+    "fecapass_cache_errors_total",
+    "Calls to the Redis cache that failed; the worker continued without it.",
 )
 HTTP_REQUESTS = Counter(
     "fecapass_http_requests_total",
@@ -110,27 +111,28 @@ HTTP_REQUESTS = Counter(
 )
 HTTP_SECONDS = Histogram(
     "fecapass_http_request_duration_seconds",
-    "From the request's first byte to the response's last, by route; streams are left out.",
+    "From the request's first byte to the response's last, by route, without streams.",
     ["route"],
     buckets=_LATENCY_BUCKETS,
 )
 HTTP_REFUSED = Counter(
     "fecapass_http_refused_total",
-    "Requests refused at the door: no key, a wrong key, a missing scope, too many requests.",
+    "Requests refused before the route: no key, a wrong key, a missing scope, too many requests.",
     ["reason"],
 )
 RATE_FALLBACKS = Counter(
     "fecapass_http_rate_fallbacks_total",
-    "Requests counted against their key's limit in one process alone, for Redis was away.",
+    "Requests counted only in this process for their key's limit, because Redis was unavailable.",
 )
 UPLOAD_BYTES = Gauge(
-    "fecapass_upload_bytes", "Bytes of photos for which requests of this API process have room."
+    "fecapass_upload_bytes",
+    "Bytes of memory that requests of this API process have reserved for photos.",
 )
 LIVE_LISTENERS = Gauge(
     "fecapass_live_listeners", "Open streams of live matches of this API process."
 )
 LIVE_GAPS = Counter(
-    "fecapass_live_gaps_total", "Times that a slow listener of live matches lost some."
+    "fecapass_live_gaps_total", "Times that a slow listener of live matches lost matches."
 )
 FAULTS_FOUND = Counter(
     "fecapass_faults_found_total",
@@ -144,33 +146,32 @@ FAULTS_REPAIRED = Counter(
 )
 RETENTION_DELETED = Counter(
     "fecapass_retention_deleted_total",
-    "What was deleted because it was too old: sightings, crops, embeddings, cache entries, "
-    "ledger lines.",
+    "Deleted because it was too old: sightings, crops, embeddings, cache entries, ledger rows.",
     ["what"],
 )
 MAINTENANCE_LAST_SUCCESS = Gauge(
     "fecapass_maintenance_last_success_timestamp_seconds",
-    "When this process last came through a whole round of maintenance (Unix time).",
+    "When this process last finished a whole round of maintenance (Unix time).",
 )
 MAINTENANCE_FAILURES = Counter(
-    "fecapass_maintenance_failures_total", "Rounds of maintenance that broke off."
+    "fecapass_maintenance_failures_total", "Rounds of maintenance that failed."
 )
 
 TASK_RESTARTS = Counter(
     "fecapass_task_restarts_total",
-    "Background tasks of this process that ended and were started again, by task.",
+    "Background tasks of this process that ended and were restarted, by task.",
     ["task"],
 )
 GROUP_LAG_SECONDS = Gauge(
     "fecapass_group_lag_seconds",
-    "Age of the oldest message that a consumer group has yet to process, as the API asks the "
-    "broker; right also while no worker runs.",
+    "Age of the oldest message that a consumer group has not processed yet, as the API reads it "
+    "from the broker; also correct while no worker runs.",
     ["group"],
 )
 
 CAMERA_LAST_FRAME = Gauge(
     "fecapass_camera_last_frame_timestamp_seconds",
-    "When this worker last took a frame of a camera (Unix time); the most recent cameras only.",
+    "When this worker last received a frame of a camera (Unix time); only the most recent cameras.",
     ["camera"],
 )
 
