@@ -110,16 +110,15 @@ class _Handler:
             height=image.shape[0],
             faces=tuple(_detected(face) for face in faces),
         )
-        recents = (await self._stores.recents.recall([event.key])).get(event.key, [])
-        gallery, revision = await self._galleries.get(embedder.id, embedder.dimension)
-        probes = [Probe(np.asarray(face.embedding, "<f4"), recents) for face in faces]
-        judge = Judge(gallery, revision, match_policy(embedder.id, models))
-        finding = effects.seen(found, await judge.recognise(probes, self._searches))
+        gallery = await self._galleries.get(embedder.id, embedder.dimension)
+        probes = [Probe(np.asarray(face.embedding, "<f4")) for face in faces]
+        judge = Judge(gallery, match_policy(embedder.id, models))
+        recognitions = await judge.recognise(probes, self._searches) if probes else []
+        finding = effects.seen(found, recognitions)
         for key, crop in finding.crops:
             await self._stores.crops.put(key, crop)
         await self._stores.vectors.add_sightings(embedder.id, finding.sightings)
         await self._stores.records.commit([finding.result])
-        await self._stores.recents.remember({event.key: finding.recents})
         await self._stores.recents.remember_matches(finding.matches)
         for match in finding.matches:
             await self._publisher.send(

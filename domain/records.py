@@ -276,30 +276,3 @@ class MainTraces(msgspec.Struct, frozen=True, kw_only=True):
     def rows(self) -> int:
         """How many rows there are, or name the person."""
         return self.user + self.enrolled + self.sightings + self.answers
-
-
-class RecentFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """A face that a camera saw a moment ago, and how it was decided.
-
-    Attributes:
-        face_id: the face.
-        embedding: float32, little endian, length 1.
-        user_id: who it is; None when unknown.
-        similarity: cosine to the best candidate; None when the gallery was empty.
-        runner_up_user_id: the best candidate but one, if there was one.
-        runner_up_similarity: nobody else is more similar than this (a cosine); None when there
-            was nobody else.
-        model: id of the embedder.
-        seen_at: when the picture was taken.
-        revision: of the gallery that the decision was made with.
-    """
-
-    face_id: UUID
-    embedding: bytes
-    user_id: UUID | None
-    similarity: float | None
-    runner_up_user_id: UUID | None
-    runner_up_similarity: float | None
-    model: str
-    seen_at: datetime
-    revision: int = 0

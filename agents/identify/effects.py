@@ -19,7 +19,6 @@ from domain.answers import (
 )
 from domain.decisions.matching import MatchPolicy
 from domain.events import (
-    DetectedFace,
     DetectedFaces,
     EventKind,
     FaceMatch,
@@ -29,7 +28,7 @@ from domain.events import (
     standing_decision,
 )
 from domain.object_keys import crop_key, split_dataref
-from domain.records import EventResult, FaceRow, LedgerRow, Outcome, RecentFace, Sighting
+from domain.records import EventResult, FaceRow, LedgerRow, Outcome, Sighting
 
 #: The id is left out: of an erased person not even that is written down again.
 UNKNOWN_USER = Refusal(code="unknown_user", message="there is no user with this id")
@@ -45,7 +44,6 @@ class EventEffects:
         sightings: embeddings of faces that a camera saw.
         answer: of an upload, what its caller is told.
         matches: what ``faces.matches`` is told.
-        recents: what the camera's cache is told.
         recognitions: how each face was decided.
     """
 
@@ -54,14 +52,13 @@ class EventEffects:
     sightings: Sequence[Sighting] = ()
     answer: UploadAnswer | None = None
     matches: Sequence[FaceMatch] = ()
-    recents: Sequence[RecentFace] = ()
     recognitions: Sequence[Recognition] = ()
 
 
 def seen(found: DetectedFaces, recognitions: Sequence[Recognition]) -> EventEffects:
     """A camera's frame: every face is stored and told."""
     event = found.event
-    rows, crops, sightings, recents = [], [], [], []
+    rows, crops, sightings = [], [], []
     for index, (face, recognition) in enumerate(zip(found.faces, recognitions, strict=True)):
         face_id = event.face_id(found.model, index)
         key = crop_key(event.key, event.captured_at, face_id)
@@ -76,13 +73,11 @@ def seen(found: DetectedFaces, recognitions: Sequence[Recognition]) -> EventEffe
                 captured_at=event.at,
             )
         )
-        recents.append(_recent(match, face, recognition))
     return EventEffects(
         result=_result(found, Outcome.FACES if rows else Outcome.NO_FACE, faces=tuple(rows)),
         crops=crops,
         sightings=sightings,
         matches=[row.match for row in rows],
-        recents=recents,
         recognitions=recognitions,
     )
 
@@ -195,8 +190,6 @@ def people_in(finding: EventEffects) -> set[UUID]:
     people: set[UUID | None] = {row.match.user_id for row in finding.result.faces}
     people |= finding.result.people
     people |= {match.user_id for match in finding.matches}
-    for recent in finding.recents:
-        people |= {recent.user_id, recent.runner_up_user_id}
     for face in finding.answer.faces if finding.answer else ():
         people |= {face.user_id, *(candidate.user_id for candidate in face.candidates)}
     return {person for person in people if person is not None}
@@ -206,7 +199,7 @@ def without_users(finding: EventEffects, gone: Collection[UUID]) -> EventEffects
     """The same, as if these people had been erased before the event came.
 
     An enrolment of one of them is refused. A face taken for one of them is an unknown's, and has
-    no crop. No answer and no recent names them.
+    no crop. No answer names them.
     """
     if people_in(finding).isdisjoint(gone):
         return finding
@@ -223,11 +216,6 @@ def without_users(finding: EventEffects, gone: Collection[UUID]) -> EventEffects
         result=structs.replace(finding.result, faces=rows),
         crops=[(key, crop) for key, crop in finding.crops if key not in set(named.values())],
         matches=[_as_unknown(match, named) for match in finding.matches],
-        recents=[
-            recent
-            for recent in finding.recents
-            if recent.user_id not in gone and recent.runner_up_user_id not in gone
-        ],
     )
 
 
@@ -338,23 +326,6 @@ def _match(
         seen_at=event.seen_at,
         kind=kind,
         decision=decision.reason,
-    )
-
-
-def _recent(match: FaceMatch, face: DetectedFace, recognition: Recognition) -> RecentFace:
-    others = [
-        candidate for candidate in recognition.candidates[:2] if candidate.user_id != match.user_id
-    ]
-    return RecentFace(
-        face_id=match.face_id,
-        embedding=face.embedding,
-        user_id=match.user_id,
-        similarity=match.similarity,
-        runner_up_user_id=others[0].user_id if others else None,
-        runner_up_similarity=recognition.rivals_at_most,
-        model=match.model,
-        seen_at=match.at,
-        revision=recognition.revision,
     )
 
 

@@ -66,8 +66,8 @@ class Galleries:
         for model, dimension in (await self._vectors.models()).items():
             await self.get(model, dimension)
 
-    async def get(self, model: str, dimension: int) -> tuple[Gallery, int]:
-        """The gallery of a model, and the last change that it holds for certain.
+    async def get(self, model: str, dimension: int) -> Gallery:
+        """The gallery of a model.
 
         One that was not there at the start is loaded when it is first asked for.
 
@@ -79,8 +79,7 @@ class Galleries:
             async with self._loading:
                 if model not in self._copies:
                     self._copies[model] = await self._load(model, dimension)
-        copy = self._copies[model]
-        return copy.gallery, copy.revision
+        return self._copies[model].gallery
 
     def dimension(self, model: str) -> int | None:
         """Of a model's embeddings; None when this worker has not met the model yet."""

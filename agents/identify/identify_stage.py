@@ -1,16 +1,15 @@
 """The identify agent: from faces to people, and into every store.
 
 1. what is settled already is not done again (first result wins, whole)
-2. who is it?  the camera's recents, else an exact search of the gallery
+2. who is it?  an exact search of the gallery
 3. crops       -> S3
 4. embeddings  -> pgvector
 5. metadata    -> Postgres, the commit point: a face exists when its row does
-6. recents     -> Redis, which may be away
+6. listing     -> Redis, which may be away
 7. event       -> faces.matches
 """
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -36,7 +35,7 @@ from domain.decisions.matching import MatchPolicy
 from domain.events import DetectedFaces, EventKind, FaceMatch, utc_now
 from domain.failures import Reject
 from domain.object_keys import uploaded_key
-from domain.records import EnrolStatus, EventKey, LedgerRow, Outcome, RecentFace, UserRow
+from domain.records import EnrolStatus, EventKey, LedgerRow, Outcome, UserRow
 from domain.refusal_codes import is_settled
 from domain.refusals import given_up
 from domain.upload_events import USER_INACTIVE
@@ -227,36 +226,25 @@ class Identify:
 
     async def _recognise(self, found: Sequence[DetectedFaces]) -> list[EventEffects]:
         """Frames and searches: who is it?"""
-        recents = await self._recents_of(
-            faces.event.key for faces in found if faces.event.kind is EventKind.FRAME
-        )
         answers: list[EventEffects] = []
         by_model = sorted(found, key=lambda faces: faces.model)
         for model, group in groupby(by_model, key=lambda faces: faces.model):
-            answers += await self._recognise_with(model, list(group), recents)
+            answers += await self._recognise_with(model, list(group))
         return answers
 
     async def _recognise_with(
-        self,
-        model: str,
-        found: Sequence[DetectedFaces],
-        recents: Mapping[str, Sequence[RecentFace]],
+        self, model: str, found: Sequence[DetectedFaces]
     ) -> list[EventEffects]:
         policy = self._policies.match(model)
         probes = [
-            Probe(
-                np.frombuffer(face.embedding, "<f4"),
-                recents.get(faces.event.key, ()) if faces.event.kind is EventKind.FRAME else (),
-                reliable=face.reliable,
-            )
+            Probe(np.frombuffer(face.embedding, "<f4"), reliable=face.reliable)
             for faces in found
             for face in faces.faces
         ]
         recognitions: list[Recognition] = []
         if probes:
-            gallery, revision = await self._galleries.get(model, probes[0].embedding.size)
-            judge = Judge(gallery, revision, policy)
-            recognitions = await judge.recognise(probes, self._executor)
+            gallery = await self._galleries.get(model, probes[0].embedding.size)
+            recognitions = await Judge(gallery, policy).recognise(probes, self._executor)
         remaining = iter(recognitions)
         answers = []
         for faces in found:
@@ -356,9 +344,6 @@ class Identify:
             await self._stores.records.mark_announced(events)
 
     async def _remember(self, results: Sequence[EventEffects]) -> None:
-        recents: dict[str, list[RecentFace]] = {}
-        for one in results:
-            recents.setdefault(one.result.event.key, []).extend(one.recents)
         seen = [
             match
             for one in results
@@ -366,20 +351,7 @@ class Identify:
             if one.result.event.kind is EventKind.FRAME
         ]
         with metrics.stage("recents"):
-            await self._cache.ask(lambda: self._into_cache(recents, seen), None)
-
-    async def _into_cache(
-        self, recents: Mapping[str, Sequence[RecentFace]], seen: Sequence[FaceMatch]
-    ) -> None:
-        await asyncio.gather(
-            self._stores.recents.remember(recents), self._stores.recents.remember_matches(seen)
-        )
-
-    async def _recents_of(self, cameras: Iterable[str]) -> Mapping[str, Sequence[RecentFace]]:
-        wanted = sorted(set(cameras))
-        if not wanted:
-            return {}
-        return await self._cache.ask(lambda: self._stores.recents.recall(wanted), {})
+            await self._cache.ask(lambda: self._stores.recents.remember_matches(seen), None)
 
     async def _answer(self, answers: Sequence[tuple[str, bytes]]) -> None:
         """Tell the callers; should Redis be away, they find the answer in the ledger."""
@@ -395,7 +367,6 @@ class Identify:
         for one in results:
             event = one.result.event
             for recognition in one.recognitions:
-                metrics.IDENTIFIED.labels(answered_by=recognition.answered_by).inc()
                 metrics.MATCHES.labels(outcome=recognition.decision.reason).inc()
             if event.kind is EventKind.FRAME:
                 seconds = max(0.0, (now - event.at).total_seconds())

@@ -21,7 +21,7 @@ class UnannouncedFaces:
     def keep(self, findings: Iterable[EventEffects]) -> None:
         """Keep what is about to be committed and announced."""
         for finding in findings:
-            small = dataclasses.replace(finding, crops=(), sightings=(), recents=())
+            small = dataclasses.replace(finding, crops=(), sightings=())
             self._findings[finding.result.key] = small
             self._findings.move_to_end(finding.result.key)
         while len(self._findings) > MOST:

@@ -95,11 +95,6 @@ GALLERY_AGE_SECONDS = Gauge(
     "Time since this worker's copy of the gallery was last known to be current.",
     ["model"],
 )
-IDENTIFIED = Counter(
-    "fecapass_identifications_total",
-    "Faces identified, by the source of the answer: the gallery, or the recents cache.",
-    ["answered_by"],
-)
 CACHE_ERRORS = Counter(
     "fecapass_cache_errors_total",
     "Calls to the Redis cache that failed; the worker continued without it.",

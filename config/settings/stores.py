@@ -203,10 +203,6 @@ class RedisSettings(Group):
     """Seconds to wait for a connection or an answer."""
     max_connections: Count = 32
     """Most connections of one process."""
-    recent_seconds: PositiveSeconds = 60.0
-    """How long a face at a camera counts as just seen."""
-    recent_faces_kept: Count = 32
-    """Most just-seen faces kept for each camera."""
     recent_matches_kept: Count = 1000
     """Most matches kept for `fecapass recent`."""
     answer_seconds: PositiveSeconds = 3600.0

@@ -121,11 +121,6 @@ class Gallery:
                 return [self._best(everyone, row, k) for row in scores]
             return self._scan(probes, k)
 
-    def similarity(self, user_id: UUID, probe: FloatArray) -> float | None:
-        """Cosine of a person's template and a probe, float32 (D,) of length 1; None if absent."""
-        template = self.template(user_id)
-        return None if template is None else float(template @ probe)
-
     def template(self, user_id: UUID) -> FloatArray | None:
         """A copy of a person's template, float32 (D,) of length 1; None if there is none."""
         with self._lock:

@@ -64,10 +64,6 @@ _STRICT = MatchPolicy(threshold=0.5, margin=0.05)
 # turned by 60 degrees or more none.
 _TRUSTED_LENGTHS = {SFACE.id: 11.0}
 
-#: Least cosine of two pictures of a face that one camera took within seconds: far above what
-#: strangers reach, so that what was decided about the first may be taken over for the second.
-SAME_FACE = 0.7
-
 
 def embedder_id(settings: ModelSettings) -> str:
     """Id of the embedder that the settings name, without loading it.

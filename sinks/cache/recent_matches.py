@@ -1,13 +1,13 @@
-"""The Redis cache: what cameras saw a moment ago, the latest matches, answers to uploads.
+"""The Redis cache: the latest matches, and the answers to uploads.
 
 Everything here may be lost at any time. Every failure is `StoreUnavailable`; callers go on as
 after a miss.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -15,8 +15,7 @@ import msgspec
 from redis.exceptions import WatchError
 
 from config.settings import RedisSettings
-from domain.events import FaceMatch, utc_now
-from domain.records import RecentFace
+from domain.events import FaceMatch
 from sinks.cache.answer_waiter import CHANNEL, AnswerWaiter, answer_key
 from sinks.cache.redis_client import PREFIX, calling, create_client, encode_name, probe
 from sinks.sink import Connected
@@ -34,6 +33,9 @@ Entry = TypeVar("Entry")
 
 _ALL_MATCHES: Final = f"{PREFIX}matches"
 
+#: Faces that cameras have just seen, from workers of release 0.1; they expire by themselves.
+_OLDER_FACES: Final = encode_name(f"{PREFIX}recent:*")
+
 
 class _AnsweredUpload(msgspec.Struct, frozen=True):
     """What every answer has, of whatever release."""
@@ -41,15 +43,9 @@ class _AnsweredUpload(msgspec.Struct, frozen=True):
     upload_id: str
 
 
-_encode_face = msgspec.msgpack.Encoder().encode
-_decode_face = msgspec.msgpack.Decoder(RecentFace).decode
 _decode_upload = msgspec.json.Decoder(_AnsweredUpload).decode
 _encode_match = msgspec.json.Encoder().encode
 _decode_match = msgspec.json.Decoder(FaceMatch).decode
-
-
-def _faces_key(camera: str) -> bytes:
-    return encode_name(f"{PREFIX}recent:{camera}")
 
 
 def _matches_key(camera: str | None) -> bytes:
@@ -63,18 +59,6 @@ def _readable(decode: Callable[[bytes], Entry], values: Iterable[bytes]) -> Iter
             yield decode(value)
 
 
-def _people_of_face(value: bytes) -> set[UUID | None]:
-    return {
-        user_id
-        for face in _readable(_decode_face, [value])
-        for user_id in (face.user_id, face.runner_up_user_id)
-    }
-
-
-def _people_of_recent(face: RecentFace) -> set[UUID]:
-    return {one for one in (face.user_id, face.runner_up_user_id) if one is not None}
-
-
 def _upload_of(value: bytes) -> str | None:
     """The upload that an answer is to."""
     return next((answer.upload_id for answer in _readable(_decode_upload, [value])), None)
@@ -86,10 +70,6 @@ def _tombstone_key(user_id: UUID) -> bytes:
 
 def _expected_key(upload_id: str) -> bytes:
     return encode_name(f"{PREFIX}expected:{upload_id}")
-
-
-def _people_of_match(value: bytes) -> set[UUID | None]:
-    return {match.user_id for match in _readable(_decode_match, [value])}
 
 
 class Recents(Connected):
@@ -123,55 +103,6 @@ class Recents(Connected):
 
     def _calling(self, operation: str) -> AbstractAsyncContextManager[None]:
         return calling(self._client, self.store, operation)
-
-    async def recall(self, cameras: Iterable[str]) -> dict[str, list[RecentFace]]:
-        """What these cameras saw in the last seconds (setting), latest written first.
-
-        The person may have been erased since: ask the gallery before believing a recent.
-
-        Args:
-            cameras: their ids.
-
-        Returns:
-            A list for every camera, empty where there is nothing.
-        """
-        asked = list(dict.fromkeys(cameras))
-        if not asked:
-            return {}
-        async with (
-            self._calling("recall recent faces"),
-            self._client.pipeline(transaction=False) as pipeline,
-        ):
-            for camera in asked:
-                pipeline.lrange(_faces_key(camera), 0, -1)
-            answers = await pipeline.execute()
-        oldest = utc_now() - timedelta(seconds=self._settings.recent_seconds)
-        return {
-            camera: [face for face in _readable(_decode_face, values) if face.seen_at >= oldest]
-            for camera, values in zip(asked, answers, strict=True)
-        }
-
-    async def remember(self, faces: Mapping[str, Sequence[RecentFace]]) -> None:
-        """Add what cameras have just seen; each keeps the latest so many (setting).
-
-        Args:
-            faces: by camera id, in the order they were seen.
-        """
-        people = {one for rows in faces.values() for row in rows for one in _people_of_recent(row)}
-        lifetime = max(1, int(self._settings.recent_seconds * 1000))
-
-        def write(pipeline: Any, erased: Collection[UUID]) -> None:
-            for camera, rows in faces.items():
-                kept = [row for row in rows if _people_of_recent(row).isdisjoint(erased)]
-                if not kept:
-                    continue
-                key = _faces_key(camera)
-                pipeline.lpush(key, *(_encode_face(row) for row in kept))
-                pipeline.ltrim(key, 0, self._settings.recent_faces_kept - 1)
-                pipeline.pexpire(key, lifetime)
-
-        async with self._calling("remember recent faces"):
-            await self._unless_erased(people, write)
 
     async def remember_matches(self, matches: Sequence[FaceMatch]) -> None:
         """Add to the listing of latest matches; the same match again is there once."""
@@ -241,7 +172,7 @@ class Recents(Connected):
         return list(_readable(_decode_match, values))
 
     async def forget_user(self, user_id: UUID, upload_ids: Collection[str] = ()) -> int:
-        """Take a person out of everything kept here, also as the runner-up of another's face.
+        """Take a person out of everything kept here.
 
         Answers to uploads that name the person go whole, and so do those to the uploads named here.
         Nothing about the person is taken in for
@@ -252,36 +183,17 @@ class Recents(Connected):
         """
         async with self._calling("forget a person"):
             await self._client.set(_tombstone_key(user_id), b"", ex=_TOMBSTONE_SECONDS)
-            return await self._forget(
-                user_id,
-                lambda value: user_id in _people_of_face(value),
-                lambda value: user_id in _people_of_match(value),
-                upload_ids,
-            )
+            return await self._forget(user_id, upload_ids)
 
     async def forget_face(self, face_id: UUID) -> int:
         """Take a face out of everything kept here; returns how many entries went."""
         async with self._calling("forget a face"):
-            return await self._forget(
-                face_id,
-                lambda value: any(
-                    face.face_id == face_id for face in _readable(_decode_face, [value])
-                ),
-                lambda value: any(
-                    match.face_id == face_id for match in _readable(_decode_match, [value])
-                ),
-            )
+            return await self._forget(face_id)
 
     async def traces_of(self, user_id: UUID, upload_ids: Collection[str] = ()) -> int:
         """How many entries name a person, or answer these uploads; the tombstone is not one."""
         async with self._calling("look for a person"):
-            return await self._forget(
-                user_id,
-                lambda value: user_id in _people_of_face(value),
-                lambda value: user_id in _people_of_match(value),
-                upload_ids,
-                dry_run=True,
-            )
+            return await self._forget(user_id, upload_ids, dry_run=True)
 
     async def forget_before(self, moment: datetime) -> int:
         """Take matches out of the listings whose pictures are older; returns how many went."""
@@ -292,26 +204,23 @@ class Recents(Connected):
         return gone
 
     async def _forget(
-        self,
-        identifier: UUID,
-        is_face: Callable[[bytes], bool],
-        is_match: Callable[[bytes], bool],
-        upload_ids: Collection[str] = (),
-        *,
-        dry_run: bool = False,
+        self, identifier: UUID, upload_ids: Collection[str] = (), *, dry_run: bool = False
     ) -> int:
-        """Delete what names a face or person; with ``dry_run``, count it."""
+        """Delete what has the id of a face or person in it; with ``dry_run``, count it."""
         client, gone, uploads = self._client, 0, frozenset(upload_ids)
-        async for key in client.scan_iter(match=_faces_key("*"), count=1000):
-            for value in filter(is_face, await client.lrange(key, 0, -1)):
-                gone += 1 if dry_run else await client.lrem(key, 0, value)
+        name = str(identifier).encode()
         async for key in client.scan_iter(match=f"{_ALL_MATCHES}*", count=1000):
-            for value in filter(is_match, await client.zrange(key, 0, -1)):
-                gone += 1 if dry_run else await client.zrem(key, value)
+            for value in await client.zrange(key, 0, -1):
+                if name in value:
+                    gone += 1 if dry_run else await client.zrem(key, value)
         async for key in client.scan_iter(match=answer_key("*"), count=1000):
             value = await client.get(key) or b""
-            if str(identifier).encode() in value or _upload_of(value) in uploads:
+            if name in value or _upload_of(value) in uploads:
                 gone += 1 if dry_run else await client.delete(key)
+        async for key in client.scan_iter(match=_OLDER_FACES, count=1000):
+            for value in await client.lrange(key, 0, -1):
+                if name in value:
+                    gone += 1 if dry_run else await client.lrem(key, 0, value)
         return gone
 
     async def answer(self, upload_id: str, payload: bytes) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import numpy as np
 
 from domain.events import EventKind, FaceMatch, ImageEvent
-from domain.records import Embedding, EventResult, FaceRow, Outcome, RecentFace
+from domain.records import Embedding, EventResult, FaceRow, Outcome
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 MODEL = "contract"
@@ -77,16 +77,3 @@ def a_result(
 def a_vector(rng: np.random.Generator, dimension: int) -> Embedding:
     vector = rng.normal(size=dimension).astype(np.float32)
     return vector / np.linalg.norm(vector)
-
-
-def a_recent(user_id: UUID | None = None, *, runner_up: UUID | None = None, age: float = 0.0):
-    return RecentFace(
-        face_id=uuid4(),
-        embedding=np.arange(4, dtype="<f4").tobytes(),
-        user_id=user_id,
-        similarity=0.8,
-        runner_up_user_id=runner_up,
-        runner_up_similarity=0.2,
-        model=MODEL,
-        seen_at=datetime.now(UTC) - timedelta(seconds=age),
-    )

@@ -4,20 +4,21 @@ from uuid import uuid4
 
 from domain.answers import UploadAnswer, encode_answer
 from sinks.cache.recent_matches import Recents
-from tests.contract.builders import a_match, a_recent, an_event
+from tests.contract.builders import a_match, an_event
 
 
 async def test_a_face_is_forgotten_and_its_neighbours_are_not(recents):
     camera, upload, other = uuid4().hex, uuid4().hex, uuid4().hex
-    gone, kept = a_recent(), a_recent()
-    await recents.remember({camera: [gone, kept]})
+    gone, kept = (a_match(an_event(camera)) for _ in range(2))
+    await recents.remember_matches([gone, kept])
     for identifier, face in ((upload, gone), (other, kept)):
         answer = UploadAnswer(
             upload_id=identifier, status="enrolled", model="m", face_id=face.face_id
         )
         await recents.answer(identifier, encode_answer(answer))
-    assert await recents.forget_face(gone.face_id) == 2
-    assert (await recents.recall([camera]))[camera] == [kept]
+    assert await recents.forget_face(gone.face_id) == 3  # both listings, and the answer
+    assert await recents.recent(10, camera) == [kept]
+    assert gone not in await recents.recent(1000)
     assert await recents.wait_for_answer(upload, 0.05) is None
     assert await recents.wait_for_answer(other, 5.0) is not None
 
@@ -43,13 +44,10 @@ async def test_nothing_about_the_erased_is_taken_in_again(recents):
     """A batch that was in work when the person was erased comes to the cache after it."""
     user, other, camera, upload = uuid4(), uuid4(), uuid4().hex, uuid4().hex
     await recents.forget_user(user)
-    kept = a_recent(other)
-    await recents.remember({camera: [a_recent(user), a_recent(other, runner_up=user), kept]})
     matches = [a_match(an_event(camera), user_id=one) for one in (user, other, None)]
     await recents.remember_matches(matches)
     answer = UploadAnswer(upload_id=upload, status="enrolled", model="m", user_id=user)
     await recents.answer(upload, encode_answer(answer))
-    assert (await recents.recall([camera]))[camera] == [kept]
     assert {one.user_id for one in await recents.recent(10, camera)} == {other, None}
     assert await recents.wait_for_answer(upload, 0.05) is None
     assert await recents.traces_of(user) == 0
@@ -87,6 +85,17 @@ async def test_an_erasure_between_look_and_write_is_noticed(prepared):
                 return getattr(self.inner, name)
 
         writer._client.pipeline = lambda **options: Slow(pipeline_of(**options))
-        await writer.remember({camera: [a_recent(user)]})
+        await writer.remember_matches([a_match(an_event(camera), user_id=user)])
         assert len(looks) == 2
         assert await eraser.traces_of(user) == 0
+
+
+async def test_faces_that_a_worker_of_before_writes_are_found_and_forgotten(recents):
+    """Workers of release 0.1 keep what a camera has just seen, with whom they took it for."""
+    user, face, key = uuid4(), uuid4(), f"fecapass:recent:{uuid4().hex}"
+    values = [f"{one}".encode() for one in (user, face, uuid4())]
+    await recents._client.lpush(key, *values)
+    assert await recents.traces_of(user) == 1
+    assert await recents.forget_user(user) == 1
+    assert await recents.forget_face(face) == 1
+    assert await recents._client.lrange(key, 0, -1) == values[2:]

@@ -14,7 +14,7 @@ from sinks.cache.recent_matches import Recents
 from sinks.cache.request_rates import Rates
 from sinks.store_errors import StoreReadOnly, StoreUnavailable
 from tests.chaos.proxy import Proxy
-from tests.contract.builders import a_match, a_recent, an_event
+from tests.contract.builders import a_match, an_event
 
 
 @pytest.fixture
@@ -38,11 +38,10 @@ async def calls(settings):
     async with Recents(settings) as recents, Rates(settings) as rates:
         waiter = AnswerWaiter(settings)
         camera, user = "door", uuid4()
-        secret = a_recent(user)
+        secret = a_match(an_event(camera), user_id=user)
         yield "ping", recents.ping
-        yield "remember", lambda: recents.remember({camera: [secret]})
-        yield "unknown", lambda: recents.remember({camera: [a_recent()]})
-        yield "matches", lambda: recents.remember_matches([a_match(an_event(camera))])
+        yield "matches", lambda: recents.remember_matches([secret])
+        yield "unknown", lambda: recents.remember_matches([a_match(an_event(camera))])
         yield "answer", lambda: recents.answer("id", b'{"secret": "\xff"}')
         yield "named", lambda: recents.answer("id", f'{{"user_id": "{user}"}}'.encode())
         yield "expect", lambda: recents.expect_answer("id", 5.0)
@@ -82,10 +81,11 @@ async def test_field_05_a_server_that_takes_no_writes_says_so_in_one_clean_line(
 
 
 async def test_field_05_what_a_replica_still_serves_can_be_read(prepared, recents, master):
-    camera, face = uuid4().hex, a_recent()
-    await recents.remember({camera: [face]})
+    camera = uuid4().hex
+    match = a_match(an_event(camera))
+    await recents.remember_matches([match])
     await master.execute_command("REPLICAOF", "127.0.0.1", "1")
-    assert (await recents.recall([camera]))[camera] == [face]
+    assert await recents.recent(10, camera) == [match]
 
 
 async def test_field_05_the_cache_is_used_again_once_the_name_leads_to_the_master(
@@ -108,15 +108,16 @@ async def test_field_05_the_cache_is_used_again_once_the_name_leads_to_the_maste
             update={"host": "127.0.0.1", "port": proxy.port, "password": SecretStr(password)}
         )
         async with Recents(line) as recents:
-            face, camera = a_recent(), uuid4().hex
+            camera = uuid4().hex
+            match = a_match(an_event(camera))
             with pytest.raises(StoreReadOnly):
-                await recents.remember({camera: [face]})
-            await asyncio.gather(*(recents.recall([camera]) for _ in range(3)))
+                await recents.remember_matches([match])
+            await asyncio.gather(*(recents.recent(1, camera) for _ in range(3)))
             proxy.lead_to(settings.port)
             with pytest.raises(StoreReadOnly):  # over a connection that was there before
-                await recents.remember({camera: [face]})
-            await recents.remember({camera: [face]})
-            assert (await recents.recall([camera]))[camera] == [face]
+                await recents.remember_matches([match])
+            await recents.remember_matches([match])
+            assert await recents.recent(10, camera) == [match]
     finally:
         await client.aclose()
         await proxy.stop()

@@ -109,7 +109,7 @@ async def ask_over(settings, cut):
 
         async def ask():
             try:
-                await recents.recall(["door"])
+                await recents.recent(1, "door")
             except StoreUnavailable:
                 said.add("unavailable")
             else:

@@ -26,7 +26,6 @@ EXPECTED = {
         "fecapass_events_consumed_total",
         "fecapass_end_to_end_latency_seconds",
         "fecapass_matches_total",
-        "fecapass_identifications_total",
         "fecapass_gallery_templates",
         "fecapass_gallery_age_seconds",
         "fecapass_events_dropped_total",

@@ -1,12 +1,10 @@
 from uuid import UUID
 
-import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from domain.decisions.matching import Candidate, MatchPolicy, decide, rival_bound, same_face
-from tests.unit.ml.conftest import unit_vectors
+from domain.decisions.matching import Candidate, MatchPolicy, decide
 
 cosines = st.floats(-1, 1, width=32)
 policies = st.builds(MatchPolicy, threshold=cosines, margin=st.floats(0, 0.5, width=32))
@@ -83,30 +81,3 @@ def test_a_stricter_policy_never_matches_more(gallery, policy, more):
     strict = MatchPolicy(policy.threshold + more, policy.margin + more)
     if decide(gallery, strict).user_id is not None:
         assert decide(gallery, policy).user_id == decide(gallery, strict).user_id
-
-
-def test_same_face_is_a_cosine_threshold():
-    a, b = unit_vectors(2, 16)
-    cosine = float(a @ b)
-    assert same_face(a, a, 0.99)
-    assert same_face(a, b, cosine - 1e-3)
-    assert not same_face(a, b, cosine + 1e-3)
-    assert isinstance(same_face(a, np.negative(a), 0.5), bool)
-
-
-@given(seed=st.integers(0, 2**32 - 1), exponent=st.floats(-5, -0.5), rival=st.floats(-0.5, 0.9))
-def test_nobody_is_closer_to_a_probe_than_the_bound(seed, exponent, rival):
-    """The worst case: from the face before, the probe has moved straight towards the rival."""
-    random = np.random.default_rng(seed)
-    earlier = random.normal(size=128)
-    earlier /= np.linalg.norm(earlier)
-    towards = random.normal(size=128)
-    towards -= (towards @ earlier) * earlier
-    towards /= np.linalg.norm(towards)
-
-    def at(angle):
-        return (np.cos(angle) * earlier + np.sin(angle) * towards).astype(np.float32)
-
-    face, probe, other = at(0), at(10**exponent), at(np.arccos(rival))
-    bound = rival_bound(float(other @ face), float(probe @ face))
-    assert float(other @ probe) <= bound
