@@ -1,1 +1,1 @@
-"""What the pipeline costs beside the bare models, measured in one run on the same frames."""
+"""The cost of the pipeline compared with the bare models, in one run on the same frames."""

@@ -1,9 +1,9 @@
-"""Turned faces: how many match strangers, and how many are called unreliable, by angle.
+"""Turned faces: how many match other people, and how many are unreliable, by angle.
 
 The largest face of each picture is looked for while the picture is turned in steps; "mirrored" and
-"flipped" stand for pictures turned inside out and upside down. The models are those of the settings
-in the environment (FECAPASS_MODELS__...), so that other models are measured in the same way. All
-values but the lengths of raw embeddings are percentages.
+"flipped" are pictures mirrored left to right and turned upside down. The models are those of the
+settings in the environment (FECAPASS_MODELS__...), so that other models are measured in the same
+way. All values but the lengths of raw embeddings are percentages.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def look(analyser: Analyser, pictures: Mapping[Path, Picture], view: str) -> lis
 def values_of(
     seen: Sequence[Seen], upright: Sequence[Seen], pictures: int, threshold: float, trusted: float
 ) -> dict[str, float]:
-    """What came of a view.
+    """The results of a view.
 
     Args:
         seen: the faces of the view.

@@ -44,7 +44,9 @@ def add_common(parser: argparse.ArgumentParser, by_default: float = 3.0) -> None
         "--threads", type=whole, default=0, help="threads of the models (default: one per core)"
     )
     parser.add_argument(
-        "--portraits", type=Path, help="a folder of portraits to compose frames of, beside samples"
+        "--portraits",
+        type=Path,
+        help="a folder of portraits for frames, in addition to the samples",
     )
 
 
@@ -118,12 +120,12 @@ def counts(text: str) -> list[int]:
 
 
 def cases_of(arguments: argparse.Namespace) -> Sequence[Case]:
-    """The cases that were asked for."""
+    """The selected cases."""
     return arguments.case or DEFAULT_CASES
 
 
 def finish(report: Report, arguments: argparse.Namespace) -> None:
-    """Print the report, and write it where that was asked for."""
+    """Print the report, and write it if requested."""
     show(report)
     if arguments.json is not None:
         report.write_json(arguments.json)

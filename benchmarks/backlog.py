@@ -67,7 +67,7 @@ async def drain(consumer: Consumer, frames: FrameSet, count: int, cameras: int) 
 
     Args:
         consumer: takes them.
-        frames: are repeated as often as needed; every one is an event of its own.
+        frames: are repeated as often as needed; every one is a separate event.
         count: how many events.
         cameras: they take turns.
 
@@ -105,7 +105,7 @@ def steady_rate(commits: Sequence[Commit]) -> float:
         commits: oldest first.
 
     Raises:
-        ValueError: there are too few commits to tell a rate.
+        ValueError: there are too few commits to compute a rate.
     """
     total = sum(commit.frames for commit in commits)
     done, marks = 0, []
@@ -117,7 +117,7 @@ def steady_rate(commits: Sequence[Commit]) -> float:
             if before < share * total <= done
         ]
     if not marks or marks[0] == marks[-1]:
-        raise ValueError(f"{total} frames came in too few commits to tell a rate")
+        raise ValueError(f"{total} frames came in too few commits to compute a rate")
     (began, first), (ended, last) = marks[0], marks[-1]
     return (last - first) / (ended - began).total_seconds()
 

@@ -41,5 +41,5 @@ def _stat(process: Path) -> list[str] | None:
     try:
         text = (process / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return None  # it has ended meanwhile
+        return None  # it has ended in the meantime
     return text.rpartition(")")[2].split()

@@ -70,7 +70,7 @@ class Case:
             raise ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT:FACES, like 640x480:4")
         case = cls(*map(int, form.groups()))
         if min(case.width, case.height) < 64 or case.faces > 100:
-            raise ArgumentTypeError(f"{text} is too small, or asks for too many faces")
+            raise ArgumentTypeError(f"{text} is too small, or has too many faces")
         return case
 
     def __str__(self) -> str:
@@ -96,7 +96,7 @@ def load_faces(portraits: Path | None = None) -> list[Picture]:
     """Square pictures of one face each, BGR.
 
     Args:
-        portraits: a folder of portraits to use beside the samples.
+        portraits: a folder of portraits to use in addition to the samples.
 
     Raises:
         infra.demo.sample_media.MediaError: a sample is absent.

@@ -1,8 +1,8 @@
 """From ``ce_time`` to the match event: p50, p95 and p99, and where the time goes.
 
-Frames of one face are published at a steady pace: at 10 a second, then at a share of the most
-that the pipeline was just seen to do. The time of the bare models on the same frames stands
-beside it, measured before and after.
+Frames of one face are published at a steady pace: at 10 a second, then at a share of the maximum
+rate that was just measured. The time of the bare models on the same frames is reported with it,
+measured before and after.
 
 Run alone: ``python -m benchmarks latency --help``.
 """
@@ -154,7 +154,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cameras", type=count, default=8, help="how many send in turns (default: %(default)s)"
     )
     parser.add_argument(
-        "--frames", type=count, default=200, help="to tell the most by (default: %(default)s)"
+        "--frames", type=count, default=200, help="to measure the maximum (default: %(default)s)"
     )
     parser.add_argument(
         "--seconds", type=duration, default=20.0, help="of each pace (default: %(default)s)"

@@ -37,7 +37,7 @@ OPENCV = "OpenCV"
 
 LEAST_FRAMES = 4
 
-#: Settings by what `Analyser.provider` will tell: the detector's provider and the embedder's.
+#: Settings by the value of `Analyser.provider`: the detector's provider and the embedder's.
 PROVIDERS: Mapping[str, Mapping[str, ExecutionProvider]] = {
     "cpu": {"execution_provider": "cpu"},
     "openvino": {"execution_provider": "openvino"},
@@ -57,7 +57,7 @@ class BareModels:
         shared: in onnxruntime; every run is shared by all threads.
         lanes: in onnxruntime; every run has one thread; as many loops run side by side.
         fastest: as lanes, with the embedder in OpenVINO; None where that is not installed.
-        chosen: in lanes, on the providers that were asked for: those of the pipeline.
+        chosen: in lanes, on the selected providers: those of the pipeline.
     """
 
     settings: ModelSettings
@@ -99,11 +99,11 @@ class BareModels:
 
 
 def measure(work: Work, seconds: float, loops: int = 1) -> dict[str, float]:
-    """Call ``work`` with 0, 1, 2, ... and tell its rate.
+    """Call ``work`` with 0, 1, 2, ... and return its rate.
 
     Args:
         work: handles one frame.
-        seconds: how long to go on; each loop handles at least `LEAST_FRAMES`.
+        seconds: how long to continue; each loop handles at least `LEAST_FRAMES`.
         loops: how many threads do so side by side.
 
     Returns:
@@ -195,7 +195,7 @@ def opencv(frames: FrameSet, settings: ModelSettings) -> Work:
         image = frames.images[number % len(frames.images)]
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if ratio < 1 else image
         found = detector.detect(small)[1]
-        # None where there is no face, which OpenCV's type stubs do not tell.
+        # None if there is no face, which OpenCV's type stubs do not say.
         faces = np.zeros((0, 15), np.float32) if found is None else np.asarray(found, np.float32)
         faces[:, :-1] /= np.float32(ratio)
         return [recogniser.feature(recogniser.alignCrop(image, face)) for face in faces]
@@ -261,6 +261,6 @@ def add_provider(parser: argparse.ArgumentParser) -> None:
         "--provider",
         choices=PROVIDERS,
         default="cpu",
-        help="what runs the models, beside the bare ones: the detector's and the embedder's "
+        help="the runtimes to measure in addition: the detector's and the embedder's "
         "(default: %(default)s)",
     )

@@ -1,10 +1,12 @@
-"""Frames a second from Kafka to the committed row, beside the bare models on the same frames.
+"""Frames per second from Kafka to the committed row, compared with the bare models.
+
+All are measured on the same frames.
 
 In one run, for every case: the bare models, the whole pipeline, the bare models again (their mean
-counts, so that a machine that grows slower meanwhile favours neither), and OpenCV's own classes;
-then, with the pipeline's workers stopped, a naive consumer of one frame at a time. All have the
-same number of threads for their models; the bare models use them in several ways (`ONE_LOOP`,
-`LOOPS`, `OPENVINO_LOOPS` in `benchmarks.models`). The servers run on the same cores.
+counts, so that a machine that grows slower in the meantime favours neither), and OpenCV's own
+classes; then, with the pipeline's workers stopped, a naive consumer of one frame at a time. All
+have the same number of threads for their models; the bare models use them in several ways
+(`ONE_LOOP`, `LOOPS`, `OPENVINO_LOOPS` in `benchmarks.models`). The servers run on the same cores.
 
 The pipeline is given all frames of a case at once and drains this backlog; its rate is that of
 the ledger's commits, without start-up (`benchmarks.backlog.steady_rate`).
@@ -36,10 +38,10 @@ PIPELINE = "pipeline"
 NAIVE = "naive consumer"
 
 _WARM_UP_FRAMES = 24
-#: A consumer that commits batches needs more frames before its commits tell a rate.
+#: A consumer that commits batches needs more frames before its commits give a rate.
 _LEAST_FRAMES = {PIPELINE: 48, NAIVE: 16}
 _MOST_FRAMES = 2000
-#: What is expected of each beside the bare models; sets how many frames are published.
+#: The expected ratio of each to the bare models; it sets how many frames are published.
 _EXPECTED = {PIPELINE: 0.7, NAIVE: 0.3}
 
 
@@ -90,7 +92,7 @@ async def run_case(bench: Bench, consumer: Consumer, frames: FrameSet) -> list[R
 async def run_naive(
     bench: Bench, system: System, sets: Sequence[FrameSet], results: Sequence[Result]
 ) -> list[Result]:
-    """The naive consumer on all cases; ``results`` tell the bare models' rates."""
+    """The naive consumer on all cases; ``results`` contain the bare models' rates."""
     rates = {
         tuple(one.case.items()): one.values["frames_per_second"]
         for one in results
@@ -107,7 +109,7 @@ async def run_naive(
 
 
 def ratios(results: Sequence[Result]) -> list[Ratio]:
-    """The pipeline beside each of the others."""
+    """The pipeline compared with each of the others."""
     others = (ONE_LOOP, LOOPS, OPENVINO_LOOPS, OPENCV, NAIVE)
     return [one for other in others for one in compare(results, PIPELINE, other)]
 
@@ -152,6 +154,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--gallery",
         type=whole,
         default=1000,
-        help="people in the gallery beside those in the frames (default: %(default)s)",
+        help="people in the gallery in addition to those in the frames (default: %(default)s)",
     )
     parser.add_argument("--no-naive", action="store_true", help="leave the naive consumer out")

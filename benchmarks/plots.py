@@ -34,7 +34,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
     plt.rcParams["axes.prop_cycle"] = cycler(color=plt.get_cmap(_COLOURS)(range(20)))
     drawn = []
     for benchmark, plot in _PLOTS.items():
-        # The bare models stand beside the pipeline, whose run measures them.
+        # The bare models are drawn with the pipeline, whose run measures them.
         named = {benchmark, "models"} if benchmark == "pipeline" else {benchmark}
         results = [one for one in report.results if one.benchmark in named]
         if results:

@@ -1,8 +1,8 @@
 """Has anything grown slower? Ratios measured now against the committed ones.
 
 Only ratios of things measured in turns in the same run count, so neither the machine nor what
-else runs on it decides; medians of several rounds do. The whole pipeline is held to the bare models
-by CPU time: what it costs in all its processes and servers. A ratio that fell by more than 15 % is
+else runs on it decides; medians of several rounds do. The whole pipeline is compared with the bare
+models by CPU time, including all its processes and servers. A ratio that fell by more than 15 % is
 measured once more before the check fails.
 
 Run alone: ``python -m benchmarks check``; ``--write`` commits what it measures.
@@ -108,7 +108,7 @@ def _in_turns(reference: Work, subject: Work) -> float:
 
 
 async def sink_ratios() -> dict[str, float]:
-    """Every sink beside its server's bare limit."""
+    """Every sink compared with its server's bare limit."""
     async with bare_servers() as settings:
         results = await measure_sinks(settings, rounds=15, batch=64)
     rates = {(str(one.case["kind"]), one.subject): one.values[RATE] for one in results}
@@ -132,7 +132,7 @@ async def ratios() -> dict[str, float]:
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Measure, compare, and tell; returns the exit code."""
+    """Measure, compare, and report; returns the exit code."""
     measured = await ratios()
     if arguments.write:
         rounded = {name: round(value, 3) for name, value in measured.items()}

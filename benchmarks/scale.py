@@ -84,7 +84,7 @@ def resident(pids: Mapping[str, int]) -> dict[str, float]:
         try:
             parent = int(path.read_text(errors="replace").rpartition(")")[2].split()[1])
         except OSError:
-            continue  # it has ended meanwhile
+            continue  # it has ended in the meantime
         children.setdefault(parent, []).append(int(path.parent.name))
 
     def pages(pid: int) -> int:

@@ -1,10 +1,11 @@
 """Search of enrolled people: how exact, how fast, at which cost.
 
-For galleries of several sizes drawn from a model's statistics, every way to search is asked the
-same: recall@1 against brute force; rank-1 identification; how many enrolled people are missed
-(FNIR) at a threshold that takes one stranger in a hundred for somebody (FPIR); the time of one
-query alone and in batches of 16; building and memory. The product's gallery is also searched while
-people are entered and erased.
+For galleries of several sizes drawn from a model's statistics, every way to search is measured in
+the same way: recall@1 against brute force; rank-1 identification; how many enrolled people are
+missed (FNIR) at a threshold that accepts one unknown person in a hundred (FPIR); the time of
+one query alone and in batches of 16; building and memory. The product's gallery is also searched
+while
+people are enrolled and erased.
 
 Run alone: ``python -m benchmarks search --help``.
 """
@@ -46,7 +47,7 @@ def quality(population: Population, truth: Rows, rows: Rows, scores: Vectors) ->
     Args:
         population: what was looked for.
         truth: of brute force.
-        rows: the best template found for each of the first probes and all strangers, or -1.
+        rows: the best template found for each of the first probes and all unknown people, or -1.
         scores: their cosines.
     """
     enrolled = population.people >= 0
@@ -107,11 +108,11 @@ def changing(searcher: ProductGallery, population: Population, seconds: float) -
     """Search while people are entered and erased; every person who stays must be found.
 
     Returns:
-        ``p95_changing_ms`` of a query meanwhile, ``change_ms`` of one entry or erasure, and
+        ``p95_changing_ms`` of a query in the meantime, ``change_ms`` of one entry or erasure, and
         ``wrong_while_changing``: searches that did not find the person best by brute force.
     """
     gallery, stop = searcher.gallery, threading.Event()
-    spare = -population.probes[:50]  # nobody's: no probe finds these
+    spare = -population.probes[:50]  # of no person: no probe finds these
     newcomers = [UUID(int=2**64 + number) for number in range(len(spare))]
     spent: list[float] = []
 
@@ -187,7 +188,7 @@ def case_of(population: Population) -> dict[str, str | int]:
 
 
 def _some(population: Population, most: int) -> Population:
-    """Fewer probes, a tenth of them strangers still."""
+    """Fewer probes, still with a tenth of unknown people."""
     chosen = _chosen(population, most)
     return Population(population.templates, population.probes[chosen], population.people[chosen])
 

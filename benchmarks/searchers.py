@@ -13,7 +13,7 @@ from ml.gallery.exact_search import Gallery
 
 Rows = npt.NDArray[np.int64]
 
-#: What each is asked for: the best and the runner-up, which is what a decision takes.
+#: The candidates of each search: the best and the runner-up, which a decision needs.
 ASKED = 2
 
 _LOAD_CHUNK = 10_000

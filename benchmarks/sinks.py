@@ -1,4 +1,4 @@
-"""Rows, embeddings and crops a second, beside the bare limit of each server.
+"""Rows, embeddings and crops per second, compared with the bare limit of each server.
 
 Bare means: the same bytes by the shortest way that the server offers, in batches or with a
 concurrency of the same size, durable after each batch. Rows by COPY into the two tables;

@@ -149,7 +149,7 @@ async def running_pipeline(
 
 @asynccontextmanager
 async def running_naive(system: System) -> AsyncIterator[Consumer]:
-    """`benchmarks.baseline_consumer`, on topics of its own."""
+    """`benchmarks.baseline_consumer`, on its own topics."""
     kafka = system.settings.kafka.model_copy(update={"topic_prefix": _NAIVE_PREFIX})
     await ensure_topics(kafka, lambda _line: None)
     environment = {

@@ -1,4 +1,4 @@
-"""Galleries of any size drawn from a model's statistics, with people looked for and strangers."""
+"""Galleries of any size drawn from a model's statistics, with known and unknown probes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +10,13 @@ from ml.recognition.embedders import unit_rows
 
 Vectors = npt.NDArray[np.float32]
 
-#: One search in ten is for somebody who is not enrolled.
+#: One search in ten is for a person who is not enrolled.
 STRANGERS = 0.1
 
 _SEED = 20_231
 _CHUNK = 100_000
-# Deviation of a photo from its person, beside the person's own, where there are no statistics:
-# genuine cosines lie about 0.6 then.
+# Deviation of a photo from its person, relative to the person's own, without statistics: genuine
+# cosines are about 0.6 then.
 _ISOTROPIC_WITHIN = 0.8
 
 
@@ -54,8 +54,8 @@ class Population:
 
     Attributes:
         templates: (N, D), one of each person.
-        probes: (M, D), another photo of some of them; then of strangers.
-        people: (M,), the row of each probe's person; -1 for strangers.
+        probes: (M, D), another photo of some of them; then of unknown people.
+        people: (M,), the row of each probe's person; -1 for unknown people.
     """
 
     templates: Vectors

@@ -2,5 +2,5 @@
 
 from typing import Final
 
-#: The release. A container image holds the code without a package's metadata, so it stands here.
+#: The release. A container image has the code without package metadata, so it is set here.
 RELEASE: Final = "0.1.0"

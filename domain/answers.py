@@ -9,7 +9,7 @@ Status = Literal["enrolled", "refused", "searched", "failed"]
 
 
 class RankedCandidate(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody enrolled who resembles the probe; similarity is the cosine."""
+    """An enrolled user who resembles the probe; similarity is the cosine."""
 
     user_id: UUID
     similarity: float
@@ -54,7 +54,7 @@ class UploadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         policy: of a refusal, the rules that decided; other rules may decide otherwise.
         photos: of an enrolment, how many photos the person's template now holds.
         threshold: of a search, the similarity from which on a candidate may match.
-        margin: of a search, how far the best must lie before the next.
+        margin: of a search, the lead that the best candidate needs over the next.
         faces: of a search, every face in the photo.
     """
 

@@ -1,7 +1,7 @@
 """The events of the pipeline, as types.
 
 `ImageEvent` is what a frame or an upload says about itself, `DetectedFaces` what the detect agent
-hands to the identify agent, `FaceMatch` what the world reads from ``faces.matches``.
+hands to the identify agent, `FaceMatch` what other programs read from ``faces.matches``.
 """
 
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ def event_uuid(source: str, event_id: str) -> UUID:
 def _name(source: str, event_id: str) -> str:
     """Source and id as one text that no other pair has.
 
-    Where one of them holds the separator, their lengths in characters stand before them.
+    If one of them contains the separator, their lengths in characters come first.
     """
     if _SEPARATOR in source or _SEPARATOR in event_id:
         return f"|{len(source)}|{len(event_id)}|{source}|{event_id}"
@@ -81,16 +81,13 @@ class ImageEvent(msgspec.Struct, frozen=True, kw_only=True):
 class DetectedFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One face in one image. Coordinates are pixels of the upright image.
 
-    Attributes:
-        box: x, y of the upper left corner, width, height.
-        landmarks: right eye, left eye, nose tip, right and left corner of the mouth (the
-            subject's own right and left), as x0, y0, ... y4.
-        score: the detector's confidence, 0 to 1.
-        quality: fitness for recognition, 0 to 1 (`ml.recognition.quality`).
-        embedding: float32, little endian, length 1.
-        crop: JPEG of the face with some surroundings.
-        measures: what the quality is made of, by name; filled for uploads, whose callers are told.
-        reliable: whether the embedding says who it is: not of a face that is turned, or is none.
+    Attributes: box: x, y of the upper left corner, width, height. landmarks: right eye, left eye,
+    nose tip, right and left corner of the mouth (the subject's own right and left), as x0, y0, ...
+    y4. score: the detector's confidence, 0 to 1. quality: fitness for recognition, 0 to 1
+    (`ml.recognition.quality`). embedding: float32, little endian, length 1. crop: JPEG of the face
+    with some surroundings. measures: the values behind the quality, by name; set for uploads, whose
+    answers contain them. reliable: whether the embedding says who it is: not of a face that is
+    turned, or is none.
     """
 
     box: tuple[float, float, float, float]
@@ -110,7 +107,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         code: stable, for programs.
         message: for people.
         measures: what was measured.
-        given_up: nobody knows whether the photo is at fault; a replay may bring another result.
+        given_up: it is unknown whether the photo is at fault; a replay may have another result.
     """
 
     code: str
@@ -130,7 +127,7 @@ class DetectedFaces(msgspec.Struct, frozen=True, kw_only=True):
         faces: what was found; may be empty.
         refusal: set instead of faces when an upload's image could not be read at all.
         policy: of an upload, the rules that the detect worker went by; equal texts, equal rules.
-        dataref: of an upload that came by claim check, where its image lies.
+        dataref: of an upload that came by claim check, the address of its image.
     """
 
     event: ImageEvent
@@ -204,7 +201,7 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_of_a_frame(self) -> bool:
-        """Whether a camera saw the face; where it is not said, the crop of a frame tells."""
+        """Whether a camera saw the face; without a kind, a crop shows that it is a frame."""
         if self.kind is None:
             return self.crop_key is not None
         return self.kind == MatchKind.FRAME
@@ -216,7 +213,7 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def standing_decision(decision: str | None, user_id: UUID | None) -> str | None:
-    """What a stored decision comes to: a match is none when the person was erased since."""
+    """The decision that counts now: a match with a user who was erased later is no match."""
     return "below_threshold" if decision == "matched" and user_id is None else decision
 
 

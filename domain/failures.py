@@ -1,20 +1,20 @@
 """The ways in which processing fails, each with one treatment.
 
-`Retry`: the world is at fault and will recover; try again for as long as it takes.
-`Denied`: the world or this event is at fault, and nobody says which; try again for a bounded time,
-then it goes to the dead letters, from where it can be replayed.
-`Reject`: this event is at fault; it goes to the dead letters at once.
-`GivenUp`: the same, of an event that nobody has found to be at fault for good.
-`Fatal`: the deployment is at fault; the worker stops and says so.
+`Retry`: a server is at fault and will recover; retry for as long as it takes.
+`Denied`: a server or this event is at fault, and it is unknown which; retry for a limited time,
+then the event becomes a dead letter, which can be replayed.
+`Reject`: this event is at fault; it becomes a dead letter at once.
+`GivenUp`: the event becomes a dead letter, and it is unknown whether the event is at fault.
+`Fatal`: the deployment is at fault; the worker stops and logs the reason.
 """
 
 
 class Retry(Exception):
-    """A store or the broker is away; the same work may succeed later."""
+    """A store or the broker is unavailable; the same work may succeed later."""
 
 
 class Denied(Retry):
-    """This event alone is refused, or fails, and nobody says whether it will for ever.
+    """Only this event is refused, or fails, and it is unknown whether that is permanent.
 
     Attributes:
         reason: stable code in snake case; the ``dlq_reason`` header when patience is over.
@@ -36,9 +36,9 @@ class Reject(Exception):
 
 
 class GivenUp(Reject):
-    """Nobody knows whether the event can be processed, and patience with it is over.
+    """It is unknown whether the event can be processed, and its retries are used up.
 
-    Unlike one that was refused for good, it may be processed when it is replayed.
+    Unlike an event that was refused permanently, it may succeed when it is replayed.
     """
 
 

@@ -10,10 +10,11 @@ Item = TypeVar("Item")
 
 
 class Budget:
-    """Units of something scarce, lent in the order of the asking.
+    """Units of a limited resource, lent in the order of the requests.
 
-    Whoever asks for more than there is gets all of it, when nobody else has any. Ask once for all
-    that is needed together: to ask for more while holding some can wait for ever.
+    A caller that asks for more than the total gets all of it, when no other caller has any. Ask
+    once for everything that is needed together: asking for more while holding some can wait for
+    ever.
     """
 
     def __init__(self, total: int) -> None:
@@ -33,13 +34,13 @@ class Budget:
             share.shrink(0)
 
     def give_back(self, units: int) -> None:
-        """Return units; whoever waits longest gets them."""
+        """Return units; the caller that has waited longest gets them."""
         self._free += units
         self._serve()
 
     async def _take(self, units: int) -> None:
         if units == 0:
-            return  # who needs nothing waits for nobody
+            return  # nothing is needed, so there is nothing to wait for
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((units, turn))
         self._serve()
@@ -47,7 +48,7 @@ class Budget:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                self._serve()  # whoever is behind may fit
+                self._serve()  # the next request may fit
             else:
                 self.give_back(units)
             raise
@@ -79,9 +80,9 @@ class Share:
 
 
 def groups(items: Iterable[Item], cost: Callable[[Item], int], most: int) -> list[list[Item]]:
-    """Cut a sequence into runs that cost at most so much together.
+    """Cut a sequence into runs with a maximum total cost each.
 
-    An item that costs more makes a run of its own.
+    An item that costs more is a separate run.
     """
     runs: list[list[Item]] = []
     room = 0

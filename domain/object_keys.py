@@ -1,4 +1,4 @@
-"""Keys of objects: those we make of strangers' names, and those that strangers name."""
+"""Keys of objects: those that we derive from producers' names, and those that producers choose."""
 
 import re
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _MAX_KEY_BYTES = 1024
 _DATAREF = re.compile(r"s3://([a-z0-9][a-z0-9.\-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
 
-#: Where photos lie that came by claim check.
+#: The folder of photos that came by claim check.
 UPLOADS = "uploads/"
 
 
@@ -36,7 +36,7 @@ def crop_key(camera: str, captured_at: datetime, face_id: UUID) -> str:
 
 
 def is_plain_key(key: str) -> bool:
-    """Whether a key that a stranger chose can mean this object of this bucket and nothing else.
+    """Whether a key that a producer chose can only mean this object of this bucket.
 
     Clients and servers take ``..`` out of a path before they look at it, which would lead into
     other buckets; no honest key has such parts, nor control characters.
@@ -55,9 +55,9 @@ def split_dataref(dataref: str) -> tuple[str, str] | None:
 
 
 def uploaded_key(dataref: str | None, bucket: str) -> str | None:
-    """Key of an upload's image, where it lies in this bucket below `UPLOADS`.
+    """Key of an upload's image, if it is in this bucket below `UPLOADS`.
 
-    What lies elsewhere is not ours to delete: whoever sends a photo may name any object.
+    We must not delete other objects: a producer of photos may name any object.
     """
     named = split_dataref(dataref) if dataref else None
     if named is None or named[0] != bucket or not named[1].startswith(UPLOADS):

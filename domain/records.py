@@ -25,8 +25,8 @@ class EventKey(NamedTuple):
 class Outcome(StrEnum):
     """How an event ended. Every event that is not dead-lettered has exactly one.
 
-    Uploads have one also then, which their callers are told; that of one that was given up stands
-    until a replay brings another.
+    A dead-lettered upload also has one, for its caller; the outcome `failed` stays until a replay
+    has another.
     """
 
     FACES = "faces"
@@ -35,7 +35,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     SEARCHED = "searched"
     FAILED = "failed"
-    #: Stands for one that a later release has written; is not written here.
+    #: An outcome that a later release has written; this release does not write it.
     OTHER = "other"
 
 
@@ -47,8 +47,8 @@ class FaceRow(msgspec.Struct, frozen=True, kw_only=True):
     """One stored face.
 
     Attributes:
-        match: all that the world is told about it on ``faces.matches``.
-        index: its place among the faces of its event, from 0.
+        match: the whole message on ``faces.matches``.
+        index: its position among the faces of its event, from 0.
         landmarks: five points as x0, y0, ... y4 in pixels (see `domain.events.DetectedFace`).
     """
 
@@ -69,8 +69,8 @@ class EventResult(msgspec.Struct, frozen=True, kw_only=True):
         face_count: how many faces were found, also where none is stored.
         faces: the faces to store.
         answer: the JSON that an upload's caller gets; None for frames.
-        people: everybody whom an upload or its answer names, so that erasure finds it.
-        dataref: where the image of an upload lies that came by claim check.
+        people: all users that an upload or its answer names, so that erasure finds it.
+        dataref: the address of an upload's image that came by claim check.
     """
 
     event: ImageEvent
@@ -91,7 +91,7 @@ class EventResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the ledger: an event that was processed, and what came of it.
+    """One row of the ledger: an event that was processed, and its outcome.
 
     Attributes:
         event_uuid: `ImageEvent.uuid`.
@@ -212,7 +212,7 @@ class GalleryChunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SimilarSighting(NamedTuple):
-    """A sighting, and the cosine of its embedding to the one asked for."""
+    """A sighting, and the cosine of its embedding to the given one."""
 
     face_id: UUID
     user_id: UUID | None
@@ -221,7 +221,7 @@ class SimilarSighting(NamedTuple):
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
-    """What erasing a person took out of the vector database.
+    """What the erasure of a user deleted from the vector database.
 
     Attributes:
         galleries: models whose gallery got a tombstone now; 0 when the person was erased before.
@@ -249,7 +249,7 @@ class VectorTraces(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MainTraces(msgspec.Struct, frozen=True, kw_only=True):
-    """What the main database holds of a person, and what it knows to lie elsewhere.
+    """What the main database holds of a user, and what it knows about data in other stores.
 
     Attributes:
         user: 1 when the user's row is there.
@@ -258,8 +258,8 @@ class MainTraces(msgspec.Struct, frozen=True, kw_only=True):
         answers: lines of the ledger about photos sent in to enrol the person, refused ones
             included, or whose answer names the person.
         crop_keys: S3 keys of the crops of all these faces.
-        upload_events: events of photos sent in to enrol the person, refused ones included.
-        datarefs: where such photos lie that came by claim check, as far as that is known.
+        upload_events: events of photos that were sent to enrol the user, including refused ones.
+        datarefs: addresses of such photos that came by claim check, as far as they are known.
         upload_ids: Kafka keys of these uploads.
     """
 

@@ -1,7 +1,7 @@
-"""What a refusal of an upload depends on, told by its code. Pure.
+"""What a refusal of an upload depends on, according to its code. Pure.
 
-A refusal for what is in the photo's bytes stands for ever. One by a policy stands while policy and
-model are in force. One by a state, such as that of the user, is looked at each time.
+A refusal because of the photo's bytes is permanent. A refusal by a policy is valid while policy and
+model are in force. A refusal because of a state, such as that of the user, is decided each time.
 """
 
 from typing import Final
@@ -20,7 +20,7 @@ def is_final(code: str | None) -> bool:
 
 
 def is_settled(code: str | None, decided_by: str | None, in_force: str) -> bool:
-    """Whether a refusal stands.
+    """Whether a refusal is still valid.
 
     Args:
         code: of the refusal.

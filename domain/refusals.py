@@ -1,4 +1,4 @@
-"""What the caller of an upload is told when it became a dead letter. Pure."""
+"""The answer to an upload that became a dead letter. Pure."""
 
 from domain.events import Refusal
 from domain.failures import GivenUp, Reject
@@ -6,15 +6,15 @@ from domain.failures import GivenUp, Reject
 #: A longer explanation is cut off.
 MAX_MESSAGE_CHARACTERS = 2000
 
-#: The letter has the details; they are about stores and code, not about the photo.
+#: The dead letter has the details; they are about stores and code, not about the photo.
 _GIVEN_UP = (
-    "the photo could not be processed, and nothing says that it is at fault; it is kept among the "
-    "dead letters and may be replayed"
+    "the photo could not be processed, and no fault was found in it; it is kept as a dead "
+    "letter and can be replayed"
 )
 
 
 def refusal_of_dead_letter(reject: Reject) -> Refusal:
-    """Of a photo that is at fault: what is wrong with it; of one that was given up: that it was."""
+    """For a photo that is at fault: what is wrong with it; otherwise: that it was not processed."""
     if isinstance(reject, GivenUp):
         return given_up(reject.reason)
     return Refusal(code=reject.reason, message=str(reject)[:MAX_MESSAGE_CHARACTERS])

@@ -1,4 +1,4 @@
-"""Uploads as events: what an application publishes to enrol somebody or to search by photo."""
+"""Uploads as events: what an application publishes to enrol a user or to search by photo."""
 
 import hashlib
 from uuid import UUID, uuid4, uuid5
@@ -29,7 +29,7 @@ def enrol_event(user_id: UUID, photo: bytes) -> ImageEvent:
 
 
 def search_event() -> ImageEvent:
-    """Ask who is in a photo. Every search is an event of its own: the gallery changes."""
+    """Ask who is in a photo. Every search is a new event, because the gallery changes."""
     return _event(EventKind.SEARCH, str(uuid4()), None)
 
 

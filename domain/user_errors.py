@@ -1,4 +1,4 @@
-"""What is wrong with a wish about users, whoever has it: the API or the command line."""
+"""Errors in requests about users, from the API or the command line."""
 
 
 class EmailTakenError(Exception):

@@ -16,11 +16,11 @@ WIDTH = 100
 
 HEADER = """\
 Every setting of Fecapass, with its default. Copy this file to .env, take the # off a line and
-change its value; `fecapass` reads .env in the working directory. The environment wins over .env,
-and .env over .fecapass/stack.env, which `fecapass up` writes. FECAPASS_ENV_FILE names one file to
-read instead of both. FECAPASS_SECRETS_DIR names a directory of files, each called as a variable and
-holding its value; they count below all others. A detect worker needs Kafka and the models, and S3
-only for claim checks.
+change its value; `fecapass` reads .env in the working directory. The environment has precedence
+over .env, and .env over .fecapass/stack.env, which `fecapass up` writes. FECAPASS_ENV_FILE names
+one file to read instead of both. FECAPASS_SECRETS_DIR names a directory of files, each with the
+name of a variable and its value; they have the lowest precedence. A detect worker needs Kafka and
+the models, and S3 only for claim checks.
 
 Written by `make env-example` from the groups in config/; change it there.
 """
@@ -36,7 +36,7 @@ def render() -> str:
             blocks.append(_comment(f"--- {title}"))
             blocks += _variables(f"{ENV_PREFIX}{name.upper()}__", group.model_fields)
     blocks.append(
-        _comment("--- docker-compose.yml alone; `make env` writes a .env with passwords.")
+        _comment("--- Only for docker-compose.yml; `make env` writes a .env with passwords.")
     )
     blocks += [f"{_comment(v.description)}#{v.name}={v.default}\n" for v in VARIABLES]
     return "\n".join(blocks)

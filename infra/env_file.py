@@ -56,7 +56,7 @@ PORTS: Mapping[str, int] = {
 
 
 def variables(ports: Mapping[str, int] = PORTS) -> dict[str, str]:
-    """All that a deployment by docker-compose.yml needs to be told, with fresh secrets.
+    """All variables that a deployment by docker-compose.yml needs, with new secrets.
 
     Args:
         ports: on the host, by variable, as in `PORTS`.

@@ -3,5 +3,5 @@
 import os
 
 # onnxruntime's Linux builds since 1.29 report sessions to their maker (model, file names, hashes)
-# unless this is set before they are imported. What a door camera's models are is nobody's business.
+# unless this is set before they are imported. The models of a door camera are private.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -1,7 +1,7 @@
 """API keys: made, found, revoked. Of the secret only the SHA-256 is kept.
 
-A slow password hash would protect secrets that people choose. These have 256 random bits: nobody
-guesses one from its hash, however fast the hash is, and every request has to check one.
+A slow password hash would protect secrets that people choose. These have 256 random bits, which
+cannot be guessed from any hash, and every request has to check one.
 """
 
 import hashlib
@@ -30,9 +30,9 @@ class Caller:
     """Who makes a request.
 
     Attributes:
-        id: the key's public part; None when keys are not asked for.
+        id: the key's public part; None when no keys are needed.
         name: what the key was named.
-        scopes: what the key is good for; ``admin`` includes all.
+        scopes: what the key allows; ``admin`` includes all.
     """
 
     id: str | None
@@ -49,7 +49,7 @@ class Caller:
         return f"key:{self.id}" if self.id else "anonymous"
 
 
-#: Whoever can connect, where keys are not asked for.
+#: Every client that can connect, when no keys are needed.
 ANYBODY = Caller(None, "anybody", frozenset({"admin"}))
 
 
@@ -96,7 +96,7 @@ async def revoke_key(session: AsyncSession, public: str, actor: str) -> bool:
 
 
 async def find_caller(session: AsyncSession, key: str) -> Caller | None:
-    """Whose key this is; None when it is nobody's, or revoked."""
+    """The owner of this key; None when the key is unknown or revoked."""
     parts = _KEY.fullmatch(key)
     if parts is None:
         return None

@@ -9,7 +9,7 @@ from sinks.main.schema import AuditEntry
 
 
 def record(session: AsyncSession, actor: str, action: str, target: str, **detail: Any) -> None:
-    """Add an entry to the session's transaction, so that change and entry stand or fall together.
+    """Add an entry to the session's transaction, so that both are committed, or neither.
 
     Args:
         session: on the main database.

@@ -24,7 +24,7 @@ _PASSES = 3
 
 @dataclass(frozen=True, slots=True)
 class ErasureStores:
-    """Where something about a person may lie."""
+    """The stores that may have data of a user."""
 
     records: Records
     vectors: Vectors
@@ -75,7 +75,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Traces(msgspec.Struct, frozen=True):
-    """How many traces there are, by store and kind; and where those in S3 lie."""
+    """How many traces there are, by store and kind; and the keys of those in S3."""
 
     counts: dict[tuple[str, str], int]
     crop_keys: list[str]
@@ -87,7 +87,7 @@ async def look_for(stores: ErasureStores, user_id: UUID) -> Receipt:
     """What there is of a person; nothing is changed.
 
     Raises:
-        StoreUnavailable: a store is away.
+        StoreUnavailable: a store is unavailable.
     """
     traces = await _look(stores, user_id)
     checks = [
@@ -109,8 +109,8 @@ async def erase(stores: ErasureStores, user_id: UUID, author: Author) -> Receipt
     What remains is an unknown's sightings, and an audit trail of identifiers.
 
     Raises:
-        StoreUnavailable: a store is away; the user's row is still there, or nothing is left but
-            crops that no row names, which the reconciler deletes.
+        StoreUnavailable: a store is unavailable; the user's row is still there, or nothing is left
+            but crops that no row names, which the reconciler deletes.
     """
     traces = await _look(stores, user_id)
     found, removed = dict(traces.counts), dict.fromkeys(traces.counts, 0)
@@ -141,21 +141,22 @@ async def erase_unless_used(
 ) -> bool:
     """Erase a person of whom nothing was enrolled, unless others had to do with them.
 
-    Here the user's row goes first, under a lock and with the decision: from then on no photo can
-    be enrolled. One that another worker has in hand at that moment finds the tombstone.
+    Here the user's row is deleted first, under a lock and with the decision: from then on no photo
+    can be enrolled. A worker that is processing a photo at that moment finds the tombstone.
 
     Args:
         stores: all of them.
         user_id: the person.
         author: who erases.
-        entries: how many entries of the audit trail about the person are the caller's own; one
-            more, and somebody else may count on this person.
+        entries: the number of the caller's own audit entries about the user; if there are more,
+            another client may need this user.
 
     Returns:
         Whether the person is gone.
 
     Raises:
-        StoreUnavailable: a store is away; the user's row may be gone, and `erase` does the rest.
+        StoreUnavailable: a store is unavailable; the user's row may be gone, and `erase` does the
+            rest.
     """
     if not await stores.records.erase_untouched_user(user_id, author, entries):
         return False
@@ -171,7 +172,7 @@ async def _look(
     user_id: UUID,
     before: _Traces | None = None,
 ) -> _Traces:
-    """Count what there is; what has lost its rows is looked for as it was found before."""
+    """Count the traces; data without rows is looked up by the keys that were found before."""
     main = await stores.records.traces_of(user_id)
     vector = await stores.vectors.traces_of(user_id)
     known = before or _Traces({}, [], [], [])
@@ -203,7 +204,7 @@ async def _look(
 
 
 async def _existing(crops: Crops, keys: set[str]) -> list[str]:
-    """Those of these objects that are there; as many are asked for at once as `Crops` allows."""
+    """Those of these objects that exist; `Crops` limits the number of parallel requests."""
     asked = sorted(keys)
     there = await asyncio.gather(*(crops.exists(key) for key in asked))
     return [key for key, is_there in zip(asked, there, strict=True) if is_there]

@@ -42,13 +42,13 @@ class FaceStores(Protocol):
 
 
 async def erase_face(services: FaceStores, face: Face, actor: str) -> None:
-    """Erase one face. Of an enrolled one the person's template is made anew from the others.
+    """Erase one face. Of an enrolled one the person's template is made again from the others.
 
     An enrolment's line leaves the ledger, so that the same photo may be enrolled again. A frame's
     stays: it keeps a redelivered frame from bringing the face back.
 
     Raises:
-        StoreUnavailable: a store is away; the face's row is still there.
+        StoreUnavailable: a store is unavailable; the face's row is still there.
     """
     enrolled = face.is_enrolled
     if enrolled:

@@ -39,11 +39,11 @@ class UploadClient:
         publish_timeout: float,
         model: str | None,
     ) -> None:
-        """Use what somebody else opens and closes.
+        """Use clients that the caller opens and closes.
 
         Args:
             producer: sends the photos; connected when first needed.
-            waiter: hears the answers.
+            waiter: receives the answers.
             records: the ledger, where every answer is kept.
             publish_timeout: how long the broker may take to acknowledge, in seconds.
             model: id of the embedder in force; None when it is not known here.
@@ -60,17 +60,17 @@ class UploadClient:
 
         Raises:
             PublishError: the broker did not take them; some may have gone out.
-            StoreUnavailable: the ledger is away; or Redis is, and may keep an old failure.
+            StoreUnavailable: the ledger is unavailable; or Redis is, and may keep an old failure.
         """
         enrolments = [event.uuid for event, _ in uploads if event.kind is EventKind.ENROL]
         earlier = await self._records.uploads(enrolments) if enrolments else []
-        # The same photo is the same upload: what another model said of it, that it was refused by
-        # rules which may have changed, or given up, must not answer it now.
+        # The same photo is the same upload: an answer of another model, a refusal by rules that may
+        # have changed, or a failure must not answer it now.
         outdated = [row for row in earlier if _is_outdated(row, self._model)]
         await self._waiter.forget({row.key for row in outdated})
         await self._records.forget_uploads([row for row in outdated if _is_refused(row)])
         await self._send(uploads)
-        # Not before: until the broker has the photo, that it was given up is the state it is in.
+        # Not before: until the broker has the photo, its state is that it failed.
         await self._records.forget_uploads(
             [row for row in outdated if row.outcome is Outcome.FAILED]
         )
@@ -113,7 +113,7 @@ class UploadClient:
         """The ledger's row of an upload: of the model in force, if there is one, else the latest.
 
         Raises:
-            StoreUnavailable: the ledger is away.
+            StoreUnavailable: the ledger is unavailable.
         """
         return await self._records.upload(event_uuid, self._model)
 
@@ -121,7 +121,7 @@ class UploadClient:
         """Of an upload not yet answered, the row of another model that its answer will replace.
 
         Raises:
-            StoreUnavailable: the ledger is away.
+            StoreUnavailable: the ledger is unavailable.
         """
         row = await self.row_of(event.uuid) if event.kind is EventKind.ENROL else None
         return row if row and self._is_of_another_model(row, event) else None
@@ -159,7 +159,7 @@ class UploadClient:
         """The answer, if it is there.
 
         Raises:
-            StoreUnavailable: the ledger is away, where it is needed now.
+            StoreUnavailable: the ledger is unavailable, where it is needed now.
         """
         try:
             row = await self.row_of(event.uuid)

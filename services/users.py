@@ -41,7 +41,7 @@ async def make_user(session: AsyncSession, actor: str, email: str, full_name: st
     return user
 
 
-async def find_or_make_user(  # noqa: PLR0913 - who is meant, and by whom
+async def find_or_make_user(  # noqa: PLR0913 - the user and the actor
     session: AsyncSession,
     actor: str,
     email: str,
@@ -107,7 +107,7 @@ def _differ(stored: str, name: str) -> bool:
 
 
 async def write(session: AsyncSession) -> None:
-    """Flush, and tell when the address is taken.
+    """Flush, and raise an error when the address is in use.
 
     Raises:
         EmailTakenError: there is one with this address.

@@ -1,6 +1,6 @@
 """What a store can answer instead of success: two typed failures, and nothing else.
 
-Whoever calls a sink needs one decision: try again, or give the event up. So every driver's
+The caller of a sink needs one decision: retry, or make the event a dead letter. So every driver's
 exceptions are folded into two. What is the *event's* fault is `StoreRejected`; everything else,
 also a wrong password or a missing table, is `StoreUnavailable`: giving up good events because a
 server is set up wrongly would lose them, waiting does not.
@@ -10,14 +10,14 @@ from domain.failures import Denied, Reject, Retry
 
 
 class StoreUnavailable(Retry):
-    """The store is away, overloaded or set up wrongly; the same call may succeed later.
+    """The store is unavailable, overloaded or set up wrongly; the same call may succeed later.
 
     Attributes:
         store: which one, with its address and without its secrets.
         operation: what was asked of it.
         detail: what it said.
         state: SQLSTATE, where Postgres has given one; else empty.
-        summary: what may be said to anybody: it names neither addresses nor data.
+        summary: public text: it contains neither addresses nor data.
     """
 
     summary = "no answer"
@@ -46,21 +46,22 @@ class SessionsNotKept(StoreUnavailable):
 
 
 class StoreDenied(StoreUnavailable, Denied):
-    """The store denies access to this very object.
+    """The store denies access to this object.
 
-    S3 says the same of a policy that is set up wrongly, of an object with rules of its own, and,
-    to whoever may not list the bucket, of an object that is not there.
+    S3 gives the same answer for a wrong policy, for an object with its own access rules, and, to
+    clients that may not list the bucket, for an object that does not exist.
     """
 
 
 class StoreFault(StoreUnavailable):
-    """The store answered with a fault of its own: it may be down, or fail over this object."""
+    """The store answered with an internal error: it may be down, or fail for this object."""
 
 
 class ObjectFault(StoreFault, Denied):
     """The store fails over this very object, and serves others.
 
-    An object may be lost or broken for good; or a part of the store is away that will return.
+    An object may be lost or broken permanently; or a part of the store is unavailable that will
+    return.
     """
 
     reason = "store_fault"
@@ -71,7 +72,7 @@ class StoreRejected(Reject):
 
     Attributes:
         store: which one, with its address and without its secrets.
-        operation: what was asked of it.
+        operation: the operation that failed.
         detail: what it said.
         reason: stable code for dead letters, ``store_rejected`` unless a sink knows better.
         state: SQLSTATE, where Postgres has given one; else empty.

@@ -47,7 +47,7 @@ CallerDep = Annotated[Caller, Depends(authenticate)]
 
 
 def require(*scopes: Scope) -> Callable[[Caller], Awaitable[Caller]]:
-    """A dependency that gives the caller if he has one of these scopes."""
+    """A dependency that returns the caller if the key has one of these scopes."""
 
     async def allowed(caller: CallerDep) -> Caller:
         if not caller.may(*scopes):
@@ -73,7 +73,7 @@ def _unknown(code: str, detail: str) -> ApiProblem:
 
 
 def _keep_other_sites_out(request: Request) -> None:
-    """Where no key is asked for, a page from elsewhere must not use its reader's browser.
+    """When no key is needed, other sites' pages must not use their visitor's browser.
 
     A name that is not this machine's would be DNS rebinding; a foreign origin, request forgery.
 
@@ -91,7 +91,7 @@ def _keep_other_sites_out(request: Request) -> None:
 
 
 def _is_plain(host: str) -> bool:
-    """Whether a Host header names an address or localhost, which nobody can rebind."""
+    """Whether a Host header names an address or localhost, which DNS rebinding cannot change."""
     name = urlsplit(f"//{host}").hostname or ""
     if name == "localhost" or name.endswith(".localhost"):
         return True

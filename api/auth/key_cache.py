@@ -24,8 +24,8 @@ class Keyring:
         self._asking: dict[bytes, asyncio.Lock] = {}
 
     async def find(self, key: str) -> Caller | None:
-        """Whose key this is; None when it is nobody's, or revoked."""
-        # Remembered by their hash: a lookup that depends on it tells nothing about the key.
+        """The owner of this key; None when the key is unknown or revoked."""
+        # Cached by their hash: the time of the lookup reveals nothing about the key.
         digest = hashlib.sha256(key.encode(errors="surrogatepass")).digest()
         if (caller := self._believed(digest)) is not None:
             return caller
@@ -44,7 +44,7 @@ class Keyring:
 
     async def _ask(self, digest: bytes, key: str) -> Caller | None:
         began = monotonic()
-        # A session of its own, back in the pool before the request begins to wait for anything.
+        # A separate session, back in the pool before the request waits for anything.
         async with self._sessions() as session:
             caller = await find_caller(session, key)
         if len(self._good) > _REMEMBERED_KEYS:

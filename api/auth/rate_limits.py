@@ -11,7 +11,7 @@ from sinks.store_errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
-#: For so long nobody asks a Redis that did not answer: each request would wait for it in vain.
+#: After Redis did not answer, it is not asked for this time: each request would wait in vain.
 _SPARED_SECONDS = 2.0
 
 _RETRY_AFTER = str(WINDOW // 6)
@@ -43,10 +43,10 @@ class LocalRates:
 
 
 class RequestLimit:
-    """Refuses callers who come too often.
+    """Refuses callers that send too many requests.
 
-    Losing a cache must not lock everybody out, nor open the doors: without Redis each process
-    counts by itself, so that a key has its limit once for each of them.
+    The loss of the cache must neither block all callers nor remove the limit: without Redis each
+    process counts by itself, so that the limit of a key applies to each process.
     """
 
     def __init__(self, rates: Rates, per_minute: int) -> None:

@@ -25,7 +25,7 @@ from sinks.store_errors import StoreUnavailable
 from streams.clients.client_factory import create_admin
 from streams.contract.topics import Topics
 
-#: Whoever asks more often gets the last answer: anybody may ask.
+#: More frequent requests get the last answer, because no key is needed.
 FRESH_SECONDS = 0.5
 
 #: What the service can do without for a while.
@@ -43,7 +43,7 @@ Ask = Callable[[], Awaitable[None]]
 
 
 class _SetUpError(Exception):
-    """The server is there, but not as it should be."""
+    """The server answers, but is not set up correctly."""
 
 
 class Health:
@@ -79,7 +79,7 @@ class Health:
                 if result.status == "failed"
             ),
             *pipeline.problems,
-            # Of those that an outage ended the server tells that is away.
+            # Tasks that an outage has ended are covered by the check of that server.
             *(
                 f"the task {task.name} has ended and is started again"
                 for task in states
@@ -123,7 +123,7 @@ class Health:
         except StoreUnavailable as error:
             detail = error.summary
         except (Retry, Reject, SQLAlchemyError, KafkaError, OSError):
-            detail = "no answer"  # what the driver said has addresses in it, and anybody may ask
+            detail = "no answer"  # the driver's text contains addresses, and no key is needed
         latency = round((perf_counter() - began) * 1000, 1)
         return CheckResult(status="failed" if detail else "ok", latency_ms=latency, detail=detail)
 
@@ -134,11 +134,11 @@ def _status(checks: Mapping[str, CheckResult]) -> Literal["ok", "degraded", "una
 
 
 async def _ask_kafka(services: Services) -> None:
-    """Ask for the topics: a broker that has lost them can take nothing.
+    """Check the topics: a broker without them accepts no message.
 
     Raises:
         _SetUpError: topics are missing.
-        KafkaError: the broker is away.
+        KafkaError: the broker is unavailable.
     """
     kafka = services.settings.kafka
     admin = create_admin(

@@ -23,7 +23,7 @@ from api.uploads.photo_forms import FORM_OVERHEAD
 from config.network.listening import new_instance
 from config.settings import Settings
 
-#: The operator's console: index.html is served at ``/``, everything beside it below ``/console``.
+#: The operator's console: index.html is served at ``/``, the other files below ``/console``.
 CONSOLE = Path(__file__).parents[1] / "console"
 
 #: Of the interface, not of the program: what is added keeps it, what breaks callers raises it.

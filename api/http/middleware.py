@@ -26,7 +26,7 @@ CONTENT_SECURITY_POLICY = (
     "frame-ancestors 'none'"
 )
 
-#: What is counted where the client left before its answer; nginx's number for it.
+#: The status that is counted when the client left before the response, as in nginx.
 _CLIENT_LEFT = 499
 
 #: Callers may invent methods; a label for each of them would be without end.
@@ -88,9 +88,9 @@ class _WithHeaders:
 
 
 class Guard:
-    """Holds bodies to their limits, and answers what nobody else has answered.
+    """Enforces the limits of bodies, and answers requests that failed unexpectedly.
 
-    It lies inside of the layer for other origins, so that their pages can read failures too.
+    It is inside of the layer for other origins, so that their pages can also read failures.
     """
 
     def __init__(self, app: ASGIApp, *, max_bodies: Mapping[str, int]) -> None:
@@ -98,8 +98,8 @@ class Guard:
 
         Args:
             app: what answers.
-            max_bodies: largest body in bytes by path, where photos are taken. All others are held
-                to `MAX_PLAIN_BODY`: they are read whole before anybody asks for a key.
+            max_bodies: largest body in bytes by path, where photos are taken. For all others the
+                limit is `MAX_PLAIN_BODY`: they are read completely before the key is checked.
         """
         self._app = app
         self._max_bodies = max_bodies

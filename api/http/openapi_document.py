@@ -42,7 +42,7 @@ _MEANINGS = {
 }
 
 _LATER = "seconds after which another attempt makes sense"
-#: Headers by status, beside the one that every response has.
+#: Headers by status, in addition to the one that every response has.
 _HEADERS = {
     "201": {"Location": "where the new resource is", "Preference-Applied": "what was granted"},
     "202": {

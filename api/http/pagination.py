@@ -1,4 +1,4 @@
-"""Cursors: where a listing, newest first, goes on."""
+"""Cursors: the position at which a listing, newest first, continues."""
 
 import base64
 import binascii
@@ -17,7 +17,7 @@ from api.schemas.common import MAX_PAGE
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The last row of a page: the next one begins after it, whatever was added meanwhile."""
+    """The last row of a page: the next one begins after it, whatever was added in the meantime."""
 
     at: datetime
     id: UUID
@@ -75,7 +75,7 @@ def get_page(
         str | None, Query(max_length=200, description="`next_cursor` of the page before")
     ] = None,
 ) -> Page:
-    """The page that a request asks for."""
+    """The page that a request selects."""
     return Page(limit, Cursor.decode(cursor) if cursor is not None else None)
 
 

@@ -18,7 +18,7 @@ Prefer = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What was asked for and is granted.
+    """What was requested and is granted.
 
     Attributes:
         seconds: how long to wait for an answer; 0 not at all.
@@ -33,9 +33,9 @@ class Preferences:
         """From the headers; what is not understood is ignored, as the RFC has it.
 
         Args:
-            headers: ``respond-async``, ``wait=N`` or both, among others: together they ask for an
-                answer within so many seconds, and else not to wait.
-            longest: as long as anybody may wait, in seconds.
+            headers: ``respond-async``, ``wait=N`` or both, among others: together they request an
+                answer within N seconds, or none.
+            longest: the maximum wait in seconds.
         """
         wishes: dict[str, str] = {}
         for preference in ",".join(headers).split(","):

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
-#: How the path of an answer without end ends: HEAD is not for it.
+#: The end of the path of a stream, which does not support HEAD.
 STREAM = "/stream"
 
 _RETRY_AFTER = "2"
@@ -62,7 +62,7 @@ class ApiProblem(HTTPException):
 
 
 def upload_failed(reason: str | None, detail: str | None, **extra: Any) -> ApiProblem:
-    """An upload that the pipeline gave up, for no fault that it has found in the photo.
+    """An upload that became a dead letter although no fault was found in the photo.
 
     Args:
         reason: of its dead letter.
@@ -103,7 +103,7 @@ def invalid(errors: Sequence[Mapping[str, Any]], *, place: str | None = None) ->
 
     Args:
         errors: as pydantic gives them.
-        place: where the fields were, if the errors do not tell.
+        place: where the fields were, if the errors do not say so.
     """
     fields = [
         {

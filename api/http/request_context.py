@@ -6,7 +6,7 @@ from contextvars import ContextVar
 
 _CALLERS_OWN = re.compile(r"[A-Za-z0-9._\-]{8,64}")
 
-#: What stands before every address of this service, as callers see them; empty, or as "/face".
+#: The prefix of every address of this service, as callers see it; empty, or such as "/face".
 prefix: ContextVar[str] = ContextVar("prefix", default="")
 
 #: Scheme and host as callers see them, as "https://intra.example.com"; only from a trusted proxy.

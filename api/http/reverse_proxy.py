@@ -1,9 +1,9 @@
-"""Behind a reverse proxy: what stands before the service's paths, and how callers reach it.
+"""Behind a reverse proxy: the prefix of the service's paths, and the address that callers use.
 
-A proxy may serve the service below a path, and take that path away before it passes a request on,
-or leave it. Both are understood: the routes below see paths without it, and the addresses that are
-handed out begin with it. The path is a setting; a proxy that the settings trust may name it, and
-scheme and host too. What anybody else says in these headers is ignored.
+A proxy may serve the service below a path, and remove that path before it forwards a request, or
+keep it. Both work: the routes see paths without it, and the addresses in responses begin with it.
+The path is a setting; a proxy that the settings trust may name it, with scheme and host. These
+headers of all other clients are ignored.
 """
 
 import re
@@ -90,10 +90,10 @@ def _forwarded_scheme(headers: Headers, default: str) -> str:
 
 
 def _origin(headers: Headers, scheme: str) -> str:
-    """Scheme and host for addresses that are handed out.
+    """Scheme and host for addresses in responses.
 
-    The header Host stays as it came: where no key is asked for, it decides who may call, and a
-    proxy may pass on what a caller has put into X-Forwarded-Host.
+    The header Host stays unchanged: when no key is needed, it decides which callers are allowed,
+    and a proxy may forward an X-Forwarded-Host that a caller has set.
     """
     for host in (_only(headers, "x-forwarded-host"), _only(headers, "host")):
         if host is not None and _HOST.fullmatch(host):

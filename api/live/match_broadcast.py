@@ -1,7 +1,7 @@
 """Matches as they happen: one consumer of ``faces.matches`` a process, any number of listeners.
 
-Listeners have bounded queues. One that is too slow loses the oldest matches and is told of the gap,
-so that it can fetch what it missed from the listing; the others do not wait for it.
+Listeners have bounded queues. One that is too slow loses the oldest matches and gets a gap event,
+so that it can fetch the missed ones from the listing; the others do not wait for it.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ _CHECK_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Stands where matches were lost to a listener.
+    """Marks the place at which a listener lost matches.
 
     Attributes:
         lost: how many; None where that is not known, as after an outage.
@@ -78,7 +78,7 @@ class Listener:
         self._arrived.set()
 
     def miss(self) -> None:
-        """Tell the listener that matches were lost."""
+        """Record for the listener that matches were lost."""
         if not (self._waiting and isinstance(self._waiting[-1], Gap)):
             self._waiting.append(Gap())
         else:
@@ -101,11 +101,11 @@ class Listener:
         self._matches -= 1
 
     def wants(self, match: FaceMatch) -> bool:
-        """Whether a match is one of those that were asked for."""
+        """Whether the listener has requested this match."""
         return self.camera in {None, match.camera_id} and self.user in {None, match.user_id}
 
     def end(self) -> None:
-        """Let `events` come to its end."""
+        """Let `events` end."""
         self._closed = True
         self._arrived.set()
 
@@ -238,7 +238,7 @@ class LiveMatches:
     def _fan_out(self, matches: list[FaceMatch]) -> None:
         for match in matches:
             if match.face_id in self._kept:
-                continue  # told again, as after a worker's crash
+                continue  # announced again, as after a worker's crash
             self._kept[match.face_id] = match
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
@@ -247,7 +247,7 @@ class LiveMatches:
 
 
 def _read(value: bytes | None) -> FaceMatch | None:
-    """A face that a camera saw; the probe of a search concerns nobody but its caller."""
+    """A face that a camera saw; the probe of a search is only for its caller."""
     try:
         match = match_from_json(value or b"")
     except msgspec.DecodeError as error:

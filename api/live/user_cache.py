@@ -13,7 +13,7 @@ _NEVER: tuple[float, UserRow | None] = (float("-inf"), None)
 
 
 class UserCache:
-    """Looks users up, those asked for a moment ago in its memory."""
+    """Looks users up, with a short cache."""
 
     def __init__(self, records: Records) -> None:
         """Look up in ``records``."""
@@ -24,7 +24,7 @@ class UserCache:
         """Those of these users that exist, by id.
 
         Raises:
-            StoreUnavailable: the main database is away.
+            StoreUnavailable: the main database is unavailable.
         """
         fresh_since = monotonic() - _REMEMBERED_SECONDS
         asked = {user_id: self._known.get(user_id, _NEVER) for user_id in user_ids}
@@ -37,7 +37,7 @@ class UserCache:
         }
 
     def forget(self, user_id: UUID) -> None:
-        """Look this one up anew: something about the user has changed."""
+        """Look this one up again: something about the user has changed."""
         self._known.pop(user_id, None)
 
     async def _look_up(self, user_ids: set[UUID]) -> dict[UUID, UserRow]:

@@ -1,4 +1,4 @@
-"""Cameras: who is sending frames, and how fast."""
+"""Cameras: which ones send frames, and how fast."""
 
 from fastapi import APIRouter
 from sqlalchemy import text

@@ -21,7 +21,7 @@ from sinks.store_errors import StoreRejected
 # Only what looks like an id is one: GET of "search" is no face that is missing.
 router = APIRouter(prefix="/api/v1/faces", tags=["faces"])
 
-#: Crops never change; but a person may be erased, so nobody keeps them for long.
+#: Crops never change; but a person may be erased, so they are cached only for a short time.
 _CROP_HEADERS = {"Cache-Control": "private, max-age=60"}
 
 
@@ -119,7 +119,7 @@ async def read_crop(face_id: UUID, _caller: Reader, db: MainDb, services: Servic
 
 @router.delete("/{face_id:uuid}", status_code=204, responses={404: {}})
 async def delete_face(face_id: UUID, caller: Enroller, db: MainDb, services: ServicesDep) -> None:
-    """Delete a face. Of an enrolled one, the person's template is made anew from the others."""
+    """Delete a face. Of an enrolled one, the person's template is made again from the others."""
     face = await _existing(db, face_id)
     await db.rollback()
     await erase_face(services, face, caller.actor)

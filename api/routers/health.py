@@ -1,4 +1,4 @@
-"""Health and metrics, for probes and Prometheus; no key is asked for."""
+"""Health and metrics, for probes and Prometheus; no key is needed."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from api.schemas.health import HealthResponse, LiveResponse, ReadyResponse
 router = APIRouter(tags=["service"])
 
 _UNHEALTHY: dict[int | str, dict[str, Any]] = {
-    503: {"model": HealthResponse, "description": "Something is not as it should be"}
+    503: {"model": HealthResponse, "description": "Something is wrong"}
 }
 _NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {"model": ReadyResponse, "description": "A server that requests need does not answer"}
@@ -39,7 +39,7 @@ async def live(request: Request) -> LiveResponse:
 async def ready(request: Request, response: Response) -> ReadyResponse:
     """503 when requests cannot be served: whether to send any. Without Redis they still can.
 
-    Workers do not count: what they have to do waits in Kafka, and `/health` tells of them.
+    Workers do not count: their messages wait in Kafka, and `/health` reports them.
     """
     report = await _health(request).ready()
     response.status_code = 503 if report.status == "unavailable" else 200

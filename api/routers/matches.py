@@ -126,7 +126,7 @@ async def stream_matches(
 async def _events(
     services: Services, caller: Caller, last: UUID | None, camera: str | None, user: UUID | None
 ) -> AsyncIterator[bytes]:
-    """What a listener is sent, until he leaves, the server stops or his key is revoked."""
+    """The events for a listener, until it leaves, the server stops or its key is revoked."""
     heartbeat = services.settings.api.stream_heartbeat
     checked = monotonic()
     with services.live.listen(last, camera, user) as listener:
@@ -176,9 +176,9 @@ def _in_reach(moment: datetime) -> datetime:
     """The moment in UTC.
 
     Raises:
-        ApiProblem: ``invalid_request``: it lies outside the calendar there.
+        ApiProblem: ``invalid_request``: it is outside the calendar in UTC.
     """
     try:
         return moment.astimezone(UTC)
     except OverflowError as error:
-        raise ApiProblem(422, "invalid_request", "the time lies outside the calendar") from error
+        raise ApiProblem(422, "invalid_request", "the time is outside the calendar") from error

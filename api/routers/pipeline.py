@@ -24,7 +24,7 @@ router = APIRouter(prefix="/api/v1/pipeline", tags=["service"])
 async def read_pipeline(caller: Reader, db: MainDb, services: ServicesDep) -> PipelineResponse:
     """Every worker, the lag of every partition, and the newest processed frame of each camera.
 
-    `problems` says in words what is not as it should be, as `/health` does.
+    `problems` says in words what is wrong, like `/health`.
     """
     state = await services.pipeline.state()
     cameras = (await list_cameras(caller, db)).items

@@ -1,4 +1,4 @@
-"""Who is in this photo?"""
+"""Search by photo."""
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -46,7 +46,7 @@ async def search_faces(
     services: ServicesDep,
     prefer: Prefer = (),
 ) -> FaceSearchResponse | Response:
-    """Say who is in a photo, for every face in it. The probe does not become a stored face.
+    """Find out who is in a photo, for every face in it. The probe is not stored as a face.
 
     Similarity is the cosine of probe and template. `threshold` replaces the model's own for this
     answer; the margin to the next candidate stays. Deactivated users are no candidates.

@@ -32,7 +32,8 @@ async def read_upload(
     `failed`: the pipeline gave it up, for no fault that it has found in the photo. An operator may
     replay it, and its state changes then.
 
-    `limit` and `threshold` are for searches, and stand in the address that a search has given.
+    `limit` and `threshold` are for searches, and are part of the address that a search has
+    returned.
     """
     row = await services.uploads.row_of(event_uuid(str(upload_id)))
     expected = await _expected(services, upload_id)
@@ -42,7 +43,7 @@ async def read_upload(
     answer = decode_answer(payload) if payload is not None else None
     if answer is not None:
         return await _answered(services, answer, upload_id, limit, threshold)
-    # One that a later release has given cannot be told here; it is there all the same.
+    # An answer of a later release may be unreadable here, but it exists.
     if payload is None and expected is None:
         raise ApiProblem(404, "upload_not_found", "there is no upload with this id")
     response.headers["Retry-After"] = "1"
@@ -71,7 +72,7 @@ async def _answered(
 
 
 async def _expected(services: Services, upload_id: UUID) -> str | None:
-    """The result that an upload on its way replaces; None where no upload is on its way."""
+    """The result that a sent upload replaces; None if no upload was sent."""
     try:
         return await services.recents.expected_answer(str(upload_id))
     except StoreUnavailable:

@@ -141,7 +141,7 @@ async def update_user(
             await _undo_suspension(services, user_id)
         raise
     if changes.get("is_active") is True:
-        # After the commit, for the same reason; unless somebody deactivated meanwhile.
+        # After the commit, for the same reason; unless another client deactivated in the meantime.
         await _align(services, user_id)
     services.people.forget(user_id)
     return changed
@@ -150,9 +150,9 @@ async def update_user(
 async def _change(
     db: AsyncSession, services: Services, user_id: UUID, changes: dict[str, Any], actor: str
 ) -> UserResponse:
-    """Change a user in the session's transaction, and leave the galleries where that asks for it.
+    """Change a user in the session's transaction, and remove the user from the galleries if needed.
 
-    That comes before the commit: should that fail, nobody is recognised who must not be.
+    This happens before the commit: if the commit fails, no deactivated user is recognised.
     """
     user = await _locked(db, user_id)
     for name, value in changes.items():
@@ -160,7 +160,7 @@ async def _change(
     await write(db)
     await db.refresh(user)
     changed = UserResponse.of(user)
-    # Nothing personal, for it cannot be erased; but whether somebody was locked out must show.
+    # Nothing personal, because it cannot be erased; but a deactivation must be visible.
     said = {name: value for name, value in changes.items() if name == "is_active"}
     record(db, actor, "user.update", f"user:{user_id}", fields=sorted(changes), **said)
     if changes.get("is_active") is False:
@@ -171,7 +171,7 @@ async def _change(
 async def _undo_suspension(services: Services, user_id: UUID) -> None:
     """The change was not committed, as far as is known: let the galleries follow what was.
 
-    While a store is away nothing can be done here; the reconciler finds it.
+    While a store is unavailable nothing can be done here; the reconciler finds it.
     """
     try:
         await _align(services, user_id)
@@ -180,7 +180,7 @@ async def _undo_suspension(services: Services, user_id: UUID) -> None:
 
 
 async def _align(services: Services, user_id: UUID) -> None:
-    """Suspend or resume a user, as the row says while nobody can change it."""
+    """Suspend or resume a user, as the row says, while no other client can change it."""
     async with services.databases.main.begin() as db:
         user = await _locked(db, user_id)
         await align_suspension(services.vectors, user_id, is_active=user.is_active)
@@ -215,7 +215,7 @@ async def _existing(db: AsyncSession, user_id: UUID) -> User:
 
 
 async def _locked(db: AsyncSession, user_id: UUID) -> User:
-    """As it stands now; whoever else wants to change it waits for the end of the transaction."""
+    """The current row; other changes wait for the end of the transaction."""
     user = await db.get(User, user_id, with_for_update=True, populate_existing=True)
     if user is None:
         raise ApiProblem(404, "user_not_found", "there is no user with this id")

@@ -189,7 +189,7 @@ class FaceSearchRequest(Schema):
 
 
 class FaceSearchCandidate(Schema):
-    """Somebody who resembles the face."""
+    """A user who resembles the face."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_CANDIDATE]})
 
@@ -238,7 +238,7 @@ class FaceSearchResponse(Schema):
 
 
 class UploadStatusResponse(Schema):
-    """What became of an upload, or that it is on its way."""
+    """The outcome of an upload, or that it is pending."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"upload_id": _FACE["camera_id"], "status": "pending"}]}
@@ -286,6 +286,6 @@ def status_url(upload_id: UUID | str) -> str:
 
 
 def search_status_url(upload_id: UUID | str, limit: int, threshold: float | None) -> str:
-    """Where a search's answer is served, by the limit and threshold that were asked for."""
+    """The address of a search's answer, with the requested limit and threshold."""
     wishes = {"limit": limit} | ({} if threshold is None else {"threshold": threshold})
     return f"{status_url(upload_id)}?{urlencode(wishes)}"

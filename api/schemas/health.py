@@ -76,7 +76,7 @@ class HealthResponse(BaseModel):
     status: Literal["ok", "degraded", "unavailable"]
     instance: str = Field(description=INSTANCE)
     problems: list[str] = Field(
-        description="sentences about what is not as it should be; empty when all is well"
+        description="sentences about what is wrong; empty when everything works"
     )
     checks: dict[str, CheckResult]
     pipeline: PipelineSummary

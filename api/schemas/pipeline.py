@@ -52,9 +52,9 @@ class RoleSummary(Schema):
 
     running: int = Field(description="workers that report")
     unhealthy: int = Field(description="those of them whose own checks fail")
-    lost: int = Field(description="workers that fell silent without having said that they stop")
+    lost: int = Field(description="workers that stopped sending heartbeats without a normal stop")
     silent_seconds: float | None = Field(
-        description="since any of them was heard, or since this API process listens"
+        description="since the last heartbeat of any of them, or since this API process listens"
     )
 
     @classmethod
@@ -122,7 +122,7 @@ class WorkerResponse(Schema):
     silent_seconds: float = Field(description="since its last heartbeat")
     started_at: Moment
     problems: list[str] = Field(description="names of its own checks that fail")
-    partitions: dict[str, list[int]] = Field(description="that it has, by topic")
+    partitions: dict[str, list[int]] = Field(description="of the worker, by topic")
     execution_provider: str | None = Field(description="where its models run")
     models: list[str]
     galleries: list[GalleryResponse]
@@ -197,7 +197,7 @@ class PipelineResponse(PipelineSummary):
         }
     )
 
-    problems: list[str] = Field(description="sentences about what is not as it should be")
-    instances: list[WorkerResponse] = Field(description="workers that run, or did lately")
+    problems: list[str] = Field(description="sentences about what is wrong")
+    instances: list[WorkerResponse] = Field(description="workers that run, or ran recently")
     partitions: list[PartitionLagResponse]
     cameras: list[CameraAge] = Field(description="by camera: the newest frame that was processed")

@@ -83,7 +83,7 @@ class UserUpdateRequest(Schema):
 
 
 class UserSummary(Schema):
-    """Who somebody is, in other resources."""
+    """A user, in other resources."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [SUMMARY]})
 
@@ -116,7 +116,7 @@ class UserResponse(Schema):
 
 
 class UserDetailResponse(UserResponse):
-    """A person, with what the pipeline knows of him."""
+    """A user, with what the pipeline knows about the user."""
 
     model_config = ConfigDict(
         json_schema_extra={

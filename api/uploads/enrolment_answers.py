@@ -1,4 +1,4 @@
-"""From photos to what the caller is told of them: enrolments and refusals."""
+"""The response to photos: enrolments and refusals."""
 
 from collections.abc import Iterable, Sequence
 from uuid import UUID
@@ -34,7 +34,7 @@ async def publish_photos(
     Raises:
         ApiProblem: ``user_not_found`` or ``user_inactive``.
         PublishError: the broker did not take them.
-        StoreUnavailable: a store is away.
+        StoreUnavailable: a store is unavailable.
     """
     await _require_active(services, user_id)
     sent = [(enrol_event(user_id, photo), photo) for photo in photos]
@@ -59,7 +59,7 @@ async def told(
     events: Sequence[ImageEvent],
     answers: Sequence[UploadAnswer | None],
 ) -> FaceUploadResponse:
-    """What a caller is told of the photos of a user.
+    """The response to the photos of a user.
 
     Args:
         services: of the process.
@@ -70,7 +70,7 @@ async def told(
     Raises:
         ApiProblem: the first refusal's code when every photo was refused; ``upload_failed`` when
             none was enrolled and the pipeline gave one up.
-        StoreUnavailable: a store is away.
+        StoreUnavailable: a store is unavailable.
     """
     faces = await read_faces(services, (one.face_id for one in answers if one and one.face_id))
     results = [
@@ -106,7 +106,7 @@ async def _photos_of(
 ) -> int | None:
     """Photos that the template of these faces' model is made of by now.
 
-    The answers do not tell: to a photo that was enrolled before, the pipeline answers as then.
+    The answers do not say so: for a photo that was enrolled before, the answer is that of then.
     """
     model = next((face.model for face in faces), None)
     if model is None:

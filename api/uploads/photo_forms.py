@@ -1,4 +1,4 @@
-"""Forms with photos, held to their limits while they are read.
+"""Forms with photos; their limits are checked while they are read.
 
 Nothing is decoded here. Format and pixels are read from each photo's header, so that a
 decompression bomb is refused before anything is published.
@@ -20,7 +20,7 @@ from api.http.problems import ApiProblem, invalid
 from domain.images.image_errors import ImageRejected
 from domain.images.image_headers import read_header
 
-#: What a form holds beside its photos, in bytes: boundaries, part headers, short fields.
+#: The bytes of a form without its photos: boundaries, part headers, short fields.
 FORM_OVERHEAD = 64 * 1024
 
 _MAX_FIELDS = 10
@@ -163,7 +163,7 @@ async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
 
 
 def require_pictures(photos: Mapping[str, bytes], max_pixels: int) -> None:
-    """Refuse at once what no worker would decode, as told by each photo's header.
+    """Refuse photos at once that no worker would decode, according to their headers.
 
     Args:
         photos: by the name of their field.

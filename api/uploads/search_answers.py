@@ -1,4 +1,4 @@
-"""From the pipeline's answer to a search to what the caller is told."""
+"""From the pipeline's answer to a search to the response."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -18,7 +18,7 @@ from domain.records import UserRow
 async def search_response(
     services: Services, answer: UploadAnswer, limit: int, threshold: float | None
 ) -> FaceSearchResponse:
-    """Name the candidates, drop who has left, and decide by the threshold that was asked for.
+    """Name the candidates, drop deleted users, and decide by the requested threshold.
 
     Args:
         services: of the process.

@@ -14,7 +14,7 @@ _RETRY_AFTER = "2"
 class Intake:
     """Room for the bodies of uploads, given out in the order of the requests.
 
-    Who has to wait is not read from meanwhile: the sender's connection fills up and holds him.
+    A request that has to wait is not read: the sender's connection fills up and blocks the sender.
     """
 
     def __init__(self, capacity: int, patience: float) -> None:
@@ -54,7 +54,7 @@ class Intake:
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                self._leave(size)  # it was given just as nobody waited for it any more
+                self._leave(size)  # it was given just when the request stopped waiting
             elif (size, turn) in self._queue:
                 self._queue.remove((size, turn))
                 self._call_next()  # smaller ones behind may fit
@@ -67,7 +67,7 @@ class Intake:
         self._call_next()
 
     def _call_next(self) -> None:
-        """Let in whoever is first, for as long as they fit."""
+        """Let in the first requests, for as long as they fit."""
         while self._queue:
             size, turn = self._queue[0]
             if size > self._free and not turn.done():

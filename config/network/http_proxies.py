@@ -66,7 +66,7 @@ def _checked(proxy: ProxyUrl | None) -> ProxyUrl | None:
     if proxy is not None and not proxy.from_environment and not _usable(proxy.get_secret_value()):
         # Without the value: it may hold a password.
         raise PydanticCustomError(
-            _NO_PROXY_URL, "it is no proxy's URL, such as http://proxy.example.com:3128"
+            _NO_PROXY_URL, "it is not the URL of a proxy, such as http://proxy.example.com:3128"
         )
     return proxy
 
@@ -160,10 +160,10 @@ def _usable(url: str) -> bool:
 
 
 def _user_info(url: str) -> Iterator[str]:
-    """The secret parts of a URL, as they stand there and decoded."""
+    """The secret parts of a URL, as written there and decoded."""
     info = url.rpartition("@")[0].rpartition("//")[2]
     if not info:
         return
     user, colon, password = info.partition(":")
-    secret = password if colon else user  # a token may stand in the user's place
+    secret = password if colon else user  # a token may be in the place of the user
     yield from {info, unquote(info), secret, unquote(secret)}

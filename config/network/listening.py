@@ -1,8 +1,8 @@
 """Listening on a port, and saying where.
 
-A port that was found free may be another program's a moment later. So the one who listens takes
-the port, and tells its starter by a file; who asks there compares the instance, so that the answer
-of another program is never taken for that of the one it means.
+A port that was free may be in use by another program a moment later. So the process that listens
+chooses the port, and writes it to a file. A client compares the instance, so that it never mistakes
+the answer of another program for that of this process.
 """
 
 import errno
@@ -47,7 +47,7 @@ class Address:
 
 
 def new_instance() -> str:
-    """A random id for this process, to tell its answers from those of any other."""
+    """A random id for this process, to distinguish its answers from those of other processes."""
     return uuid4().hex
 
 

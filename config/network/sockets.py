@@ -4,7 +4,7 @@ import contextlib
 import socket
 from typing import Any, Final
 
-#: A silent connection is asked for a sign of life after so many seconds, and then so often.
+#: A silent connection is probed after this number of seconds, and then at this interval.
 _KEEPALIVE_IDLE: Final = 5
 _KEEPALIVE_INTERVAL: Final = 2
 _KEEPALIVE_COUNT: Final = 3

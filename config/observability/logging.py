@@ -3,10 +3,9 @@
 Context goes into ``extra`` and comes out as fields of its own:
 ``logger.warning("store is down", extra={"store": "s3", "attempt": 3})``. Secrets belong in
 neither the message nor the fields; a `pydantic.SecretStr` that slips in shows as asterisks, and so
-does the value of a secret setting, whoever wrote it.
-
-Libraries are never asked for more than warnings: at DEBUG, aiokafka logs requests with passwords
-in them and SQLAlchemy statements with people's names.
+does the value of a secret setting in any message.
+Libraries log only warnings and errors: at DEBUG, aiokafka logs requests with passwords in them and
+SQLAlchemy logs statements with users' names.
 """
 
 import json
@@ -36,7 +35,7 @@ _PASSING: Mapping[str, Mapping[str, frozenset[str] | None]] = {
         )
     },
 }
-#: It is an error after all when it goes on for so long, in seconds, without such a pause.
+#: It becomes an error when it continues for this number of seconds without such a pause.
 _PASSING_SECONDS = 30.0
 _PAUSE_SECONDS = 10.0
 

@@ -1,6 +1,6 @@
 """Every metric of every process, with its help text. Base units, low cardinality.
 
-``docs/metrics.md`` is held to this file by a test.
+A test compares ``docs/metrics.md`` with this file.
 """
 
 from collections import OrderedDict
@@ -170,7 +170,7 @@ CAMERA_LAST_FRAME = Gauge(
     ["camera"],
 )
 
-#: Cameras name themselves: so many are told apart by one worker, the longest silent are forgotten.
+#: Producers choose the names of cameras, so a worker remembers only this number of the latest ones.
 MOST_CAMERAS = 1000
 _cameras: OrderedDict[str, None] = OrderedDict()
 

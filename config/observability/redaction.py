@@ -1,4 +1,4 @@
-"""Keeps secrets out of text, whoever wrote it: a library's message, a traceback."""
+"""Removes secrets from any text, also from a library's message or a traceback."""
 
 import json
 from collections.abc import Iterator

@@ -10,13 +10,13 @@ from config.settings.base import Count, Group, Port, PositiveSeconds
 
 _SEGMENTS = re.compile(r"(/[A-Za-z0-9._~\-]{1,64}){1,8}")
 
-#: Where the service's own addresses lie. A prefix that is one of them, or the beginning or the
-#: continuation of one, could not be told from what it stands before.
+#: The service's own addresses. A prefix that is one of them, or the beginning or the
+#: continuation of one, could not be distinguished from the address after it.
 _OWN = ("/api/v1", "/console", "/health", "/metrics", "/openapi.json")
 
 
 def is_prefix(text: str) -> bool:
-    """Whether a text may stand before all addresses: such as ``/face``, harmless in any place."""
+    """Whether a text may be the prefix of all addresses, such as ``/face``."""
     if not _SEGMENTS.fullmatch(text) or {".", ".."} & set(text.split("/")):
         return False
     return not any(
@@ -28,7 +28,7 @@ def _root_path(text: str) -> str:
     text = text.rstrip("/")
     if text and not is_prefix(text):
         raise ValueError(
-            "wanted a path such as /face, of letters, digits and . _ ~ -, that is none of the "
+            "it must be a path such as /face, of letters, digits and . _ ~ -, and not one of the "
             "service's own"
         )
     return text
@@ -38,30 +38,30 @@ RootPath = Annotated[str, AfterValidator(_root_path)]
 
 
 class ApiSettings(Group):
-    """The HTTP gateway, and how long callers wait for an answer."""
+    """The HTTP API, and how long clients wait for an answer."""
 
     host: str = "127.0.0.1"
-    """Address or name to listen on; "::" is every address, IPv4 and IPv6."""
+    """Address or name to listen on; "::" means all addresses, IPv4 and IPv6."""
     port: Port = 8000
     """Port to listen on."""
     address_file: Path | None = None
-    """File that takes the API's URL and its instance id while it listens; unset: none."""
+    """File for the API's URL and its instance id while it listens; unset: none."""
     answer_timeout: PositiveSeconds = 10.0
     """Seconds to wait for the pipeline's answer to an upload."""
     publish_timeout: PositiveSeconds = 10.0
     """Seconds that the broker may take to acknowledge an upload."""
     auth: bool = True
-    """Ask for API keys; off only where nobody else can connect."""
+    """Require API keys; turn this off only where no other machine can connect."""
     requests_per_minute: Count = 600
-    """Requests that each API key may make; without Redis, in each process."""
+    """Maximum requests per minute of each API key; without Redis, in each process."""
     max_photos: Count = 10
-    """Most photos in one enrolment."""
+    """Maximum number of photos in one enrolment."""
     max_photo_bytes: Count = 16 * 1024 * 1024
-    """Largest photo in bytes, refused while it is read."""
+    """Maximum size of a photo in bytes; a larger one is refused while it is read."""
     max_request_bytes: Count = 64 * 1024 * 1024
-    """Largest enrolment in bytes, all its photos together."""
+    """Maximum size of an enrolment in bytes, for all its photos together."""
     max_upload_memory: Count = 256 * 1024 * 1024
-    """Bytes of photos that one process takes in at once; further requests wait for their turn."""
+    """Bytes of photos that one process receives at the same time; further requests wait."""
     upload_timeout: PositiveSeconds = 60.0
     """Seconds that a request's photos may take to arrive."""
     cors_origins: tuple[str, ...] = ()
@@ -71,14 +71,14 @@ class ApiSettings(Group):
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     """Addresses and networks of proxies whose X-Forwarded-Prefix, -Proto and -Host count; JSON."""
     stream_clients: Count = 100
-    """Most open streams of live matches in one process."""
+    """Maximum number of open streams of live matches in one process."""
     stream_buffer: Count = 256
-    """Matches kept for a listener who is slow."""
+    """Maximum number of matches kept for a slow listener."""
     stream_heartbeat: PositiveSeconds = 15.0
-    """Seconds of silence after which a stream says that it is still there."""
+    """Seconds without a match after which a stream sends a heartbeat."""
     check_timeout: PositiveSeconds = 2.0
     """Seconds that each server may take to answer /health."""
     max_lag: PositiveSeconds = 60.0
-    """Seconds that the workers may be behind before /health says degraded."""
+    """Seconds of consumer lag above which /health says degraded."""
     stop_timeout: PositiveSeconds = 15.0
-    """Seconds that requests in work may take when the process is told to stop."""
+    """Seconds in which a stopping process may finish its requests."""

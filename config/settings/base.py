@@ -19,7 +19,7 @@ Bucket = Annotated[str, Field(pattern=r"^([a-zA-Z0-9.\-_]{1,255}|arn:[^\s]+)$")]
 def _is_region(name: str) -> str:
     """Part of a host name."""
     if not re.fullmatch(r"[a-zA-Z0-9-]{1,63}", name) or name.startswith("-") or name.endswith("-"):
-        raise PydanticCustomError("region", "it is no region: letters, digits and hyphens")
+        raise PydanticCustomError("region", "it is not a region: letters, digits and hyphens")
     return name
 
 
@@ -61,7 +61,7 @@ def inconsistent(explanation: str) -> PydanticCustomError:
     """The error for settings that are right one by one and wrong together.
 
     Args:
-        explanation: one line without any value; a field of the group stands in it in braces, one
+        explanation: one line without any value; a field of the group is written in braces, one
             of a group below with dots, as in ``{tls.ca_file}``, and is shown as its variable.
     """
     # As a value, since pydantic would fill the braces of a message itself.

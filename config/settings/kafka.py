@@ -22,7 +22,7 @@ class KafkaSettings(Group):
     """The Kafka-protocol broker and the topics."""
 
     bootstrap_servers: Brokers = "127.0.0.1:9092"
-    """Brokers to begin with, host:port, separated by commas."""
+    """Brokers for the first connection: host:port, separated by commas."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
@@ -32,57 +32,56 @@ class KafkaSettings(Group):
     sasl_password: SecretStr | None = None
     """The user's password."""
     oauth_token_url: str | None = None
-    """Where OAUTHBEARER gets its tokens, by the client credentials grant; https."""
+    """https URL from which OAUTHBEARER gets tokens, by the client credentials grant."""
     oauth_client_id: str | None = None
-    """Who asks for tokens."""
+    """Client id for the tokens."""
     oauth_client_secret: SecretStr | None = None
-    """The secret of who asks."""
+    """Client secret for the tokens."""
     oauth_scope: str | None = None
-    """Scope to ask for, if the issuer wants one."""
+    """Scope of the tokens, if the issuer needs one."""
     oauth_ca_file: Path | None = None
-    """PEM file of the authorities to trust for the issuer; unset: the well-known ones."""
+    """PEM file of the authorities to trust for the issuer; unset: the public ones."""
     oauth_proxy_url: ProxySetting = None
-    """HTTP proxy towards the issuer: its URL; environment: as the proxy variables say; or none."""
+    """HTTP proxy to the issuer: its URL; environment: use the proxy variables; or none."""
     tls: KafkaTls = KafkaTls()
     topic_prefix: str = ""
-    """Put before the name of every topic and consumer group."""
+    """Prefix of the name of every topic and consumer group."""
     frames_partitions: Count = 8
-    """Partitions of camera.frames: the most detect workers that share it."""
+    """Partitions of camera.frames; this limits the number of detect workers."""
     uploads_partitions: Count = 8
     """Partitions of photo.uploads."""
     detected_partitions: Count = 8
-    """Partitions of faces.detected: the most identify workers that share it."""
+    """Partitions of faces.detected; this limits the number of identify workers."""
     matches_partitions: Count = 8
     """Partitions of faces.matches."""
     replication_factor: Count = 1
     """Copies of each partition; 3 in a cluster of three brokers or more."""
     frames_retention_hours: Annotated[float, Field(gt=0)] = 1.0
-    """How long camera.frames keeps its messages."""
+    """Retention of camera.frames, in hours."""
     uploads_retention_hours: Annotated[float, Field(gt=0)] = 168.0
-    """How long photo.uploads keeps its messages."""
+    """Retention of photo.uploads, in hours."""
     dead_letter_retention_hours: Annotated[float, Field(gt=0)] = 168.0
-    """How long the dead-letter topics keep theirs."""
+    """Retention of the dead-letter topics, in hours."""
     max_message_bytes: Annotated[int, Field(ge=64 * 1024)] = 8 * 1024 * 1024
-    """Largest message; a larger image goes by claim check."""
+    """Maximum size of a message in bytes; a larger image goes by claim check."""
     claim_check: bool = False
-    """Publish every image by claim check, whatever its size."""
+    """Publish every image by claim check, regardless of its size."""
     session_timeout: PositiveSeconds = 30.0
-    """Seconds of silence after which a worker's partitions go to others."""
+    """Seconds without a heartbeat after which other workers get a worker's partitions."""
     request_timeout: PositiveSeconds = 40.0
     """Seconds to wait for a broker's answer."""
     commit_interval: PositiveSeconds = 1.0
     """Seconds between commits of offsets."""
     fetch_max_wait: PositiveSeconds = 0.5
-    """Longest that a broker holds an empty fetch, in seconds."""
+    """Maximum seconds that a broker waits before it answers an empty fetch."""
     isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
-    """Of transactional producers read_committed takes what they committed; read_uncommitted all."""
+    """read_committed skips messages of aborted transactions; read_uncommitted reads all."""
 
     @property
     def image_hours(self) -> dict[str, float]:
-        """How long a message that names an image may be about, by folder of the claim check.
+        """How long a message that names an image may exist, by folder of the claim check.
 
-        It lives in its topic, then as a dead letter, and put back by `fecapass replay`, in its
-        topic again.
+        It is in its topic, then a dead letter, and after `fecapass replay` in its topic again.
         """
         dead = self.dead_letter_retention_hours
         return {
@@ -92,10 +91,10 @@ class KafkaSettings(Group):
 
     @property
     def longest_way_hours(self) -> float:
-        """How long an event may lie in Kafka in all.
+        """How long an event may be in Kafka in total.
 
-        First as an image and its dead letter; then in faces.detected, which is kept as uploads
-        are, with a dead letter and a replay of its own.
+        First as an image and its dead letter; then in faces.detected, which has the retention of
+        uploads, again with a dead letter and a replay.
         """
         detected = 2 * self.uploads_retention_hours + self.dead_letter_retention_hours
         return max(self.image_hours.values()) + detected
@@ -119,7 +118,7 @@ class KafkaSettings(Group):
             self._unused("{security_protocol} has no SASL", "sasl_mechanism", *_LOGIN, *_OAUTH)
             self._unused("{security_protocol} has no SASL", *_OAUTH_EXTRAS)
         elif self.sasl_mechanism is None:
-            raise inconsistent("{security_protocol} asks for SASL, and {sasl_mechanism} is not set")
+            raise inconsistent("{security_protocol} needs SASL, and {sasl_mechanism} is not set")
         elif self.sasl_mechanism == "OAUTHBEARER":
             self._needed(*_OAUTH)
             self._unused("{sasl_mechanism} is OAUTHBEARER", *_LOGIN)
@@ -140,14 +139,14 @@ class KafkaSettings(Group):
                 raise inconsistent(f"{{{name}}} is set, but {why}")
 
     def _issuer_is_safe(self) -> None:
-        """The client's secret goes there: encrypted, or not off this machine."""
+        """The client's secret is sent there: encrypted, or only within this machine."""
         try:
             url = urlsplit(self.oauth_token_url or "")
             scheme, host, user = url.scheme, url.hostname, url.username
         except ValueError:
             scheme, host, user = "", None, None
         if not host or not (scheme == "https" or (scheme == "http" and host in _LOOPBACK)):
-            raise inconsistent("{oauth_token_url} is no https address")
+            raise inconsistent("{oauth_token_url} is not an https address")
         if user is not None:
             raise inconsistent("{oauth_token_url} has a user in it; {oauth_client_id} names it")
         if ":" in (self.oauth_client_id or ""):
@@ -157,7 +156,7 @@ class KafkaSettings(Group):
             try:
                 TlsFiles(ca_file=self.oauth_ca_file)
             except ValueError:
-                raise inconsistent("{oauth_ca_file} is no readable PEM file") from None
+                raise inconsistent("{oauth_ca_file} is not a readable PEM file") from None
 
     def _proxy_is_safe(self, scheme: str) -> None:
         """Without TLS a proxy reads the client's secret."""

@@ -10,12 +10,12 @@ Days = Annotated[float, Field(gt=0.0)]
 
 
 class RetentionSettings(Group):
-    """How long what was seen is kept; enrolled faces and the audit trail are kept always."""
+    """Retention of sightings and events; enrolled faces and the audit trail stay for ever."""
 
     sightings_days: Days | None = None
-    """Days that faces seen by cameras are kept, with crops and embeddings; unset: for ever."""
+    """Days for which faces seen by cameras, crops and embeddings are kept; unset: for ever."""
     ledger_days: Days | None = None
-    """Days that the ledger of processed events is kept, longer than Kafka's; unset: for ever."""
+    """Days for which the ledger of events is kept, longer than in Kafka; unset: for ever."""
 
 
 class MaintenanceSettings(Group):
@@ -24,10 +24,10 @@ class MaintenanceSettings(Group):
     interval: PositiveSeconds = 6 * 3600.0
     """Seconds between two rounds of `fecapass maintain`."""
     retry: PositiveSeconds = 60.0
-    """Seconds until a round that failed is tried again."""
+    """Seconds before a round that failed is repeated."""
     grace: Annotated[float, Field(ge=0.0)] = 900.0
-    """Seconds for which what lies in one store alone is taken for work in progress."""
+    """Data in only one store counts as work in progress for this many seconds."""
     quiet_wait: PositiveSeconds = 2.0
-    """Longest that a repair makes the identify workers wait for it, in seconds."""
+    """Maximum seconds that a repair waits for the lock, during which identify workers wait too."""
     batch: Annotated[Count, Field(le=1000)] = 500
-    """Rows or objects that are looked at, or deleted, at a time."""
+    """Number of rows or objects that are checked or deleted at a time."""

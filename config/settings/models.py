@@ -9,7 +9,7 @@ from config.settings.base import Count, Fraction, Group
 
 
 def _for_each_channel(value: object) -> object:
-    """One number stands for all three channels."""
+    """One number applies to all three channels."""
     return [value] * 3 if isinstance(value, int | float) else value
 
 
@@ -31,52 +31,52 @@ class ModelSettings(Group):
     detector: Literal["yunet", "scrfd"] = "yunet"
     """Detector: yunet, or scrfd with a file."""
     detector_file: Path | None = None
-    """ONNX file in place of the built-in detector."""
+    """ONNX file to use instead of the built-in detector."""
     detector_sha256: str | None = None
     """SHA-256 that the detector's file must have."""
     embedder: Literal["sface", "arcface"] = "sface"
     """Embedder: sface, or arcface with a file."""
     embedder_file: Path | None = None
-    """ONNX file in place of the built-in embedder."""
+    """ONNX file to use instead of the built-in embedder."""
     embedder_sha256: str | None = None
     """SHA-256 that the embedder's file must have."""
     embedder_mean: PerChannel = (127.5, 127.5, 127.5)
-    """Taken off RGB values for an arcface file: one number or a JSON list of three."""
+    """Subtracted from RGB values for an arcface file: one number or a JSON list of three."""
     embedder_deviation: PerChannel = (127.5, 127.5, 127.5)
-    """Divides them then: one number or a JSON list of three."""
+    """Divisor of the values after that: one number or a JSON list of three."""
     embedder_trusted_length: Annotated[float, Field(ge=0.0)] | None = None
-    """Length from which an embedding needs no check of its face; unset: the embedder's own."""
+    """Embeddings of at least this length need no second check; unset: the embedder's default."""
     cache_dir: Path = Path("~/.cache/fecapass")
-    """Where prepared models are kept."""
+    """Directory for prepared models."""
     execution_provider: ExecutionProvider = "cpu"
-    """Where models run: cpu, openvino, cuda or tensorrt; what is not there is an error."""
+    """Where models run: cpu, openvino, cuda or tensorrt; an unavailable one is an error."""
     detector_provider: ExecutionProvider | None = None
-    """Where the detector runs; unset: as the execution provider says."""
+    """Where the detector runs; unset: as execution_provider."""
     embedder_provider: ExecutionProvider | None = None
-    """Where the embedder runs, such as openvino; unset: as the execution provider says."""
+    """Where the embedder runs, for example openvino; unset: as execution_provider."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of one inference on the CPU; 0: one per core."""
     detection_long_side: Annotated[int, Field(ge=64, le=4096)] = 640
-    """Pixels that an image's long side is brought down to for detection."""
+    """For detection, the long side of an image is scaled down to this number of pixels."""
     detection_threshold: Fraction = 0.7
-    """Least score of a detected face."""
+    """Minimum score of a detected face."""
     nms_threshold: Fraction = 0.3
-    """Overlap from which two boxes are one face."""
+    """Boxes that overlap at least this much are the same face."""
     max_faces: Count = 100
-    """Most faces taken from one image."""
+    """Maximum number of faces in one image."""
     min_face_pixels: Count = 24
-    """Smaller faces than this, in pixels of the image, are left out."""
+    """Faces that are smaller than this, in pixels of the image, are ignored."""
     match_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] | None = None
-    """Least cosine of a match; unset: the embedder's own."""
+    """Minimum cosine of a match; unset: the embedder's default."""
     match_margin: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
-    """Least lead over the runner-up; unset: the embedder's own."""
+    """Minimum lead over the second-best candidate; unset: the embedder's default."""
     enrol_min_quality: Fraction = 0.35
-    """Least quality of an enrolment photo's face, 0 to 1."""
+    """Minimum quality of the face in an enrolment photo, 0 to 1."""
     enrol_min_face_pixels: Count = 40
-    """Least smaller side of an enrolment photo's face."""
+    """Minimum length of the smaller side of the face in an enrolment photo, in pixels."""
     max_image_bytes: Count = 32 * 1024 * 1024
-    """Largest encoded image."""
+    """Maximum size of an encoded image in bytes."""
     max_image_pixels: Count = 50_000_000
-    """Largest image in pixels, refused before it is decoded."""
+    """Maximum pixels of an image; a larger one is refused before it is decoded."""
     max_image_work: Count = 1_000_000_000
-    """Most pixels times scans of a progressive JPEG; bounds the time of its decoding."""
+    """Maximum pixels times scans of a progressive JPEG; this limits the decoding time."""

@@ -96,7 +96,7 @@ class DetectSettings(BaseSettings):
     )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least severity logged: DEBUG, INFO, WARNING or ERROR."""
+    """Minimum severity of log lines: DEBUG, INFO, WARNING or ERROR."""
     log_format: Literal["text", "json"] = "text"
     """Log lines as text or json."""
     kafka: KafkaSettings = KafkaSettings()
@@ -131,12 +131,12 @@ class Settings(DetectSettings):
 
     @model_validator(mode="after")
     def _ledger_outlives_messages(self) -> Self:
-        """An event that the ledger has forgotten and Kafka has not would be processed anew."""
+        """An event that Kafka still has and the ledger no longer has would be processed again."""
         days, hours = self.retention.ledger_days, self.kafka.longest_way_hours
         if days is not None and days * 24 < hours:
             raise inconsistent(
-                f"{{retention.ledger_days}} must be at least {hours / 24:g}: so long may an event "
-                "lie in Kafka, from its topic through dead letters to faces.detected"
+                f"{{retention.ledger_days}} must be at least {hours / 24:g}: an event may be in "
+                "Kafka for that long, from its topic through dead letters to faces.detected"
             )
         return self
 
@@ -160,7 +160,7 @@ def load_settings(
     if env_files is None:
         named = os.environ.get(ENV_FILE_VARIABLE)
         if named and not Path(named).exists():
-            raise ConfigurationError(f"{ENV_FILE_VARIABLE} names {named}, which is not there")
+            raise ConfigurationError(f"{ENV_FILE_VARIABLE} names {named}, which does not exist")
         env_files = (Path(named),) if named else (STACK_ENV_FILE, Path(".env"))
     try:
         return kind(_env_file=env_files, _secrets_dir=os.environ.get(SECRETS_DIR_VARIABLE) or None)

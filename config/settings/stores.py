@@ -15,9 +15,9 @@ class DatabaseSettings(Group):
     """One PostgreSQL database."""
 
     host: str = "127.0.0.1"
-    """Host name or address; or several by commas, each may name its port: the writable counts."""
+    """Host; or several with optional ports, separated by commas: the writable one is used."""
     port: Port = 5432
-    """TCP port of hosts that name none."""
+    """TCP port of hosts without a port."""
     name: str
     """Name of the database."""
     user: str = "fecapass"
@@ -28,13 +28,13 @@ class DatabaseSettings(Group):
     pool_min: Annotated[int, Field(ge=0)] = 1
     """Connections that each process keeps open."""
     pool_max: Annotated[int, Field(ge=2)] = 8
-    """Most connections that each process opens; one claims the work that others do."""
+    """Maximum connections of each process; one of them holds the claim of a batch."""
     connect_timeout: PositiveSeconds = 5.0
     """Seconds to wait for a connection."""
     command_timeout: PositiveSeconds = 30.0
     """Seconds that one statement may take."""
     idle_transaction_timeout: PositiveSeconds = 10.0
-    """Seconds after which the server ends a transaction that stands still."""
+    """Seconds after which the server ends an idle transaction."""
 
     @property
     def dsn(self) -> str:
@@ -80,7 +80,7 @@ class DatabaseSettings(Group):
         except ValueError:
             right = False
         if not right:
-            raise inconsistent("{host} is no host, nor several hosts by commas")
+            raise inconsistent("{host} is not a host, nor several hosts separated by commas")
         return self
 
 
@@ -103,7 +103,7 @@ def _host_and_port(text: str, port: int) -> tuple[str, int]:
         return text, port
     chosen = int(named["its_port"] or named["port"] or port)
     if not 1 <= chosen <= _LAST_PORT:
-        raise ValueError(f"{chosen} is no port")
+        raise ValueError(f"{chosen} is not a port")
     return named["address"] or named["name"], chosen
 
 
@@ -125,9 +125,9 @@ class S3Settings(Group):
     """Any S3-compatible object store."""
 
     endpoint_url: str | None = None
-    """URL of the server, https or http; unset for Amazon's own."""
+    """URL of the server, https or http; unset: Amazon S3."""
     region: Region = "us-east-1"
-    """Region that requests are signed for."""
+    """Region for which requests are signed."""
     bucket: Bucket = "fecapass"
     """Bucket of the crops and claim checks."""
     access_key_id: str
@@ -135,18 +135,18 @@ class S3Settings(Group):
     secret_access_key: SecretStr
     """Secret key."""
     addressing: Literal["auto", "path", "virtual"] = "auto"
-    """Bucket in the path or the host name; auto: in the path where an endpoint is set."""
+    """Bucket in the path or the host name; auto: in the path if an endpoint is set."""
     tls: TlsFiles = TlsFiles()
     proxy_url: ProxySetting = None
-    """HTTP proxy towards the store: its URL; environment: as the proxy variables say; or none."""
+    """HTTP proxy to the store: its URL; environment: use the proxy variables; or none."""
     claim_check_buckets: tuple[Bucket, ...] = ()
-    """Buckets read by claim check besides the own one; a JSON list."""
+    """More buckets that claim checks may name; a JSON list."""
     max_connections: Count = 64
-    """Most connections that each process opens."""
+    """Maximum number of connections of each process."""
     connect_timeout: PositiveSeconds = 5.0
     """Seconds to wait for a connection."""
     read_timeout: PositiveSeconds = 8.0
-    """Seconds to wait for an answer, or for more of it."""
+    """Seconds to wait for an answer, or for the next part of it."""
 
     @property
     def address(self) -> str:
@@ -177,7 +177,7 @@ class S3Settings(Group):
         except ValueError:
             right, has_user = False, False
         if not right:
-            raise inconsistent("{endpoint_url} is no http or https address")
+            raise inconsistent("{endpoint_url} is not an http or https address")
         if has_user:
             raise inconsistent("{endpoint_url} has a user in it; {access_key_id} names it")
         if url.scheme == "http" and (given := self.tls.given()):
@@ -186,7 +186,7 @@ class S3Settings(Group):
 
 
 class RedisSettings(Group):
-    """Redis 7 or Valkey; holds nothing that cannot be lost."""
+    """Redis 7 or Valkey; all data in it can be lost."""
 
     host: str = "127.0.0.1"
     """Host name or address."""
@@ -195,18 +195,18 @@ class RedisSettings(Group):
     db: Annotated[int, Field(ge=0)] = 0
     """Number of the database."""
     username: str | None = None
-    """User of the server's access list; unset: its default user."""
+    """User of the server's ACL; unset: its default user."""
     password: SecretStr | None = None
-    """Password; unset when the server asks for none."""
+    """Password; unset if the server needs none."""
     tls: RedisTls = RedisTls()
     timeout: PositiveSeconds = 2.0
     """Seconds to wait for a connection or an answer."""
     max_connections: Count = 32
-    """Most connections of one process."""
+    """Maximum number of connections of each process."""
     recent_matches_kept: Count = 1000
-    """Most matches kept for `fecapass recent`."""
+    """Maximum number of matches kept for `fecapass recent`."""
     answer_seconds: PositiveSeconds = 3600.0
-    """How long the answer to an upload is kept."""
+    """Seconds for which the answer to an upload is kept."""
 
     @property
     def url(self) -> str:

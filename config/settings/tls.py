@@ -13,9 +13,9 @@ class TlsFiles(Group):
     """What is trusted, and how we prove who we are; PEM files."""
 
     ca_file: Path | None = None
-    """PEM file of the authorities to trust; unset: the well-known ones."""
+    """PEM file of the authorities to trust; unset: the public ones."""
     cert_file: Path | None = None
-    """PEM file of our certificate, for a server that asks for one."""
+    """PEM file of our certificate, for a server that requires one."""
     key_file: Path | None = None
     """PEM file of that certificate's key."""
 
@@ -51,7 +51,9 @@ class TlsFiles(Group):
             try:
                 ssl.create_default_context(cafile=self.ca_file)
             except OSError as error:
-                raise inconsistent(f"{{ca_file}} is no readable PEM file: {_said(error)}") from None
+                raise inconsistent(
+                    f"{{ca_file}} is not a readable PEM file: {_said(error)}"
+                ) from None
         if self.cert_file is not None:
             try:
                 ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
@@ -91,16 +93,16 @@ class KafkaTls(TlsSettings):
     """TLS towards the brokers."""
 
     check_hostname: bool = True
-    """Refuse a certificate that was made out to another host."""
+    """Refuse a certificate that was issued for another host."""
 
 
 class RedisTls(TlsSettings):
     """TLS towards Redis."""
 
     enabled: bool = False
-    """Speak TLS."""
+    """Use TLS."""
     check_hostname: bool = True
-    """Refuse a certificate that was made out to another host."""
+    """Refuse a certificate that was issued for another host."""
 
     @model_validator(mode="after")
     def _on_if_told_how(self) -> Self:
@@ -110,10 +112,10 @@ class RedisTls(TlsSettings):
 
 
 class DatabaseTls(TlsSettings):
-    """TLS towards PostgreSQL, in the words of its own ``sslmode``."""
+    """TLS to PostgreSQL, with the values of its own ``sslmode``."""
 
     mode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
-    """disable, prefer, require, verify-ca or verify-full; the last alone keeps impostors out."""
+    """disable, prefer, require, verify-ca or verify-full; only verify-full checks the server."""
 
     def argument(self) -> Literal["disable", "prefer"] | ssl.SSLContext:
         """The ``ssl`` argument of asyncpg.
@@ -130,9 +132,9 @@ class DatabaseTls(TlsSettings):
     @model_validator(mode="after")
     def _mode_uses_what_is_given(self) -> Self:
         if self.ca_file is not None and not self.mode.startswith("verify"):
-            raise inconsistent("{ca_file} is used where {mode} is verify-ca or verify-full only")
+            raise inconsistent("{ca_file} is used only if {mode} is verify-ca or verify-full")
         if self.cert_file is not None and self.mode in {"disable", "prefer"}:
-            raise inconsistent("{cert_file} is used where {mode} is require or stricter only")
+            raise inconsistent("{cert_file} is used only if {mode} is require or stricter")
         return self
 
 

@@ -1,7 +1,8 @@
 """Cancellations that libraries raise by themselves, in tasks that are not cancelled.
 
 aiohttp ends waits for a connection by a cancelled future when its pool is closed, and redis-py ends
-reads so. Taken for a cancellation of the task, such an error would end work that is to go on.
+reads so. If such an error were treated as a cancellation of the task, it would end work that must
+continue.
 """
 
 import asyncio

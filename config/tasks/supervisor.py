@@ -1,6 +1,6 @@
 """Background tasks of a process: a task that ends is logged, counted and started again.
 
-Nothing else in the processes starts a task that nobody awaits; a test holds the sources to that.
+Nothing else in the processes starts a task that is not awaited; a test checks the sources.
 """
 
 import asyncio
@@ -86,7 +86,7 @@ class Supervisor:
         Args:
             name: what it does, for logs, health and the metric; names are few and fixed.
             run: called for every start. Should it return, that is a failure like any other.
-            expected: errors that are told in one line, such as those of an outage; all others are
+            expected: errors that are logged in one line, such as those of an outage; all others are
                 logged with their traceback.
             first_pause: seconds before the first restart; it doubles while the task fails.
             longest_pause: upper bound of the pause in seconds.
@@ -124,7 +124,7 @@ class Supervisor:
         """End all tasks, and wait for their end; a task that does not end is logged and left."""
         running, self._tasks = self._tasks, []
         self._watched.clear()
-        # Some libraries swallow a cancellation while they read: ask until it is heard.
+        # Some libraries ignore a cancellation while they read: repeat it until it works.
         for _ in range(_MOST_CANCELS):
             running = [task for task in running if not task.done()]
             if not running:
@@ -150,9 +150,9 @@ class Supervisor:
             except asyncio.CancelledError:
                 if is_cancelled() or self._is_closed(watched):
                     raise
-                # Nobody has cancelled this task: a library let a cancellation of its own out.
+                # This task was not cancelled: a library raised its own cancellation.
                 error = RuntimeError("it was cancelled from within")
-            except Exception as failure:  # noqa: BLE001 - whatever it is, the task has to go on
+            except Exception as failure:  # noqa: BLE001 - the task must continue after any error
                 error = failure
             if self._is_closed(watched):
                 return

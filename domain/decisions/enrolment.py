@@ -39,7 +39,7 @@ def refusal_of(faces: Sequence[DetectedFace], policy: EnrolmentPolicy) -> Refusa
     if not face.reliable:
         return Refusal(
             code="unreliable_face",
-            message="the face stands on its head, lies on its side, or is no human face; use an "
+            message="the face is upside down, turned sideways, or not a human face; use an "
             "upright photo that shows the face from the front",
             measures=measures,
         )

@@ -11,7 +11,7 @@ Reason = Literal["matched", "below_threshold", "ambiguous", "empty_gallery", "un
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An enrolled person and the cosine of his template and the probe."""
+    """An enrolled user and the cosine of the user's template and the probe."""
 
     user_id: UUID
     similarity: float
@@ -52,10 +52,11 @@ def decide(
 ) -> Decision:
     """Decide who a face is.
 
-    The best candidate is the person if he is similar enough and leads the runner-up by the
-    margin: two people both close to a probe are relatives, or one person enrolled twice, and
-    guessing between them opens the door to the wrong one. The embedding of a face that the embedder
-    was not trained for resembles those of other such faces, whoever they are: it decides nothing.
+    The best candidate matches if the similarity is high enough and leads the runner-up by the
+    margin. Two people who are both close to a probe are relatives, or one person enrolled twice,
+    and a guess between them could open the door for the wrong one. The embedding of a face that the
+    embedder was not trained for resembles those of other such faces, also of other people: it
+    decides nothing.
 
     Args:
         candidates: the best ones of the gallery, at least two where it has two, in any order.

@@ -1,1 +1,1 @@
-"""What an image is, told from its bytes without decoding."""
+"""Properties of an image, read from its bytes without decoding."""

@@ -14,18 +14,18 @@ RejectionReason = Literal[
 
 
 class ModelError(Exception):
-    """A model file is missing, altered, or not of the kind that was asked for."""
+    """A model file is missing, altered, or not of the configured kind."""
 
 
 class ProviderUnavailable(ModelError):
-    """The execution provider that was asked for is not in use."""
+    """The configured execution provider is not in use."""
 
 
 class ImageRejected(Exception):
     """The bytes are no image that this pipeline processes; another attempt will not help.
 
     Attributes:
-        reason: stable code, fit for a dead letter's header or an HTTP answer.
+        reason: stable code for a dead letter's header or an HTTP response.
     """
 
     def __init__(self, reason: RejectionReason, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Format, size and cost of an image, told from its bytes without decoding.
+"""Format, size and cost of an image, read from its bytes without decoding.
 
 Sources: W3C PNG specification (IHDR), RFC 9649 (WebP).
 """

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from domain.images.image_errors import ImageRejected
 
-# Start-of-frame markers; 0xC4 (DHT), 0xC8 (JPG) and 0xCC (DAC) lie between them and are none.
+# Start-of-frame markers; 0xC4 (DHT), 0xC8 (JPG) and 0xCC (DAC) are between them and do not start a
+# frame.
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = 0xC2
 HUFFMAN_TABLES, QUANTISATION_TABLES, RESTART_INTERVAL = 0xC4, 0xDB, 0xDD
@@ -23,7 +24,7 @@ _MAX_SEGMENTS = 20_000
 
 # FF 00 is a byte of entropy-coded data, FF FF a fill byte; RSTn belong to the scan around them.
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
-# TEM stands alone, without a length.
+# TEM has no length.
 _TEMPORARY = 0x01
 
 
@@ -49,7 +50,7 @@ class Frame:
     """The frame header.
 
     Attributes:
-        marker: tells the coding.
+        marker: the kind of coding.
         precision: bits of a sample.
         height: of the stored picture, before rotation.
         width: the same.
@@ -109,7 +110,7 @@ def frame_of(data: bytes, segment: Segment) -> Frame:
 
 
 def restarts_of(data: bytes, frame: Frame, found: Iterable[Segment]) -> int:
-    """How many restart markers lie in the data of the one scan that has the whole picture."""
+    """The number of restart markers in the data of a single scan that has the whole picture."""
     interval = 0
     for one in found:
         if one.marker == RESTART_INTERVAL and one.end >= one.start + 2:

@@ -1,6 +1,6 @@
-"""Pictures as the pipeline takes them: JPEG, PNG or WebP bytes, told by their signature."""
+"""Pictures that the pipeline accepts: JPEG, PNG or WebP bytes, recognised by their signature."""
 
-#: Bytes of a file that suffice to tell its type.
+#: The number of first bytes that determine a file's type.
 SIGNATURE_BYTES = 12
 
 _EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
@@ -10,7 +10,7 @@ EXTENSIONS = frozenset(_EXTENSIONS.values())
 
 
 def media_type(data: bytes) -> str | None:
-    """Media type told from the first bytes; None when it is not JPEG, PNG or WebP.
+    """Media type according to the first bytes; None when it is not JPEG, PNG or WebP.
 
     Sources: JPEG (ISO 10918-1, SOI marker), PNG (RFC 2083, section 3.1), WebP (RFC 9649).
     """

@@ -1,7 +1,7 @@
 """E-mail addresses that name users: one rule for what may be one, and one way to write it.
 
-Whether mail arrives there is not asked. Sources: RFC 5321 (dot-atom), RFC 8265 section 3.3
-(UsernameCaseMapped) for what stands before the @, UTS 46 and IDNA 2008 for the domain, UTS 39 for
+Whether mail arrives there is not checked. Sources: RFC 5321 (dot-atom), RFC 8265 section 3.3
+(UsernameCaseMapped) for the part before the @, UTS 46 and IDNA 2008 for the domain, UTS 39 for
 letters that look alike.
 """
 
@@ -37,8 +37,8 @@ def normal_address(text: str) -> str:
     ``ZOË@MÜLLER.example``, in NFC or NFD, and ``zoë@xn--mller-kva.example`` are one address.
 
     Raises:
-        BadAddressError: it is none, is too long, or has characters that nobody sees or that
-            deceive.
+        BadAddressError: it is not an address, is too long, or has invisible or misleading
+            characters.
     """
     try:
         visible = require_visible(text.strip())

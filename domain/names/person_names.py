@@ -30,14 +30,14 @@ def tidy_name(text: str) -> str:
     scripts that are not written together.
 
     Raises:
-        BadNameError: it is empty, too long, or has characters that nobody sees or that deceive.
+        BadNameError: it is empty, too long, or has invisible or misleading characters.
     """
     name = require_visible(_BLANKS.sub(" ", _VARIATION_SELECTORS.sub("", text)).strip())
     name = _BLANKS.sub(" ", name).strip()
     if not any(character.isalnum() for character in name):
-        raise BadNameError("a name has letters")
+        raise BadNameError("a name must contain letters or digits")
     if len(name) > MAX_NAME_CHARACTERS:
-        raise BadNameError(f"a name has at most {MAX_NAME_CHARACTERS} characters")
+        raise BadNameError(f"a name must have at most {MAX_NAME_CHARACTERS} characters")
     for word in _WORDS.findall(name):
         if mixes_scripts(word):
             raise BadNameError(f"{word!r} mixes letters of several scripts that look alike")

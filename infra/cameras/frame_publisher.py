@@ -17,9 +17,9 @@ MAX_IN_FLIGHT_BYTES = 32 * 1024 * 1024
 class FramePublisher:
     """Publishes a run of frames or uploads; an asynchronous context manager.
 
-    ``publish`` returns as soon as the image is on its way and waits only while too much is;
-    ``flush`` waits for the rest. The first failure is raised by whichever is called next, of
-    whatever kind it was; every one is counted.
+    ``publish`` returns as soon as the image is being sent, and waits only while too many are;
+    ``flush`` waits for the rest. The next call of either raises the first failure, of any
+    kind; all failures are counted.
 
     Attributes:
         acknowledged: images that the broker has confirmed.
@@ -106,7 +106,7 @@ class FramePublisher:
         self._raise_failure()
 
     async def settled(self) -> None:
-        """Wait until nothing is on its way any more, however it ended."""
+        """Wait until no image is being sent, whether it failed or not."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._tasks)
 

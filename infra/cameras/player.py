@@ -115,7 +115,7 @@ class Player:
 
 
 async def _sleep_until_due(frame: SourceFrame, stop: asyncio.Event) -> bool:
-    """Wait for the frame's moment; True if playing was stopped meanwhile."""
+    """Wait for the frame's moment; True if playing was stopped before that."""
     wait = (frame.captured_at - utc_now()).total_seconds()
     if wait > 0:
         with suppress(TimeoutError):

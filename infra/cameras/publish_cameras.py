@@ -1,4 +1,4 @@
-"""What `fecapass publish` does: one source, played as one camera, with its progress told."""
+"""What `fecapass publish` does: one source, played as one camera, with progress."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

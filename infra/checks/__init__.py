@@ -1,1 +1,1 @@
-"""What `make lint` looks at beside style and types."""
+"""What `make lint` checks in addition to style and types."""

@@ -31,7 +31,7 @@ class Report:
 
     Attributes:
         holes: one line each.
-        unknown: packages that the database was not asked for, or does not know.
+        unknown: packages that were not looked up, or that the database does not know.
         asked: packages in all.
     """
 

@@ -1,8 +1,8 @@
 """``python -m infra.checks.secrets``: does a file of the repository look as if it held a secret?
 
-What detect-secrets finds and a person has found harmless is listed in .secrets.baseline, by file
-and digest: that code above it moves changes nothing. ``--accept`` writes the list anew; read the
-difference before committing it.
+.secrets.baseline lists, by file and digest, what detect-secrets finds and a reviewer has found
+harmless; moving the code changes nothing. ``--accept`` writes the list again; read the difference
+before committing it.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""``fecapass api``: the HTTP gateway and the console."""
+"""``fecapass api``: the HTTP API and the console."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +17,8 @@ def api(
     host: Annotated[
         str | None,
         typer.Option(
-            help="Address or name to listen on; :: is every address. Default: FECAPASS_API__HOST."
+            help="Address or name to listen on; :: means all addresses. "
+            "Default: FECAPASS_API__HOST."
         ),
     ] = None,
     port: Annotated[
@@ -25,17 +26,17 @@ def api(
         typer.Option(
             min=0,
             max=65535,
-            help="Port to listen on; 0 takes a free one. Default: FECAPASS_API__PORT.",
+            help="Port to listen on; 0 chooses a free one. Default: FECAPASS_API__PORT.",
         ),
     ] = None,
     any_port: Annotated[
-        bool, typer.Option("--any-port", help="Where the port is taken, take a free one.")
+        bool, typer.Option("--any-port", help="If the port is in use, choose a free one.")
     ] = False,
 ) -> None:
     """Serve the HTTP API and the operator's console.
 
-    Callers need an API key (`fecapass keys create`), unless FECAPASS_API__AUTH is false. SIGTERM
-    or Ctrl-C finishes the requests in work.
+    Clients need an API key (`fecapass keys create`), unless FECAPASS_API__AUTH is false. On SIGTERM
+    or Ctrl-C the server finishes its requests and stops.
     """
     import uvloop
 
@@ -66,11 +67,12 @@ def api(
 
 
 def _open_doors(settings: "ApiSettings") -> str:
-    """What an operator should know who asks for no keys."""
-    line = "no API keys are asked for: FECAPASS_API__AUTH is false"
+    """The notice for an operator who runs the API without keys."""
+    line = "API keys are not required: FECAPASS_API__AUTH is false"
     if settings.host == "localhost" or _is_loopback(settings.host):
         return line
-    return f"warning: {line}, and whoever reaches {settings.host or 'this machine'} may do all"
+    place = settings.host or "this machine"
+    return f"warning: {line}; any client that reaches {place} has full access"
 
 
 def _is_loopback(host: str) -> bool:
@@ -83,7 +85,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _listen(settings: "ApiSettings", *, any_port: bool) -> "list[socket.socket]":
-    """Bound sockets; whose port is taken is told before anything is connected.
+    """Bound sockets; a port in use is reported before any connection is made.
 
     Raises:
         CommandFailed: they cannot be bound.

@@ -1,4 +1,4 @@
-"""``fecapass dead-letters``: what could not be processed, and why."""
+"""``fecapass dead-letters``: the messages that could not be processed, and why."""
 
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Annotated
@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 def dead_letters(
     topic: Annotated[
         str | None,
-        typer.Argument(help="Only those of camera.frames, photo.uploads or faces.detected."),
+        typer.Argument(help="Only dead letters of camera.frames, photo.uploads or faces.detected."),
     ] = None,
     *,
     reason: Reasons = None,
     since: Since = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Letters to show.")] = 50,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Number of dead letters to show.")
+    ] = 50,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the messages that could not be processed, latest last, and count them by reason.
 
-    `fecapass replay` puts them back. With `--json`: an array with one object a letter.
+    `fecapass replay` sends them again. With `--json`: an array with one object per dead letter.
     """
     import asyncio
 
@@ -51,8 +53,8 @@ def dead_letters(
     with expected_failures(), progress_bar("messages read") as progress:
         rows, counted = asyncio.run(_read(kafka, wanted, selection, limit, progress))
     columns = (
-        Column("buried_at", "buried", moment),
-        Column("letter", "letter", whole=True),
+        Column("buried_at", "time", moment),
+        Column("letter", "dead letter", whole=True),
         Column("event_id", "event", whole=True),
         Column("reason", "reason", style="bold"),
         Column("attempts", "attempts", justify="right"),

@@ -16,26 +16,28 @@ if TYPE_CHECKING:
 def demo(
     *,
     data_dir: Annotated[
-        Path, typer.Option(help="Where servers keep their data, logs and the contact sheet.")
+        Path, typer.Option(help="Directory for the servers' data, logs and the contact sheet.")
     ] = Path(".fecapass"),
     photos: Annotated[
         Path | None,
-        typer.Option(help="Enrol your own people: a folder for each, or files named after them."),
+        typer.Option(
+            help="Enrol your own people: one folder per person, or files named after them."
+        ),
     ] = None,
     video: Annotated[
         list[Path] | None,
         typer.Option(help="Play your own video as a camera; may be given several times."),
     ] = None,
     frames: Annotated[
-        int, typer.Option(min=1, max=5000, help="How many frames of each own video to play.")
+        int, typer.Option(min=1, max=5000, help="Number of frames to play of each --video.")
     ] = 150,
     keep_running: Annotated[
-        bool, typer.Option("--keep-running", help="Leave everything up until Ctrl-C.")
+        bool, typer.Option("--keep-running", help="Keep everything running until Ctrl-C.")
     ] = False,
 ) -> None:
     """Start servers and workers, enrol people, play videos as cameras, and show who was seen.
 
-    Without options it uses sample media out of installed packages. It ends with a table and a
+    Without options it uses sample media from installed packages. At the end it shows a table and a
     contact sheet, and stops everything that it started.
     """
     import asyncio
@@ -73,7 +75,7 @@ def _material(photos_dir: Path, photos: Path | None, videos: list[Path], frames:
 
 
 def _own_people(photos: Path) -> "list[Person]":
-    """The people of a folder; what is passed by is told."""
+    """The people of a folder; skipped files are reported."""
     from infra.photos.photo_folders import people_in
 
     found = people_in(photos)

@@ -1,4 +1,4 @@
-"""``fecapass doctor``: is this installation fit to run?"""
+"""``fecapass doctor``: does this installation work?"""
 
 from typing import Annotated
 
@@ -12,10 +12,10 @@ def doctor(
     *,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look at settings, servers, topics and models, and say what is wrong with each.
+    """Check settings, servers, topics and models, and say what is wrong with each.
 
-    Prints no secrets, so that its output may be sent to others. The exit code is 1 when anything
-    failed; a pipeline without workers is degraded, and fails nothing.
+    The output contains no secrets, so you can send it to others. The exit code is 1 if a check
+    failed. A pipeline without workers is degraded, which is not a failure.
     """
     import asyncio
     from dataclasses import asdict
@@ -43,4 +43,4 @@ def doctor(
         raise wrong
     if not healthy(findings):
         failed = [one.part for one in findings if one.status == "failed"]
-        raise CommandFailed(f"not fit to run: {', '.join(failed)}")
+        raise CommandFailed(f"checks failed: {', '.join(failed)}")

@@ -19,12 +19,14 @@ def enrol(
     photos: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Photos of the person alone: JPEG, PNG or WebP.", exists=True, dir_okay=False
+            help="Photos that show only this person: JPEG, PNG or WebP.",
+            exists=True,
+            dir_okay=False,
         ),
     ] = None,
     *,
     user: Annotated[
-        str | None, typer.Option(help="E-mail address of the person; made a user when new.")
+        str | None, typer.Option(help="E-mail address of the person; a new user is created.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Full name of the person.")] = None,
     from_dir: Annotated[
@@ -32,21 +34,21 @@ def enrol(
         typer.Option(
             exists=True,
             file_okay=False,
-            help="Enrol many: a folder for each person, named by e-mail address or full name.",
+            help="Enrol many people: one folder per person, named by e-mail address or full name.",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Enrol people from photos, through the pipeline.
 
-    Several photos of a person make one better template. The same photo again changes nothing. A
-    photo with no face, several faces or too poor a face is refused, and the reason shown; the exit
-    code is 1 when any photo was not enrolled. A new person of whom every photo is refused is not
-    kept. Photos of a deactivated user are refused.
+    Several photos of a person make one better template. Sending the same photo again changes
+    nothing. A photo with no face, several faces or a face of low quality is refused, and the reason
+    is shown; the exit code is 1 if any photo was not enrolled. If all photos of a new user are
+    refused, the user is not kept. Photos of a deactivated user are refused.
 
-    With `--from-dir`, hidden and system files are skipped and counted, pictures of other formats
-    are listed. Names that would make one user of two folders, and people's folders that do not lie
-    directly in it, are an error before anything is enrolled.
+    With `--from-dir`, hidden and system files are skipped and counted, and pictures of other
+    formats are listed. Two folders whose names would become the same user, and people's folders
+    that are not directly in this folder, are an error before anything is enrolled.
     """
     from config.settings import get_settings
 
@@ -102,7 +104,7 @@ def _enrol(
     answers: "list[PhotoAnswer]",
     rows: "list[Row]",
 ) -> None:
-    """Enrol one after the other; what comes of them is added as it comes."""
+    """Enrol one person after the other, and add each result at once."""
     import asyncio
 
     from domain.user_errors import OtherUserError

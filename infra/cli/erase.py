@@ -1,4 +1,4 @@
-"""``fecapass erase``: a person out of every store, and a receipt."""
+"""``fecapass erase``: delete a user from every store, with a receipt."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 def erase(
     user: Annotated[str, typer.Argument(help="Id or e-mail address of the user.")],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what there is, and change nothing.")
+        bool, typer.Option("--dry-run", help="Show what exists, and change nothing.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Erase a person from every store, look again in each, and print a receipt.
+    """Erase a user from every store, check each store again, and print a receipt.
 
-    Templates, crops, photos, cache entries and the user go; what cameras saw becomes an unknown's.
-    An event still on its way cannot bring the person back. The exit code is 1 when the second look
-    found something. The receipt also says what cannot be recalled: what lies in Kafka until its
-    retention, and what `faces.matches` has told.
+    Templates, crops, photos, cache entries and the user are deleted; sightings by cameras become
+    unknown. An event in flight cannot bring the data back. The exit code is 1 if the second check
+    found something. The receipt also lists data that cannot be deleted: messages in Kafka until
+    their retention ends, and matches that `faces.matches` has announced.
     """
     import asyncio
 
@@ -43,7 +43,7 @@ def erase(
     with expected_failures():
         user_id = asyncio.run(_find(settings, user))
         if not (yes or dry_run):
-            typer.confirm(f"Erase {user} ({user_id}) for good?", abort=True, err=True)
+            typer.confirm(f"Erase {user} ({user_id}) permanently?", abort=True, err=True)
         receipt = asyncio.run(_erase(settings, user_id, dry_run=dry_run))
     remains = _remains(settings)
     if json:
@@ -81,14 +81,14 @@ def _show(receipt: "Receipt", remains: "list[Row]") -> None:
     title = "Dry run: nothing was changed" if receipt.dry_run else f"Erased {receipt.user_id}"
     print_table(table(rows, columns, title=title))
     kept = (
-        Column("where", "not recalled", style="bold", whole=True),
-        Column("why", "why, and until when"),
+        Column("where", "not deleted", style="bold", whole=True),
+        Column("why", "why, and for how long"),
     )
     print_table(table(remains, kept))
 
 
 async def _find(settings: "Settings", user: str) -> "UUID":
-    """The user's id; of a user who is gone already, it must be known that there was one.
+    """The user's id, also of a user that was erased before.
 
     Raises:
         CommandFailed: there is no such user.
@@ -125,28 +125,28 @@ async def _erase(settings: "Settings", user_id: "UUID", *, dry_run: bool) -> "Re
 
 
 def _remains(settings: "Settings") -> "list[Row]":
-    """What an erasure does not reach, and how long it stays there."""
+    """Data that an erasure does not reach, and how long it is kept."""
     from infra.database.create_topics import plan_topics
     from streams.contract.topics import Topics
 
     topics = Topics(settings.kafka.topic_prefix)
     holds = {
-        topics.frames: "frames the person may be in",
-        topics.uploads: "photos sent in",
+        topics.frames: "frames that may show the person",
+        topics.uploads: "photos that were sent",
         topics.detected: "faces found in them",
-        topics.matches: "matches told: their readers may keep them for longer",
+        topics.matches: "announced matches: their readers may keep them for longer",
     }
     kept: list[Row] = []
     for plan in plan_topics(settings.kafka):
         source = plan.name.removesuffix(".dlq")
         if source not in holds:
-            continue  # no person is in what workers say about themselves
+            continue  # heartbeats of workers contain no user
         what = holds[source] if source == plan.name else f"dead letters: {holds[source]}"
         kept.append(
             {"where": f"kafka {plan.name}", "why": f"{what}; for {plan.retention_hours:g} h"}
         )
-    kept.append({"where": "main audit", "why": "who erased whom: ids alone; for ever"})
-    kept.append({"where": "vector tombstone", "why": "the id, against what is in flight; for ever"})
-    kept.append({"where": "redis tombstone", "why": "the id, against what is in work; for 7 days"})
-    kept.append({"where": "backups", "why": "erase again by the id after restoring one"})
+    kept.append({"where": "main audit", "why": "who erased whom: only ids; for ever"})
+    kept.append({"where": "vector tombstone", "why": "the id, against events in flight; for ever"})
+    kept.append({"where": "redis tombstone", "why": "the id, against events in flight; for 7 days"})
+    kept.append({"where": "backups", "why": "erase again by the id after a restore"})
     return kept

@@ -12,11 +12,11 @@ _SFACE_DIMENSION = 128
 def init_db() -> None:
     """Create what is missing: databases, tables, the pgvector extension, topics, the bucket.
 
-    Every step looks first and says what it did, so the command may be repeated at any time, also
-    after an update of Fecapass, whose migrations it applies.
+    Every step checks first and says what it did, so you can repeat the command at any time. Run it
+    after every update of Fecapass: it applies the migrations.
 
-    Room for embeddings is made for the built-in model. For a model of your own, the identify
-    worker makes it when the first face comes.
+    It creates the tables for embeddings of the built-in model. For your own model, the identify
+    worker creates them when the first face arrives.
     """
     import asyncio
 

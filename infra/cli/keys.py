@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from infra.terminal.tables import Row
     from sinks.main.schema import ApiKey
 
-app = typer.Typer(no_args_is_help=True, help="Make, list and revoke keys to the HTTP API.")
+app = typer.Typer(no_args_is_help=True, help="Create, list and revoke keys of the HTTP API.")
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ _LONGEST_NAME = 100
 
 
 class ScopeName(StrEnum):
-    """What a key is good for; ``admin`` includes all."""
+    """What a key allows; ``admin`` includes all scopes."""
 
     READ = "read"
     ENROL = "enrol"
@@ -36,14 +36,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Who the key is for.")],
+    name: Annotated[str, typer.Argument(help="Name of the client that gets the key.")],
     *,
     scope: Annotated[
-        list[ScopeName], typer.Option(help="What it is good for; may be given several times.")
+        list[ScopeName], typer.Option(help="What the key allows; may be given several times.")
     ],
     json: Json = False,
 ) -> None:
-    """Make a key and print it. It is shown this once: only its hash is kept."""
+    """Create a key and print it. It is shown only once: only its hash is stored."""
     import sys
 
     from infra.photos.upload_requests import actor
@@ -52,7 +52,7 @@ def create(
     name = name.strip()
     if not name.isprintable() or not 1 <= len(name) <= _LONGEST_NAME:
         raise typer.BadParameter(
-            f"wanted are 1 to {_LONGEST_NAME} printable characters", param_hint="NAME"
+            f"it must have 1 to {_LONGEST_NAME} printable characters", param_hint="NAME"
         )
     scopes = [one.value for one in dict.fromkeys(scope)]
 
@@ -70,7 +70,7 @@ def create(
 
 @app.command(name="list")
 def list_(*, json: Json = False) -> None:
-    """List all keys, the revoked ones too. Keys themselves are not known any more."""
+    """List all keys, including revoked ones. The list does not contain the secrets."""
     from infra.terminal.output import show_listing
     from infra.terminal.tables import Column, joined, moment
     from services.api_keys import list_keys
@@ -88,9 +88,9 @@ def list_(*, json: Json = False) -> None:
 
 @app.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `list` shows it.")],
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key, as `list` shows it.")],
 ) -> None:
-    """Revoke a key; it is refused two seconds later at the latest."""
+    """Revoke a key; it is refused within two seconds."""
     from infra.photos.upload_requests import actor
     from services.api_keys import revoke_key
 
@@ -106,7 +106,7 @@ def _in_main_database(work: "Callable[[AsyncSession], Awaitable[T]]") -> T:
     """Run something in one transaction.
 
     Raises:
-        CommandFailed: the database is away, or not initialised.
+        CommandFailed: the database is unavailable, or not initialised.
     """
     import asyncio
 

@@ -4,7 +4,8 @@ To add a command: write it as a function in ``infra/cli/<name>.py``, import it h
 it below with ``app.command()``; a group of commands is a `typer.Typer`, added with
 ``app.add_typer()``.
 
-Exit codes: 0 done, 1 failed (one clear line on standard error), 2 wrong usage, 130 interrupted.
+Exit codes: 0 success, 1 failure (one clear line on standard error), 2 wrong usage, 130
+interrupted.
 """
 
 import io
@@ -31,12 +32,12 @@ from infra.terminal.command_errors import CommandFailed
 
 app = typer.Typer(
     name="fecapass",
-    help="""Event-driven face recognition: frames in through Kafka, people out.
+    help="""Event-driven face recognition: it reads frames from Kafka and reports who was seen.
 
     Settings come from FECAPASS_* variables, from `.env` in the working directory, and from
     `.fecapass/stack.env` while `fecapass up` runs there; `.env.example` lists them all.
 
-    Exit codes: 0 done, 1 failed (the reason is one line on standard error), 2 wrong usage.
+    Exit codes: 0 success, 1 failure (the reason is one line on standard error), 2 wrong usage.
     """,
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -70,7 +71,7 @@ def _group() -> None:
 
 
 def _write_whatever_the_terminal_can() -> None:
-    """Let no name end a command: what the terminal's encoding lacks is written as an escape."""
+    """Write characters that the terminal's encoding lacks as escapes, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

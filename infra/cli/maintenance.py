@@ -1,4 +1,4 @@
-"""``fecapass reconcile``, ``retain`` and ``maintain``: looking after the stores."""
+"""``fecapass reconcile``, ``retain`` and ``maintain``: maintenance of the stores."""
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Look, and change nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check, and change nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -28,16 +28,16 @@ def reconcile(
         typer.Option(
             min=0,
             metavar="MINUTES",
-            help="What is younger is taken for work in progress. "
+            help="Younger data counts as work in progress. "
             "Default: FECAPASS_MAINTENANCE__GRACE (seconds).",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Find and repair what a crash between two stores left behind.
+    """Find and repair inconsistencies that a crash left between the stores.
 
-    Harmless to repeat, and beside running workers. The exit code is 0 when the stores agree now,
-    and 1 when something is left as it was: after a dry run, or because somebody was at work on it.
+    You can repeat it, and run it while workers run. The exit code is 0 if the stores now agree, and
+    1 if something was not repaired: after a dry run, or because a worker was using it.
     """
     from infra.maintenance.faults import REPAIRS
     from infra.maintenance.reconcile import Reconciler
@@ -54,7 +54,7 @@ def reconcile(
     )
     columns = (
         Column("fault", "fault", style="bold"),
-        Column("checked", "looked at", justify="right"),
+        Column("checked", "checked", justify="right"),
         Column("found", "found", justify="right"),
         Column("repaired", "repaired", justify="right"),
         Column("left", "left", justify="right"),
@@ -73,15 +73,15 @@ def reconcile(
     ]
     show_listing(rows, columns, as_json=json, empty="nothing was looked at")
     if left := sum(one.left for one in counts):
-        why = "nothing was to be changed" if dry_run else "in use; run it again later"
+        why = "dry run" if dry_run else "in use; run it again later"
         raise CommandFailed(f"faults left: {left} ({why})")
 
 
 def retain(*, dry_run: DryRun = False, json: Json = False) -> None:
-    """Delete what is older than FECAPASS_RETENTION__* allows, in bounded batches.
+    """Delete data that is older than FECAPASS_RETENTION__* allows, in bounded batches.
 
-    Sightings go with their crops and embeddings. Enrolled faces, templates and the audit trail
-    stay. Where a setting is unset, everything is kept.
+    Sightings are deleted with their crops and embeddings. Enrolled faces, templates and the audit
+    trail stay. If a setting is unset, everything is kept.
     """
     import msgspec
 
@@ -107,15 +107,15 @@ def maintain(
         typer.Option(
             min=0,
             max=65535,
-            help="Port of /health and /metrics; 0 takes a free one. "
+            help="Port of /health and /metrics; 0 chooses a free one. "
             "Default: FECAPASS_WORKERS__HEALTH_PORT.",
         ),
     ] = None,
 ) -> None:
-    """Run `retain` and `reconcile` again and again; one such process is enough.
+    """Run `retain` and `reconcile` periodically; one such process is enough.
 
-    FECAPASS_MAINTENANCE__INTERVAL says how often. SIGTERM or Ctrl-C ends it at once: what is half
-    done is found by the next round.
+    FECAPASS_MAINTENANCE__INTERVAL says how often. SIGTERM or Ctrl-C ends it at once: the next round
+    finds unfinished work.
     """
     import asyncio
 
@@ -159,7 +159,7 @@ def _run(
 
 @contextmanager
 def _shown() -> "Iterator[Progress]":
-    """Progress on standard error, where somebody watches."""
+    """Progress on standard error, if that is a terminal."""
     from rich.console import Console
 
     with Console(stderr=True).status("connected") as status:

@@ -1,4 +1,4 @@
-"""``fecapass publish``: a source of frames onto ``camera.frames``."""
+"""``fecapass publish``: send the frames of a source to ``camera.frames``."""
 
 from typing import Annotated
 
@@ -19,21 +19,25 @@ def publish(
     camera: Annotated[str, typer.Option(help="Id of the camera; becomes the Kafka key.")],
     rate: Annotated[
         float | None,
-        typer.Option(min=0.01, max=1000, help="Frames a second; by default the source's own."),
+        typer.Option(
+            min=0.01, max=1000, help="Frames per second; by default the rate of the source."
+        ),
     ] = None,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end.")] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Start again at the end.")] = False,
     again: Annotated[
         bool,
-        typer.Option("--again", help="Process pictures anew that were published before."),
+        typer.Option("--again", help="Process pictures again that were published before."),
     ] = False,
     environment_proxy: Annotated[
         bool,
         typer.Option(
             "--environment-proxy",
-            help="Reach an HTTP stream through the proxy that http_proxy names; else never.",
+            help="Use the proxy that http_proxy names for an HTTP stream; otherwise none is used.",
         ),
     ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="End after so many frames.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this number of frames.")
+    ] = None,
     claim_check: Annotated[
         bool | None,
         typer.Option(
@@ -44,7 +48,7 @@ def publish(
     ] = None,
     width: Annotated[
         int | None,
-        typer.Option(min=16, max=16384, help="Scale wider frames down to so many pixels."),
+        typer.Option(min=16, max=16384, help="Scale wider frames down to this width in pixels."),
     ] = None,
     quality: Annotated[
         int | None,
@@ -53,8 +57,9 @@ def publish(
 ) -> None:
     """Publish the frames of a video, a folder, a stream or a webcam as one camera.
 
-    Picture files are sent byte for byte, and sending the same ones again changes nothing.
-    Videos play at their own rate; of a live source the newest frame wins. Ctrl-C stops.
+    Picture files are sent unchanged, and sending the same ones again changes nothing. Videos play
+    at their own rate. From a live source, only the newest frame is sent if frames arrive too fast.
+    Ctrl-C stops.
     """
     import asyncio
 

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 def recent(
     *,
-    camera: Annotated[str | None, typer.Option(help="Only what this camera saw.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Faces to show.")] = 20,
+    camera: Annotated[str | None, typer.Option(help="Only faces that this camera saw.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Number of faces to show.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the faces that cameras saw last, newest first.
 
-    They come from the Redis cache; when that is away, empty, or not written to, from the main
+    They come from the Redis cache; if it is unavailable, empty or read-only, from the main
     database.
     """
     import asyncio
@@ -74,7 +74,7 @@ async def _cached(settings: "Settings", camera: str | None, limit: int) -> "Sequ
 
     try:
         async with Recents(settings.redis) as recents:
-            # A cache that nothing is written to shows what was, as if it were now.
+            # A read-only cache would show old matches as if they were new.
             await recents.ping()
             return await recents.recent(limit, camera)
     except StoreUnavailable as failure:

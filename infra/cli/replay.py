@@ -1,4 +1,4 @@
-"""``fecapass replay``: dead letters, put back onto their topic."""
+"""``fecapass replay``: send dead letters to their topic again."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 Reasons = Annotated[
     list[str] | None,
-    typer.Option("--reason", help="Only letters with this dlq_reason; may be repeated."),
+    typer.Option("--reason", help="Only dead letters with this dlq_reason; may be repeated."),
 ]
 Since = Annotated[
-    datetime | None, typer.Option(help="Only letters buried at this time (local) or later.")
+    datetime | None, typer.Option(help="Only dead letters written at this time (local) or later.")
 ]
 
 
 def replay(
     topic: Annotated[
-        str, typer.Argument(help="Whose dead letters: camera.frames, photo.uploads, ...")
+        str, typer.Argument(help="The topic of the dead letters: camera.frames, photo.uploads, ...")
     ],
     *,
     reason: Reasons = None,
@@ -30,24 +30,24 @@ def replay(
         list[str] | None,
         typer.Option(
             "--id",
-            help="Only the letters of this event (ce_id), or at this topic/partition/offset, be it "
-            "the letter's or the original's; may be repeated.",
+            help="Only dead letters of this event (ce_id), or at this topic/partition/offset (of "
+            "the dead letter or of the original); may be repeated.",
         ),
     ] = None,
     since: Since = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Also letters that were replayed before.")
+        bool, typer.Option("--again", help="Also dead letters that were replayed before.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be replayed, and do nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be replayed, and do nothing.")
     ] = False,
 ) -> None:
-    """Put the dead letters of a topic back onto it: all, or those selected.
+    """Send the dead letters of a topic to it again: all of them, or a selection.
 
-    A message is sent as it was, and keeps its identity: what was processed meanwhile changes
-    nothing. Letters that come in during the run are left to the next, and no letter is replayed
-    by two runs unless asked with `--again`. Letters whose value was too large to be kept cannot
-    be replayed; each is named.
+    A message is sent unchanged and keeps its identity, so the replay of a message that was
+    processed before changes nothing. Dead letters that arrive during the run are left for the next
+    run, and two runs never replay the same dead letter, except with `--again`. Dead letters whose
+    value was too large to be kept cannot be replayed; each of them is listed.
     """
     import asyncio
 
@@ -69,7 +69,7 @@ def replay(
         frozenset(event_id or ()),
         since.astimezone() if since else None,
     )
-    with expected_failures(), progress_bar("letters read") as progress:
+    with expected_failures(), progress_bar("dead letters read") as progress:
         report = asyncio.run(
             run_replay(kafka, full_name, selection, again=again, dry_run=dry_run, progress=progress)
         )
@@ -77,14 +77,14 @@ def replay(
         typer.echo(f"{address} cannot be replayed: {why}", err=True)
     typer.echo(_line(report, dry_run=dry_run))
     if selection.ids and not report.replayed:
-        raise CommandFailed("no letter with this id was replayed")
+        raise CommandFailed("no dead letter with this id was replayed")
 
 
 def _line(report: "ReplayReport", *, dry_run: bool) -> str:
     count = report.replayed.total()
     reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(report.replayed.items()))
     parts = [
-        f"{'would replay' if dry_run else 'replayed'} {count} letter{'s' * (count != 1)} "
+        f"{'would replay' if dry_run else 'replayed'} {count} dead letter{'s' * (count != 1)} "
         f"to {report.topic}" + (f" ({reasons})" if reasons else "")
     ]
     if report.earlier:

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 def search(
     photo: Annotated[Path, typer.Argument(help="JPEG, PNG or WebP.", exists=True, dir_okay=False)],
     *,
-    limit: Annotated[int, typer.Option(min=1, max=10, help="Candidates to show a face.")] = 3,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10, help="Number of candidates to show per face.")
+    ] = 3,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say who is in a photo, for every face in it, with the similarity of each candidate.
+    """Find out who is in a photo: for every face, the candidates and their similarities.
 
-    The photo is not stored. Similarity is the cosine of probe and template, -1 to 1; the decision
-    says whether the best candidate reached the threshold and led the next by the margin.
+    The photo is not stored. Similarity is the cosine of probe and template, -1 to 1. The decision
+    says whether the best candidate reached the threshold and led the next one by the margin.
     """
     import asyncio
 
@@ -66,7 +68,7 @@ async def _search(settings: "Settings", photo: Path) -> "tuple[PhotoAnswer, dict
 
 
 def _rows(result: "PhotoAnswer", users: "dict[UUID, UserRow]", limit: int) -> "list[Row]":
-    """One row for each candidate of each face; a face without candidates has one too."""
+    """One row for each candidate of each face; a face without candidates also has one row."""
     rows: list[Row] = []
     answer = result.answer
     for number, face in enumerate(answer.faces if answer else (), start=1):

@@ -21,21 +21,21 @@ LOOK_SECONDS = 0.5
 def up(
     data_dir: Annotated[
         Path,
-        typer.Option(help="Where the servers keep their data; made when it is not there."),
+        typer.Option(help="Directory for the servers' data; created if it is missing."),
     ] = Path(".fecapass"),
 ) -> None:
     """Run real servers for a first try: Postgres with pgvector, Valkey, S3 and a Kafka broker.
 
-    They come out of installed pip packages, listen on 127.0.0.1 only, and run until Ctrl-C.
-    Ports and passwords are made on the first start and kept; the stores find their data again on
-    the next one. The broker keeps nothing and drops nothing while it runs: it is for a demo and
-    for tests, not for production.
+    They come from installed pip packages, listen only on 127.0.0.1, and run until Ctrl-C. Ports and
+    passwords are created on the first start and kept, and the stores keep their data. The broker
+    keeps everything in memory and loses it when it stops: it is for a demo and for tests, not for
+    production.
 
-    While the servers run, `stack.env` in the data directory holds the settings that lead to them,
-    readable by you alone. Programs started in the same working directory read
-    `.fecapass/stack.env` by themselves; elsewhere, name the file in FECAPASS_ENV_FILE.
+    While the servers run, `stack.env` in the data directory contains the settings for them; only
+    you can read it. Programs that you start in the same working directory read
+    `.fecapass/stack.env` automatically; elsewhere, set FECAPASS_ENV_FILE to this file.
 
-    If the process is killed, the servers are ended all the same, at the latest by the next start.
+    If the process is killed, the servers are stopped anyway, at the latest by the next start.
     """
     from rich.console import Console
 
@@ -61,15 +61,15 @@ def up(
 
 
 def _watch(stack: "EmbeddedStack") -> NoReturn:
-    """Wait for an interrupt; a server that ends by itself is a failure."""
+    """Wait for an interrupt; the unexpected end of a server is a failure."""
     while True:
         for server in stack.ended():
-            raise CommandFailed(f"{server.title} has ended by itself; its log is {server.log}")
+            raise CommandFailed(f"{server.title} has ended unexpectedly; its log is {server.log}")
         time.sleep(LOOK_SECONDS)
 
 
 def _describe(stack: "EmbeddedStack", console: "Console") -> None:
-    """Say where everything is; passwords are in the file that is named, not on the screen."""
+    """Print all addresses; passwords are in the file that is named, not on the screen."""
     from rich.table import Table
 
     for leftover in stack.leftovers:

@@ -1,4 +1,4 @@
-"""``fecapass users``: who is enrolled, with which photos."""
+"""``fecapass users``: the enrolled users and their photos."""
 
 from typing import TYPE_CHECKING, Annotated, TypeVar
 from uuid import UUID
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from infra.terminal.tables import Row
     from sinks.main.schema import Face, User
 
-app = typer.Typer(no_args_is_help=True, help="List users, show one, take a photo out.")
+app = typer.Typer(no_args_is_help=True, help="List users, show one user, remove a photo.")
 
 T = TypeVar("T")
 
@@ -26,12 +26,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def list_(
     *,
     text: Annotated[
-        str | None, typer.Option("--search", help="Only with this in the name or the address.")
+        str | None,
+        typer.Option("--search", help="Only users with this text in the name or the address."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Users to show.")] = 1000,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Number of users to show.")
+    ] = 1000,
     json: Json = False,
 ) -> None:
-    """List the users by their addresses, with how many photos of each are enrolled."""
+    """List the users by address, with the number of enrolled photos."""
     from infra.operations.user_listing import list_users
     from infra.terminal.output import show_limit, show_listing
     from infra.terminal.tables import Column, moment
@@ -46,7 +49,7 @@ def list_(
         Column("full_name", "name"),
         Column("photos", "photos", justify="right"),
         Column("is_active", "active", lambda active: "yes" if active else "no"),
-        Column("created_at", "made", moment),
+        Column("created_at", "created", moment),
         Column("id", "id", whole=True),
     )
     rows = [{**_row(line.user), "photos": line.photos} for line in lines]
@@ -61,9 +64,9 @@ def show(
     *,
     json: Json = False,
 ) -> None:
-    """Show the enrolled photos of a user, one row for each model that has looked at a photo.
+    """Show the enrolled photos of a user, one row for each photo and model.
 
-    With `--json`: one object with the user, and its photos as an array.
+    With `--json`: one object with the user and an array of the photos.
     """
     from infra.operations.user_listing import find_user, photos_of
     from infra.terminal.output import show_listing, write_json
@@ -94,20 +97,22 @@ def show(
 
 @app.command()
 def remove_photo(
-    photo: Annotated[UUID, typer.Argument(help="Id of the photo or its face, as `show` has it.")],
+    photo: Annotated[
+        UUID, typer.Argument(help="Id of the photo or its face, as `show` prints it.")
+    ],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Take one photo out; the user's template is made from the others.
+    """Remove one photo; the user's template is computed again from the others.
 
-    The photo's face, crop and embedding are deleted under every model. The same photo may be
-    enrolled again.
+    The photo's face, crop and embedding are deleted for every model. You can enrol the same photo
+    again.
     """
     from infra.operations.user_listing import remove_photo as remove
     from infra.photos.upload_requests import actor
 
     if not yes:
-        typer.confirm(f"Delete the photo {photo} for good?", abort=True, err=True)
+        typer.confirm(f"Delete the photo {photo} permanently?", abort=True, err=True)
 
     async def work(stores: "UserStores") -> "Sequence[Face]":
         return await remove(stores, photo, actor())
@@ -120,7 +125,7 @@ def _with_stores(work: "Callable[[UserStores], Awaitable[T]]") -> T:
     """Run something with the stores open.
 
     Raises:
-        CommandFailed: there is no such user or photo, or a store is away.
+        CommandFailed: there is no such user or photo, or a store is unavailable.
     """
     import asyncio
 

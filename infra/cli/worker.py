@@ -11,14 +11,16 @@ from infra.terminal.command_errors import CommandFailed
 if TYPE_CHECKING:
     from config.settings import AnySettings
 
-app = typer.Typer(no_args_is_help=True, help="Run an agent; as many as the topics have partitions.")
+app = typer.Typer(
+    no_args_is_help=True, help="Run a worker; the partitions of the topics limit their number."
+)
 
 Port = Annotated[
     int | None,
     typer.Option(
         min=0,
         max=65535,
-        help="Port of /health and /metrics; 0 takes a free one. "
+        help="Port of /health and /metrics; 0 chooses a free one. "
         "Default: FECAPASS_WORKERS__HEALTH_PORT.",
     ),
 ]
@@ -26,10 +28,10 @@ Port = Annotated[
 
 @app.command()
 def detect(health_port: Port = None) -> None:
-    """Find faces in frames and photos: needs Kafka and the models (and a GPU, if so set).
+    """Find faces in frames and photos; needs Kafka and the models (and a GPU, if configured).
 
-    Consumes `camera.frames` and `photo.uploads`, produces `faces.detected`. SIGTERM or Ctrl-C
-    finishes what is in work and gives the partitions back.
+    Consumes `camera.frames` and `photo.uploads`, produces `faces.detected`. On SIGTERM or Ctrl-C
+    the worker finishes its messages in flight and gives the partitions back.
     """
     from agents.processes import run_detect
     from config.settings import DetectSettings
@@ -40,10 +42,10 @@ def detect(health_port: Port = None) -> None:
 
 @app.command()
 def identify(health_port: Port = None) -> None:
-    """Say who the faces are and store them: needs Kafka and all four stores.
+    """Identify the faces and store them; needs Kafka and all four stores.
 
-    Consumes `faces.detected`, produces `faces.matches`. SIGTERM or Ctrl-C finishes what is in
-    work and gives the partitions back.
+    Consumes `faces.detected`, produces `faces.matches`. On SIGTERM or Ctrl-C the worker finishes
+    its messages in flight and gives the partitions back.
     """
     from agents.processes import run_identify
     from config.settings import Settings

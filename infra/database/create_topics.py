@@ -36,14 +36,17 @@ class TopicPlan:
 
 
 def plan_topics(settings: KafkaSettings) -> list[TopicPlan]:
-    """All topics. A dead letter keeps its message's partition count, so its key keeps its order."""
+    """All topics.
+
+    A dead-letter topic has as many partitions as its topic, so each key keeps its order.
+    """
     return list(_plan(settings))
 
 
 def _plan(settings: KafkaSettings) -> Iterator[TopicPlan]:
     topics = Topics(settings.topic_prefix)
     frames, uploads = settings.frames_retention_hours, settings.uploads_retention_hours
-    # What is detected comes of both and must outlive a long outage of the stores as uploads do.
+    # Detected faces come from both and must survive a long outage of the stores, like uploads.
     for name, partitions, hours in (
         (topics.frames, settings.frames_partitions, frames),
         (topics.uploads, settings.uploads_partitions, uploads),
@@ -97,8 +100,8 @@ async def _start(admin: AIOKafkaAdminClient, settings: KafkaSettings, store: str
 def _present(plan: TopicPlan, partitions: int) -> str:
     if partitions < plan.partitions:
         return (
-            f"topic {plan.name} has {partitions} partitions, the settings want {plan.partitions}: "
-            "no more workers than partitions can share it; add partitions with Kafka's own tools"
+            f"topic {plan.name} has {partitions} partitions, the settings say {plan.partitions}: "
+            "the partitions limit the number of workers; add partitions with Kafka's own tools"
         )
     return f"topic {plan.name} is there, {partitions} partitions"
 

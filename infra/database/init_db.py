@@ -26,7 +26,7 @@ async def initialise(settings: Settings, models: Sequence[tuple[str, int]], repo
     Args:
         settings: where the servers are.
         models: id and dimension of each embedder whose embeddings are to be stored.
-        report: told of each step, one line each.
+        report: called for each step, with one line.
 
     Raises:
         StoreUnavailable: a server is not there or does not permit it; the message is one line

@@ -27,7 +27,7 @@ Which = Literal["main", "vector"]
 
 METADATA: dict[Which, MetaData] = {"main": MainBase.metadata, "vector": VectorBase.metadata}
 
-#: Indexes of an older release, which goes on using them until those in their place are there.
+#: Indexes of an older release, which uses them until their replacements exist.
 SUPERSEDED: dict[Which, Sequence[str]] = {
     "main": ("events_camera_time", "faces_camera_time", "faces_time", "faces_user_time"),
     "vector": (),
@@ -69,7 +69,7 @@ async def ensure_database(settings: DatabaseSettings, report: Report) -> None:
             )
             await connection.execute(statement)
         except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
-            return  # somebody else was quicker
+            return  # another process was faster
         finally:
             await connection.close()
     report(f"created database {settings.name}")
@@ -172,7 +172,7 @@ async def ensure_indexes(which: Which, settings: DatabaseSettings, report: Repor
 
 
 async def _ensure_index(connection: "asyncpg.Connection[asyncpg.Record]", index: Index) -> bool:
-    """Make an index unless it is there and whole; tells whether it was made."""
+    """Make an index unless it exists and is complete; returns whether it was made."""
     valid = await connection.fetchval(
         "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", index.name
     )
@@ -185,7 +185,7 @@ async def _ensure_index(connection: "asyncpg.Connection[asyncpg.Record]", index:
 
 
 async def _drop_index(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> bool:
-    """Drop an index if it is there; tells whether it was."""
+    """Drop an index if it exists; returns whether it did."""
     there = await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", name)
     if there:
         await connection.execute(f'DROP INDEX CONCURRENTLY IF EXISTS "{name}"')
@@ -200,7 +200,7 @@ async def ensure_models(
     Args:
         settings: the vector database.
         models: id and dimension of each.
-        report: told of each step.
+        report: called for each step.
 
     Raises:
         StoreUnavailable: the server is not there.

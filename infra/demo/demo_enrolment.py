@@ -11,12 +11,12 @@ ANSWER_SECONDS = 60.0
 
 
 async def enrol(settings: Settings, person: Person) -> str:
-    """Enrol one person; returns what came of the photos, in words.
+    """Enrol one person; returns the outcome of the photos as text.
 
     Raises:
         DemoError: no photo was accepted, an answer did not come, or it is another person's address.
         PublishError: the broker did not take a photo.
-        StoreUnavailable: a store is away.
+        StoreUnavailable: a store is unavailable.
     """
     patient = settings.api.model_copy(update={"answer_timeout": ANSWER_SECONDS})
     async with open_client(settings.model_copy(update={"api": patient})) as client:

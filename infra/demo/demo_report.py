@@ -29,9 +29,9 @@ def show_seen(seen: Sequence[Sighting], console: Console) -> None:
 
 def show_gateway(gateway: Gateway, console: Console) -> None:
     """Where a browser finds the console."""
-    console.print(f"Console and API: {gateway.address} (no keys are asked for, loopback only)")
+    console.print(f"Console and API: {gateway.address} (no API keys needed, loopback only)")
     if gateway.moved:
-        console.print("The usual port is taken by another program.")
+        console.print("Another program uses the usual port.")
 
 
 def show_addresses(

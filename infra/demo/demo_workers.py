@@ -25,7 +25,7 @@ _TAIL_LINES = 15
 
 
 class CommandProcess:
-    """One ``fecapass`` command in a process of its own, its output in a log file.
+    """One ``fecapass`` command in a separate process, with its output in a log file.
 
     Attributes:
         program: the module that is run.
@@ -114,10 +114,10 @@ class CommandProcess:
 
 
 class ListeningProcess(CommandProcess):
-    """A command that takes a port and tells where by a file.
+    """A command that chooses a port and writes its address to a file.
 
-    No port is chosen here: between finding one free and taking it another program may come. And
-    only an answer with the instance that was told counts, since a port may change hands.
+    No port is chosen here: another program may take a free port before the command does. Only an
+    answer with the instance in the file counts, since another program may reuse the port.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class ListeningProcess(CommandProcess):
         Args:
             arguments: of ``fecapass``.
             environment: FECAPASS_* variables beside those of this process.
-            log: file that takes its output; the file with the address lies beside it.
+            log: file for its output; the file with the address is next to it.
             group: of the settings that name the file.
             health: path of which 200 says that it is ready.
         """
@@ -158,7 +158,7 @@ class ListeningProcess(CommandProcess):
         return found.url
 
     async def ready(self, seconds: float = READY_SECONDS) -> Self:
-        """Wait until it answers 200, as the instance that has told its address.
+        """Wait until it answers 200, as the instance in its address file.
 
         Raises:
             DemoError: it ended, or took too long; with the log's last lines.

@@ -19,7 +19,7 @@ Colour = tuple[int, int, int]
 _REGULAR = 400
 _BOLD = 650
 
-#: Stands for a character that no font here has.
+#: Replaces a character that no font here has.
 MISSING_GLYPH = "·"
 
 
@@ -116,7 +116,7 @@ def put_plate(
     radius: int = 6,
     opacity: float = 1.0,
 ) -> None:
-    """Fill a rectangle (x, y, width, height) with round corners; what lies outside is cut off."""
+    """Fill a rectangle (x, y, width, height) with round corners; parts outside are cut off."""
     x, y, width, height = box
     left, top = max(x, 0), max(y, 0)
     right, bottom = min(x + width, picture.shape[1]), min(y + height, picture.shape[0])

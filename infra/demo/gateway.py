@@ -29,7 +29,7 @@ class Gateway(ListeningProcess):
 
         Args:
             environment: FECAPASS_* variables beside those of this process.
-            logs: folder that takes its log.
+            logs: folder for its log.
             usual: the port to take if it is free, 0 for any; by default that of the settings.
         """
         self._usual = int(ApiSettings.model_fields["port"].default) if usual is None else usual
@@ -45,7 +45,7 @@ class Gateway(ListeningProcess):
         """The body of ``/health``, as soon as all is well, at the latest after the patience.
 
         Args:
-            patience: seconds; the lag that it tells of may be some seconds old.
+            patience: seconds; the consumer lag that it reports may be some seconds old.
 
         Returns:
             The last answer; None when there was none.

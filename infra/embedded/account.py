@@ -1,7 +1,7 @@
 """The account that Postgres runs as, and what that account can reach.
 
-Postgres refuses to run as root. No operating-system account is made and no directory of others is
-opened up: root runs it as ``postgres`` where that account exists, else as ``nobody``.
+Postgres refuses to run as root. No operating-system account is created and no permission of other
+directories is changed: root runs it as ``postgres`` where that account exists, else as ``nobody``.
 """
 
 import os
@@ -25,7 +25,7 @@ def unprivileged_account(owner_of: Path | None = None) -> Account | None:
     """The account for programs that refuse to run as root; None when we are not root.
 
     Args:
-        owner_of: an existing directory of that program, whose owner it must go on running as.
+        owner_of: an existing directory of that program, as whose owner it must continue to run.
 
     Raises:
         StackError: neither ``postgres`` nor ``nobody`` exists.

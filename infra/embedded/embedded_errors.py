@@ -2,4 +2,7 @@
 
 
 class StackError(Exception):
-    """The stack cannot start or go on; the message is one clear line, a log's tail may follow."""
+    """The stack cannot start or continue.
+
+    The message is one clear line, a log's tail may follow.
+    """

@@ -31,9 +31,9 @@ class Command:
 
     Attributes:
         arguments: the argument list; one of them holds the server's `Server.marker`.
-        executable: the program, where the first argument is not its path.
+        executable: the program, if the first argument is not its path.
         account: the account to run as, None for the present one.
-        environment: variables beside the few that every server gets.
+        environment: variables in addition to the few that every server gets.
     """
 
     arguments: Sequence[str]
@@ -100,7 +100,7 @@ class Server(ABC):
         return Record(self.name, self._child.pid, self.marker)
 
     def start(self, before: Callable[[], None] = lambda: None) -> None:
-        """Prepare and start the process; `wait_ready` tells when it answers.
+        """Prepare and start the process; `wait_ready` waits until it answers.
 
         Args:
             before: called when it is prepared, and its `marker` known.

@@ -74,7 +74,7 @@ class DataDirectoryLock:
         self._file.flush()
 
     def try_acquire(self) -> bool:
-        """Take the lock unless somebody holds it; True when it was taken."""
+        """Take the lock unless another process holds it; True when it was taken."""
         file = self._path.open("a+", encoding="ascii")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -85,7 +85,7 @@ class DataDirectoryLock:
         return True
 
     def release(self) -> None:
-        """Let go; the file stays, since removing it would race with the next holder."""
+        """Release it; the file stays, since removing it would race with the next holder."""
         if self._file is not None:
             self._file.close()
             self._file = None

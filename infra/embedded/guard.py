@@ -3,8 +3,8 @@
 SIGKILL leaves no time to clean up, and the kernel's parent-death signal follows the thread that
 started a child, not the process: a server restarted from a worker thread would die with that
 thread. So one small process per stack watches its starter through a pidfd. When the starter is
-gone it takes the lock on the data directory (if somebody else was faster, that one cleans up) and
-ends what the starter wrote down, by the same code that the next start would use.
+gone it takes the lock on the data directory (if another process was faster, that one cleans up) and
+ends the processes that the starter recorded, with the code that the next start would use.
 """
 
 import os

@@ -1,10 +1,10 @@
 """Where Postgres's files go, so that the account it runs as can reach them.
 
-As a normal user, and as root where the data directory is reachable, that is the data directory.
-Below a private directory (``/root``, mode 0700) another account can reach nothing, and opening
-somebody's home is not ours to do: there root's Postgres lives under ``/var/lib/fecapass``, in a
-directory named after the data directory, and a link in the data directory leads to it. The same
-goes for the programs: where the virtual environment is private, they are copied beside the data.
+For a normal user, and for root if the data directory is reachable, that is the data directory.
+Below a private directory (``/root``, mode 0700) another account can reach nothing, and we must not
+change the permissions of a home directory: there root's Postgres is under ``/var/lib/fecapass``, in
+a directory named after the data directory, and a link in the data directory leads to it. The same
+applies to the programs: if the virtual environment is private, they are copied next to the data.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def postgres_home(data_dir: Path, account: Account | None) -> Path:
         if home.readlink() != outside:
             raise StackError(
                 f"{home} leads to {home.readlink()}, the database of another data directory; "
-                f"move that to {outside} and the link with it, or remove the link to begin anew"
+                f"move that to {outside} and the link with it, or remove the link to start again"
             )
         return _make(outside, account)
     if not home.exists():
@@ -47,14 +47,14 @@ def postgres_home(data_dir: Path, account: Account | None) -> Path:
     if (home / "data").exists():
         raise StackError(
             f"Postgres runs as user id {account.uid if account else os.geteuid()}, which cannot "
-            f"reach {home}; move the data directory to a place that everybody can enter"
+            f"reach {home}; move the data directory to a place that all users can enter"
         )
     home.rmdir()
     made = _make(outside, account)
     if not can_enter(made, account):
         raise StackError(
             f"Postgres cannot run as root, and neither {data_dir} nor {OUTSIDE} can be reached "
-            "by another user; choose a data directory below one that everybody can enter"
+            "by another user; choose a data directory below one that all users can enter"
         )
     home.symlink_to(made)
     return made

@@ -23,7 +23,7 @@ ORPHAN_SECONDS = 10.0
 class Postgres(Server):
     """PostgreSQL on TCP only, with a password (SCRAM); its user may create extensions.
 
-    Its directory is known only once the account it runs as is, so `prepare` settles that.
+    Its directory depends on the account that it runs as, so `prepare` chooses both.
     """
 
     name: ClassVar[str] = "postgres"
@@ -41,7 +41,7 @@ class Postgres(Server):
         self._programs = Path()
 
     def prepare(self) -> None:
-        """Settle where it lives, and make the cluster on the first start."""
+        """Choose its directory, and make the cluster on the first start."""
         self._account = unprivileged_account(owner_of=self._data_dir / "postgres" / "data")
         self.directory = postgres_home(self._data_dir, self._account)
         self._programs = postgres_programs(self.directory, self._account)
@@ -109,7 +109,7 @@ class Postgres(Server):
         return done.stdout
 
     def _make_cluster(self) -> None:
-        """Run initdb beside the final place and move the result there once it is whole."""
+        """Run initdb next to the final place and move the result there when it is complete."""
         unfinished = self.directory / "data.unfinished"
         if unfinished.exists():
             shutil.rmtree(unfinished)

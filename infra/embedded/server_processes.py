@@ -26,8 +26,8 @@ class Record:
     Attributes:
         name: which server.
         pid: its process id; 0 where it is only about to be started.
-        marker: a path inside the data directory that stands in its command line, and is its HOME;
-            a process without it merely inherited the number.
+        marker: a path inside the data directory that is in its command line, and is its HOME;
+            a process without it only has the same number.
     """
 
     name: str

@@ -6,7 +6,7 @@ Layout of a data directory:
     state.json    ports and passwords, made on the first start (mode 0600)
     stack.env     FECAPASS_* variables of the running stack (mode 0600); gone after a stop
     servers.json  process ids of the running servers, for the case that the stack is killed
-    logs/         one file per server; the last run's beside it as ``.log.1``
+    logs/         one file per server; that of the last run is ``.log.1``
     postgres/ redis/ s3/ kafka/
 
 The interface is synchronous: it starts processes and waits for them, a few seconds in all. In a
@@ -59,7 +59,7 @@ class EmbeddedStack:
     The stores keep their data from one start to the next; the broker keeps nothing.
 
     Attributes:
-        data_dir: where everything lies, absolute.
+        data_dir: directory of all data, absolute.
         leftovers: servers of a killed run that the last `start` found and ended.
     """
 
@@ -208,8 +208,8 @@ class EmbeddedStack:
         """The settings of a program that uses this stack.
 
         Args:
-            env_files: files to read the other settings from, beside the process's environment;
-                what points at servers comes from the stack in any case.
+            env_files: files to read the other settings from, in addition to the environment;
+                addresses of servers always come from the stack.
         """
         return settings_from(self.environment(), *env_files)
 

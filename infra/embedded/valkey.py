@@ -25,7 +25,7 @@ class Valkey(Server):
         self._password = password
 
     def prepare(self) -> None:
-        """Write the configuration; the password stands there, not in the process list."""
+        """Write the configuration; the password is there, not in the process list."""
         self.directory.mkdir(mode=0o700, exist_ok=True)
         lines = [
             f"bind {LOOPBACK}",
@@ -42,7 +42,7 @@ class Valkey(Server):
         return Command([str(programs.valkey_server()), str(self._configuration)])
 
     def check(self) -> None:
-        """Ask for PING with the password."""
+        """Send PING with the password."""
         client = redis.Redis(
             host=LOOPBACK,
             port=self.port,

@@ -1,1 +1,1 @@
-"""Looking after the stores: what a crash left behind is repaired, what is old is deleted."""
+"""Maintenance of the stores: repairs what a crash left behind, and deletes old data."""

@@ -39,7 +39,7 @@ async def without_crop(crops: Crops, page: Sequence[StoredFace]) -> list[StoredF
     """Those faces whose row names a crop that is not there.
 
     Raises:
-        StoreUnavailable: the object store is away.
+        StoreUnavailable: the object store is unavailable.
     """
     named = [face for face in page if face.crop_key]
     there = await asyncio.gather(*(crops.exists(face.crop_key or "") for face in named))

@@ -23,11 +23,11 @@ class Fault(StrEnum):
 REPAIRS = {
     Fault.CROP_WITHOUT_ROW: "deleted",
     Fault.SIGHTING_WITHOUT_ROW: "deleted",
-    Fault.TEMPLATE_WITHOUT_ROW: "deleted, the person's mean made anew",
+    Fault.TEMPLATE_WITHOUT_ROW: "deleted, the user's mean computed again",
     Fault.ROW_WITHOUT_CROP: "the row says so (crop_key null)",
     Fault.ROW_WITHOUT_EMBEDDING: "noted as lost",
-    Fault.WRONG_SUSPENSION: "suspended, or matched again, as the user is set",
-    Fault.WRONG_MEAN: "made anew",
+    Fault.WRONG_SUSPENSION: "suspended or resumed, as the user's row says",
+    Fault.WRONG_MEAN: "computed again",
     Fault.NOT_ANNOUNCED: "announced",
     Fault.OLD_CLAIM_CHECK: "deleted",
 }
@@ -38,9 +38,9 @@ class FaultCount(msgspec.Struct, kw_only=True):
 
     Attributes:
         fault: the kind.
-        checked: how many rows or objects were looked at.
-        found: how many were at fault.
-        repaired: how many are not any more.
+        checked: the number of rows or objects that were checked.
+        found: the number of faulty ones.
+        repaired: the number of repaired ones.
     """
 
     fault: Fault

@@ -1,4 +1,4 @@
-"""``fecapass maintain``: reconciler and retention, round after round, until told to stop."""
+"""``fecapass maintain``: reconciler and retention, round after round, until it is stopped."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Maintenance:
-    """Rounds of maintenance, and what is to be told about them."""
+    """Rounds of maintenance, with their health and metrics."""
 
     def __init__(self, settings: Settings) -> None:
         """Take the settings; nothing is connected yet."""
@@ -76,7 +76,7 @@ class Maintenance:
         """Retention first: should it be cut off, what it leaves is repaired a little later."""
         async with open_upkeep(self._settings) as stores:
             while await stores.main.fill_event_users(self._settings.maintenance.batch):
-                pass  # of an older release; erasure would have to wait for it
+                pass  # rows of an older release; an erasure would have to wait for this
             for one in await retain(stores, self._settings, _silent, dry_run=False):
                 if one.deleted:
                     logger.info("retention deleted %d %s", one.deleted, one.what)

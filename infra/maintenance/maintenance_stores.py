@@ -16,13 +16,13 @@ from sinks.vector.vector_maintenance import VectorUpkeep
 from streams.clients.client_factory import create_producer
 from streams.clients.durable_producer import Publisher
 
-#: Told how far a job has come: what it looks at, and how many it has looked at so far.
+#: Called with the progress of a job: what it checks, and how many it has checked so far.
 Progress = Callable[[str, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class UpkeepStores:
-    """The four stores, as whoever looks after them needs them."""
+    """The four stores, with what maintenance needs."""
 
     main: MainUpkeep
     vectors: VectorUpkeep
@@ -35,7 +35,7 @@ async def open_upkeep(settings: Settings) -> AsyncIterator[UpkeepStores]:
     """Connect to all four.
 
     Raises:
-        StoreUnavailable: one of them is away.
+        StoreUnavailable: one of them is unavailable.
     """
     async with AsyncExitStack() as stack:
         yield UpkeepStores(
@@ -48,10 +48,10 @@ async def open_upkeep(settings: Settings) -> AsyncIterator[UpkeepStores]:
 
 @asynccontextmanager
 async def open_erasure_stores(settings: Settings) -> AsyncIterator[ErasureStores]:
-    """Connect to all four, to erase somebody.
+    """Connect to all four, to erase a user.
 
     Raises:
-        StoreUnavailable: one of them is away.
+        StoreUnavailable: one of them is unavailable.
     """
     async with open_upkeep(settings) as stores:
         yield ErasureStores(

@@ -1,8 +1,8 @@
 """The reconciler: finds what a crash between two stores has left behind, and repairs it.
 
-It goes through each store in pages. What is younger than the grace is taken for work in progress.
-Age alone would not do, for a frame may be delivered again whose crop has lain there for an hour:
-so whatever is deleted is looked at again while nobody is at work
+It goes through each store in pages. Data that is younger than the grace period counts as work in
+progress. Age alone is not enough, because a frame may be delivered again whose crop is an hour old:
+so everything is checked again before it is deleted, while no worker has a claim
 (`sinks.main.main_maintenance.MainUpkeep.no_claim_is_open`). A second run finds nothing.
 """
 
@@ -36,8 +36,8 @@ class Reconciler:
     Attributes:
         stores: all four.
         settings: batches, grace, retention of the topics.
-        dry_run: look, and change nothing.
-        progress: told how far it has come.
+        dry_run: check, and change nothing.
+        progress: called with the progress.
     """
 
     stores: UpkeepStores
@@ -49,8 +49,8 @@ class Reconciler:
         """Look for every kind of fault, and repair what is found.
 
         Raises:
-            StoreUnavailable: a store is away; what was repaired stays so.
-            Retry: the broker is away, and something is to be announced.
+            StoreUnavailable: a store is unavailable; repairs that were made stay.
+            Retry: the broker is unavailable, and something is to be announced.
         """
         before = utc_now() - timedelta(seconds=self.settings.maintenance.grace)
         counts = {fault: FaultCount(fault=fault) for fault in Fault}
@@ -125,7 +125,7 @@ class Reconciler:
             there = await self.stores.vectors.there([face.id for face in page])
             lost = await self.stores.main.not_yet_lost({face.id for face in page} - there)
             missing = await checks.without_crop(self.stores.crops, page)
-            # Whoever deletes a face deletes its row last; look whether it is still there.
+            # Every deletion of a face deletes its row last; check whether it still exists.
             still = await self.stores.main.crop_keys([*lost, *(face.id for face in missing)])
             lost &= still.keys()
             missing = [face for face in missing if still.get(face.id) == face.crop_key]
@@ -139,7 +139,7 @@ class Reconciler:
             self.progress("rows", crops.checked)
 
     async def _suspensions(self, count: FaultCount) -> None:
-        """Who is deactivated is in no gallery, and nobody else is kept out of one."""
+        """Deactivated users are in no gallery, and all other users are."""
         last = _FIRST
         while page := await self.stores.vectors.standing_after(last, self._batch):
             last = max(page)
@@ -154,7 +154,7 @@ class Reconciler:
             self.progress("people", count.checked)
 
     async def _align(self, user_id: UUID) -> bool:
-        """Suspend or resume, as the user's row says while nobody can change it."""
+        """Suspend or resume, as the user's row says, while no other process can change it."""
         async with self.stores.main.held_user(user_id) as is_active:
             await align_suspension(self.stores.vectors, user_id, is_active=is_active)
         return is_active is not None

@@ -39,7 +39,7 @@ async def retain(
     was stored, for a camera's clock may be wrong.
 
     Raises:
-        StoreUnavailable: a store is away; what was deleted stays so.
+        StoreUnavailable: a store is unavailable; deletions that were made stay.
     """
     done = await _sightings(stores, settings, progress, dry_run=dry_run)
     done.append(await _ledger(stores, settings, progress, dry_run=dry_run))

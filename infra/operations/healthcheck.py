@@ -1,7 +1,7 @@
 """``python -m infra.operations.healthcheck URL``: the health check of a container, without curl.
 
-Exit code 0 when the address answers 2xx, else 1 with the reason on standard output, where
-``docker inspect`` shows it. It imports nothing heavy: it runs every few seconds, beside the models.
+Exit code 0 when the address answers 2xx, else 1 with the reason on standard output, where ``docker
+inspect`` shows it. It imports nothing heavy: it runs every few seconds, next to the models.
 """
 
 import http.client

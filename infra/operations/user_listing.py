@@ -53,7 +53,7 @@ async def open_user_stores(settings: Settings) -> AsyncIterator[UserStores]:
     """Connect to all of them.
 
     Raises:
-        StoreUnavailable: one is away.
+        StoreUnavailable: one is unavailable.
     """
     async with AsyncExitStack() as stack:
         databases = Databases(settings)
@@ -128,7 +128,7 @@ async def remove_photo(stores: UserStores, photo: UUID, actor: str) -> Sequence[
 
     Raises:
         NoSuchUserError: there is no such photo.
-        StoreUnavailable: a store is away; repeat the call.
+        StoreUnavailable: a store is unavailable; repeat the call.
     """
     async with stores.databases.main() as session:
         one = await session.get(Face, photo)

@@ -26,7 +26,7 @@ _FOLDERS: Final = frozenset(
     }
 )  # fmt: skip
 
-#: What may be somebody's name, too, and is a camera's with a number of four digits or more.
+#: Words that may also be a person's name; with a number of four digits or more they are a camera's.
 _WITH_NUMBERS: Final = frozenset(
     {"b", "c", "cam", "dji", "e", "fb", "gp", "kic", "l", "mg", "p", "sam", "sany", "signal", "sta",
      "vid", "wp", "telegram", "viber", "insta", "instagram", "facebook"}

@@ -1,4 +1,4 @@
-"""The picture files in a folder, without what systems and programs keep beside them."""
+"""The picture files in a folder, without the files that systems and programs add."""
 
 import os
 import stat
@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-#: Folders of file servers, archives and systems, in lower case; their files show nobody on purpose.
+# : Folders of file servers, archives and systems, in lower case; their files are not photos of
+# people.
 _SYSTEM_FOLDERS: Final = frozenset(
     {
         "#recycle", "#snapshot", "$recycle.bin", "@eadir", "@recycle", "@recently-snapshot", "@tmp",
@@ -31,7 +32,7 @@ HIDDEN, SYSTEM, EMPTY, LINK, SPECIAL, UNFINISHED = (
 
 @dataclass(slots=True)
 class PictureFolder:
-    """What lies in a folder.
+    """The content of a folder.
 
     Attributes:
         files: plain files that are not empty, sorted by path.

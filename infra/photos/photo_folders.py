@@ -26,11 +26,11 @@ NO_PICTURE = "no pictures"
 _NUMBER_AT_END = re.compile(r"[\s_.-]*(\d+|\(\d+\))$")
 _HINT = "put the photos of each person into a folder that is named after the person"
 
-#: What may stand before the @ (RFC 5321), and what is left of it beside a digest.
+#: Maximum length before the @ (RFC 5321), and of the digest in it.
 _LONGEST_LOCAL = 64
 _DIGEST_CHARACTERS = 8
 
-#: Errors that are told of one directory; there may be thousands of the same kind.
+#: Maximum errors that are reported for one directory; there may be thousands of the same kind.
 _MOST_TOLD = 5
 
 
@@ -40,12 +40,12 @@ class NoPeopleError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody to be enrolled.
+    """A person to be enrolled.
 
     Attributes:
         email: names the user.
         name: full name; None leaves it as it is.
-        photos: image files that show nobody else, at least one.
+        photos: image files that show only this person, at least one.
         former_emails: made from the name by earlier releases: such a user is the same one.
     """
 
@@ -83,9 +83,9 @@ class PeopleFolder:
     """What a folder of people holds.
 
     Attributes:
-        people: whoever has at least one photo that is accepted.
-        not_accepted: pictures and people that are passed by.
-        skipped: how many files and folders were left out, by reason.
+        people: the people who have at least one accepted photo.
+        not_accepted: pictures and people that are not accepted.
+        skipped: the number of skipped files and folders, by reason.
     """
 
     people: list[Person]
@@ -158,7 +158,7 @@ def person_named(name: str, photos: Sequence[Path]) -> Person:
 
 
 def address_of(name: str) -> str:
-    """A stand-in address for a name; one name has one address, however it is spelled.
+    """A generated address for a name; all spellings of a name have the same address.
 
     Raises:
         BadNameError: it is no name.
@@ -179,7 +179,7 @@ def _address(name: str, told_apart_by: str, longest: int = _LONGEST_LOCAL) -> st
     letters = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
     local = ".".join(re.findall("[a-z0-9]+", letters)) or "person"
     if not name.isascii() or len(local) > longest:
-        # Names that lose letters on the way must not share an address.
+        # Names that lose letters in the conversion must not share an address.
         digest = hashlib.sha256(told_apart_by.encode()).hexdigest()[:_DIGEST_CHARACTERS]
         local = f"{local[: longest - _DIGEST_CHARACTERS - 1].rstrip('.')}.{digest}"
     return f"{local}@{DOMAIN}"
@@ -208,7 +208,7 @@ def _photos_among(
 def _without_photos(
     directory: Path, photos: Sequence[Path], not_accepted: Sequence[NotAccepted]
 ) -> list[NotAccepted]:
-    """People's folders of which nothing is told yet, because there is nothing in them."""
+    """People's folders that are not reported yet, because they are empty."""
     mentioned = {
         path.relative_to(directory).parts[0]
         for path in (*photos, *(one.path for one in not_accepted))
@@ -244,7 +244,7 @@ def _require_no_people_below(photos: Iterable[Path], directory: Path) -> None:
 
 
 def _sources_of(photos: Iterable[Path], directory: Path) -> list[_Source]:
-    """Photos by the folder they lie in, or else by their name without a number at its end."""
+    """Photos by their folder, or by their name without a number at its end."""
     sources: dict[tuple[bool, str], _Source] = {}
     for path in photos:
         parts = path.relative_to(directory).parts

@@ -39,7 +39,7 @@ _SIGNATURES: Final = (
 
 
 def is_photo(path: Path) -> tuple[bool, str | None]:
-    """Whether a file is sent as a photo, told by its first bytes and its suffix.
+    """Whether a file is sent as a photo, according to its first bytes and its suffix.
 
     Returns:
         Whether it is; and of a picture that is not taken, why. A file that is neither a photo nor

@@ -28,7 +28,7 @@ from sinks.main.user_erasure import Author
 from sinks.objects.crops import Crops
 from streams.clients.image_producer import ImageProducer
 
-#: What is written into the audit trail of who is made and has photos sent in, once each.
+#: The number of audit entries of a user who is created and then has photos sent: one for each.
 _OWN_ENTRIES = 2
 
 
@@ -58,7 +58,7 @@ class Client:
         """Use what `open_client` has opened.
 
         Args:
-            uploads: sends the photos and hears the answers.
+            uploads: sends the photos and receives the answers.
             records: the users.
             databases: where the audit trail is.
             settings: how long to wait for an answer, and where the stores are.
@@ -82,9 +82,9 @@ class Client:
 
         Photos of a deactivated user are refused, as everywhere, and none is sent.
 
-        A user who was made for this, and of whom every photo was refused, is erased again: nobody
-        asked for a person whom no camera can recognise, and the photos are somebody's. Not so when
-        somebody else has changed the user meanwhile, or sent in a photo, whatever became of it.
+        If all photos of a user that was created here are refused, the user is erased again: no
+        camera could recognise the user, and the photos are personal data. The user is kept if
+        another client has changed the user since then, or has sent a photo, with any outcome.
 
         Args:
             email: names the user.
@@ -99,7 +99,7 @@ class Client:
             BadAddressError: it is no address.
             BadNameError: it is no name.
             PublishError: the broker did not take a photo.
-            StoreUnavailable: a store is away.
+            StoreUnavailable: a store is unavailable.
         """
         paths = list(photos)
         contents = [await asyncio.to_thread(path.read_bytes) for path in paths]
@@ -137,11 +137,11 @@ class Client:
                         name_decides=name_decides,
                     )
             except EmailTakenError:
-                continue  # somebody else was quicker, and can be found now
+                continue  # another client was faster; the user can be found now
             return _row_of(user), is_new
 
     async def _remove(self, user: UserRow) -> bool:
-        """Erase a user just made, unless another client had to do with them meanwhile."""
+        """Erase a user that was just created, unless another client has used it since then."""
         async with open_erasure_stores(self._settings) as stores:
             return await erase_unless_used(stores, user.id, Author(actor()), _OWN_ENTRIES)
 
@@ -151,7 +151,7 @@ class Client:
         Raises:
             OSError: a photo cannot be read.
             PublishError: the broker did not take a photo.
-            StoreUnavailable: the main database is away.
+            StoreUnavailable: the main database is unavailable.
         """
         paths = list(photos)
         contents = [await asyncio.to_thread(path.read_bytes) for path in paths]
@@ -175,7 +175,7 @@ class Client:
         Raises:
             OSError: the photo cannot be read.
             PublishError: the broker did not take it.
-            StoreUnavailable: the main database is away.
+            StoreUnavailable: the main database is unavailable.
         """
         (answer,) = await self._ask([(search_event(), await asyncio.to_thread(photo.read_bytes))])
         return PhotoAnswer(photo, None, answer)
@@ -189,8 +189,8 @@ async def open_client(settings: Settings) -> AsyncIterator[Client]:
     """Connect to the broker, to Redis and to the main database.
 
     Raises:
-        PublishError: the broker is away.
-        StoreUnavailable: a store is away.
+        PublishError: the broker is unavailable.
+        StoreUnavailable: a store is unavailable.
     """
     async with AsyncExitStack() as stack:
         records = await stack.enter_async_context(Records(settings.main_db))

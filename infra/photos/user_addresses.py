@@ -23,7 +23,7 @@ from sinks.postgres.connect import Connector
 from sinks.postgres.driver_errors import typed_failures
 from sinks.store_errors import StoreUnavailable
 
-#: Addresses of small ASCII letters alone are written right, but for domains in their ASCII form.
+#: Addresses of lower-case ASCII letters have the right form, except domains in their ASCII form.
 _SUSPECT = text("email ~ '[^a-z0-9.@_+-]' OR email LIKE '%xn--%'")
 
 _ACTOR = "cli:init-db"
@@ -80,7 +80,7 @@ async def normalise_addresses(settings: DatabaseSettings, report: Report) -> Non
     """Write the addresses of the main database's users as they should be, where no other has it.
 
     Raises:
-        StoreUnavailable: the database is away.
+        StoreUnavailable: the database is unavailable.
     """
     store = f"main database {settings.safe_url}"
     engine = create_async_engine(

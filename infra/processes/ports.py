@@ -1,6 +1,6 @@
-"""Ports for programs that cannot bind port 0 and tell which one they got.
+"""Ports for programs that cannot bind port 0 and report the port that they got.
 
-Between finding a port free and a server's binding it, another process of ours could find the same.
+Before a server binds a port that was found free, another process of ours could find the same port.
 So a port is reserved first: by a Unix socket with an abstract name, which the kernel gives to one
 process at a time, sees in the same network namespace as the port itself, and drops with its holder,
 however that ends. Programs that know nothing of this are kept away by the range: they let Linux

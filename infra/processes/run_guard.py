@@ -79,7 +79,7 @@ class RunGuard:
 
 
 def unmarked_environment() -> dict[str, str]:
-    """This process's environment, as guards get it: the guard of an outer run spares them."""
+    """This process's environment, as guards get it: the guard of an outer run does not end them."""
     return {name: value for name, value in os.environ.items() if name != RUN_VARIABLE}
 
 
@@ -96,7 +96,7 @@ def end_run(run: str, grace: float = GRACE_SECONDS) -> None:
                 elif pid not in asked:
                     asked.add(pid)
                     _send(descriptor, signal.SIGTERM)
-                    _send(descriptor, signal.SIGCONT)  # a frozen one would not hear it
+                    _send(descriptor, signal.SIGCONT)  # a frozen one would not handle it
         finally:
             for descriptor in found.values():
                 os.close(descriptor)

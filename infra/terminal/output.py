@@ -94,7 +94,7 @@ def is_utf8(encoding: str | None) -> bool:
 def readable(value: object) -> object:
     """The value with replacement characters for lone surrogates.
 
-    These stand for bytes of a file's name that are no UTF-8, and no JSON document can hold them.
+    These represent bytes of a file's name that are not UTF-8, which JSON cannot contain.
     """
     if isinstance(value, str):
         return _SURROGATE.sub("\ufffd", value)

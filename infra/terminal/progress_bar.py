@@ -51,7 +51,7 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         what: is counted.
 
     Yields:
-        A function to be told how many of how many are done.
+        A function to call with the number done and the total.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn

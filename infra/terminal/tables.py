@@ -45,7 +45,7 @@ def score(value: object) -> str:
 
 
 def person(value: object) -> str:
-    """A person's name; nobody is "unknown"."""
+    """A person's name; None is "unknown"."""
     return "unknown" if value is None else plain(value)
 
 

@@ -20,7 +20,7 @@ class Detections:
     Attributes:
         boxes: (N, 4): x and y of the upper left corner, width, height; clipped to the image.
         landmarks: (N, 5, 2): right eye, left eye, nose tip, right and left corner of the mouth
-            (the subject's own right and left); may lie outside the image.
+            (the subject's own right and left); may be outside the image.
         scores: (N,), 0 to 1.
     """
 

@@ -12,7 +12,7 @@ from domain.arrays import FloatArray, Image
 STRIDE = 32
 
 # Short side of a canvas by its long side. Every new input shape costs onnxruntime a new memory
-# plan, so there are three (and their upright twins): 16:9 and wider, 4:3, and square.
+# plan, so there are three (and the same in portrait format): 16:9 and wider, 4:3, and square.
 _ASPECTS = (0.6, 0.75, 1.0)
 
 

@@ -17,16 +17,16 @@ Slots = NDArray[np.int64]
 #: Below this many templates one matrix product is as fast as the scan of the coarse copy.
 SCAN_FROM = 4096
 
-#: Most candidates that the scan brings for exact scoring, beyond those asked for and a thousandth
-#: of all; four times as many where these do not settle it.
+# : Maximum candidates that the scan returns for exact scoring, in addition to the requested ones
+# and a : thousandth of all; four times as many if these do not suffice.
 SPARE = 1000
 
 # Where more than this share of all were to be fetched, all are scored.
 _MOST_FETCHED = 0.1
 
 # OpenBLAS shares out even small products, and its threads then spin for their next for a while: a
-# search of 0.03 ms cost 2.2 ms of CPU time, which models and servers beside it need. The number of
-# threads is the process's, so galleries take turns in setting it.
+# search of 0.03 ms cost 2.2 ms of CPU time, which models and servers need. The number of
+# threads applies to the whole process, so a lock lets one gallery at a time set it.
 _BLAS = ThreadpoolController().select(user_api="blas")
 _BLAS_LOCK = threading.Lock()
 
@@ -54,7 +54,7 @@ class Gallery:
             model_id: whose embeddings these are.
             dimension: of an embedding.
             scan_from: number of templates from which the coarse copy is scanned.
-            spare: how many candidates more than asked for a scan brings at first.
+            spare: how many candidates more than requested the first scan returns.
         """
         self.model_id = model_id
         self.dimension = dimension

@@ -1,6 +1,6 @@
 """A coarse copy of many unit vectors: four bits a component, scanned at the speed of memory.
 
-Vectors are turned by a random rotation first, drawn anew for every copy. Whatever they were
+A random rotation, a new one for every copy, is applied to the vectors first. Whatever they were
 before, their components are then those of a random direction: near normal, none heavier than the
 rest, so one fixed grid of 16 steps serves all dimensions and no training is needed. And the error
 of a scan becomes a random one: what the grid leaves of a vector x is, seen from any probe p, a

@@ -43,8 +43,8 @@ class ImageLimits:
     Attributes:
         max_bytes: encoded.
         max_pixels: once decoded.
-        max_work: pixels times scans. Only a JPEG has several scans; each takes the decoder over
-            the whole picture, and may have no more than some ten bytes.
+        max_work: pixels times scans. Only a JPEG has several scans; for each, the decoder
+            processes the whole picture, and a scan may have only some ten bytes.
     """
 
     max_bytes: int

@@ -1,4 +1,4 @@
-"""How a picture is to be turned, told by its EXIF data.
+"""The orientation of a picture according to its EXIF data.
 
 Sources: TIFF 6.0, sections 2 and 8 (Orientation); CIPA DC-008 (EXIF), 4.6.4.
 """
@@ -20,7 +20,7 @@ _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 
 
 def orientation(exif: bytes) -> int:
-    """The orientation, from 1 (upright) to 8; 1 where it is not told.
+    """The orientation, from 1 (upright) to 8; 1 if there is none.
 
     Args:
         exif: TIFF structure, without the prefix that JPEG has before it.

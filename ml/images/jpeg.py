@@ -1,8 +1,8 @@
-"""JPEG to pixels, where a decoder that fills in what is missing is not believed.
+"""JPEG to pixels; a picture in which the decoder would fill in missing data is refused.
 
-libjpeg goes on where data lack, shows the rest in grey, and only warns. Here such a warning refuses
-the picture. What warns without harm to it is mended before: the decoder is given the tables, the
-frame and the scans alone, in the plainest form.
+If data are missing, libjpeg continues, shows the rest in grey, and only warns. Here such a warning
+refuses the picture. Harmless causes of warnings are removed before: the decoder gets only the
+tables, the frame and the scans, in the simplest form.
 
 Sources: ITU-T T.81 (annex B; G.1.1.1 for progressive scans), JFIF 1.02, Adobe TN 5116 (APP14).
 """
@@ -74,7 +74,7 @@ def decode_jpeg(data: bytes) -> tuple[Image, bytes]:
 
 
 def _first_picture(data: bytes) -> tuple[Frame | None, list[Segment]]:
-    """Its segments; none behind the scan that completes it, where that can be told by then."""
+    """Its segments, up to the scan that completes it, if that can be determined."""
     frame: Frame | None = None
     missing: set[int] = set()
     found: list[Segment] = []

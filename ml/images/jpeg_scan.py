@@ -1,7 +1,7 @@
 """The last scan of a JPEG, decoded if nothing is missing.
 
-The decoder tells of the first fault only: missing data, or data too many, which do no harm where
-a camera put them.
+The decoder reports only the first fault: missing data, or surplus data, which do no harm if a
+camera put them there.
 """
 
 import re
@@ -31,7 +31,7 @@ def decode_scan(head: bytes, scan: bytes, restarts: int, *, ended: bool) -> Imag
         head: all before the entropy-coded data of that scan.
         scan: these data.
         restarts: how many markers the data have, where this is the only scan; otherwise 0.
-        ended: a marker stands behind the data, not the end of the file.
+        ended: a marker follows the data, not the end of the file.
 
     Returns:
         uint8 array (H, W, 3), BGR, as it is stored.
@@ -92,8 +92,8 @@ def _whole(head: bytes, scan: bytes) -> Image | None:
 def _with_surplus(head: bytes, scan: bytes) -> Image | None:
     """The picture, if no restart interval lacks data.
 
-    One that does is decoded to something else when other data stand behind it than those that the
-    decoder fills in.
+    An interval that lacks data is decoded to something else if other data follow it than those that
+    the decoder fills in.
     """
     image = _leniently(head, scan)
     guarded = _RESTART.sub(lambda marker: _GUARD + marker[0], scan) + _GUARD

@@ -44,7 +44,7 @@ def decode_png(data: bytes) -> tuple[Image, bytes]:
 
 def _samples(data: bytes) -> tuple[_Samples, str]:
     """Pixels in the least changed form that OpenCV converts, and its name in Pillow."""
-    # Not Image.open: it measures by a limit of its own, and warns.
+    # Not Image.open: it checks its own limit, and warns.
     with PngImagePlugin.PngImageFile(io.BytesIO(data)) as picture:
         picture.load()
         if _may_lack_rows(picture) and not has_all_rows(data):
@@ -56,7 +56,10 @@ def _samples(data: bytes) -> tuple[_Samples, str]:
 
 
 def _may_lack_rows(picture: PngImagePlugin.PngImageFile) -> bool:
-    """Rows that are missing are the last ones, and black; those of passes lie between others."""
+    """Missing rows are the last ones, and black.
+
+    In an interlaced picture they are between others.
+    """
     width, height = picture.size
     last = picture.crop((0, height - 1, width, height)).tobytes()
     return bool(picture.info.get("interlace")) or not last.strip(b"\0")

@@ -9,7 +9,7 @@ from domain.arrays import FloatArray, Image
 #: Side of an aligned face in pixels.
 ALIGNED_SIZE = 112
 
-# Where the five landmarks lie in an aligned face. Source: ArcFace (Deng et al., CVPR 2019),
+# The positions of the five landmarks in an aligned face. Source: ArcFace (Deng et al., CVPR 2019),
 # ``arcface_dst`` of InsightFace's ``utils/face_align.py``.
 _TEMPLATE = np.array(
     [
@@ -24,7 +24,7 @@ _TEMPLATE = np.array(
 
 _CENTRED = _TEMPLATE - _TEMPLATE.mean(axis=0)
 
-#: Least variance of landmarks, in square pixels, that still tells a position.
+#: Minimum variance of landmarks, in square pixels, that determines a position.
 _MIN_VARIANCE = 1e-6
 
 
@@ -111,7 +111,7 @@ def face_crop(image: Image, box: FloatArray, margin: float = 0.4, max_size: int 
     left, top = round(x + (width - side) / 2), round(y + (height - side) / 2)
     inner = image[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
     if inner.size == 0:
-        raise ValueError("the box lies outside the image")
+        raise ValueError("the box is outside the image")
     if side > max_size:
         # Scale before padding, so that no padded copy of a large picture is made.
         ratio = max_size / side

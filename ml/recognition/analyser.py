@@ -80,7 +80,7 @@ class Analyser:
     Attributes:
         detector: finds faces.
         embedder: embeds them.
-        check: tells upright faces from others.
+        check: distinguishes upright faces from others.
         lanes: how many threads should call it at once, each with one image; 1 means that
             images are better given together, in one call.
     """
@@ -183,7 +183,10 @@ class Analyser:
         return margins
 
     def warm_up(self) -> None:
-        """Run both models once in each lane, all at once: a runtime may prepare every lane anew."""
+        """Run both models once in each lane at the same time.
+
+        A runtime may prepare every lane separately.
+        """
         with ThreadPoolExecutor(self.lanes) as lanes:
             list(lanes.map(self._warm_up_lane, range(self.lanes)))
 

@@ -131,7 +131,7 @@ def unit_rows(vectors: FloatArray) -> FloatArray:
 
 
 def fuse(embeddings: FloatArray) -> FloatArray:
-    """The template of a person: the mean of the embeddings of his photos, at length 1.
+    """The template of a user: the mean of the embeddings of the user's photos, with length 1.
 
     Args:
         embeddings: float32 (N, D), N at least 1, each of length 1.

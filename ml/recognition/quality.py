@@ -35,7 +35,7 @@ class QualityReport:
         eye_mouth_ratio: eye distance over the distance from eyes to mouth, about 1 when frontal
             and small in profile.
         detector_score: the detector's confidence.
-        upright_margin: how much better the detector likes the face as it was aligned than turned,
+        upright_margin: the detector's score of the aligned face minus that of the best turned one,
             -1 to 1 (`ml.recognition.uprightness`).
     """
 
@@ -83,7 +83,7 @@ class QualityReport:
         return min(parts, key=lambda name: parts[name])
 
     def measures(self) -> dict[str, float]:
-        """The measured values by name, for whoever is told of a refusal."""
+        """The measured values by name, for the answer of a refusal."""
         return {
             "face_pixels": self.face_pixels,
             "sharpness": self.sharpness,
@@ -135,7 +135,7 @@ def _pose(landmarks: FloatArray) -> tuple[float, float]:
     eyes, mouth = (right_eye + left_eye) / 2, (right_mouth + left_mouth) / 2
     eye_distance = float(np.linalg.norm(left_eye - right_eye))
     length = float(np.linalg.norm(mouth - eyes))
-    if eye_distance < 1 or length < 1:  # less than a pixel: no pose can be told
+    if eye_distance < 1 or length < 1:  # less than a pixel: no pose can be determined
         return 1.0, 0.0
     along = (left_eye - right_eye) / eye_distance
     offset = float((nose - (eyes + mouth) / 2) @ along)

@@ -1,11 +1,12 @@
 """Is this a face as the embedders know them: human, and upright once it is aligned?
 
-A detector may find a face that stands on its head and place its landmarks as if it were upright.
+A detector may find a face that is upside down and place its landmarks as if it were upright.
 Alignment then leaves it turned, and embedders place all turned faces close together: different
-people match each other. So the detector takes a second look, at a small sheet that shows the face
-as it was aligned and turned by several angles. A face that it finds again, and likes best as it was
-aligned, is upright; one that it likes better turned is not, and what it does not find again is no
-face. Both answers come from the detector alone: they hold for every embedder.
+people match each other. So the detector checks again, on a small sheet that shows the aligned face
+and copies of it turned by several angles. If the detector finds the face again, and the aligned one
+has the best score, the face is upright. If a turned one has a better score, it is not upright. If
+the detector does not find it again, it is not a face. The check uses only the detector, so it works
+with every embedder.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from ml.recognition.alignment import upright_placement
 
 Matrix = NDArray[np.float64]
 
-#: The angles of the sheet in degrees, the face as it was aligned first. Nearer ones than 90 would
+#: The angles of the sheet in degrees, the aligned face first. Angles below 90 would
 #: refuse faces that are tilted by 30 degrees.
 _ANGLES = (0, 90, 135, 180, 225, 270)
 _COLUMNS, _ROWS = 3, 2
@@ -31,8 +32,8 @@ _COLUMNS, _ROWS = 3, 2
 _CELL = 80
 _ZOOM = 1.5
 
-#: Width and height of a sheet in pixels: multiples of a detector's largest stride, so that sheets
-#: that lie side by side look alike to it.
+# : Width and height of a sheet in pixels: multiples of a detector's largest stride, so that
+# neighbouring : sheets look the same to it.
 SHEET_SIZE = (-(-_COLUMNS * _CELL // STRIDE) * STRIDE, -(-_ROWS * _CELL // STRIDE) * STRIDE)
 
 #: Left and top of each picture of a sheet, and its middle.
@@ -55,9 +56,9 @@ NOT_CHECKED = 1.0
 #: How much of its threshold a detector must reach at the second look.
 SECOND_LOOK = 0.7
 
-#: The least margin of an upright face. ``python -m benchmarks angles`` prints what it comes to: of
-#: the project's labelled pictures no face is lost upright or tilted by up to 30 degrees, and of
-#: faces that are turned by 90 degrees or more none is left.
+#: The minimum margin of an upright face. ``python -m benchmarks angles`` prints the effect: of the
+#: project's labelled pictures no face is lost that is upright or tilted by up to 30 degrees, and no
+#: face passes that is turned by 90 degrees or more.
 LEAST_MARGIN = -0.01
 
 
@@ -84,7 +85,7 @@ class UprightCheck:
         self._columns, self._rows = sheets
 
     def margins(self, faces: Sequence[LocatedFace]) -> list[float]:
-        """How much better the detector likes each face as aligned than turned.
+        """The detector's score of each aligned face minus that of its best turned copy.
 
         Returns:
             Differences of scores, -1 to 1; `NOT_FOUND` where it does not find the face again.

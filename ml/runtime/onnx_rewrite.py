@@ -1,8 +1,8 @@
 """Make a published ONNX file one that onnxruntime runs, and runs fast.
 
 The built-in files store 8-bit weights and dequantise them in the graph, in ways onnxruntime 1.32
-refuses (a block size beside per-tensor scales; weights listed as inputs). Here the weights become
-float32 constants once, so no run pays for it. What the graph computes stays the same.
+refuses (a block size together with per-tensor scales; weights listed as inputs). Here the weights
+become float32 constants once, so no run pays for it. The result of the graph does not change.
 """
 
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ def prepare_model(serialized: bytes) -> bytes:
     nodes = _fold(graph.node, constants)
     nodes = [new for node in nodes for new in _rewrite_prelu(node, constants)]
     used = {name for node in nodes for name in node.input}
-    # Weights, and what once was a weight, may stand among the inputs.
+    # Weights, and former weights, may be among the inputs.
     inputs = [entry for entry in graph.input if entry.name in used - constants.keys()]
     _free_shapes(nodes, inputs, list(graph.output), constants)
     prepared = helper.make_graph(

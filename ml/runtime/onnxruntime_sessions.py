@@ -62,7 +62,7 @@ def load(path: Path, provider: Provider, threads: int, variable: str) -> Onnxrun
         path: the file.
         provider: where it must run.
         threads: threads of one run on the CPU.
-        variable: the environment variable that asked for the provider, for messages.
+        variable: the environment variable that sets the provider, for messages.
 
     Raises:
         ProviderUnavailable: the provider is not installed, or could not start.
@@ -77,7 +77,7 @@ def load(path: Path, provider: Provider, threads: int, variable: str) -> Onnxrun
     except Exception as error:
         # onnxruntime raises a dozen unrelated types, most of them without a common base.
         raise ModelError(f"cannot load the model {path}: {error}") from error
-    # onnxruntime only warns when a GPU provider fails to start, and goes on with the next.
+    # onnxruntime only warns when a GPU provider fails to start, and continues with the next.
     _require(provider, session.get_providers(), "the session runs on", variable)
     session.disable_fallback()
     return OnnxruntimeSession(session, provider)

@@ -27,9 +27,10 @@ class OpenvinoSession:
     one of a model that leaves them free. They are few: one of an embedder, and a detector's
     canvases (`ml.detection.letterbox`).
 
-    It is compiled anew for each run that goes on beside others, too. One compiled model would hand
-    runs to threads of its own, one a stream, and be woken by them: with onnxruntime's detector in
-    turns, two lanes got 8 % less done. The price is memory, 115 MiB a lane for SFace.
+    Each parallel run also has its own compiled model. One compiled model would pass runs to its own
+    threads, one per stream, and wait for them: with lanes that alternate with onnxruntime's
+    detector, the throughput of two lanes was 8 % lower. The cost is memory, 115 MiB per lane for
+    SFace.
     """
 
     provider: Literal["openvino"] = "openvino"
@@ -61,7 +62,7 @@ class OpenvinoSession:
             request = idle.pop()
         except IndexError:
             request = self._compile(batch.shape)
-        # The input is read where it lies; the outputs are copied, for the request is used again.
+        # The input is read in place; the outputs are copied, because the request is used again.
         try:
             outputs = request.infer([batch], share_inputs=True, share_outputs=False)
         finally:
@@ -69,10 +70,10 @@ class OpenvinoSession:
         return list(outputs.to_tuple())
 
     def batch_size(self, wanted: int) -> int:  # noqa: ARG002 - of the port
-        """How many items to put into one run: no more than the file demands.
+        """The number of items in one run: only as many as the file needs.
 
-        In a batch of four a face costs 9 % less (measured with the built-in embedder); every size
-        of batch would be a compiled model of its own.
+        In a batch of four a face costs 9 % less (measured with the built-in embedder), but every
+        batch size would need a separate compiled model.
         """
         return self.input_shape[0] or 1
 
@@ -93,7 +94,7 @@ def load(path: Path, threads: int, variable: str) -> OpenvinoSession:
     Args:
         path: the file.
         threads: threads of one run.
-        variable: the environment variable that asked for the provider, for messages.
+        variable: the environment variable that sets the provider, for messages.
 
     Raises:
         ProviderUnavailable: the runtime is not installed, or offers no CPU.
@@ -115,9 +116,9 @@ def load(path: Path, threads: int, variable: str) -> OpenvinoSession:
 
 
 def _runtime(variable: str) -> ModuleType:
-    # Importing openvino reports that to its maker, by a package beside it and from a process of its
-    # own, and leaves a number for this machine in the home directory. Where the package cannot be
-    # imported, openvino puts a stub in its place.
+    # An import of openvino sends telemetry to its maker, with another package and in a separate
+    # process, and writes an id of this machine to the home directory. If that package cannot be
+    # imported, openvino uses a stub instead.
     if _REPORTER not in sys.modules:
         sys.modules[_REPORTER] = None  # type: ignore[assignment]  # Python's way to say "no such module"
     try:
@@ -143,7 +144,8 @@ def _config(runtime: ModuleType, threads: int) -> Config:
         # Processors that have it would get bfloat16: another embedding (cosine 0.9997), and boxes
         # that differ by more than rounding.
         hints.inference_precision: runtime.Type.f32,
-        # Cores are granted by whoever started this process, which runs more than the models.
+        # The starter of this process decides on the cores, and the process runs more than the
+        # models.
         hints.enable_cpu_pinning: False,
     }
 

@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BuiltinModel:
-    """A model whose file lies in an installed package.
+    """A model whose file is in an installed package.
 
     Attributes:
-        id: name and edition of the model, as stored beside every embedding.
+        id: name and edition of the model, as stored with every embedding.
         package: the package that holds the file; it is located, never imported.
         file: path of the file inside the package.
         sha256: of the published file.
@@ -50,10 +50,10 @@ SFACE = BuiltinModel(
 )
 
 # SFace on LFW, all pairs: TAR 97.4 % at FAR 1e-4 at cosine 0.415, 94.9 % at 1e-5 at 0.465. A search
-# compares a stranger with everybody, so the threshold follows the gallery: with templates drawn
-# from LFW's statistics, three photos fused each, strangers were taken for one of 1,000 people in
-# 4.4 % of searches at 0.42, 1.3 % at 0.45, 0.3 % at 0.48; of 10,000, the margin holds it at 5.0,
-# 2.9 and 1.1 %. On the project's labelled portraits 0.42 admitted one stranger of 60 and 0.45
+# compares an unknown person with all users, so the threshold depends on the gallery: with templates
+# drawn from LFW's statistics, three photos fused each, unknown people matched one of 1,000 users in
+# 4.4 % of searches at 0.42, 1.3 % at 0.45, 0.3 % at 0.48; with 10,000, and the margin, in 5.0, 2.9
+# and 1.1 %. On the project's labelled portraits 0.42 matched one of 60 unknown people and 0.45
 # none; both found all 34 enrolled people.
 # An unknown model gets strict values, until its user sets what fits.
 _POLICIES = {SFACE.id: MatchPolicy(threshold=0.45, margin=0.05)}
@@ -111,7 +111,7 @@ def prepare_builtin(model: BuiltinModel, cache_dir: Path) -> Path:
     """Return the path of the model made ready for onnxruntime; see `ml.runtime.onnx_rewrite`.
 
     The published file is checked and rewritten once. The result's name carries its own SHA-256,
-    which is checked at every later call; a damaged file is made anew. Any number of processes may
+    which is checked at every later call; a damaged file is made again. Any number of processes may
     do this at once, and other users may read what one has prepared.
 
     Raises:
@@ -123,7 +123,7 @@ def prepare_builtin(model: BuiltinModel, cache_dir: Path) -> Path:
     for candidate in sorted(cache.glob(f"{stem}.*.onnx")):
         if sha256_of(candidate) == candidate.suffixes[-2].removeprefix("."):
             return candidate
-        logger.warning("prepared model %s is damaged; it is made anew", candidate)
+        logger.warning("prepared model %s is damaged and is made again", candidate)
     source = _locate(model)
     serialized = source.read_bytes()
     _check(source, hashlib.sha256(serialized).hexdigest(), model.sha256)
@@ -206,7 +206,7 @@ def _locate(model: BuiltinModel) -> Path:
 
 
 def _write_for_all(target: Path, content: bytes) -> None:
-    """Write a file in one step, readable by everybody whatever the umask."""
+    """Write a file in one step, readable by all users for any umask."""
     missing = [place for place in (target.parent, *target.parent.parents) if not place.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     for place in missing[:2]:  # ours: the cache directory and its "models"

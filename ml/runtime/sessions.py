@@ -1,4 +1,4 @@
-"""The port to the runtimes behind the models; each runtime has a module of its own."""
+"""The port to the runtimes behind the models; each runtime has its own module."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ class Session(Protocol):
         """By output name, in the model's order, None where free."""
 
     def run(self, batch: FloatArray) -> list[FloatArray]:
-        """Run the model; the interpreter lock is released meanwhile.
+        """Run the model; the interpreter lock is released during the run.
 
         Args:
             batch: float32 array of the model's input shape.
@@ -56,7 +56,7 @@ def create_session(
         path: the file.
         provider: where it must run.
         threads: threads of one run on the CPU; 0 for one per core this process may use.
-        setting: which one asked for the provider, for messages.
+        setting: the one that sets the provider, for messages.
 
     Raises:
         ProviderUnavailable: the provider is not installed, or could not start.

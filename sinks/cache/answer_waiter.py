@@ -1,9 +1,9 @@
-"""Answers to uploads, on their way from an identify worker to whoever waits for them.
+"""Answers to uploads, from an identify worker to the callers that wait for them.
 
 The answer is a key with a lifetime; a message on one channel says that it is there. Any number of
 callers wait over two connections, one that listens and one that reads, without polling. No wake-up
-is lost: a caller's key is looked up at once, and whenever a subscription comes to stand, the first
-or after a reconnection, all keys that are waited for are looked up again.
+is lost: a caller's key is looked up at once, and after every subscription, the first one or one
+after a reconnection, all keys that callers wait for are looked up again.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ _LONGEST_PAUSE = 2.0
 
 
 def answer_key(upload_id: str) -> bytes:
-    """Key under which the answer lies."""
+    """Key of the answer."""
     return encode_name(f"{PREFIX}answer:{upload_id}")
 
 
 class AnswerWaiter:
     """Waits for answers. Start it with `start`, end it with `close`.
 
-    Callers that give up, because their time is over or their own caller is gone, disturb neither
-    connection: they wait for nothing but a future.
+    Callers that stop waiting, after a timeout or a cancellation, disturb neither connection: they
+    wait only for a future.
     """
 
     def __init__(self, settings: RedisSettings) -> None:
@@ -62,7 +62,7 @@ class AnswerWaiter:
         return self._supervisor.states()
 
     async def close(self) -> None:
-        """Stop listening; whoever still waits is told that the store is away."""
+        """Stop listening; callers that still wait get the error that the store is unavailable."""
         await self._supervisor.close()
         for futures in self._waiting.values():
             for future in futures:
@@ -85,7 +85,7 @@ class AnswerWaiter:
             The answer; None when it is not there in time.
 
         Raises:
-            StoreUnavailable: Redis is away at the end of the time.
+            StoreUnavailable: Redis is unavailable at the end of the time.
         """
         self.start()
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -102,10 +102,10 @@ class AnswerWaiter:
             self._forget(upload_id, future)
 
     async def forget(self, upload_ids: Collection[str]) -> None:
-        """Take answers back: whoever waits for these uploads from now on waits for new ones.
+        """Delete answers: callers that wait for these uploads from now on wait for new ones.
 
         Raises:
-            StoreUnavailable: Redis is away.
+            StoreUnavailable: Redis is unavailable.
         """
         if upload_ids:
             with typed_failures(self._store, "take answers back"):
@@ -129,7 +129,7 @@ class AnswerWaiter:
         """Keep the subscription standing.
 
         Raises:
-            StoreUnavailable: Redis is away.
+            StoreUnavailable: Redis is unavailable.
         """
         with typed_failures(self._store, "hear of answers"):
             async with self._listener.pubsub() as subscription:
@@ -144,7 +144,7 @@ class AnswerWaiter:
             self._look_up([message["data"].decode(errors="replace")])
 
     def _look_up(self, upload_ids: Iterable[str]) -> None:
-        """Have the answers to those of these uploads read that somebody waits for."""
+        """Read the answers to those of these uploads for which a caller waits."""
         self._to_look_up.update(self._waiting.keys() & upload_ids)
         if self._to_look_up:
             self._something_to_look_up.set()
@@ -153,7 +153,7 @@ class AnswerWaiter:
         """Read whatever is to be looked up, all of it at a time.
 
         Raises:
-            StoreUnavailable: Redis is away; what could not be read is looked up again.
+            StoreUnavailable: Redis is unavailable; what could not be read is looked up again.
         """
         while True:
             await self._something_to_look_up.wait()

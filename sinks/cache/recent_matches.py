@@ -1,6 +1,6 @@
 """The Redis cache: the latest matches, and the answers to uploads.
 
-Everything here may be lost at any time. Every failure is `StoreUnavailable`; callers go on as
+Everything here may be lost at any time. Every failure is `StoreUnavailable`; callers continue as
 after a miss.
 """
 
@@ -20,7 +20,7 @@ from sinks.cache.answer_waiter import CHANNEL, AnswerWaiter, answer_key
 from sinks.cache.redis_client import PREFIX, calling, create_client, encode_name, probe
 from sinks.sink import Connected
 
-#: A listing that nobody has added to for so long goes.
+#: A listing without a new entry for this time expires.
 _LISTING_SECONDS = 7 * 24 * 3600
 
 #: For so long nothing about an erased person is taken in. It outlasts every batch that was in
@@ -226,7 +226,7 @@ class Recents(Connected):
     async def answer(self, upload_id: str, payload: bytes) -> None:
         """Leave the answer to an upload for as long as the setting says, and wake who waits.
 
-        An answer that names somebody who was erased is not left.
+        An answer that names an erased user is not written.
         """
         lifetime = max(1, int(self._settings.answer_seconds * 1000))
 
@@ -240,7 +240,7 @@ class Recents(Connected):
             await self._unless_erased(named, write)
 
     async def expect_answer(self, upload_id: str, seconds: float, instead_of: str = "") -> None:
-        """Note that an upload is on its way, so that it is told apart from one never made.
+        """Record that an upload was sent, to distinguish it from one that never existed.
 
         Args:
             upload_id: the upload.
@@ -252,7 +252,7 @@ class Recents(Connected):
             await self._client.set(key, encode_name(instead_of), px=lifetime)
 
     async def expected_answer(self, upload_id: str) -> str | None:
-        """The earlier result that an upload on its way replaces; None when none was noted."""
+        """The earlier result that a sent upload replaces; None when none was recorded."""
         async with self._calling("look for an upload"):
             noted: bytes | None = await self._client.get(_expected_key(upload_id))
         return None if noted is None else noted.decode(errors="replace")

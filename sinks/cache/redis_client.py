@@ -30,7 +30,7 @@ def encode_name(name: str) -> bytes:
 
 
 def create_client(settings: RedisSettings, *, patient: bool = False) -> redis.asyncio.Redis:
-    """A client with a pool of its own.
+    """A client with its own pool.
 
     Args:
         settings: where the server is.
@@ -49,8 +49,8 @@ def create_client(settings: RedisSettings, *, patient: bool = False) -> redis.as
         socket_connect_timeout=settings.timeout,
         socket_timeout=None if patient else settings.timeout,
         socket_keepalive=True,
-        # One more try, for a connection that the server has closed meanwhile; none after a timeout,
-        # which callers have waited out already.
+        # One more try, for a connection that the server has closed in the meantime; none after a
+        # timeout, which callers have waited out already.
         retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
     )
     return redis.asyncio.Redis.from_pool(pool)

@@ -21,7 +21,7 @@ _MEANINGS = {
     "MOVED": "the server is a cluster, which is not supported",
     "ASK": "the server is a cluster, which is not supported",
     "WRONGPASS": "invalid username-password pair, or the user is disabled",
-    "NOAUTH": "the server asks for a password",
+    "NOAUTH": "the server needs a password",
     "NOPERM": "the user has no permission for this command or key",
     "NOPROTO": "the server does not know this version of the protocol",
     "WRONGTYPE": "a key holds something else",

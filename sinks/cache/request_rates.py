@@ -14,9 +14,9 @@ WINDOW = 60
 class Rates:
     """Counts calls in a sliding window. Use it as an async context manager, or call `close`.
 
-    The window is put together from two fixed ones: what the last minute counted, weighed by how
-    much of it still lies within the last 60 seconds, and what the present one has so far. It errs
-    by a few per cent where calls come in bursts, and needs two small keys a caller.
+    The window is combined from two fixed ones: the count of the last minute, weighted by the part
+    of it that is within the last 60 seconds, and the count of the current minute. For bursts the
+    error is a few per cent. It needs two small keys per caller.
     """
 
     def __init__(self, settings: RedisSettings) -> None:
@@ -43,7 +43,7 @@ class Rates:
         """Note one call; returns how many there were in the last minute, this one included.
 
         Raises:
-            StoreUnavailable: Redis is away.
+            StoreUnavailable: Redis is unavailable.
         """
         window, elapsed = divmod(time(), WINDOW)
         now, before = (f"{PREFIX}rate:{caller}:{int(window) - ago}" for ago in (0, 1))

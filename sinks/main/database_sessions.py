@@ -67,7 +67,7 @@ def create_engine(settings: DatabaseSettings, name: str = "a") -> AsyncEngine:
 
 
 def _drop_what_is_bad(context: ExceptionContext) -> None:
-    """Tell SQLAlchemy of errors after which neither this connection nor its neighbours are good."""
+    """Mark errors after which SQLAlchemy must drop this connection, or all of the pool."""
     raised = context.original_exception
     damage = damage_of(raised.__cause__ or raised)
     if damage is not Damage.NONE:

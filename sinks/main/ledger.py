@@ -1,4 +1,4 @@
-"""The ledger: which events are settled, and the one place where an event becomes so.
+"""The ledger: which events have a result, and the only place that writes one.
 
 Its primary key decides which result of an event counts; the faces of a result are written in the
 same statement or not at all. A claim keeps other workers from working on the same events between
@@ -35,11 +35,11 @@ SELECT pg_advisory_xact_lock(lock) FROM (
 ) AS ordered
 """
 
-# Whoever repairs what is left behind takes the same lock alone: then no claim is open, so nothing
-# that lies in the stores without its row is about to get one.
+# The reconciler takes the same lock exclusively: then no claim is open, so no data in the stores
+# without a row is about to get one.
 AT_WORK = 0x66656361_776F726B
 
-# Who waits for a lock is told so, before the statement takes so long that its line seems dead.
+# A wait for a lock ends with an error before the connection seems dead.
 SHARE_WORK = """
 SELECT set_config('lock_timeout', $2, true), pg_advisory_xact_lock_shared($1)
 """
@@ -49,11 +49,11 @@ SELECT {LEDGER_COLUMNS} FROM events
 JOIN unnest($1::uuid[], $2::text[]) AS asked (event_uuid, model) USING (event_uuid, model)
 """  # noqa: S608 - made of constants, as all below
 
-# One statement, so one transaction and one round trip. An upload that was given up is not settled,
-# nor is a refusal that the claim does not let stand: what comes of it now takes the line's place.
-# The join with `fresh` gives faces only to events that no one has settled; the join with `users`
-# makes the face of a person who was deleted meanwhile an unknown's. A face can be there already
-# when its event was pruned from the ledger.
+# One statement, so one transaction and one round trip. An upload that failed has no final result,
+# nor a refusal that is no longer valid: the new result replaces the row. The join with `fresh`
+# gives faces only to events without a result; the join with `users` makes the face of a user who
+# was deleted in the meantime unknown. A face can exist already when its event was pruned from the
+# ledger.
 COMMIT = """
 WITH fresh AS (
     INSERT INTO events (event_uuid, model, kind, source, id, key, captured_at, width, height,
@@ -111,9 +111,8 @@ _encode = msgspec.json.Encoder().encode
 class Claim:
     """Results that one worker holds; made by `sinks.main.main_store.Records.claim`.
 
-    Attributes:
-        settled: the ledger's row of each result that is there already, but for uploads that were
-            given up, and refusals that do not stand any more.
+    Attributes: settled: the ledger's row of each existing result, except failed uploads and
+    refusals that are no longer valid.
     """
 
     settled: Mapping[EventKey, LedgerRow]
@@ -123,7 +122,7 @@ class Claim:
     _store: str
 
     async def lock_users(self, user_ids: Collection[UUID]) -> set[UUID]:
-        """Which of these people there are; they cannot be erased before the claim ends.
+        """Which of these users exist; they cannot be erased before the claim ends.
 
         Call it last before `commit`: erasures wait for it.
         """
@@ -136,7 +135,7 @@ class Claim:
     async def commit(self, results: Sequence[EventResult]) -> dict[EventKey, frozenset[UUID]]:
         """Write results: of each event and model the first wins, whole.
 
-        They are durable when the claim ends. Repetitions, in the batch or of what is settled,
+        They are durable when the claim ends. Repetitions, in the batch or of existing results,
         change nothing.
 
         Args:
@@ -144,7 +143,7 @@ class Claim:
 
         Returns:
             For each result that was written now, those of its faces that were stored as unknown,
-            be it that the person was deleted meanwhile.
+            be it that the person was deleted in the meantime.
         """
         firsts: dict[EventKey, EventResult] = {}
         for result in results:
@@ -174,11 +173,13 @@ class Claim:
                 EventKey(record["event_uuid"], record["model"]): frozenset(record["unknown"] or ())
                 for record in records
             }
-        raise StoreUnavailable(self._store, "commit results", "users keep vanishing meanwhile")
+        raise StoreUnavailable(
+            self._store, "commit results", "users keep vanishing in the meantime"
+        )
 
 
 def always(_row: LedgerRow) -> bool:
-    """Every refusal stands."""
+    """Every refusal is valid."""
     return True
 
 
@@ -199,7 +200,7 @@ async def open_claim(  # noqa: PLR0913 - what a claim is made of
         lock_seconds: how long to wait for each lock.
         heartbeat: keeps the transaction open, once it has begun.
         store: what error messages call the database.
-        stands: whether a refusal is the last word; asked of rows with that outcome.
+        stands: whether a refusal is still valid; called for rows with that outcome.
     """
     await connection.execute(SHARE_WORK, AT_WORK, f"{max(1, round(lock_seconds * 1000))}ms")
     await connection.execute(CLAIM, [uuid for uuid, _ in keys], [model for _, model in keys])

@@ -1,4 +1,4 @@
-"""The main database for whoever looks after it: pages of rows, repairs, and deletion by age."""
+"""The main database for maintenance: pages of rows, repairs, and deletion by age."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -86,14 +86,14 @@ class StoredFace(NamedTuple):
 
 
 class Unannounced(NamedTuple):
-    """An event of which the world may not have heard."""
+    """An event that may not have been announced."""
 
     key: EventKey
     processed_at: datetime
 
 
 class MainUpkeep(Records):
-    """`Records`, and what reconciler and retention ask for beside it."""
+    """`Records`, and what reconciler and retention need in addition."""
 
     @asynccontextmanager
     async def no_claim_is_open(self, seconds: float) -> AsyncIterator[bool]:
@@ -105,7 +105,7 @@ class MainUpkeep(Records):
             seconds: how long to wait for those who are at work.
 
         Yields:
-            Whether it was had; not when somebody works for too long.
+            Whether the lock was taken; not when a worker holds its claim for too long.
         """
         async with self._connection("wait for work to end") as connection, connection.transaction():
             await connection.execute(LOCK_TIMEOUT, f"{int(seconds * 1000)}ms")
@@ -126,7 +126,7 @@ class MainUpkeep(Records):
 
     @asynccontextmanager
     async def held_user(self, user_id: UUID) -> AsyncIterator[bool | None]:
-        """While this is held nobody else changes or erases a user.
+        """While this is held, no other process changes or erases a user.
 
         Yields:
             Whether the user is active; None where there is no such user.
@@ -168,7 +168,7 @@ class MainUpkeep(Records):
     async def unannounced(
         self, before: datetime, last: Unannounced | None, limit: int
     ) -> list[Unannounced]:
-        """The next events, in the order they were processed, that are not known to be told."""
+        """The next events, in the order they were processed, that may not have been announced."""
         after = (None, None) if last is None else (last.processed_at, last.key.event_uuid)
         async with self._connection("look for unannounced events") as connection:
             records = await connection.fetch(UNANNOUNCED, before, *after, limit)

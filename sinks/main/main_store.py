@@ -55,7 +55,7 @@ UPLOADS = f"""
 SELECT {LEDGER_COLUMNS} FROM events WHERE event_uuid = ANY($1::uuid[])
 """  # noqa: S608
 
-# What took the place of one meanwhile, a new failure too, was written at another time.
+# What took the place of one in the meantime, a new failure too, was written at another time.
 FORGET_UPLOADS = """
 DELETE FROM events
 USING unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS known (event_uuid, model, processed_at)
@@ -104,15 +104,15 @@ class Records(PostgresSink):
     ) -> AsyncIterator[Claim]:
         """Hold results for oneself, in a transaction: look, work, `Claim.commit`.
 
-        Another worker that claims one of them waits until this claim ends; so between looking
-        and committing nobody else writes crops or embeddings of these events.
+        Another worker that claims one of them waits until this claim ends; so between the lookup
+        and the commit no other worker writes crops or embeddings of these events.
 
         Args:
             keys: event UUID and model of each.
-            stands: whether a refusal in the ledger is the last word; asked of each of them.
+            stands: whether a refusal in the ledger is still valid; called for each of them.
 
         Raises:
-            StoreUnavailable: the database is away, or another worker holds one for too long.
+            StoreUnavailable: the database is unavailable, or another worker holds one for too long.
         """
         settings = self._settings
         async with self._connection("claim events") as connection, connection.transaction():
@@ -125,7 +125,7 @@ class Records(PostgresSink):
                 yield claim
 
     async def settled(self, keys: Iterable[tuple[UUID, str]]) -> dict[EventKey, LedgerRow]:
-        """The ledger's rows of those results that are there already."""
+        """The ledger's rows of existing results."""
         async with self._connection("look up settled events") as connection:
             return await look_up(connection, set(keys))
 
@@ -149,7 +149,7 @@ class Records(PostgresSink):
             )
 
     async def event(self, event_uuid: UUID, model: str) -> LedgerRow | None:
-        """The ledger's row of one event; None when it is not settled (or was pruned)."""
+        """The ledger's row of one event; None when it has no result (or was pruned)."""
         async with self._connection("read an event") as connection:
             record = await connection.fetchrow(EVENT, event_uuid, model)
         return None if record is None else ledger_row(record)
@@ -172,7 +172,7 @@ class Records(PostgresSink):
         return [ledger_row(record) for record in records]
 
     async def forget_uploads(self, rows: Sequence[LedgerRow]) -> None:
-        """Take failures and refusals out; what has taken the place of one meanwhile stays."""
+        """Take failures and refusals out; what has taken the place of one in the meantime stays."""
         if not rows:
             return
         async with self._connection("forget uploads") as connection:
@@ -240,9 +240,9 @@ class Records(PostgresSink):
         return None if record is None else _user_row(record)
 
     async def traces_of(self, user_id: UUID) -> MainTraces:
-        """What this database holds of a person, and knows to lie elsewhere."""
+        """What this database holds of a user, and what it knows about data in other stores."""
         while await self.fill_event_users(_FILLED_AT_ONCE):
-            pass  # nothing is left to do after the first time but what older workers still write
+            pass  # after the first time, only rows of older workers are left
         async with self._connection("look for a person") as connection, connection.transaction():
             return await look(connection, user_id)
 

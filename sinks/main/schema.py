@@ -86,7 +86,7 @@ class Event(MainBase):
             postgresql_concurrently=True,
         ),
         Index("events_uploads", "processed_at", postgresql_where=text("kind <> 'frame'")),
-        # What erasure asks for. Made while workers write (`migrate`), as the next one.
+        # For erasure. Made while workers write (`migrate`), like the next one.
         Index(
             "events_people",
             "people",
@@ -101,7 +101,7 @@ class Event(MainBase):
             postgresql_where=text("people IS NULL AND kind <> 'frame'"),
             postgresql_concurrently=True,
         ),
-        # Whoever sends what a crash left unsent looks here; nearly always empty.
+        # For announcements that a crash prevented; nearly always empty.
         Index("events_unannounced", "processed_at", postgresql_where=text("announced_at IS NULL")),
     )
 
@@ -117,9 +117,9 @@ class Event(MainBase):
     face_count: Mapped[int] = mapped_column(Integer)
     outcome: Mapped[str] = mapped_column(Text)
     answer: Mapped[Any | None] = mapped_column(JSONB)
-    # Of uploads: everybody whom the upload or its answer names. NULL for frames.
+    # Of uploads: all users that the upload or its answer names. NULL for frames.
     people: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))
-    # Of uploads that came by claim check: where the image lies.
+    # Of uploads that came by claim check: the address of the image.
     dataref: Mapped[str | None] = mapped_column(Text)
     announced_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
     processed_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
@@ -163,7 +163,7 @@ class Face(MainBase):
 
     @property
     def is_enrolled(self) -> bool:
-        """Whether it is of an enrolled photo: nobody measured whom it resembles."""
+        """Whether it is of an enrolled photo, which has no similarity."""
         return self.user_id is not None and self.similarity is None
 
     @hybrid_property
@@ -183,12 +183,12 @@ _NEWEST_FIRST = (Face.at.desc(), Face.id.desc())
 Index("faces_at", *_NEWEST_FIRST, postgresql_concurrently=True)
 Index("faces_camera_at", Face.camera_id, *_NEWEST_FIRST, postgresql_concurrently=True)
 Index("faces_user_at", Face.user_id, *_NEWEST_FIRST, postgresql_concurrently=True)
-# What retention asks for: how long a face has been kept, whatever its camera's clock said.
+# For retention: how long a face has been kept, independent of its camera's clock.
 Index("faces_created", Face.created_at)
 
 
 class LostEmbedding(MainBase):
-    """A face whose embedding is not there any more, and cannot be made anew from the stores."""
+    """A face whose embedding is not there any more, and cannot be made again from the stores."""
 
     __tablename__ = "lost_embeddings"
 
@@ -293,8 +293,8 @@ class GalleryTemplate(VectorBase):
 class ErasedUser(VectorBase):
     """A tombstone: nothing of this person is stored again, under any model, now or ever.
 
-    The galleries' own tombstones tell their followers; this one stands where there is no gallery
-    yet, and names nobody once the user's row is gone.
+    The galleries' own tombstones inform the workers; this one also applies where there is no
+    gallery yet, and leads to no person once the user's row is deleted.
     """
 
     __tablename__ = "erased_people"
@@ -307,7 +307,7 @@ class GalleryHead(VectorBase):
     """A model's gallery: its dimension, and the revision of the latest change.
 
     Every change locks this row until it commits, so revisions are committed in their order and a
-    follower that asks for "later than N" misses none.
+    worker that asks for changes "later than N" misses none.
     """
 
     __tablename__ = "gallery_heads"

@@ -40,19 +40,19 @@ WHERE events.event_uuid = older.event_uuid AND events.model = older.model
 RETURNING 1
 """
 
-# Photos sent in to enrol the person, whoever sent them, and searches that found a candidate in the
-# person. Of the former, lines of an older release that were refused are known by the audit trail.
+# Photos that any client sent to enrol the user, and searches with the user as a candidate. Refused
+# photos of an older release are found by the audit trail.
 ABOUT = "(people @> ARRAY[$1::uuid] OR event_uuid = ANY($2::uuid[]))"
 
 ANSWERS = f"SELECT event_uuid, key, kind, dataref FROM events WHERE {ABOUT}"  # noqa: S608
 
 USERS = "SELECT count(*) FROM users WHERE id = $1"
 
-# Whoever commits a face that names the person holds the row until then, so nobody is left
-# committing one; whoever comes later waits, and finds that there is no such user.
+# A worker that commits a face of this user holds the row until then, so after this lock none is
+# being committed; later workers wait, and find that there is no such user.
 LOCK_USER = "SELECT id FROM users WHERE id = $1 FOR UPDATE"
 
-# Every client writes down that it enrols somebody before it sends the photos.
+# Every client records an enrolment in the audit trail before it sends the photos.
 IS_UNTOUCHED = """
 SELECT EXISTS (SELECT FROM users WHERE id = $1)
    AND NOT EXISTS (SELECT FROM faces WHERE user_id = $1)
@@ -85,7 +85,7 @@ PRESENT = "SELECT id FROM users WHERE id = ANY($1::uuid[]) ORDER BY id FOR KEY S
 
 
 class Removal(NamedTuple):
-    """What was taken out of the main database.
+    """What was deleted from the main database.
 
     Attributes:
         user: 1 when the user's row was deleted.
@@ -142,7 +142,7 @@ async def fill_event_users(connection: "Session", limit: int) -> int:
 async def delete_unless_used(
     connection: "Session", user_id: UUID, author: Author, entries: int
 ) -> bool:
-    """Delete a person with whom nobody has had to do, in the connection's transaction.
+    """Delete a user that no other client has used, in the connection's transaction.
 
     Args:
         connection: in a transaction, read committed: what others commit before the row is
@@ -168,7 +168,7 @@ async def take_out(
     """Delete or unlink every row of a person, in the connection's transaction.
 
     Args:
-        connection: in a transaction, so that rows and audit entry stand or fall together.
+        connection: in a transaction, so that rows and audit entry are both committed, or neither.
         user_id: the person.
         author: who does it.
         noted: what the other stores lost, for the audit trail; nothing personal.

@@ -33,11 +33,11 @@ _DELETE_BATCH = 1000
 _NOT_FOUND = frozenset({"NoSuchKey", "NotFound", "404"})
 _BUCKET_IS_THERE = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 
-#: What an object that a claim check names may be denied with for reasons of its own.
+#: Codes with which a store may deny access to a single object of a claim check.
 _DENIED = frozenset({"403", "AccessDenied", "Forbidden"})
 
 
-# Stands for a key where only the address of the bucket is asked for.
+# A placeholder for a key when only the address of the bucket is needed.
 _ANY_KEY = "key"
 
 
@@ -86,10 +86,10 @@ class Crops(Connected):
                     http_session_cls=DirectSession,
                     connector_args={"socket_factory": watched_socket},
                     client_cert=_certificate(settings),
-                    # Both spare work on every request; together they make a put a quarter cheaper.
+                    # Both avoid work on every request; together they make a put a quarter cheaper.
                     user_agent="fecapass",
-                    # Without a word, botocore would take the environment's proxy; and asked for
-                    # other defaults, it would ask the cloud where it runs.
+                    # By default, botocore would use the environment's proxy; with other defaults,
+                    # it would ask the cloud where it runs.
                     proxies={"http": proxy, "https": proxy} if proxy else {},
                     defaults_mode="legacy",
                     parameter_validation=False,
@@ -120,7 +120,7 @@ class Crops(Connected):
         await self._exit.aclose()
 
     async def ping(self) -> None:
-        """Ask for the bucket.
+        """Check the bucket.
 
         Raises:
             StoreUnavailable: the store does not answer, or has no such bucket.
@@ -186,7 +186,7 @@ class Crops(Connected):
     async def pages(self, prefix: str) -> AsyncIterator[list[StoredObject]]:
         """Every object below a prefix, a page of at most a thousand at a time, in no sure order.
 
-        What is written or deleted meanwhile may or may not come.
+        What is written or deleted in the meantime may or may not come.
 
         Args:
             prefix: ends with ``/`` unless a part of a name is meant.
@@ -341,8 +341,8 @@ class Crops(Connected):
             except HTTPClientError as error:
                 cause = error.kwargs.get("error")
                 detail = f"{type(cause or error).__name__}: {cause or error}"
-                # A server that sends us elsewhere for a stranger's key does so every time; one that
-                # does so for every key is the wrong one.
+                # A server that redirects for a producer's key does so every time; one that
+                # redirects for every key is the wrong one.
                 if isinstance(cause, Redirected) and not (key_is_ours or cause.of_every_key):
                     raise StoreRejected(self.store, operation, detail) from error
                 raise StoreUnavailable(self.store, operation, detail) from error
@@ -365,13 +365,13 @@ class Crops(Connected):
 
 
 def _certificate(settings: S3Settings) -> tuple[str, str] | None:
-    """Our certificate and its key, for a server that asks for one."""
+    """Our certificate and its key, for a server that requires one."""
     certificate, key = settings.tls.cert_file, settings.tls.key_file
     return (str(certificate), str(key)) if certificate and key else None
 
 
 def _addressing(settings: S3Settings) -> str:
-    """Where the bucket stands: other makers' servers seldom have a host name for each."""
+    """Where the bucket is named: other vendors' servers seldom have a host name per bucket."""
     if settings.addressing == "auto" and settings.endpoint_url:
         return "path"
     return settings.addressing

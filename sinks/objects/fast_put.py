@@ -40,7 +40,7 @@ class DirectPuts:
 
         Args:
             settings: credentials, region, TLS, limits.
-            bucket_url: where the bucket stands, with the slash that a key follows.
+            bucket_url: URL of the bucket, with the slash before a key.
             authorities: PEM file of those that the full client trusts where the settings name none.
 
         Raises:
@@ -92,7 +92,7 @@ class DirectPuts:
         """
         url = self._bucket_url + quote(key, safe="/-_.~")
         for attempt in range(1, _ATTEMPTS + 1):
-            # botocore, told the host, need not find it out of the address: a fifth of signing.
+            # With a host header botocore need not parse the address: a fifth of the signing time.
             headers = {"content-type": content_type, "host": self._host}
             request = AWSRequest(method="PUT", url=url, data=data, headers=headers)
             self._signer.add_auth(request)

@@ -1,8 +1,8 @@
-"""The S3 client's way to the network, which goes where it was sent and nowhere else.
+"""HTTP transport of the S3 client, which does not follow redirects.
 
-aiobotocore lets aiohttp follow redirects. A store, or whoever answers in its place, could so make a
-worker ask servers that only the worker reaches, and take the answer for an image. botocore does not
-follow them, but asks where else the bucket may be, of the same server, and so without end.
+aiobotocore lets aiohttp follow redirects. A store, or a server in its place, could make a worker
+send requests to servers that only the worker reaches, and accept the answer as an image. botocore
+does not follow redirects, but asks the same server for the region of the bucket, without end.
 
 A connection that has gone dead is found out by a request that waits out its time, and so would the
 others of the pool be, one by one: after the first all are replaced.
@@ -29,7 +29,7 @@ class Redirected(Exception):
     """The server sends us elsewhere; a store of ours, at the right address, does not.
 
     Attributes:
-        of_every_key: it would do so whatever was asked for: endpoint or region is wrong.
+        of_every_key: it redirects every request: the endpoint or the region is wrong.
     """
 
     def __init__(self, status: int, region: str | None, *, of_every_key: bool) -> None:
@@ -81,7 +81,7 @@ class DirectSession(AIOHTTPSession):  # type: ignore[misc]
 
 
 class _Direct:
-    """What the base class asks of a session, and no more."""
+    """The part of a session that the base class uses."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -101,7 +101,7 @@ class _Direct:
 
 
 def _same_path(place: str | None, asked: str) -> bool:
-    """Whether we are sent to another server, or another scheme, for what we have asked for."""
+    """Whether the redirect leads to the same path on another server, or with another scheme."""
     try:
         return place is not None and urlsplit(place).path == urlsplit(asked).path
     except ValueError:

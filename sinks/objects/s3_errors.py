@@ -7,9 +7,9 @@ from botocore.exceptions import ClientError
 
 _REGION = "the bucket is in another region; FECAPASS_S3__REGION names it"
 _ENDPOINT = "the server sends us elsewhere; FECAPASS_S3__ENDPOINT_URL or __REGION is wrong"
-_READ_ONLY = "the store takes no writes here"
+_READ_ONLY = "the store accepts no writes here"
 _FULL = "the store is full"
-_SLOWER = "the store asks for a slower pace"
+_SLOWER = "the store throttles requests"
 _LOGIN = "the credentials are refused"
 
 #: Refusals by code, or by status where there is none, with what they mean where that helps.
@@ -30,10 +30,11 @@ _MEANINGS = {
     "AccountProblem": _LOGIN, "AllAccessDisabled": _LOGIN,
     "RequestTimeTooSkewed": "the clocks differ", "RequestExpired": "the clocks differ",
     "NoSuchBucket": "there is no such bucket; run fecapass init-db",
-    "407": "the proxy asks for a login", "408": "", "OperationAborted": "", "RequestTimeout": "",
+    "407": "the proxy requires a login", "408": "", "OperationAborted": "", "RequestTimeout": "",
 }  # fmt: skip
 
-#: So may an object be refused that a stranger names; of ours it says that the store only reads.
+# : For an object that a producer names, only this object is refused; for ours, the store is
+# read-only.
 _OF_OBJECTS_TOO = frozenset({"405", "MethodNotAllowed", "ReadOnly"})
 
 #: The others are not this object's fault: they are of regions, credentials, a proxy, clocks, load,

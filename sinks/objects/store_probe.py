@@ -1,8 +1,8 @@
-"""Does a store that fails over one object serve others?
+"""Does a store that fails for one object serve others?
 
-A store that answers 5xx for one object may be down, or have lost just this one. What tells them
-apart is another object that is read at the same moment; that the bucket is there says nothing of
-the disks behind it.
+A store that answers 5xx for one object may be down, or have lost only this object. Reading another
+object at the same moment distinguishes the two; an answer of the bucket says nothing about the
+disks behind it.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ class OtherObjects:
         self._served: dict[str, str] = {}
 
     def served(self, bucket: str, key: str) -> None:
-        """Remember an object that was read: one to ask for where the bucket may not be listed."""
+        """Remember an object that was read: one to read when the bucket may not be listed."""
         self._served[bucket] = key
 
     async def are_served(self, client: Any, bucket: str, key: str) -> bool:
-        """Whether some object beside this one is served now; False where nobody can tell soon."""
+        """Whether another object is served now; False if that cannot be determined soon."""
         try:
             async with asyncio.timeout(self._patience):
                 return await self._look(client, bucket, key)

@@ -1,4 +1,7 @@
-"""A connection in use: its statements fail with types, and what lies between them is untouched."""
+"""A connection in use.
+
+Its statements fail with typed errors, and code between them is not affected.
+"""
 
 import asyncio
 import contextlib
@@ -25,7 +28,7 @@ class Session:
     may fail as it likes: a `TimeoutError` there says nothing of this connection.
 
     Attributes:
-        damage: what the failures so far say of the connection; whoever lent it drops it by that.
+        damage: what the failures so far say about the connection; the pool drops it accordingly.
     """
 
     def __init__(self, connection: "Proxy", store: str, operation: str) -> None:
@@ -34,7 +37,7 @@ class Session:
         Args:
             connection: out of a pool.
             store: what error messages call the database.
-            operation: what it is asked for.
+            operation: what it is used for.
         """
         self.damage = Damage.NONE
         self._connection = connection
@@ -99,8 +102,8 @@ class Session:
         try:
             yield
         except asyncio.CancelledError:
-            # Whoever ends a call does not wait for a server that may be gone; without its
-            # connection the transaction is undone.
+            # A cancelled call must not wait for a server that may be down; closing the connection
+            # rolls the transaction back.
             self.abandon()
             raise
         except BaseException:

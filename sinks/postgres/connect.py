@@ -1,4 +1,4 @@
-"""Making one connection to a database: to the host that takes writes, with a session of its own."""
+"""Making one connection to a database: to the host that accepts writes, with its own session."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 #: How often the server looks, during a statement, whether its client is still there.
 _LOOK_FOR_CLIENT_SECONDS = 10.0
 
-# A host that vanishes closes nothing: without the first, the server would keep what its worker had
-# claimed until TCP gives up, in hours. Set here and not at the start of the session, where
+# A host that disappears closes nothing: without the first, the server would keep the claims of its
+# worker until TCP times out, in hours. Set here and not at the start of the session, where
 # PgBouncer refuses what it does not know. The process id is not the one that the server sent at
 # the start where a pooler is in between.
 SET_UP = """
@@ -72,7 +72,7 @@ class Connector:
         """Open a connection.
 
         Args:
-            options: of `asyncpg.connect`, beside those that the settings make.
+            options: of `asyncpg.connect`, in addition to those from the settings.
 
         Raises:
             StoreReadOnly: every host that answers is read-only.
@@ -154,10 +154,10 @@ class Connector:
     async def _is_own_session(
         self, connection: "RawConnection", process: int, host: str, port: int
     ) -> bool:
-        """Whether a pooler keeps one session for this connection, for as long as it stands.
+        """Whether a pooler keeps one session for this connection, for as long as it is open.
 
         A second connection holds, in a transaction, what it was given. Where sessions are not kept
-        that is ours, or ours changes meanwhile, or none is left for us.
+        that is ours, or ours changes in the meantime, or none is left for us.
 
         Raises:
             StoreUnavailable: the pooler has no second session to give.

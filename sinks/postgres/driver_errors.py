@@ -111,7 +111,7 @@ def _typed_by_state(
 def typed_failures(store: str, operation: str) -> Iterator[None]:
     """Turn what the driver raises into `StoreUnavailable` and `StoreRejected`.
 
-    Only calls of the driver belong inside: what else is done there fails for reasons of its own.
+    Only calls of the driver belong inside: other code has other failures.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""Keeps a transaction that waits for work elsewhere from being taken for an abandoned one.
+"""Keeps a transaction open that waits for work in another store.
 
-PostgreSQL ends a transaction that stands still, so that the locks of a worker that vanished are
-freed. A worker that is there, and waits for S3 with its claim open, says so.
+PostgreSQL ends an idle transaction, so that the locks of a worker that disappeared are released. A
+running worker that waits for S3 with its claim open sends statements to prevent that.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class Heartbeat:
 
         Args:
             connection: of the transaction.
-            idle_timeout: seconds after which the server ends a transaction that stands still.
+            idle_timeout: seconds after which the server ends an idle transaction.
         """
         self.free = asyncio.Lock()
         self._connection = connection
@@ -65,7 +65,7 @@ class Heartbeat:
                 try:
                     await self._connection.execute("SELECT 1")
                 except (StoreUnavailable, StoreRejected) as error:
-                    # The transaction is lost; its next statement says so to who waits for it.
+                    # The transaction is lost; its next statement raises the error for the caller.
                     logger.debug("a transaction has lost its connection: %r", error)
                     self._connection.abandon()
                     return

@@ -37,7 +37,7 @@ _CLOSE_SECONDS = 2.0
 
 
 class PostgresSink(Connected):
-    """A pool of connections to one database, with a life of its own.
+    """A pool of connections to one database.
 
     Use it as an async context manager, or call `connect` and `close`.
     """
@@ -95,7 +95,7 @@ class PostgresSink(Connected):
                 raise StoreReadOnly(self.store, "ping", READ_ONLY_DETAIL)
 
     async def _open(self, *_address: Any, **options: Any) -> "RawConnection":
-        """One connection more; the pool, which also asks for some by itself, is told of whose."""
+        """One more connection; the pool also opens some by itself."""
         return await self._connector.open(**options)
 
     async def _prepare(self, connection: "RawConnection") -> None:
@@ -113,7 +113,7 @@ class PostgresSink(Connected):
         try:
             yield session
         except asyncio.CancelledError:
-            # Whoever ends a call does not wait for a server that may be gone.
+            # A cancelled call must not wait for a server that may be down.
             session.damage = max(session.damage, Damage.CONNECTION)
             raise
         finally:

@@ -1,4 +1,4 @@
-"""Who is deactivated is matched by nobody: what the user's row says, in the galleries."""
+"""Applies a user's deactivation, from the user's row, to the galleries."""
 
 from uuid import UUID
 
@@ -11,11 +11,11 @@ async def align_suspension(vectors: Vectors, user_id: UUID, *, is_active: bool |
     Args:
         vectors: the galleries.
         user_id: the person.
-        is_active: of the row, which the caller keeps from being changed; None where there is none,
-            which an erasure looks after.
+        is_active: of the row, which the caller keeps from being changed; None if there is no row,
+            which an erasure handles.
 
     Raises:
-        StoreUnavailable: the vector database is away.
+        StoreUnavailable: the vector database is unavailable.
     """
     if is_active is None:
         return

@@ -1,6 +1,6 @@
-"""One partition of ``face_embeddings`` a model, made on demand.
+"""One partition of ``face_embeddings`` per model, created on demand.
 
-Dimension and meaning of an embedding are its model's, so each model has a table of its own that
+Dimension and meaning of an embedding depend on its model, so each model has its own table, which
 checks the dimension, and its own HNSW index over the sightings.
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: HNSW holds half-precision vectors of up to 4000 dimensions (pgvector's README, "HNSW").
 MAX_DIMENSION = 4000
 
-#: Serialises whoever makes partitions; any constant would do.
+#: Serialises the creation of partitions; any constant would do.
 _LOCK = 0x66656361_70617274
 
 LOCK = "SELECT pg_advisory_xact_lock($1)"
@@ -25,7 +25,7 @@ SELECT dimension, to_regclass($2) IS NOT NULL AS has_partition
 FROM (SELECT) AS always LEFT JOIN gallery_heads ON model = $1
 """
 
-# The server quotes what cannot be a parameter. The partition is made beside the parent and then
+# The server quotes what cannot be a parameter. The partition is created separately and then
 # attached: that takes no lock that stops readers or writers of other models.
 CREATE_STATEMENTS = """
 SELECT ARRAY[
@@ -50,7 +50,7 @@ class DimensionConflictError(ValueError):
 def partition_name(model: str) -> str:
     """Name of a model's partition: readable, unique, and a plain SQL identifier.
 
-    It has only letters, digits and underscores, so it can stand in a statement as it is.
+    It has only letters, digits and underscores, so a statement can contain it unquoted.
     """
     readable = re.sub(r"[^a-z0-9]+", "_", model.lower()).strip("_")[:20]
     return f"face_embeddings_{readable}_{sha256(model.encode()).hexdigest()[:10]}"

@@ -12,8 +12,8 @@ MODELS = "SELECT model, dimension FROM gallery_heads ORDER BY model"
 
 HEAD = "SELECT revision, dimension FROM gallery_heads WHERE model = $1"
 
-# Taken before any head: whoever enrols a person and whoever erases the person go one by one, also
-# when the model's head comes into being meanwhile.
+# Taken before any head: enrolment and erasure of a user run one after the other, also when the
+# model's head is created in the meantime.
 LOCK_PERSON = "SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, 1))"
 
 # The person asked to be forgotten, not to be forgotten by one model.
@@ -75,7 +75,7 @@ RETURNING photos, revision
 
 GALLERY_ENTRY = "SELECT photos, revision FROM gallery WHERE user_id = $1 AND model = $2"
 
-# Takes no revision, and returns nothing, where the tombstone stands already.
+# Takes no revision, and returns nothing, if there is a tombstone already.
 BURY = """
 WITH head AS (
     UPDATE gallery_heads SET revision = revision + 1

@@ -1,4 +1,4 @@
-"""The vector database for whoever looks after it: pages of rows, checks of means, repairs."""
+"""The vector database for maintenance: pages of rows, checks of means, repairs."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -34,7 +34,7 @@ SELECT user_id FROM (
 ) AS people ORDER BY user_id LIMIT $3
 """
 
-# Beside what the fused template is to be: nothing where the person is erased or suspended. The
+# With the expected fused template: none if the user is erased or suspended. The
 # tolerance is for sums in another order; a photo more or less moves the mean by far more.
 WRONG_MEANS = """
 WITH asked AS (
@@ -71,7 +71,7 @@ class StoredEmbedding(NamedTuple):
 
 
 class VectorUpkeep(Vectors):
-    """`Vectors`, and what reconciler and retention ask for beside it."""
+    """`Vectors`, and what reconciler and retention need in addition."""
 
     async def embeddings_after(
         self, last: tuple[UUID, str], before: datetime, limit: int
@@ -111,12 +111,12 @@ class VectorUpkeep(Vectors):
         return [record["user_id"] for record in records]
 
     async def mend_mean(self, model: str, user_id: UUID) -> bool:
-        """Make a fused template anew if it is wrong; templates of the erased are deleted.
+        """Make a fused template again if it is wrong; templates of the erased are deleted.
 
         Returns:
             Whether it was wrong.
         """
-        operation = "make a fused template anew"
+        operation = "make a fused template again"
         async with self._connection(operation) as connection, connection.transaction():
             await connection.execute(sql.LOCK_PERSON, user_id)
             await connection.fetchval(sql.LOCK_HEAD, model)

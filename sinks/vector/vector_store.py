@@ -59,7 +59,9 @@ class Vectors(PostgresSink):
         super().__init__(settings, "vector")
 
     async def ensure_model(self, model: str, dimension: int) -> bool:
-        """Make room for a model's embeddings unless there is; tell whether it was made.
+        """Create the partition for a model's embeddings if it is missing.
+
+        Returns whether it was created.
 
         Raises:
             StoreRejected: the model is there with another dimension.
@@ -77,7 +79,7 @@ class Vectors(PostgresSink):
         """Write the embeddings of faces that were seen, in one round trip.
 
         Writing one again overwrites it: a sighting counts only by its face's row in the main
-        database. Who was erased meanwhile is not named, and no template is ever overwritten.
+        database. Who was erased in the meantime is not named, and no template is ever overwritten.
 
         Args:
             model: id of the embedder.
@@ -101,7 +103,7 @@ class Vectors(PostgresSink):
     async def enrol(
         self, face_id: UUID, user_id: UUID, model: str, embedding: Embedding, captured_at: datetime
     ) -> Enrolment:
-        """Add one photo's template to a person and make the fused template anew.
+        """Add one photo's template to a person and make the fused template again.
 
         The same face again changes nothing. Who was erased is not enrolled again.
 
@@ -147,7 +149,7 @@ class Vectors(PostgresSink):
             return _enrolment(EnrolStatus.ENROLLED, await fuse(connection, user_id, model))
 
     async def remove_template(self, face_id: UUID) -> Enrolment | None:
-        """Take one photo's template away and make the fused template anew.
+        """Take one photo's template away and make the fused template again.
 
         With the last one the person leaves the gallery, but may be enrolled again.
 
@@ -172,7 +174,7 @@ class Vectors(PostgresSink):
     async def suspend_user(self, user_id: UUID) -> None:
         """Take a person out of every gallery, and keep the templates; doing it again is harmless.
 
-        Photos that are enrolled meanwhile are kept too, and count from `resume_user` on.
+        Photos that are enrolled in the meantime are kept too, and count from `resume_user` on.
         """
         async with self._connection("suspend a person") as connection, connection.transaction():
             for record in await connection.fetch(sql.LOCK_ALL_HEADS):
@@ -189,11 +191,11 @@ class Vectors(PostgresSink):
                 await fuse(connection, user_id, record["model"])
 
     async def erase_user(self, user_id: UUID) -> Erasure:
-        """Take a person out for good: every gallery, every template, every sighting's link.
+        """Take a person out permanently: every gallery, every template, every sighting's link.
 
         Tombstones stay, with nothing but the id in them: workers learn of the erasure from them,
-        and an event still in flight cannot bring the person back, nor one of a model that nobody
-        has set up yet. Erasing again is harmless.
+        and an event in flight cannot bring the user back, nor one of a model that is not
+        set up yet. Erasing again is harmless.
         """
         async with self._connection("erase a person") as connection:
             async with connection.transaction():
@@ -204,15 +206,15 @@ class Vectors(PostgresSink):
                     buried = await connection.fetchval(sql.BURY, user_id, record["model"])
                     galleries += buried is not None
                 templates = await connection.fetchval(sql.DELETE_TEMPLATES, user_id)
-            # Whoever was adding sightings when the tombstones came may not have seen them; wait
-            # until they are through, so that the unlinking catches theirs too.
+            # A worker that was adding sightings when the tombstones were written may not have seen
+            # them; wait for it, so that its sightings are also unlinked.
             async with connection.transaction():
                 await connection.execute(sql.WAIT_FOR_WRITERS)
             sightings = await connection.fetchval(sql.UNLINK_SIGHTINGS, user_id)
         return Erasure(galleries=galleries, templates=templates, sightings=sightings)
 
     async def is_erased(self, user_id: UUID) -> bool:
-        """Whether a tombstone stands for this person."""
+        """Whether there is a tombstone for this user."""
         async with self._connection("look for a tombstone") as connection:
             return bool(await connection.fetchval(sql.IS_ERASED, user_id))
 
@@ -252,7 +254,7 @@ class Vectors(PostgresSink):
     async def load(self, model: str, chunk: int = LOAD_CHUNK) -> AsyncIterator[GalleryChunk]:
         """Read the whole gallery as of one moment, a part at a time.
 
-        At least one part comes, so that an empty gallery tells its revision too.
+        At least one part is returned, so that an empty gallery also has a revision.
 
         Args:
             model: id of the embedder.
@@ -329,7 +331,7 @@ class Vectors(PostgresSink):
             ) from error
 
     def _no_such_model(self, operation: str, model: str) -> StoreUnavailable:
-        """A worker that runs a model nobody has set up: the events are not to blame."""
+        """A worker runs a model that is not set up: the events are not at fault."""
         return StoreUnavailable(
             self.store, operation, f"model {model} is not set up; run fecapass init-db"
         )
@@ -377,7 +379,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 async def fuse(connection: "Session", user_id: UUID, model: str) -> asyncpg.Record | None:
-    """Make a person's fused template anew; the gallery's head is locked."""
+    """Make a person's fused template again; the gallery's head is locked."""
     return await connection.fetchrow(sql.FUSE, user_id, model)
 
 

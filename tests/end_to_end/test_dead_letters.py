@@ -116,22 +116,22 @@ async def test_replay_puts_back_what_is_selected_once(own):
     await bury(own)
     dlq = f"{own.topics.frames}.dlq"
     code, output, _ = await fecapass(own, "replay", "camera.frames", "--dry-run")
-    assert (code, output) == (0, f"would replay 3 letters to {own.topics.frames} (corrupt 3)")
+    assert (code, output) == (0, f"would replay 3 dead letters to {own.topics.frames} (corrupt 3)")
     code, output, _ = await fecapass(own, "replay", "camera.frames", "--id", f"{dlq}/0/1")
-    assert (code, output) == (0, f"replayed 1 letter to {own.topics.frames} (corrupt 1)")
+    assert (code, output) == (0, f"replayed 1 dead letter to {own.topics.frames} (corrupt 1)")
     code, output, _ = await fecapass(own, "replay", "camera.frames")
     assert (code, output) == (
         0,
         (
-            f"replayed 2 letters to {own.topics.frames} (corrupt 2); "
+            f"replayed 2 dead letters to {own.topics.frames} (corrupt 2); "
             "1 were replayed before (--again repeats them)"
         ),
     )
     code, output, _ = await fecapass(own, "replay", dlq, "--reason", "corrupt")
-    assert output.startswith("replayed 0 letters")
+    assert output.startswith("replayed 0 dead letters")
     later = (datetime.now(UTC) + timedelta(hours=1)).astimezone().strftime("%Y-%m-%dT%H:%M:%S")
     code, output, _ = await fecapass(own, "replay", "camera.frames", "--again", "--since", later)
-    assert (code, output) == (0, f"replayed 0 letters to {own.topics.frames}")
+    assert (code, output) == (0, f"replayed 0 dead letters to {own.topics.frames}")
     # What was put back is refused again, with all its attempts, and is a new letter.
     own.start()
     await until(lambda: is_committed(own, 6))
@@ -140,15 +140,15 @@ async def test_replay_puts_back_what_is_selected_once(own):
     assert [row["replayed"] for row in rows] == [True] * 3 + [False] * 3
     assert [row["attempts"] for row in rows] == [1] * 3 + [2] * 3
     code, output, _ = await fecapass(own, "replay", "camera.frames", "--again")
-    assert output == f"replayed 6 letters to {own.topics.frames} (corrupt 6)"
+    assert output == f"replayed 6 dead letters to {own.topics.frames} (corrupt 6)"
 
 
 async def test_replay_says_what_it_cannot_do(own):
     code, _, errors = await fecapass(own, "replay", "faces.matches")
     assert code == 2
-    assert "has no dead letters" in errors
+    assert "has no dead-letter topic" in errors
     code, _, errors = await fecapass(own, "replay", "camera.frames", "--id", "nobody")
-    assert (code, errors) == (1, "fecapass: no letter with this id was replayed")
+    assert (code, errors) == (1, "fecapass: no dead letter with this id was replayed")
     dlq = Topics.dead_letter(own.topics.frames)
     await own.publish(
         "", topic=dlq, headers=[("dlq_value_left_out", b"9000000"), ("dlq_reason", b"corrupt")]
@@ -187,7 +187,7 @@ async def test_a_replayed_bare_frame_is_the_same_event_for_the_ledger(own, recor
         )
         code, output, errors = await fecapass(own, "replay", "camera.frames")
         assert (code, errors) == (0, ""), errors
-        assert output.startswith("replayed 1 letter")
+        assert output.startswith("replayed 1 dead letter")
         await until(lambda: is_committed_by(own, "identify"), 60)
     assert await events(records, own) == 1
 

@@ -144,6 +144,6 @@ async def test_without_the_password_nothing_starts(secured, tmp_path):
     said = ended.stdout + ended.stderr
     assert ended.returncode == 1
     # The bucket is this test's own, and not made.
-    assert "not fit to run: S3, Kafka" in said
+    assert "checks failed: S3, Kafka" in said
     assert "invalid credentials" in said
     assert "planted" not in said

@@ -15,7 +15,7 @@ class SourceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SourceFrame:
-    """One picture on its way to the pipeline.
+    """One picture for the pipeline.
 
     Attributes:
         data: an encoded picture that is sent as it is, or a frame to be encoded: BGR, uint8,
@@ -71,5 +71,5 @@ class FrameSource(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         ...

@@ -70,7 +70,7 @@ class LiveSource:
 
     @property
     def length(self) -> int | None:
-        """Unknown: it goes on until it is closed."""
+        """Unknown: the stream continues until it is closed."""
         return None
 
     @property
@@ -81,10 +81,10 @@ class LiveSource:
         return without_credentials(self._address)
 
     def frames(self) -> Iterator[SourceFrame]:
-        """Yield the newest frame each time one is asked for.
+        """Yield the newest frame at each request.
 
-        Unless the environment's proxy is asked for, it is gone from this process's environment
-        then: FFmpeg, which opens streams again by itself, would send requests there.
+        Unless the proxy of the environment is to be used, it is removed from this process's
+        environment: FFmpeg, which reopens streams by itself, would send requests there.
 
         Raises:
             SourceError: the camera cannot be reached at the start.

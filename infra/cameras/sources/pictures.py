@@ -18,7 +18,7 @@ class PictureSource:
     Hidden and system files and folders, and empty files, are skipped and counted.
 
     Ids are made of camera and content, so that sending the same files again changes nothing,
-    unless `again` asks for new events. Rounds after the first (`loop`) always make new ones.
+    unless `again` is set, for new events. Rounds after the first (`loop`) always make new ones.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ class VideoSource:
         Args:
             path: any container and codec that OpenCV's FFmpeg reads.
             rate: frames a second, all frames being sent; None plays at the file's own times.
-            loop: begin again at the end, for ever; time goes on.
+            loop: start again at the end, for ever; the time continues.
         """
         self._path = path
         self._rate = rate
@@ -94,7 +94,7 @@ class VideoSource:
                     return
                 stamp = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 first = stamp if first is None else first
-                # Some containers repeat or lack time stamps; time must go on all the same.
+                # Some containers repeat or lack time stamps; the time must continue anyway.
                 expected = seconds + self._frame_seconds
                 seconds = stamp - first if stamp - first > seconds else expected
                 yield seconds, as_frame(picture)

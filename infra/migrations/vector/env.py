@@ -9,7 +9,7 @@ from alembic import context
 
 
 def note(ctx: object, step: Any, heads: object, run_args: object) -> None:  # noqa: ARG001 - given by name
-    """Tell `infra.database.migrate` which migration was applied."""
+    """Record for `infra.database.migrate` which migration was applied."""
     context.config.attributes["steps"].append(f"{step.up_revision_id} ({step.up_revision.doc})")
 
 

@@ -63,8 +63,8 @@ async def test_the_console_has_no_other_files(gateway, path):
 @pytest.mark.parametrize(
     ("host", "words", "reached"),
     [
-        ("127.0.0.1", "no API keys are asked for", ["127.0.0.1"]),
-        ("localhost", "no API keys are asked for", ["127.0.0.1"]),
+        ("127.0.0.1", "API keys are not required", ["127.0.0.1"]),
+        ("localhost", "API keys are not required", ["127.0.0.1"]),
         ("0.0.0.0", "warning: no API keys", ["127.0.0.1"]),  # noqa: S104
         ("::", "warning: no API keys", ["127.0.0.1", "[::1]"]),
     ],

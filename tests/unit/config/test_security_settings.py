@@ -71,7 +71,7 @@ WRONG = {
     "colon": (OAUTH | {f"{KAFKA}OAUTH_CLIENT_ID": f"{SECRET}:x"}, "OAUTH_CLIENT_ID has a colon"),
     "issuer's CA": (
         OAUTH | {f"{KAFKA}OAUTH_CA_FILE": f"/absent/{SECRET}"},
-        "FECAPASS_KAFKA__OAUTH_CA_FILE is no readable PEM file",
+        "FECAPASS_KAFKA__OAUTH_CA_FILE is not a readable PEM file",
     ),
     "key without certificate": (
         {"FECAPASS_REDIS__TLS__KEY_FILE": SECRET, "FECAPASS_REDIS__TLS__ENABLED": "true"},
@@ -79,7 +79,7 @@ WRONG = {
     ),
     "absent CA": (
         {"FECAPASS_S3__TLS__CA_FILE": f"/absent/{SECRET}"},
-        "FECAPASS_S3__TLS__CA_FILE is no readable PEM file: No such file or directory",
+        "FECAPASS_S3__TLS__CA_FILE is not a readable PEM file: No such file or directory",
     ),
     "password without key": (
         {"FECAPASS_VECTOR_DB__TLS__KEY_PASSWORD": SECRET},
@@ -131,7 +131,7 @@ def test_what_does_not_fit_is_refused_by_name(monkeypatch, case):
             {"FECAPASS_S3__TLS__CERT_FILE": "CERT", "FECAPASS_S3__TLS__KEY_FILE": "OTHER"},
             "cannot be used: key values mismatch",
         ),
-        ({"FECAPASS_S3__TLS__CA_FILE": "KEY"}, "FECAPASS_S3__TLS__CA_FILE is no readable PEM"),
+        ({"FECAPASS_S3__TLS__CA_FILE": "KEY"}, "FECAPASS_S3__TLS__CA_FILE is not a readable PEM"),
     ],
 )
 def test_files_that_would_be_ignored_or_do_not_fit_are_refused(monkeypatch, made, more, words):

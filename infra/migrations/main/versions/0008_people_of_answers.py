@@ -1,7 +1,7 @@
 """Lines of the ledger say whom they name, and where their photos lie.
 
 Both indexes over them are made beside the migrations (`ensure_indexes`): within one,
-nothing could be written to the ledger meanwhile.
+nothing could be written to the ledger in the meantime.
 """
 
 import sqlalchemy as sa
