@@ -40,7 +40,7 @@ class CommandProcess:
 
         Args:
             arguments: of ``fecapass``.
-            environment: FECAPASS_* variables beside those of this process.
+            environment: FECAPASS_* variables in addition to those of this process.
             log: file that takes its output; an old one is replaced.
         """
         self.title = " ".join(("fecapass", *arguments))
@@ -133,7 +133,7 @@ class ListeningProcess(CommandProcess):
 
         Args:
             arguments: of ``fecapass``.
-            environment: FECAPASS_* variables beside those of this process.
+            environment: FECAPASS_* variables in addition to those of this process.
             log: file for its output; the file with the address is next to it.
             group: of the settings that name the file.
             health: path of which 200 says that it is ready.

@@ -28,7 +28,7 @@ class Gateway(ListeningProcess):
         """Start it.
 
         Args:
-            environment: FECAPASS_* variables beside those of this process.
+            environment: FECAPASS_* variables in addition to those of this process.
             logs: folder for its log.
             usual: the port to take if it is free, 0 for any; by default that of the settings.
         """

@@ -2,7 +2,7 @@
 
 import { noteServerTime } from "./format.js";
 
-/** Where the service lies: "/", or the path below which a proxy serves it. */
+/** The path of the service: "/", or the path below which a proxy serves it. */
 const ROOT = new URL("../../", import.meta.url).pathname;
 const BASE = `${ROOT}api/v1`;
 const HEALTH = `${ROOT}health`;
@@ -35,7 +35,7 @@ export class Unreachable extends Error {
   }
 }
 
-/** Says "lost" whenever a request found no server, whoever made it. */
+/** Says "lost" whenever any request found no server. */
 export const contact = new EventTarget();
 
 let askForKey = null;
@@ -73,7 +73,7 @@ export async function request(path, options = {}) {
   }
 }
 
-/** Where a path lies, whatever prefix the server knows of: this page was found below the right one. */
+/** The address of a path, for any prefix of the server: this page was found below the right one. */
 function addressOf(path) {
   return BASE + path.replace(/^[^?]*?\/api\/v1(?=\/)/, "");
 }

@@ -65,7 +65,7 @@ export async function askForKey(refusal) {
       "form",
       { method: "dialog" },
       h("h2", { id: title }, "API key"),
-      h("p", { id: hint }, "This server asks for a key; ", h("code", {}, "fecapass keys create"),
+      h("p", { id: hint }, "This server needs a key; ", h("code", {}, "fecapass keys create"),
         " makes one. It is kept in this tab until the tab is closed."),
       refusal ? h("p.error", { role: "alert" }, `Refused: ${refusal}`) : null,
       h("label", { for: field }, "Key"),

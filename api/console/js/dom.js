@@ -34,7 +34,7 @@ export function fill(element, ...children) {
   return element;
 }
 
-/** Set an element's text only where it differs, so that nothing is painted or announced anew. */
+/** Set an element's text only where it differs, so that nothing is painted or announced again. */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

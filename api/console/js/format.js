@@ -54,12 +54,12 @@ export function ago(iso) {
   return relative.format(-Math.floor(seconds / 86400), "day");
 }
 
-/** A cosine with two digits; a dash where nobody was compared. */
+/** A cosine with two digits; a dash if there was no comparison. */
 export function similarity(value) {
   return value === null || value === undefined ? "–" : value.toFixed(2).replace("-", "−");
 }
 
-/** A measured value with as many digits as tell something. */
+/** A measured value with a useful number of digits. */
 export function measured(name, value) {
   if (name === "faces") return String(value);
   return Math.abs(value) >= 10 ? value.toFixed(0) : value.toFixed(2);

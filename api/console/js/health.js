@@ -73,7 +73,7 @@ function details(report) {
 }
 
 function problemList(problems) {
-  if (!problems.length) return h("p", {}, "All is well.");
+  if (!problems.length) return h("p", {}, "Everything works.");
   return h("ul.problems", { "aria-label": "Problems" }, problems.map((one) => h("li", {}, capitalised(one))));
 }
 

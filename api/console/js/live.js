@@ -8,7 +8,7 @@ const HISTORY = 200;
 
 /**
  * Events: "state" when the connection changes, "visit" (detail: what `Visits.add` gives) and
- * "history" when the whole list is to be drawn anew.
+ * "history" when the whole list is to be drawn again.
  */
 class Live extends EventTarget {
   visits = new Visits();
@@ -59,7 +59,7 @@ class Live extends EventTarget {
     if (added) this.dispatchEvent(new CustomEvent("visit", { detail: added }));
   }
 
-  /** Fetch what happened before, or while the connection was away; live matches wait for it. */
+  /** Fetch what happened before, or while there was no connection; live matches wait for it. */
   async #catchUp(signal) {
     if (this.#waiting) return;
     this.#waiting = [];

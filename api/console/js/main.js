@@ -79,7 +79,7 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest?.('a[href^="#/"]');
   const isPlain = event.button === 0 && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
   if (!link || !isPlain || link.getAttribute("href") !== (location.hash || "#/")) return;
-  // The browser has nothing to do for the address that it shows; the view begins afresh.
+  // The browser does nothing for the address that it shows already; the view starts again.
   event.preventDefault();
   route();
 });

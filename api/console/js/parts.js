@@ -13,10 +13,10 @@ const TITLES = {
   too_many_listeners: "Too many open consoles",
   too_busy: "Too many uploads at once",
   too_slow: "The upload took too long",
-  store_unavailable: "A store is away",
-  broker_unavailable: "The broker is away",
+  store_unavailable: "A store is unavailable",
+  broker_unavailable: "The broker is unavailable",
   user_not_found: "There is no such person",
-  email_taken: "This address is taken",
+  email_taken: "This address is already in use",
   user_inactive: "This person is deactivated",
   upload_failed: "Not processed",
   no_face: "No face",
@@ -40,7 +40,7 @@ export function titleOf(code) {
 /** Why something failed, in a sentence, with what to do about it. */
 export function reasonOf(error) {
   if (error instanceof Unreachable) return "The server does not answer. Is it running?";
-  if (!(error instanceof Problem)) return "Something in this page failed; its log tells more.";
+  if (!(error instanceof Problem)) return "Something in this page failed; see the browser's log.";
   if (error.code === "key_missing") return "Without a key, nothing can be shown.";
   const text = error.message.replace(/^./, (c) => c.toUpperCase()).replace(/\.+$/, "");
   const wait = error.retryAfter;
@@ -62,7 +62,7 @@ export function problemBox(error, again) {
   );
 }
 
-/** What stands where nothing is yet. */
+/** The text of an empty list. */
 export function emptyState(title, ...lines) {
   return h("div.empty", {}, h("p.empty-title", {}, title), lines.map((line) => h("p", {}, line)));
 }

@@ -11,7 +11,7 @@ let running = 0;
  * A square with a face in it, its place reserved from the beginning.
  *
  * @param {string|null} url of the crop; null when there is none
- * @param {string} alt empty where a name stands beside it
+ * @param {string} alt empty if a name is next to it
  */
 export function picture(url, alt = "") {
   const image = h("img", { alt, decoding: "async", hidden: true });

@@ -1,4 +1,4 @@
-/* The live matches: one connection, made anew whenever it breaks. */
+/* The live matches: one connection, made again whenever it breaks. */
 
 import { isAbort, pause, Problem, request } from "./api.js";
 import { EventParser } from "./sse.js";

@@ -1,4 +1,4 @@
-/* From single matches to visits: somebody who stands at a door is one line, not thirty a second. */
+/* From single matches to visits: a person who waits at a door is one line, not thirty per second. */
 
 /** Longest pause between two matches of one visit. */
 const LONGEST_PAUSE = 10_000;

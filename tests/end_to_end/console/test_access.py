@@ -136,7 +136,7 @@ async def test_the_main_tasks_need_no_mouse(console, alone, http):
     await (await asyncio.wait_for(chosen.get(), 60)).set_files([astronaut])
     await press_until(page, "Enrol")
     await page.keyboard.press("Enter")
-    await expect(page.locator(".told")).to_contain_text("Key Board is enrolled")
+    await expect(page.locator(".status-line")).to_contain_text("Key Board is enrolled")
     await press_until(page, "Show")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Key Board")
@@ -190,19 +190,24 @@ async def test_empty_states_say_what_to_do(open_page, gateway, key, shot):
     await answers(page, "/api/v1/matches", 200, EMPTY)
     await answers(page, "/api/v1/users", 200, EMPTY)
     await page.goto(f"{gateway.address}/")
-    await expect(page.get_by_text("Nobody has been seen yet.")).to_be_visible()
+    await expect(page.get_by_text("No one has been seen yet.")).to_be_visible()
     await expect(page.get_by_text("No camera has sent a frame yet.")).to_be_visible()
     assert await violations(page) == []
     await shot(page, "empty")
     await page.get_by_role("link", name="People", exact=True).click()
-    await expect(page.get_by_text("Nobody is enrolled yet.")).to_be_visible()
+    await expect(page.get_by_text("No one is enrolled yet.")).to_be_visible()
     assert await violations(page) == []
 
 
 @pytest.mark.parametrize(
     ("status", "code", "detail", "title"),
     [
-        (503, "store_unavailable", "a store that this needs does not answer", "A store is away"),
+        (
+            503,
+            "store_unavailable",
+            "a store that this needs does not answer",
+            "A store is unavailable",
+        ),
         (429, "too_many_requests", "this key may make 600 requests a minute", "Too many requests"),
         (403, "scope_missing", "this needs the scope read", "This key may not do that"),
     ],

@@ -91,7 +91,7 @@ async def test_the_filter_tells_known_from_unknown(console, eileen, producer, to
     await send_frames(producer, topics, unknown, photos.carphone(1, first=20))
     await expect(rows(page, known)).to_have_count(1)
     await expect(rows(page, unknown)).to_have_count(1)
-    await page.get_by_label("Whom to show").select_option("known")
+    await page.get_by_label("People to show").select_option("known")
     await expect(rows(page, unknown)).to_have_count(0)
     await expect(rows(page, known)).to_have_count(1)
 

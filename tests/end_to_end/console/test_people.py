@@ -41,7 +41,7 @@ async def test_a_person_is_enrolled_and_each_photo_has_its_outcome(console, alon
     await expect(pair.locator(".measures")).to_contain_text("faces2")
     await expect(blurred.locator(".badge")).to_have_text("Poor quality")
     await expect(blurred.locator(".detail")).to_contain_text("is needed")
-    await expect(page.locator(".told")).to_contain_text("1 of 4 photos taken")
+    await expect(page.locator(".status-line")).to_contain_text("1 of 4 photos accepted")
 
     # A name is text, whatever it looks like.
     await page.get_by_role("link", name="Show").click()
@@ -57,7 +57,7 @@ async def test_field_25_the_next_visitor_is_enrolled_as_another_person(console, 
     first = await fill_in(page, "First Visitor")
     await choose(page, picture_file("first.png", photos.astronaut()))
     await page.get_by_role("button", name="Enrol").click()
-    await expect(page.locator(".told")).to_contain_text("First Visitor is enrolled")
+    await expect(page.locator(".status-line")).to_contain_text("First Visitor is enrolled")
 
     # The form is empty again; what became of the first one's photo still stands there.
     await expect(page.get_by_label("Name")).to_have_value("")
@@ -73,7 +73,7 @@ async def test_field_25_the_next_visitor_is_enrolled_as_another_person(console, 
 
     second = await fill_in(page, "Second Visitor")
     await page.get_by_role("button", name="Enrol").click()
-    await expect(page.locator(".told")).to_contain_text("Second Visitor is enrolled")
+    await expect(page.locator(".status-line")).to_contain_text("Second Visitor is enrolled")
     for mail in (first, second):
         (user,) = (await http.get(USERS, params={"q": mail})).json()["items"]
         faces = (await http.get(f"{USERS}/{user['id']}/faces")).json()["items"]
@@ -96,7 +96,7 @@ async def test_field_25_a_person_without_a_photo_yet_may_have_another_one_tried(
     mail = await fill_in(page, "Third Visitor")
     await choose(page, picture_file("noise.jpg", photos.nobody()))
     await page.get_by_role("button", name="Enrol").click()
-    await expect(page.locator(".told")).to_contain_text("cannot be recognised yet")
+    await expect(page.locator(".status-line")).to_contain_text("cannot be recognised yet")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Photos of Third Visitor")
     await page.get_by_role("link", name="Enrol", exact=True).click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Enrol a person")
@@ -151,7 +151,7 @@ async def test_a_taken_address_leads_to_the_person_who_has_it(console, eileen, h
     await page.get_by_label("E-mail").fill(mail.upper())
     await choose(page, picture_file("a.png", photos.astronaut()))
     await page.get_by_role("button", name="Enrol").click()
-    await expect(page.get_by_text("Somebody with this address is there already.")).to_be_visible()
+    await expect(page.get_by_text("A person with this address already exists.")).to_be_visible()
     await page.get_by_role("link", name="Eileen Collins").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Photos of Eileen Collins")
 

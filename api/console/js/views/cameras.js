@@ -58,7 +58,7 @@ function draw(items, cards, list) {
     if (!cards.has(camera.camera_id)) cards.set(camera.camera_id, newCard(camera));
     const card = cards.get(camera.camera_id);
     card.update(camera);
-    // By name, as they come; what stands where it belongs is not touched.
+    // By name, in the order of arrival; elements in the right place are not moved.
     if (list.children[place] !== card.element) {
       list.insertBefore(card.element, list.children[place] ?? null);
     }

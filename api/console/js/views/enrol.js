@@ -1,4 +1,4 @@
-/* Enrol somebody from photos, or add photos to somebody. */
+/* Enrol a person from photos, or add photos to a person. */
 
 import { call, callWith, isAbort, outcomeOf, Problem, upload } from "../api.js";
 import { fill, h, say, uniqueId } from "../dom.js";
@@ -27,19 +27,19 @@ class Enrolment {
     this.name = textField("Name", { autocomplete: "off", maxlength: 200 });
     this.mail = textField("E-mail", { type: "email", autocomplete: "off", maxlength: 320 });
     this.list = h("ul.uploads", { "aria-label": "Photos" });
-    this.told = h("p.told", { role: "status" });
+    this.statusLine = h("p.status-line", { role: "status" });
     this.errors = h("div");
     this.before = h("section.before");
     this.submit = h("button.primary", { type: "submit" }, user ? "Add photos" : "Enrol");
     const fields = user ? null : h("div.fields", {}, this.name.element, this.mail.element);
     const drop = photoDrop({
       many: true,
-      prompt: "Drop photos here, or paste them. Each shows this person alone, sharp and from the front.",
+      prompt: "Drop photos here, or paste them. Each must show only this person, sharp and from the front.",
       take: (files) => this.#add(files),
       signal,
     });
     const form = h("form.enrol", { novalidate: true }, fields, drop, this.list, this.errors,
-      h("div.actions", {}, this.submit, this.told));
+      h("div.actions", {}, this.submit, this.statusLine));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#run();
@@ -60,7 +60,7 @@ class Enrolment {
     }
     fill(this.errors);
     const waiting = this.#photos.filter((photo) => photo.isWaiting).length;
-    say(this.told, `${count(waiting, "photo")} chosen`);
+    say(this.statusLine, `${count(waiting, "photo")} chosen`);
   }
 
   async #run() {
@@ -70,7 +70,7 @@ class Enrolment {
     try {
       await this.#ensureUser();
       const waiting = this.#photos.filter((photo) => photo.isWaiting);
-      say(this.told, `Sending ${count(waiting.length, "photo")}`);
+      say(this.statusLine, `Sending ${count(waiting.length, "photo")}`);
       const queue = [...waiting];
       const work = async () => {
         for (let photo = queue.shift(); photo; photo = queue.shift()) {
@@ -78,11 +78,11 @@ class Enrolment {
         }
       };
       await Promise.all(Array.from({ length: AT_ONCE }, work));
-      this.#tell(waiting);
+      this.#report(waiting);
       if (this.#makesPeople && this.#isDone()) this.#beginAgain();
     } catch (error) {
       if (isAbort(error)) return;
-      say(this.told, "");
+      say(this.statusLine, "");
       if (error instanceof Problem && error.code === "email_taken") await this.#offerExisting();
       else fill(this.errors, problemBox(error));
     } finally {
@@ -120,7 +120,7 @@ class Enrolment {
   }
 
   async #offerExisting() {
-    this.mail.refuse("Somebody with this address is there already.");
+    this.mail.refuse("A person with this address already exists.");
     const query = new URLSearchParams({ q: this.mail.value, limit: 20 });
     const { items } = await call(`/users?${query}`, { signal: this.signal });
     const same = items.find((one) => one.email.toLowerCase() === this.mail.value.toLowerCase());
@@ -142,19 +142,19 @@ class Enrolment {
     say(this.submit, "Enrol");
   }
 
-  #tell(sent) {
+  #report(sent) {
     const enrolled = sent.filter((photo) => photo.state === "enrolled").length;
     const whole = this.#photos.filter((photo) => photo.state === "enrolled").length;
     if (enrolled) {
-      say(this.told, `${nameOf(this.#user)} is enrolled, ${enrolled} of ${count(sent.length, "photo")} taken.`);
-      this.told.append(" ", personLink(this.#user, "Show"));
+      say(this.statusLine, `${nameOf(this.#user)} is enrolled, ${enrolled} of ${count(sent.length, "photo")} accepted.`);
+      this.statusLine.append(" ", personLink(this.#user, "Show"));
     } else if (sent.some((photo) => photo.state === "pending")) {
-      say(this.told, "The pipeline has not answered yet; the photos are not lost.");
+      say(this.statusLine, "The pipeline has not answered yet; the photos are not lost.");
     } else if (whole) {
-      say(this.told, "No further photo was taken.");
+      say(this.statusLine, "No further photo was accepted.");
     } else {
-      say(this.told, `No photo was taken: ${nameOf(this.#user)} cannot be recognised yet. Try others.`);
-      this.told.append(" ", personLink(this.#user, "Show"));
+      say(this.statusLine, `No photo was accepted: ${nameOf(this.#user)} cannot be recognised yet. Try others.`);
+      this.statusLine.append(" ", personLink(this.#user, "Show"));
     }
   }
 }

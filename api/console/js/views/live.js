@@ -57,8 +57,8 @@ class Feed {
   }
 
   #filter() {
-    const select = h("select", { "aria-label": "Whom to show" },
-      h("option", { value: "all" }, "Everybody"),
+    const select = h("select", { "aria-label": "People to show" },
+      h("option", { value: "all" }, "All people"),
       h("option", { value: "known" }, "Known"),
       h("option", { value: "unknown" }, "Unknown"));
     select.addEventListener("change", () => {
@@ -120,10 +120,10 @@ class Feed {
     const isEmpty = this.#rows.size === 0;
     this.list.hidden = isEmpty;
     if (!isEmpty || !live.loaded) fill(this.empty);
-    else if (live.visits.list.length) fill(this.empty, emptyState("Nobody of this kind lately."));
+    else if (live.visits.list.length) fill(this.empty, emptyState("No recent matches of this kind."));
     else {
       const when = "People appear here as cameras see them.";
-      fill(this.empty, emptyState("Nobody has been seen yet.", when));
+      fill(this.empty, emptyState("No one has been seen yet.", when));
     }
   }
 
@@ -137,11 +137,11 @@ class Feed {
     this.reason.hidden = !live.reason;
   }
 
-  /** Tell users of screen readers, at most every few seconds, who came. */
+  /** Announce matches to screen readers, at most every few seconds. */
   #speak() {
     if (!this.#toSpeak.length) return;
-    const told = this.#toSpeak.splice(0).map((match) => `${who(match)} at ${match.camera_id}`);
-    const different = [...new Set(told)];
+    const announced = this.#toSpeak.splice(0).map((match) => `${who(match)} at ${match.camera_id}`);
+    const different = [...new Set(announced)];
     const first = different.slice(0, 3).join("; ");
     say(this.spoken, different.length > 3 ? `${first}; and ${different.length - 3} more` : first);
   }

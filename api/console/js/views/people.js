@@ -1,4 +1,4 @@
-/* Everybody who is enrolled. */
+/* All enrolled people. */
 
 import { call, isAbort, pause } from "../api.js";
 import { fill, h, say } from "../dom.js";
@@ -13,11 +13,11 @@ export async function showPeople({ root, signal }) {
     type: "search", "aria-label": "Search by name or e-mail", placeholder: "Name or e-mail",
     autocomplete: "off", spellcheck: "false",
   });
-  const told = h("p.fine", { role: "status" });
+  const statusLine = h("p.fine", { role: "status" });
   const list = h("ul.people");
   const below = h("div.below");
   fill(root,
-    h("div.bar-top", {}, h("h1", {}, "People"), told, h("span.spring"), search,
+    h("div.bar-top", {}, h("h1", {}, "People"), statusLine, h("span.spring"), search,
       h("a.button.primary", { href: "#/enrol" }, "Enrol")),
     list, below);
 
@@ -45,7 +45,7 @@ export async function showPeople({ root, signal }) {
     if (!cursor) list.replaceChildren();
     list.append(...items.map(line));
     const shown = list.children.length;
-    say(told, shown ? (more ? `first ${shown}` : count(shown, "person", "people")) : "");
+    say(statusLine, shown ? (more ? `first ${shown}` : count(shown, "person", "people")) : "");
     fill(below, foot(shown, more, either));
   }
 
@@ -61,8 +61,8 @@ export async function showPeople({ root, signal }) {
       return button;
     }
     if (shown) return null;
-    if (search.value.trim()) return emptyState("Nobody by that name or address.");
-    return emptyState("Nobody is enrolled yet.", "Cameras see only strangers until somebody is.");
+    if (search.value.trim()) return emptyState("No one has that name or address.");
+    return emptyState("No one is enrolled yet.", "Until then, all people at the cameras are unknown.");
   }
 }
 

@@ -28,7 +28,7 @@ export async function showPerson(view) {
   };
   let isBusy = false;
 
-  /** Run what a button does; tell why it failed. */
+  /** Run the action of a button; report why it failed. */
   const act = (work) => async () => {
     if (isBusy) return; // not disabled: a dialog gives the focus back to its button
     isBusy = true;
@@ -54,7 +54,7 @@ function head(user, faces, act, again) {
   const toggle = h("button", { type: "button" }, user.is_active ? "Deactivate" : "Activate");
   toggle.addEventListener("click", act(async () => {
     await callWith("PATCH", `/users/${user.id}`, { is_active: !user.is_active });
-    notice(user.is_active ? `${nameOf(user)} is recognised no more` : `${nameOf(user)} counts again`);
+    notice(user.is_active ? `${nameOf(user)} is no longer recognised` : `${nameOf(user)} is recognised again`);
     await again();
   }));
   const erase = h("button.danger", { type: "button" }, "Delete");
@@ -79,7 +79,7 @@ async function eraseUser(user) {
     title: `Delete ${nameOf(user)}?`,
     body: [
       "Photos, templates and pictures from cameras are erased; sightings stay as unknown.",
-      "This cannot be taken back.",
+      "This cannot be undone.",
     ],
     action: "Delete",
   });
@@ -91,7 +91,7 @@ async function eraseUser(user) {
 }
 
 function photos(user, faces, act, again) {
-  const few = "Nobody can be recognised without a photo.";
+  const few = "No one can be recognised without a photo.";
   const grid = h("ul.photo-grid", {}, faces.items.map((face, index) => {
     const label = `photo ${index + 1}`;
     const remove = h("button.quiet", { type: "button", "aria-label": `Delete ${label}` }, "Delete");
@@ -99,8 +99,8 @@ function photos(user, faces, act, again) {
       const isSure = await confirmDanger({
         title: "Delete this photo?",
         body: [faces.items.length === 1
-          ? `It is the only one: ${nameOf(user)} will be recognised no more.`
-          : "The template is made anew from the other photos."],
+          ? `It is the only one: ${nameOf(user)} will no longer be recognised.`
+          : "The template is computed again from the other photos."],
         action: "Delete photo",
       });
       if (!isSure) return;

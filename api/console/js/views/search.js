@@ -8,9 +8,9 @@ import { photoDrop, preview } from "../photos.js";
 
 const DECISIONS = {
   matched: "Matched",
-  below_threshold: "Nobody: below the threshold",
-  ambiguous: "Undecided: too close to call",
-  empty_gallery: "Nobody is enrolled",
+  below_threshold: "No match: below the threshold",
+  ambiguous: "Undecided: two people are too similar",
+  empty_gallery: "No one is enrolled",
   unreliable: "Undecided: not an upright human face",
 };
 
@@ -21,7 +21,7 @@ export function showSearch({ root, signal }) {
     type: "number", id, min: -1, max: 1, step: 0.01, inputmode: "decimal", "aria-describedby": hint,
     placeholder: "model’s own",
   });
-  const told = h("p.told.search-told", { role: "status" });
+  const statusLine = h("p.status-line.search-status", { role: "status" });
   const result = h("div.result");
   let asking = new AbortController();
   let photo = null;
@@ -40,14 +40,14 @@ export function showSearch({ root, signal }) {
     h("h1", {}, "Search by photo"),
     drop,
     h("div.field.inline", {}, h("label", { for: id }, "Threshold"), threshold,
-      h("span.fine", { id: hint }, "least similarity that counts as a match")),
-    told, result);
+      h("span.fine", { id: hint }, "minimum similarity of a match")),
+    statusLine, result);
 
   async function search() {
     asking.abort();
     asking = new AbortController();
     const either = AbortSignal.any([signal, asking.signal]);
-    say(told, "Searching");
+    say(statusLine, "Searching");
     result.setAttribute("aria-busy", "true");
     const form = new FormData();
     form.append("photo", photo);
@@ -55,13 +55,13 @@ export function showSearch({ root, signal }) {
     if (threshold.value) form.append("threshold", threshold.value);
     try {
       const { done, pending } = await upload("/faces/search", form, either);
-      if (pending) say(told, "The pipeline takes its time; waiting for its answer");
+      if (pending) say(statusLine, "The pipeline is slow; waiting for its answer");
       const answer = done ?? unpacked(await outcomeOf(pending.status_url, either));
       if (answer) showAnswer(answer, either);
-      else say(told, "The pipeline has not answered; try again later.");
+      else say(statusLine, "The pipeline has not answered; try again later.");
     } catch (error) {
       if (isAbort(error)) return;
-      say(told, "");
+      say(statusLine, "");
       fill(result, refusal(error) ?? problemBox(error, search));
     }
     result.removeAttribute("aria-busy");
@@ -70,7 +70,7 @@ export function showSearch({ root, signal }) {
   function showAnswer(answer, either) {
     // Numbered as one reads the photo; the pipeline puts the surest face first.
     const faces = [...answer.faces].sort((one, other) => one.box[0] - other.box[0]);
-    say(told, faces.length ? `${count(faces.length, "face")} found` : "");
+    say(statusLine, faces.length ? `${count(faces.length, "face")} found` : "");
     if (!faces.length) {
       const image = h("div.photo", {}, preview(photo, "The photo", either));
       fill(result, h("div.found", {}, image,
@@ -128,7 +128,7 @@ function faceCard(face, index, { threshold }) {
       face.user ? h("span.badge", {}, DECISIONS.matched) : null),
     h("p.fine", {}, `Quality ${face.quality.toFixed(2)}, detector ${face.score.toFixed(2)}${lead}`),
     face.decision === "ambiguous"
-      ? h("p", {}, "Two people resemble this face about equally. Is somebody enrolled twice?") : null,
+      ? h("p", {}, "Two people resemble this face almost equally. Is one person enrolled twice?") : null,
     face.candidates.length
       ? h("ol.candidates", { "aria-label": "Candidates, best first" }, face.candidates.map((one) =>
         h("li", {},

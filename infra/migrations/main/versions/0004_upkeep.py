@@ -1,4 +1,4 @@
-"""What retention and the reconciler ask for: the age of faces, and embeddings that are lost."""
+"""For retention and the reconciler: the age of faces, and embeddings that are lost."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""An outcome for uploads that were given up: a dead letter that a replay may yet process."""
+"""An outcome for failed uploads: a dead letter that a replay may still process."""
 
 from alembic import op
 

@@ -1,9 +1,9 @@
-"""A time that counts, where the camera's own is not trusted; listings go by it.
+"""The time to use where the camera's own is not trusted; listings use it.
 
-Workers and APIs of the release before go on: they leave the column empty, which means that
-``captured_at`` counts, and read as they did. The indexes by the time that counts are made beside
-the migrations (`ensure_indexes`), and take the place of those by ``captured_at``: made
-here, they would keep all others off both tables for so long.
+Workers and APIs of the release before continue to work: they leave the column empty, which means
+that ``captured_at`` counts, and read as before. The indexes by this time are made outside of the
+migrations (`ensure_indexes`), and replace those by ``captured_at``: made
+here, they would lock both tables for that time.
 """
 
 import sqlalchemy as sa
@@ -16,8 +16,8 @@ depends_on = None
 
 TIMESTAMP = sa.DateTime(timezone=True)
 
-# Rows that lie ahead of the time at which they were stored, which of all that is known of them is
-# the nearest to Kafka's time.
+# Rows whose time is after the time at which they were stored, which is the known time that is
+# nearest to Kafka's.
 _SETTLE = """
 UPDATE {table} SET seen_at = {stored} WHERE captured_at > {stored} + interval '60 seconds'
 """

@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Nullable and without a default: no row is rewritten, and older workers go on without it.
+    # Nullable and without a default: no row is rewritten, and older workers continue without it.
     op.add_column("faces", sa.Column("decision", sa.Text))
 
 

@@ -1,6 +1,6 @@
-"""Lines of the ledger say whom they name, and where their photos lie.
+"""Rows of the ledger contain the users that they name, and the addresses of their photos.
 
-Both indexes over them are made beside the migrations (`ensure_indexes`): within one,
+Both indexes over them are made outside of the migrations (`ensure_indexes`): inside of one,
 nothing could be written to the ledger in the meantime.
 """
 
