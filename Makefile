@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 ROOMS := agents api benchmarks config domain infra ml services sinks streams
 
-.PHONY: help install demo test test-containers compose-check chaos env images bench bench-check lint docs format \
+.PHONY: help install demo test test-unit test-servers test-containers compose-check chaos env images bench bench-check lint docs format \
 	requirements env-example openapi clean clean-data
 
 help: ## Show this list
@@ -32,8 +32,27 @@ install: $(READY) ## Install into .venv: .venv/bin/fecapass with the embedded se
 demo: $(READY) ## Run the whole pipeline on sample media (ARGS="--video FILE --photos DIR")
 	$(BIN)/fecapass demo $(ARGS)
 
-test: $(TEST_READY) ## Run the test suite against real servers (ARGS="-k expression")
+# Each part in several processes. Of the tests that need servers each process has its own set: more
+# processes than cores, for much of it is waiting. An expression may choose none of a part (5).
+# Where ARGS names files, all of them run in one process.
+CHOSEN := $(filter tests/%,$(ARGS))
+SERVERS ?= 4
+NONE_CHOSEN = [ $$? -eq 5 ]
+
+ifeq ($(CHOSEN),)
+test: test-unit test-servers ## Run all tests, units first, then on real servers (ARGS="-k expression")
+else
+test: $(TEST_READY)
 	$(BIN)/python -m pytest $(ARGS)
+endif
+
+test-unit: $(TEST_READY) ## Run the tests that need no server (ARGS="-k expression")
+	$(BIN)/python -m pytest $(if $(CHOSEN),,tests/unit) --numprocesses auto --dist worksteal $(ARGS) \
+		|| $(NONE_CHOSEN)
+
+test-servers: $(TEST_READY) ## Run the tests on real servers, several sets at once (SERVERS=4 ARGS="...")
+	$(BIN)/python -m pytest $(if $(CHOSEN),,tests --ignore=tests/unit) --numprocesses $(SERVERS) \
+		--dist loadgroup --no-loadscope-reorder $(ARGS) || $(NONE_CHOSEN)
 
 # Without the console's: they see the API alone, and its own tests run on both stacks. Without those
 # of membership: they bring an Apache Kafka of their own, and are the same in `make test`.

@@ -22,6 +22,7 @@ from sinks.cache.recent_matches import Recents
 from sinks.main.main_store import Records
 from sinks.objects.crops import Crops
 from sinks.vector.vector_store import Vectors
+from tests import parallel
 from tests.http_proxy import VARIABLES as PROXY_VARIABLES
 
 if TYPE_CHECKING:
@@ -36,6 +37,18 @@ hypothesis.settings.load_profile("fecapass")
 
 #: Which servers the tests run against. No test asks: they take `stack` and `settings`.
 STACK_VARIABLE = "FECAPASS_TEST_STACK"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One process of several, or the one that they are started by, is told to end as any other."""
+    take_sigterm_for_ctrl_c()
+    config.pluginmanager.register(parallel.OrderlyEnd())
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    parallel.group(items)
+    items[:] = parallel.in_order(items, config.rootpath)
 
 
 def pytest_runtest_setup() -> None:
@@ -102,7 +115,11 @@ def stack() -> "Iterator[EmbeddedStack | ContainerStack]":
 def environment(stack: "EmbeddedStack | ContainerStack") -> dict[str, str]:
     """The FECAPASS_* variables for programs that a test starts; names are this session's own."""
     session = secrets.token_hex(4)
-    return stack.environment() | {
+    servers = stack.environment()
+    # The embedded stack's own pays for its latency with a quarter of a core, idle or not.
+    quieter = {name: "0.05" for name in servers if name == "FECAPASS_KAFKA__FETCH_MAX_WAIT"}
+    return servers | {
+        **quieter,
         "FECAPASS_KAFKA__TOPIC_PREFIX": f"t{session}.",
         "FECAPASS_S3__BUCKET": f"fecapass-{session}",
         # Tests send more garbage than a worker should put up with.

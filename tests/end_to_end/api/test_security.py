@@ -23,7 +23,7 @@ from tests.end_to_end.api.conftest import (
     until,
 )
 
-ID = str(uuid4())
+ID = "0b7d2f0e-5c1a-4a63-9d1e-7f3a6c2b8e40"  # nobody's, and the same in each worker of the suite
 FALLBACKS = "fecapass_http_rate_fallbacks_total"
 #: Method, path, and the scopes (beside admin) that may.
 MATRIX = [
@@ -278,7 +278,7 @@ async def test_our_own_fault_can_be_read_by_other_origins_too(prepared, monkeypa
 
     origin = "https://app.example"
     key = await new_key(prepared, "read")
-    monkeypatch.setattr("api.live.user_cache.People.get", broken)
+    monkeypatch.setattr("api.live.user_cache.UserCache.get", broken)
     async with running_app(prepared, cors_origins=(origin,)) as client:
         answer = await client.get(MATCHES, headers={**bearer(key), "origin": origin})
         assert_problem(answer, 500, "internal_error")
@@ -331,7 +331,7 @@ async def test_our_own_fault_leaves_no_trace_outside(prepared, monkeypatch):
         raise RuntimeError("the password is swordfish")
 
     key = await new_key(prepared, "read")
-    monkeypatch.setattr("api.live.user_cache.People.get", broken)
+    monkeypatch.setattr("api.live.user_cache.UserCache.get", broken)
     async with running_app(prepared) as client:
         answer = await client.get(MATCHES, headers=bearer(key))
         problem = assert_problem(answer, 500, "internal_error")
