@@ -47,8 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    parallel.group(items)
-    items[:] = parallel.in_order(items, config.rootpath)
+    items[:] = parallel.arrange(items, config.rootpath)
 
 
 def pytest_runtest_setup() -> None:

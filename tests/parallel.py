@@ -1,8 +1,9 @@
 """Tests in several processes at once: which of them go together, and how all of them end.
 
 Each process of pytest-xdist has servers of its own. The pipeline's workers and the API are started
-once a session, and use CPU while they run: all tests that need the same ones go to one process,
-one module after the other. Every other module can run anywhere.
+once a session and use CPU while they run: modules of a folder that need them go to one process,
+one after the other. Other modules that need servers can run anywhere, and what needs none goes
+where there is room, test by test.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,9 @@ import pytest
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
-#: Session fixtures that start programs, the one that brings the most first.
-SHARED = {"gateway": "api", "workers": "pipeline"}
+#: Session fixtures that start programs, and those that start servers.
+PROGRAMS = {"workers", "gateway"}
+SERVERS = {"stack", "engine"}
 
 #: Tests of what only tests use. They run after those of the product.
 HARNESS = (
@@ -35,25 +37,28 @@ HARNESS = (
 END_SECONDS = 90.0
 
 
-def in_order(items: Sequence[pytest.Item], root: Path) -> list[pytest.Item]:
-    """Tests of the product first; among them, those that wait long or need most servers first."""
+def arrange(items: Sequence[pytest.Item], root: Path) -> list[pytest.Item]:
+    """Mark what goes together, and put first what takes longest: folders, then what waits.
 
+    Tests of the harness come last. A module with a group of its own keeps it.
+    """
     last = tuple(str(root / name) for name in HARNESS)
-
-    def rank(item: pytest.Item) -> tuple[bool, bool]:
-        return str(item.path).startswith(last), item.get_closest_marker("waits") is None
-
-    return sorted(items, key=rank)
-
-
-def group(items: Iterable[pytest.Item]) -> None:
-    """Mark each test with what it goes together with: a shared program, or else its module."""
-    for path, module in itertools.groupby(items, lambda item: item.path):
-        together = list(module)
-        needed = {name for item in together for name in getattr(item, "fixturenames", ())}
-        name = next((SHARED[each] for each in SHARED if each in needed), path.stem)
-        for item in together:
-            item.add_marker(pytest.mark.xdist_group(name))
+    ranks = {}
+    for path, together in itertools.groupby(items, lambda item: item.path):
+        module = list(together)
+        needed = {name for item in module for name in getattr(item, "fixturenames", ())}
+        own = module[0].get_closest_marker("xdist_group")
+        name = path.parent.name if needed & PROGRAMS else path.stem
+        if own is None and needed & (PROGRAMS | SERVERS):
+            for item in module:
+                item.add_marker(pytest.mark.xdist_group(name))
+        ranks[path] = (
+            str(path).startswith(last),
+            own is None and not needed & PROGRAMS,
+            module[0].get_closest_marker("waits") is None,
+            not needed & SERVERS,
+        )
+    return sorted(items, key=lambda item: ranks[item.path])
 
 
 class OrderlyEnd:

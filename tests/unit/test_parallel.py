@@ -69,31 +69,41 @@ class Item(SimpleNamespace):
 
 
 def item(path, *fixtures, marks=()):
-    return Item(path=ROOT / path, fixturenames=fixtures, marks=marks)
+    return Item(path=ROOT / "tests" / path, fixturenames=fixtures, marks=marks, group=None)
 
 
-def test_a_module_goes_where_the_programs_are_that_one_of_its_tests_needs():
+def test_modules_go_together_that_need_the_same_programs():
     items = [
-        item("tests/contract/test_crops.py", "stack"),
-        item("tests/end_to_end/test_enrol.py", "stack", "workers"),
-        item("tests/end_to_end/test_enrol.py", "stack"),
-        item("tests/end_to_end/api/test_faces.py", "workers"),
-        item("tests/end_to_end/api/test_faces.py", "gateway", "workers"),
-        item("tests/end_to_end/test_crash.py", "stack"),
+        item("contract/test_crops.py", "stack"),
+        item("end_to_end/test_enrol.py", "stack", "workers"),
+        item("end_to_end/test_enrol.py", "stack"),
+        item("end_to_end/api/test_faces.py", "gateway", "workers", "stack"),
+        item("end_to_end/api/test_health.py", "workers", "stack"),
+        item("end_to_end/test_crash.py", "stack"),
+        item("infra/test_embedded.py", "data_dir"),
+        item("infra/test_embedded.py", "data_dir"),
     ]
-    parallel.group(items)
+    parallel.arrange(items, ROOT)
     groups = [each.group for each in items]
-    assert groups == ["test_crops", "pipeline", "pipeline", "api", "api", "test_crash"]
+    assert groups == ["test_crops", *["end_to_end"] * 2, "api", "api", "test_crash", None, None]
 
 
-def test_those_that_wait_begin_first_and_those_of_the_harness_last():
+def test_a_module_with_a_group_of_its_own_keeps_it():
+    items = [item("end_to_end/api/test_contract.py", "gateway", "stack", marks=["xdist_group"])]
+    parallel.arrange(items, ROOT)
+    assert items[0].group is None
+
+
+def test_those_that_take_longest_begin_first_and_those_of_the_harness_last():
     items = [
-        item("tests/chaos/test_harness.py", marks=["waits"]),
-        item("tests/contract/test_crops.py"),
-        item("tests/end_to_end/test_crash.py", marks=["waits"]),
+        item("chaos/test_harness.py", marks=["waits"]),
+        item("contract/test_crops.py", "stack"),
+        item("end_to_end/api/test_faces.py", "stack", "workers", "gateway"),
+        item("end_to_end/test_crash.py", "stack", marks=["waits"]),
+        item("infra/test_embedded.py"),
     ]
-    ordered = [each.path.stem for each in parallel.in_order(items, ROOT)]
-    assert ordered == ["test_crash", "test_crops", "test_harness"]
+    ordered = [each.path.stem for each in parallel.arrange(items, ROOT)]
+    assert ordered == ["test_faces", "test_crash", "test_crops", "test_embedded", "test_harness"]
 
 
 @pytest.mark.parametrize("name", parallel.HARNESS)
