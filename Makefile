@@ -58,8 +58,8 @@ test-servers: $(TEST_READY) ## Run the tests on real servers, several sets at on
 # of membership: they bring an Apache Kafka of their own, and are the same in `make test`.
 test-containers: $(TEST_READY) ## Run the tests that need servers against containers of the real ones
 	FECAPASS_TEST_STACK=containers $(BIN)/python -m pytest tests/contract tests/end_to_end \
-		--ignore=tests/end_to_end/console \
-		--ignore=tests/end_to_end/test_membership.py $(ARGS)
+		--ignore=tests/end_to_end/console --ignore=tests/end_to_end/test_membership.py \
+		--numprocesses 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 compose-check: $(READY) ## Start docker-compose.yml for real, kill and scale workers, take it down
 	$(BIN)/python -m tests.compose.check

@@ -47,7 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items[:] = parallel.arrange(items, config.rootpath)
+    if hasattr(config, "workerinput"):
+        items[:] = parallel.arrange(items, config.rootpath)
 
 
 def pytest_runtest_setup() -> None:

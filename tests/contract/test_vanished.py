@@ -1,7 +1,6 @@
 """A worker whose host or line is gone holds nothing for long, though it never closed anything."""
 
 import asyncio
-import itertools
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
@@ -117,11 +116,12 @@ async def ask_over(settings, cut):
                 said.add("answered")
 
         # Where in a call a reset falls is chance: some find idle connections, which are replaced.
+        rounds = 0
         async with asyncio.timeout(60):
-            for rounds in itertools.count():
+            while rounds < 40 or "unavailable" not in said:
                 asking = asyncio.gather(*(ask() for _ in range(8)))
                 await asyncio.sleep(0.0005 * (rounds % 8))
                 cut()
                 await asking
-                if rounds >= 40 and "unavailable" in said:
-                    return said
+                rounds += 1
+    return said
