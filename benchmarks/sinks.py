@@ -27,7 +27,7 @@ from benchmarks.arguments import count
 from benchmarks.report import Report, Result, compare, make_report
 from benchmarks.system import bare_servers
 from config.settings import S3Settings, Settings
-from domain.events import EventKind, FaceMatch, ImageEvent
+from domain.events import EventKind, FaceMatch, ImageEvent, MatchKind
 from domain.records import EventResult, FaceRow, Outcome, Sighting
 from ml.recognition.embedders import unit_rows
 from sinks.main.main_store import Records
@@ -248,6 +248,7 @@ def _result() -> EventResult:
         runner_up_similarity=None,
         model=_MODEL,
         crop_key="crops/camera/2026/01/01/a.jpg",
+        kind=MatchKind.FRAME,
     )
     landmarks = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0)
     return EventResult(

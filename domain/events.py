@@ -148,10 +148,11 @@ class MatchType(StrEnum):
 
 
 class MatchKind(StrEnum):
-    """What kind of image a face was found in."""
+    """What kind of image a face was found in; enrolled faces are stored and not announced."""
 
     FRAME = "frame"
     SEARCH = "search"
+    ENROLLED = "enrolled"
 
 
 class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,7 +173,7 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
         crop_key: S3 key of the crop; None for a search probe, which is not stored, and for a face
             whose crop is gone.
         seen_at: what counts instead of ``captured_at`` where that is not trusted.
-        kind: ``frame`` or ``search``; None in messages of releases that did not say so.
+        kind: `MatchKind`; None in messages of releases that did not say so.
         decision: what decided: ``matched``, ``below_threshold``, ``ambiguous``, ``empty_gallery``
             or ``unreliable`` (`matching`), or what a later release has added; None for a face
             that was enrolled, or stored before decisions were.

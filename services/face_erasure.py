@@ -8,6 +8,7 @@ from typing import Protocol
 
 from sqlalchemy import delete
 
+from domain.events import MatchKind
 from services.audit import record
 from sinks.cache.recent_matches import Recents
 from sinks.main.database_sessions import Databases
@@ -50,7 +51,7 @@ async def erase_face(services: FaceStores, face: Face, actor: str) -> None:
     Raises:
         StoreUnavailable: a store is unavailable; the face's row is still there.
     """
-    enrolled = face.is_enrolled
+    enrolled = face.kind == MatchKind.ENROLLED
     if enrolled:
         await services.vectors.remove_template(face.id)
     else:

@@ -167,6 +167,7 @@ def enrolled(found: DetectedFaces, user_id: UUID, photos: int) -> EventEffects:
         model=found.model,
         crop_key=key,
         seen_at=event.seen_at,
+        kind=MatchKind.ENROLLED,
     )
     answer = UploadAnswer(
         upload_id=event.key,

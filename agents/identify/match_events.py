@@ -1,9 +1,7 @@
 """What the world is told on ``faces.matches``, made from a result or anew from the stores."""
 
-from msgspec import structs
-
 from agents.identify.effects import matches_of_search
-from domain.events import FaceMatch, MatchKind
+from domain.events import FaceMatch
 from domain.records import LedgerRow, Outcome
 from sinks.main.main_store import Records
 from streams.clients.durable_producer import Outgoing
@@ -22,7 +20,7 @@ async def matches_of(records: Records, row: LedgerRow) -> list[FaceMatch]:
         return matches_of_search(row)
     if row.outcome is Outcome.FACES:
         faces = await records.faces_of(row.event_uuid, row.model)
-        return [structs.replace(face.match, kind=MatchKind.FRAME) for face in faces]
+        return [face.match for face in faces]
     return []
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BeforeValidator
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from api.auth.callers import Reader
@@ -20,7 +20,7 @@ from api.http.problems import ApiProblem
 from api.live.match_broadcast import Gap
 from api.schemas.common import PLAIN_TEXT
 from api.schemas.matches import MatchListResponse, MatchResponse
-from domain.events import FaceMatch
+from domain.events import FaceMatch, MatchKind
 from services.api_keys import Caller, is_valid
 from sinks.main.database_sessions import MainDb
 from sinks.main.schema import Face
@@ -63,7 +63,7 @@ async def list_matches(  # noqa: PLR0913, PLR0917 - filters, given by name
 ) -> MatchListResponse:
     """Faces that cameras saw, by `seen_at`, newest first."""
     conditions = [
-        or_(Face.user_id.is_(None), Face.similarity.is_not(None)),
+        Face.kind == MatchKind.FRAME,
         *page.older(Face.at, Face.id),
     ]
     if camera_id is not None:

@@ -25,6 +25,7 @@ from api.schemas.users import (
     UserUpdateRequest,
 )
 from config.observability.request_id import request_id
+from domain.events import MatchKind
 from services.audit import record
 from services.erasure import ErasureStores, erase
 from services.users import make_user, write
@@ -37,9 +38,6 @@ from sinks.vector.deactivation import align_suspension
 logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/api/v1/users", tags=["users"])
-
-ENROLLED = (Face.user_id.is_not(None), Face.similarity.is_(None))
-SEEN = (Face.similarity.is_not(None),)
 
 
 @router.post("", status_code=201, responses={400: {}, 409: {}, 413: {}})
@@ -85,12 +83,14 @@ async def read_user(user_id: UUID, _caller: Reader, db: MainDb) -> UserDetailRes
     """A user, how many photos are enrolled, and where a camera last saw the person."""
     user = await _existing(db, user_id)
     photos = await db.scalar(
-        select(func.count(Face.event_uuid.distinct())).where(Face.user_id == user_id, *ENROLLED)
+        select(func.count(Face.event_uuid.distinct())).where(
+            Face.user_id == user_id, Face.kind == MatchKind.ENROLLED
+        )
     )
     last = (
         await db.execute(
             select(Face.at.label("at"), Face.camera_id)
-            .where(Face.user_id == user_id, *SEEN)
+            .where(Face.user_id == user_id, Face.kind == MatchKind.FRAME)
             .order_by(Face.at.desc(), Face.id.desc())
             .limit(1)
         )
@@ -112,7 +112,11 @@ async def list_enrolled_faces(
     faces = (
         await db.scalars(
             select(Face)
-            .where(Face.user_id == user_id, *ENROLLED, *page.older(Face.at, Face.id))
+            .where(
+                Face.user_id == user_id,
+                Face.kind == MatchKind.ENROLLED,
+                *page.older(Face.at, Face.id),
+            )
             .order_by(Face.at.desc(), Face.id.desc())
             .limit(page.limit + 1)
         )

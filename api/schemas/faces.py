@@ -10,7 +10,7 @@ from api.http.request_context import address
 from api.schemas.common import Box, Moment, Schema
 from api.schemas.users import SUMMARY, UserSummary
 from domain.decisions.matching import Reason
-from domain.events import standing_decision
+from domain.events import MatchKind, standing_decision
 from sinks.main.schema import Face
 
 #: Candidates that the pipeline ranks for each face.
@@ -106,7 +106,7 @@ class FaceResponse(Schema):
         """From the table."""
         return cls(
             id=face.id,
-            kind="enrolled" if face.is_enrolled else "sighting",
+            kind="enrolled" if face.kind == MatchKind.ENROLLED else "sighting",
             user_id=face.user_id,
             camera_id=face.camera_id,
             captured_at=face.captured_at,

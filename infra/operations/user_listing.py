@@ -9,6 +9,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from config.settings import Settings
+from domain.events import MatchKind
 from domain.names.email_addresses import spellings
 from services.face_erasure import erase_face
 from sinks.cache.recent_matches import Recents
@@ -16,9 +17,6 @@ from sinks.main.database_sessions import Databases
 from sinks.main.schema import Face, User
 from sinks.objects.crops import Crops
 from sinks.vector.vector_store import Vectors
-
-#: As in `user_erasure`: of an enrolled face nothing was compared, so there is no similarity.
-_ENROLLED = (Face.user_id.is_not(None), Face.similarity.is_(None))
 
 
 class NoSuchUserError(Exception):
@@ -109,7 +107,7 @@ async def photos_of(session: AsyncSession, user_id: UUID) -> list[Face]:
     """The enrolled faces of a user, by photo: one for each model that has looked at it."""
     faces = await session.scalars(
         select(Face)
-        .where(Face.user_id == user_id, *_ENROLLED)
+        .where(Face.user_id == user_id, Face.kind == MatchKind.ENROLLED)
         .order_by(Face.captured_at, Face.event_uuid, Face.model)
     )
     return list(faces)
@@ -133,7 +131,9 @@ async def remove_photo(stores: UserStores, photo: UUID, actor: str) -> Sequence[
     async with stores.databases.main() as session:
         one = await session.get(Face, photo)
         event = one.event_uuid if one is not None else photo
-        found = await session.scalars(select(Face).where(Face.event_uuid == event, *_ENROLLED))
+        found = await session.scalars(
+            select(Face).where(Face.event_uuid == event, Face.kind == MatchKind.ENROLLED)
+        )
         faces = list(found)
         session.expunge_all()
     if not faces:
@@ -146,7 +146,7 @@ async def remove_photo(stores: UserStores, photo: UUID, actor: str) -> Sequence[
 async def _photos_of(session: AsyncSession, user_ids: Sequence[UUID]) -> dict[UUID, int]:
     rows = await session.execute(
         select(Face.user_id, func.count(Face.event_uuid.distinct()))
-        .where(Face.user_id.in_(user_ids), *_ENROLLED)
+        .where(Face.user_id.in_(user_ids), Face.kind == MatchKind.ENROLLED)
         .group_by(Face.user_id)
     )
     return {user_id: count for user_id, count in rows if user_id is not None}

@@ -76,15 +76,15 @@ WITH fresh AS (
 ), stored AS (
     INSERT INTO faces (id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks,
                        score, quality, model, crop_key, user_id, similarity, runner_up_similarity,
-                       seen_at, decision)
+                       seen_at, decision, kind)
     SELECT face.id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks,
            score, quality, model, crop_key, users.id, similarity, runner_up_similarity, seen_at,
-           decision
+           decision, kind
     FROM json_to_recordset($2::json) AS face (
         id uuid, event_uuid uuid, event_id text, index integer, camera_id text,
         captured_at timestamptz, box float8[], landmarks float8[], score float8, quality float8,
         model text, crop_key text, user_id uuid, similarity float8, runner_up_similarity float8,
-        seen_at timestamptz, decision text)
+        seen_at timestamptz, decision text, kind text)
     JOIN fresh USING (event_uuid, model)
     LEFT JOIN users ON users.id = face.user_id
     ON CONFLICT (id) DO NOTHING
@@ -270,6 +270,7 @@ def _face_fields(result: EventResult, face: FaceRow) -> dict[str, object]:
         "similarity": match.similarity,
         "runner_up_similarity": match.runner_up_similarity,
         "decision": match.decision,
+        "kind": match.kind,
     }
 
 

@@ -9,7 +9,6 @@ from uuid import UUID
 from domain.records import EventKey
 from sinks.main.ledger import AT_WORK
 from sinks.main.main_store import Records
-from sinks.main.user_erasure import ENROLLED
 from sinks.postgres.keepalive import Heartbeat
 from sinks.store_errors import StoreUnavailable
 
@@ -52,7 +51,8 @@ WHERE announced_at IS NULL AND processed_at < $1
 ORDER BY processed_at, event_uuid LIMIT $4
 """
 
-IS_SIGHTING = f"NOT ({ENROLLED})"
+# An enrolled face whose user was deleted past `services.erasure` is kept no longer than a sighting.
+IS_SIGHTING = "(kind <> 'enrolled' OR user_id IS NULL)"
 
 OLD_SIGHTINGS = f"SELECT count(*) FROM faces WHERE created_at < $1 AND {IS_SIGHTING}"  # noqa: S608 - made of constants, as below
 

@@ -27,7 +27,7 @@ from sinks.postgres.pool import PostgresSink
 
 _FACE_COLUMNS = """id, event_id, index, camera_id, captured_at, box, landmarks, score, quality,
     model, crop_key, user_id, similarity, runner_up_similarity, seen_at,
-    decision"""
+    decision, kind"""
 
 #: The share of a statement's time for which a claim waits for another.
 _LOCK_SHARE = 0.7
@@ -69,7 +69,8 @@ SELECT {_FACE_COLUMNS} FROM faces WHERE event_uuid = $1 AND model = $2 ORDER BY 
 
 RECENT_FACES = f"""
 SELECT {_FACE_COLUMNS} FROM faces
-WHERE ($2::text IS NULL OR camera_id = $2)
+WHERE kind = 'frame'
+  AND ($2::text IS NULL OR camera_id = $2)
   AND ($3::uuid IS NULL OR user_id = $3)
   AND ($4::timestamptz IS NULL OR COALESCE(seen_at, captured_at) >= $4)
 ORDER BY COALESCE(seen_at, captured_at) DESC, id DESC

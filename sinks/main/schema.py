@@ -158,13 +158,10 @@ class Face(MainBase):
     similarity: Mapped[float | None] = mapped_column(Double)
     runner_up_similarity: Mapped[float | None] = mapped_column(Double)
     decision: Mapped[str | None] = mapped_column(Text)
+    # `domain.events.MatchKind`. A trigger keeps it for workers of release 0.1, which leave it out.
+    kind: Mapped[str] = mapped_column(Text, server_default=text("'frame'"))
     created_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
     seen_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
-
-    @property
-    def is_enrolled(self) -> bool:
-        """Whether it is of an enrolled photo, which has no similarity."""
-        return self.user_id is not None and self.similarity is None
 
     @hybrid_property
     def at(self) -> datetime:

@@ -11,12 +11,9 @@ from domain.upload_events import event_uuid
 if TYPE_CHECKING:
     from sinks.postgres.checked_connection import Session
 
-#: An enrolled face is the person's own: nothing was compared, so there is no similarity.
-ENROLLED = "user_id IS NOT NULL AND similarity IS NULL"
-
-FACES = f"""
-SELECT event_uuid, crop_key, {ENROLLED} AS enrolled FROM faces WHERE user_id = $1
-"""  # noqa: S608 - made of constants, as all below
+FACES = """
+SELECT event_uuid, crop_key, kind = 'enrolled' AS enrolled FROM faces WHERE user_id = $1
+"""
 
 # Every photo that was sent in to enrol the person is in the audit trail, the refused ones too.
 UPLOADS = """
@@ -44,7 +41,7 @@ RETURNING 1
 # photos of an older release are found by the audit trail.
 ABOUT = "(people @> ARRAY[$1::uuid] OR event_uuid = ANY($2::uuid[]))"
 
-ANSWERS = f"SELECT event_uuid, key, kind, dataref FROM events WHERE {ABOUT}"  # noqa: S608
+ANSWERS = f"SELECT event_uuid, key, kind, dataref FROM events WHERE {ABOUT}"  # noqa: S608 - made of constants, as below
 
 USERS = "SELECT count(*) FROM users WHERE id = $1"
 
@@ -59,7 +56,9 @@ SELECT EXISTS (SELECT FROM users WHERE id = $1)
    AND (SELECT count(*) FROM audit WHERE target = $2) <= $3
 """
 
-DELETE_ENROLLED = f"DELETE FROM faces WHERE user_id = $1 AND {ENROLLED} RETURNING crop_key"  # noqa: S608
+DELETE_ENROLLED = """
+DELETE FROM faces WHERE user_id = $1 AND kind = 'enrolled' RETURNING crop_key
+"""
 
 # RETURNING gives the new row; the old key comes from the row as it was before the statement.
 UNLINK_SIGHTINGS = """

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import numpy as np
 
-from domain.events import EventKind, FaceMatch, ImageEvent
+from domain.events import EventKind, FaceMatch, ImageEvent, MatchKind
 from domain.records import Embedding, EventResult, FaceRow, Outcome
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -40,6 +40,7 @@ def a_match(event: ImageEvent, index: int = 0, user_id: UUID | None = None, mode
         runner_up_similarity=None,
         model=model,
         crop_key=f"crops/{index}.jpg",
+        kind=MatchKind.FRAME,
         decision="below_threshold" if user_id is None else "matched",
     )
 

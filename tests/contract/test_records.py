@@ -6,8 +6,9 @@ import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from domain.events import EventKind
+from domain.events import EventKind, MatchKind
 from domain.records import Outcome
 from sinks.main.main_store import Records
 from sinks.store_errors import StoreRejected, StoreUnavailable
@@ -175,6 +176,24 @@ async def test_recent_faces_come_newest_first_and_filtered(records):
     assert await records.recent_faces(9, user=user.id) == [listed[0], listed[2], listed[4]]
     since = NOON + timedelta(seconds=4)
     assert await records.recent_faces(9, camera=camera, since=since) == listed[:2]
+
+
+async def test_a_face_keeps_its_kind_and_an_enrolled_one_was_not_seen(records):
+    """Also once its user is deleted past the erasure, and whatever was measured of it."""
+    user = await records.ensure_user(f"{unique('u')}@example.org")
+    seen, enrolled = (a_result(user_id=user.id) for _ in range(2))
+    (row,) = enrolled.faces
+    match = structs.replace(row.match, kind=MatchKind.ENROLLED)
+    enrolled = structs.replace(enrolled, faces=(structs.replace(row, match=match),))
+    await records.commit([seen, enrolled])
+    assert await records.recent_faces(10, user=user.id) == list(seen.faces)
+    traces = await records.traces_of(user.id)
+    assert (traces.enrolled, traces.sightings) == (1, 1)
+    async with records._connection("test") as connection:
+        await connection.execute("DELETE FROM users WHERE id = $1", user.id)
+    for result, kind in ((seen, "frame"), (enrolled, "enrolled")):
+        (face,) = await records.faces_of(result.event.uuid, result.model)
+        assert (face.match.kind, face.match.user_id) == (kind, None)
 
 
 @pytest.mark.parametrize("bad", ["nul \0 byte", "lone \ud800 surrogate"])

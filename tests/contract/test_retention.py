@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from msgspec import structs
 
-from domain.events import utc_now
+from domain.events import MatchKind, utc_now
 from infra.maintenance.faults import Fault
 from infra.maintenance.maintenance_stores import open_upkeep
 from infra.maintenance.retention import retain
@@ -40,7 +40,7 @@ async def enrol(world):
     user = await world.a_user()
     result = the_result(an_event(), world.model, user_id=user)
     (row,) = result.faces
-    match = structs.replace(row.match, similarity=None)
+    match = structs.replace(row.match, similarity=None, kind=MatchKind.ENROLLED)
     result = structs.replace(result, faces=(structs.replace(row, match=match),))
     await world.crops.put(match.crop_key, b"jpeg")
     await world.vectors.enrol(match.face_id, user, world.model, world.a_vector(), NOON)

@@ -1,16 +1,19 @@
 """Models and migrations agree, and what the migrations promise holds."""
 
 import asyncio
+from importlib.resources import files
 from uuid import uuid4
 
 import asyncpg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from infra.database.migrate import METADATA, SUPERSEDED, ensure_indexes
+from infra.database.migrate import METADATA, SUPERSEDED, ensure_database, ensure_indexes, migrate
 from sinks.main.schema import Face, FaceEmbedding, User
 from sinks.vector.partitions import partition_name
 from tests.contract.builders import NOON, a_result, a_vector, unique
@@ -140,3 +143,51 @@ async def test_field_04_indexes_are_replaced_while_workers_write(of, records):
         "SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid = ANY($1::regclass[])", new
     ) == len(new)
     await connection.close()
+
+
+async def test_faces_of_a_release_before_and_of_its_workers_get_their_kind(prepared):
+    """Those stored before the migration, and those that old workers store after it."""
+    settings = prepared.main_db.model_copy(update={"name": unique("kinds").replace("-", "_")})
+    await ensure_database(settings, print)
+    await migrate("main", settings, print)
+    engine = create_async_engine(settings.sqlalchemy_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(lambda one: command.downgrade(alembic_config(one), "0008"))
+    await engine.dispose()
+    connection = await asyncpg.connect(settings.dsn)
+    user = await connection.fetchval(
+        "INSERT INTO users (email) VALUES ('a@b.example') RETURNING id"
+    )
+    shapes = {"enrolled": (user, None), "known": (user, 0.7), "unknown": (None, 0.2)}
+
+    async def store(age):
+        return {
+            await connection.fetchval(OLD_FACE, uuid4(), who, similarity, age): name
+            for name, (who, similarity) in shapes.items()
+        }
+
+    faces = {**await store(0), **await store(100)}
+    await migrate("main", settings, print)
+    faces |= await store(0)
+    rows = await connection.fetch("SELECT id, kind FROM faces")
+    await connection.close()
+    assert len(rows) == 9
+    for row in rows:
+        assert row["kind"] == ("enrolled" if faces[row["id"]] == "enrolled" else "frame")
+
+
+#: As workers of release 0.1 store a face, so many days ago.
+OLD_FACE = """
+INSERT INTO faces (id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks, score,
+                   quality, model, user_id, similarity, created_at)
+VALUES ($1, $1, 'e', 0, 'c', now(), '{1,2,3,4}', '{0,1,2,3,4,5,6,7,8,9}', 1, 1, 'm', $2, $3,
+        now() - $4 * interval '1 day')
+RETURNING id
+"""
+
+
+def alembic_config(connection):
+    config = Config()
+    config.set_main_option("script_location", str(files("infra") / "migrations" / "main"))
+    config.attributes.update(connection=connection, metadata=METADATA["main"], steps=[])
+    return config

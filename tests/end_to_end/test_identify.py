@@ -505,6 +505,31 @@ async def test_field_11_events_are_counted_when_they_are_told_at_the_second_atte
 
 
 @pytest.mark.parametrize("kind", [EventKind.FRAME, EventKind.SEARCH])
+@pytest.mark.parametrize("decision", ["ambiguous", "below_threshold"])
+async def test_an_unknown_says_why_and_of_what_kind_it_is(
+    agent, vectors, records, prepared, topics, kind, decision
+):
+    """Two users with one face make it ambiguous: no stranger, and not unlike everybody."""
+    model = f"twins-{uuid4().hex[:8]}"
+    await vectors.ensure_model(model, DIMENSION)
+    for _ in range(2):
+        user = await records.ensure_user(f"{uuid4().hex}@example.com", None)
+        embedding = np.frombuffer(face(95).embedding, "<f4")
+        await vectors.enrol(uuid4(), user.id, model, embedding, NOON)
+    event = ImageEvent(kind=kind, source="t", id=uuid4().hex, key=uuid4().hex, captured_at=NOON)
+    probe = face(96, near=95) if decision == "ambiguous" else face(97)
+    async with listening(prepared, topics.matches) as matches:
+        found = DetectedFaces(event=event, model=model, width=9, height=9, faces=(probe,))
+        await agent([delivery(found)])
+        (message,) = await matches.messages(1, lambda one: one.key == event.key.encode())
+    told = match_from_json(message.value)
+    name = "frame" if kind is EventKind.FRAME else "search"
+    assert (told.user_id, told.kind, told.decision) == (None, name, decision)
+    stored = [row.match for row in await records.faces_of(event.uuid, model)]
+    assert stored == ([told] if kind is EventKind.FRAME else [])
+
+
+@pytest.mark.parametrize("kind", [EventKind.FRAME, EventKind.SEARCH])
 async def test_field_01_an_unreliable_face_is_nobody(agent, known, records, prepared, topics, kind):
     """Even right after the camera saw the person whom it resembles."""
     model, people = known
