@@ -13,7 +13,7 @@ from domain.decisions.enrolment import EnrolmentPolicy
 
 _CHARACTERS: Final = 12
 
-#: Where models lie and run, and what counts as a match: nothing that refuses a photo.
+#: The place of models, where they run, and what counts as a match: nothing that refuses a photo.
 _NO_POLICY: Final = {
     "cache_dir", "detector_file", "detector_sha256", "embedder_file", "embedder_sha256",
     "execution_provider", "detector_provider", "embedder_provider", "threads", "match_threshold",

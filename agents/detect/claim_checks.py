@@ -1,7 +1,7 @@
 """Claim checks that do not wait, each for itself, for a store that is known to be away.
 
-A store that hangs answers only after the longest timeout. Where each claim check waited for that,
-the frames beside it, which came inline, would wait too. So after a failure one claim check at a
+A store that hangs answers only after the longest timeout. If each claim check waited for that, the
+frames of the same batch that came inline would also wait. So after a failure one claim check at a
 time asks the store, and the others fail at once, until it answers again.
 
 Source: M. Nygard, "Release It!", 2007, "Circuit Breaker".
@@ -19,7 +19,7 @@ class ClaimCheckBreaker:
     """Fetches what claim checks name. Not thread-safe: it belongs to one event loop."""
 
     def __init__(self, fetch: Fetch) -> None:
-        """Ask ``fetch``, which raises `Retry` while the store is away."""
+        """Use ``fetch``, which raises `Retry` while the store is unavailable."""
         self._fetch = fetch
         self._failure: Retry | None = None
         self._probing = False
@@ -28,7 +28,7 @@ class ClaimCheckBreaker:
         """Fetch an image.
 
         Raises:
-            Retry: the store is away, as far as is known.
+            Retry: the store is unavailable, as far as is known.
             Reject: the claim check is at fault.
         """
         if self._failure is None:

@@ -1,4 +1,4 @@
-"""A cache that is away is not waited for by every call.
+"""A circuit breaker: not every call waits for an unavailable cache.
 
 Each call to a server that hangs takes its whole timeout, and a batch makes several; for all of an
 outage identification would be slower than the frames come, with a backlog at its end.
@@ -31,7 +31,7 @@ class CacheBreaker:
         self._rests_until = 0.0
 
     async def ask(self, call: Callable[[], Awaitable[Answer]], otherwise: Answer) -> Answer:
-        """What the call returns; where the cache is away, what stands for it.
+        """The result of the call, or the replacement if the cache is unavailable.
 
         Args:
             call: asks the cache; `StoreUnavailable` counts as away.

@@ -1,7 +1,7 @@
 """Every identify worker's own copy of the gallery, kept current.
 
-The truth is in pgvector. Every change there takes the next revision of its model, in commit
-order, so to follow is to ask for what came after the last revision seen. An erasure is a change
+pgvector holds the templates. Every change there gets the next revision of its model, in commit
+order, so a copy is updated by the changes after its last revision. An erasure is a change
 like any other: its template is None.
 """
 
@@ -61,7 +61,7 @@ class Galleries:
         """Load the galleries of all models that are set up, before the first face waits for one.
 
         Raises:
-            StoreUnavailable: the vector database is away.
+            StoreUnavailable: the vector database is unavailable.
         """
         for model, dimension in (await self._vectors.models()).items():
             await self.get(model, dimension)
@@ -69,10 +69,10 @@ class Galleries:
     async def get(self, model: str, dimension: int) -> Gallery:
         """The gallery of a model.
 
-        One that was not there at the start is loaded when it is first asked for.
+        One that did not exist at the start is loaded at its first use.
 
         Raises:
-            StoreUnavailable: the vector database is away.
+            StoreUnavailable: the vector database is unavailable.
             StoreRejected: the model is there with another dimension.
         """
         if model not in self._copies:
@@ -90,7 +90,7 @@ class Galleries:
         """Take in what has changed since the last look.
 
         Raises:
-            StoreUnavailable: the vector database is away.
+            StoreUnavailable: the vector database is unavailable.
         """
         copy = self._copies[model]
         async with copy.lock:
@@ -109,7 +109,7 @@ class Galleries:
         self._note(model, copy)
 
     async def follow(self) -> None:
-        """Keep every copy current until cancelled; an outage is waited out."""
+        """Keep every copy current until cancelled, also after an outage."""
         following = True
         while True:
             for model, copy in list(self._copies.items()):

@@ -37,7 +37,7 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
     """Connect to all four.
 
     Raises:
-        StoreUnavailable: one of them is away.
+        StoreUnavailable: one of them is unavailable.
     """
     async with AsyncExitStack() as stack:
         yield Stores(

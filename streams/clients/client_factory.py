@@ -10,7 +10,7 @@ from streams.clients.tls_and_sasl import client_security
 from streams.faust.connections import watch_connections
 from streams.faust.lenient_headers import take_any_header_name
 
-#: Room for key, headers and framing beside the largest message.
+#: Bytes for key, headers and framing in addition to the largest message.
 _FRAMING_BYTES = 64 * 1024
 
 

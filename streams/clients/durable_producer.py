@@ -29,10 +29,10 @@ class Outgoing(NamedTuple):
 
 
 class Publisher:
-    """Sends through a producer and tells the failures apart."""
+    """Sends through a producer and distinguishes the failures."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
-        """Send through ``producer``, which somebody else starts and stops."""
+        """Send through ``producer``, which the caller starts and stops."""
         self._producer = producer
 
     async def send(self, topic: str, *, key: bytes | None, value: bytes, headers: Headers) -> None:

@@ -109,7 +109,7 @@ class ImageProducer:
         self._producer = producer
 
     async def stop(self) -> None:
-        """Send what is on its way and disconnect; harmless when it is not connected."""
+        """Send the pending messages and disconnect; harmless when it is not connected."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.stop()
@@ -183,9 +183,10 @@ class ImageProducer:
         return acknowledgement
 
     async def _look_for(self, topic: str, producer: "AIOKafkaProducer") -> None:
-        """See that a topic is there: a broker may make it by itself, with partitions of its own.
+        """Check that a topic exists, since a broker may create it with its own partition count.
 
-        Asked for all topics, it makes none. A broker that has just made one may not know of it yet.
+        A request for all topics creates none. A broker that has just created one may not list it
+        yet.
         """
         until = monotonic() + _TOPIC_PATIENCE
         while True:
@@ -212,7 +213,7 @@ def claim_check_key(event: ImageEvent, data: bytes) -> str:
     """S3 key of an image: ``frames/{event}.jpg``.
 
     The same event has the same key whenever it is published. Cameras do not choose keys: the
-    event's UUID stands for source and id.
+    event's UUID replaces source and id.
     """
     kind = media_type(data)
     suffix = f".{extension(kind)}" if kind else ""

@@ -33,16 +33,15 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
-        """Take the settings, which say OAUTHBEARER; nobody is asked yet."""
+        """Store the settings, which say OAUTHBEARER; no token is requested yet."""
         self._settings = settings
         self._token: _Token | None = None
 
     async def token(self) -> str:
         """A token that is still good for a while.
 
-        Raises:
-            AuthenticationFailedError: the issuer is away, refuses, or answers something else; one
-                line without the secret.
+        Raises: AuthenticationFailedError: the issuer is unavailable, refuses, or answers something
+        else; one line without the secret.
         """
         kept = self._token
         if kept is None or monotonic() >= kept.good_until:
@@ -67,7 +66,7 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
                     settings.oauth_token_url or "",
                     data={"grant_type": "client_credentials", **scope},
                     headers={"Authorization": login, "Accept": "application/json"},
-                    # Whoever could redirect us would be told the secret.
+                    # A redirect would send the secret to another server.
                     allow_redirects=False,
                     ssl=tls,
                     proxy=settings.oauth_proxy,

@@ -1,4 +1,4 @@
-"""Consumers of a broker that has lost its log go on at the beginning of the new one."""
+"""Consumers of a broker that has lost its log continue at the beginning of the new one."""
 
 import logging
 from collections.abc import Mapping
@@ -13,16 +13,15 @@ async def rewind_shortened(
 ) -> dict[TopicPartition, int]:
     """Read partitions that begin again from their beginning, as after a loss of the broker's log.
 
-    Not every broker tells a consumer that its position lies past the end, and the embedded one
-    tells an end that lies before the last batch; but only of a new log does it tell a lower one
-    than before.
+    Not every broker reports that a consumer's position is past the end, and the embedded broker
+    reports an end before the last batch; but only a new log has a lower end than before.
 
     Args:
         consumer: assigned.
         ends: what this returned at the last look.
 
     Returns:
-        The end of each partition as the broker tells it now.
+        The end of each partition as the broker reports it now.
     """
     assigned = consumer.assignment()
     told: dict[TopicPartition, int] = await consumer.end_offsets(assigned) if assigned else {}

@@ -1,18 +1,19 @@
 """Whether a camera's clock can be trusted. Pure.
 
-A picture is taken before its message reaches the broker. A ``ce_time`` that lies ahead of that is
-the work of a wrong clock: taken at its word, it would stand before everything that cameras see
-until then. It is kept as it was sent; what counts instead is when the message reached the broker.
+A picture is taken before its message reaches the broker. A ``ce_time`` after that comes from a
+wrong clock: in listings, it would be before everything that cameras see until then. It is kept as
+it was sent, and the time at which the message reached the broker is used instead.
 
-Of that Kafka says one of two things. LogAppendTime is the broker's own. CreateTime, the default, is
-the producer's, whose clock may be the wrong one too: it counts as long as it does not lie ahead of
-this worker's clock, nor so far back that no topic would have the message any more.
+Kafka has one of two timestamps. LogAppendTime is the broker's own. CreateTime, the default, is the
+producer's, whose clock may also be wrong: it is used if it is not after this worker's clock, and
+not so old that no topic would still have the message.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-#: No message lies in Kafka for longer; a CreateTime from before is that of a clock never set.
+# : No message stays in Kafka for longer; an earlier CreateTime comes from a clock that was never
+# set.
 LONGEST_IN_KAFKA = timedelta(days=90)
 
 #: A picture is not older; a clock that lost its battery begins in 1970, 1980 or 2000.
@@ -29,7 +30,7 @@ class ClockPolicy:
     """How far a clock may be off.
 
     Attributes:
-        ahead: seconds that a time may lie ahead of Kafka's.
+        ahead: seconds that a time may be after Kafka's.
     """
 
     ahead: float = DEFAULT_AHEAD

@@ -2,7 +2,7 @@
 
 Source: CloudEvents 1.0.2, "Kafka Protocol Binding", section 3.2; the ``dataref`` attribute is the
 "Claim Check" extension. A message without ``ce_specversion`` is a bare one: it gets its id,
-source and time from where it lies in Kafka.
+source and time from its position in Kafka.
 """
 
 import re
@@ -43,8 +43,8 @@ class Envelope:
     """A message of ``camera.frames`` or ``photo.uploads``, read.
 
     Attributes:
-        event: who sent the image, when, and what is asked of it.
-        dataref: where the image lies when the value is empty (``s3://bucket/key``).
+        event: who sent the image, when, and for which purpose.
+        dataref: the address of the image when the value is empty (``s3://bucket/key``).
     """
 
     event: ImageEvent
@@ -108,12 +108,12 @@ def default_kind(topic: str, topics: Topics) -> EventKind:
 
 
 def bare_identity(message: Message) -> tuple[str, str, datetime]:
-    """Source, id and time of a message that does not name them, from where it lies in Kafka.
+    """Source, id and time of a message that does not name them, from its position in Kafka.
 
-    The source is topic and Kafka's timestamp in milliseconds, which a redelivery has too. The
-    address alone names a message only as long as its topic lives: when a topic is made anew, as on
-    every start of the embedded broker, offsets begin again, and new frames would be taken for
-    those that were processed already.
+    The source is topic and Kafka's timestamp in milliseconds, which a redelivery also has. The
+    position alone identifies a message only while its topic exists: when a topic is created again,
+    as on every start of the embedded broker, offsets begin again, and new frames would look like
+    frames that were processed already.
 
     Raises:
         Reject: ``bad_time``.
@@ -136,7 +136,7 @@ def encode_headers(
     Args:
         event: what the image is.
         content_type: media type of the value, for example ``image/jpeg``; None with a claim check.
-        dataref: where the image lies (``s3://bucket/key``) when the value is left empty.
+        dataref: the address of the image (``s3://bucket/key``) when the value is left empty.
     """
     attributes = {
         "ce_specversion": SPEC_VERSION,
@@ -278,7 +278,7 @@ def _kafka_time(message: Message) -> datetime:
     """Kafka's timestamp, which a producer may choose, and not every broker looks at.
 
     Raises:
-        Reject: ``bad_time``; it lies after the last year that there is.
+        Reject: ``bad_time``; it is after the last year of the calendar.
     """
     try:
         return datetime.fromtimestamp(max(message.timestamp, 0.0), UTC)

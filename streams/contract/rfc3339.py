@@ -1,7 +1,7 @@
 """Times as RFC 3339 has them, which is less than ISO 8601, and in one point more.
 
 Source: RFC 3339, "Date and Time on the Internet: Timestamps", section 5.6. ``t`` and ``z`` may be
-small, a space may stand for the ``T``, a second may be 60, a fraction has any number of digits.
+lower case, a space may replace the ``T``, a second may be 60, a fraction has any number of digits.
 Week dates, ordinal dates, basic dates and times without an offset are not RFC 3339.
 """
 

@@ -46,7 +46,7 @@ class Topics:
 
     @property
     def consumed(self) -> tuple[str, str, str]:
-        """The topics that agents read, each of which has its dead letters."""
+        """The topics that workers read; each of them has a dead-letter topic."""
         return (self.frames, self.uploads, self.detected)
 
     @staticmethod

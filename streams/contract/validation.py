@@ -71,7 +71,7 @@ def _require_event(event: ImageEvent) -> None:
 
 def _require_face(face: DetectedFace) -> None:
     if not _near((*face.box, *face.landmarks)) or min(face.box[2:]) <= 0:
-        raise Reject("bad_detection", "a box or landmark cannot lie where it is said to")
+        raise Reject("bad_detection", "a box or landmark has impossible coordinates")
     for share in (face.score, face.quality):
         if not -_ROUNDING <= share <= 1 + _ROUNDING:
             raise Reject("bad_detection", f"a score or quality of {share}")
@@ -102,9 +102,9 @@ def _require_refusal(refusal: Refusal) -> None:
 
 def _require_measures(measures: Mapping[str, float]) -> None:
     if len(measures) > MAX_MEASURES or not all(map(_CODE.fullmatch, measures)):
-        raise Reject("bad_detection", "measures that cannot be told to a caller")
+        raise Reject("bad_detection", "measures with invalid names")
     if not all(map(isfinite, measures.values())):
-        raise Reject("bad_detection", "a measure that is no number")
+        raise Reject("bad_detection", "a measure that is not a number")
 
 
 def _near(numbers: Iterable[float]) -> bool:

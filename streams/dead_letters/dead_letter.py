@@ -1,15 +1,15 @@
-"""Dead letters, read and brought back to life.
+"""Reading and replaying dead letters.
 
-A replayed message is the original, byte for byte, but for the headers that tell of its burial. It
-keeps its identity: to a bare message, whose id is its place in Kafka, attributes are added that
-say what its place was. ``fecapass_replay_of`` names the letter, ``fecapass_replay_attempts`` says
-how often it was tried before, ``fecapass_replay_timestamp`` when the original came.
+A replayed message has the bytes of the original, without the headers of the dead letter. It keeps
+its identity: a bare message, whose id is its position in Kafka, gets attributes with that position.
+``fecapass_replay_of`` names the dead letter, ``fecapass_replay_attempts`` is the number of earlier
+attempts, ``fecapass_replay_timestamp`` is the time of the original.
 
-A worker that ends between keeping a dead letter and committing its offset keeps it twice. Both have
-the same ``dlq_id`` (`dead_letter_id`), and count as one.
+A worker that ends between writing a dead letter and committing its offset writes it twice. Both
+copies have the same ``dlq_id`` (`dead_letter_id`), and count as one.
 
-That a letter was replayed is noted beside it, in the topic of dead letters, by a *receipt*: a
-message without a value whose header ``dlq_replayed`` names the letter.
+A *receipt* in the dead-letter topic records a replay: a message without a value whose header
+``dlq_replayed`` names the dead letter.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,7 +45,7 @@ _OF_BARE = frozenset({"ce_specversion", "ce_id", "ce_source", "ce_type", "ce_tim
 
 
 class NotReplayable(Exception):
-    """A letter cannot be replayed; the message says why."""
+    """A dead letter cannot be replayed; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ class DeadLetter:
     """A dead letter.
 
     Attributes:
-        place: where the letter itself lies.
+        place: the partition of the dead letter.
         offset: its offset there.
         key: of the original.
         value: of the original.
         headers: of the original.
         told: what the ``dlq_`` headers say, by name without the prefix.
-        size: bytes of the letter's value.
+        size: bytes of the value.
     """
 
     place: Partition
@@ -76,12 +76,12 @@ class DeadLetter:
 
     @property
     def address(self) -> str:
-        """``topic/partition/offset`` of the letter."""
+        """``topic/partition/offset`` of the dead letter."""
         return f"{self.place.topic}/{self.place.number}/{self.offset}"
 
     @property
     def original(self) -> str | None:
-        """``topic/partition/offset`` of the original; None when the letter does not say."""
+        """``topic/partition/offset`` of the original; None when it is unknown."""
         parts = [self.told.get(name) for name in ("topic", "partition", "offset")]
         return None if None in parts else "/".join(part or "" for part in parts)
 
@@ -93,13 +93,13 @@ class DeadLetter:
         place = [_number(self.told.get(name)) for name in ("partition", "offset")]
         topic, (partition, offset) = self.told.get("topic"), place
         if topic is None or partition is None or offset is None:
-            return self.address  # none of ours: nobody can say what it is a copy of
+            return self.address  # not one of ours: its original is unknown
         stamp = _number(self.told.get("timestamp")) or 0
         return str(dead_letter_id(Partition(topic, partition), offset, stamp, self.headers))
 
     @property
     def reason(self) -> str:
-        """Why it was buried; ``unknown`` when the letter does not say."""
+        """Why the message could not be processed; ``unknown`` without such a header."""
         return self.told.get("reason", "unknown")
 
     @property
@@ -114,7 +114,7 @@ class DeadLetter:
 
     @property
     def buried_at(self) -> datetime | None:
-        """When; None when the letter does not say."""
+        """When it was written; None when it is unknown."""
         try:
             moment = datetime.fromisoformat(self.told.get("time", ""))
         except ValueError:
@@ -123,13 +123,13 @@ class DeadLetter:
 
 
 def dead_letter_id(partition: Partition, offset: int, milliseconds: int, headers: Headers) -> UUID:
-    """Identifier of the dead letter of a message, whoever keeps it and however often.
+    """Identifier of the dead letter of a message, the same for every worker and every copy.
 
-    The offset alone would not do: where a topic is made again, offsets begin at 0 again.
+    The offset alone is not enough: if a topic is created again, offsets begin at 0 again.
 
     Args:
-        partition: where the message lies.
-        offset: its place there.
+        partition: the partition of the message.
+        offset: its offset there.
         milliseconds: its timestamp in Kafka.
         headers: as sent, those of earlier dead letters and replays left out.
     """
@@ -164,18 +164,18 @@ def original_headers(headers: Headers) -> list[tuple[str, bytes]]:
 
 
 def receipt_for(headers: Headers) -> str | None:
-    """Of a receipt, the address of the letter that was replayed; None of anything else."""
+    """The address of the replayed dead letter in a receipt; None for other messages."""
     return _attribute(headers, RECEIPT_HEADER)
 
 
 def receipt_names(headers: Headers) -> set[str]:
-    """Of a receipt, address and id of the letter that was replayed; empty of anything else."""
+    """Address and id of the replayed dead letter in a receipt; empty for other messages."""
     names = (receipt_for(headers), _attribute(headers, f"{DLQ_PREFIX}id"))
     return {name for name in names if name} if names[0] is not None else set()
 
 
 def receipt(letter: DeadLetter, now: datetime) -> Outgoing:
-    """The note beside a letter that it was replayed."""
+    """The record that a dead letter was replayed."""
     headers = [
         (RECEIPT_HEADER, letter.address.encode()),
         (f"{DLQ_PREFIX}id", letter.id.encode()),
@@ -228,7 +228,7 @@ def _identified(
         return list(letter.headers), letter.key
     partition, offset = (_number(letter.told.get(name)) for name in ("partition", "offset"))
     if stamp is None or partition is None or offset is None:
-        raise NotReplayable("it is a bare message, and the letter does not say what its place was")
+        raise NotReplayable("it is a bare message, and the dead letter lacks its original position")
     original = Message(
         Partition(topic, partition), offset, letter.key, b"", (), stamp / 1000, lambda: None
     )

@@ -1,4 +1,4 @@
-"""Dead letters: the original message, byte for byte, with the reason beside it.
+"""Dead letters: the original message with unchanged bytes, and the reason in its headers.
 
 The headers are those of the contract: ``dlq_id dlq_reason dlq_error dlq_topic dlq_partition
 dlq_offset dlq_timestamp dlq_attempts dlq_time``.
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_ERROR = 1000
 
-#: Key and headers of at most so many bytes are kept where the whole message does not fit.
+#: Key and headers up to this number of bytes are kept when the whole message does not fit.
 _SMALL_BYTES = 16 * 1024
 
 
@@ -37,10 +37,10 @@ class DeadLetters:
         self._topics = topics
 
     async def send(self, message: Message, reject: Reject, attempts: int) -> None:
-        """Keep a message; returns when the broker has acknowledged it.
+        """Write a dead letter; returns when the broker has acknowledged it.
 
-        What came in compressed, or from a producer with higher limits, may be too large to be
-        sent again. Then the letter has no value, and says where the original lies.
+        A message that came compressed, or from a producer with higher limits, may be too large to
+        be sent again. Then the dead letter has no value, and names the position of the original.
 
         Raises:
             Retry: the broker did not take it.

@@ -6,12 +6,12 @@ dropped packets, or a firewall has forgotten a connection, heartbeats, commits, 
 produces waited that long on connections that were dead, one step after the other, while the broker
 had long been back.
 
-A line takes all of its connections with it: when one is found dead, those to the same broker that
-have heard nothing since are closed, too, before each waits out its own time.
+A network failure affects all connections of a host: when one is found dead, those to the same
+broker that have received nothing since are also closed, before each reaches its own timeout.
 
-Here a connection that owes an answer is closed when nothing was heard for `SILENCE_SECONDS`. A slow
-one is not: bytes of an answer count, and a large request is given the time that it needs to get
-there. What waited gets a retriable error, and aiokafka connects again.
+Here a connection that waits for an answer is closed when it receives nothing for `SILENCE_SECONDS`.
+A slow connection is not closed: bytes of an answer count, and a large request gets the time that it
+needs. The waiting requests get a retriable error, and aiokafka connects again.
 """
 
 import asyncio
@@ -116,7 +116,7 @@ class WatchedConnection(AIOKafkaConnection):  # type: ignore[misc]
     def _end_all(self) -> None:
         """Close this connection and the others to this broker; each in its own loop.
 
-        Those that have heard something since wait no longer than for a plain answer.
+        Those that have received something since wait only as long as for a plain answer.
         """
         since = self._heard_at
         with self._lock:
@@ -135,7 +135,7 @@ class WatchedConnection(AIOKafkaConnection):  # type: ignore[misc]
 
     def _is_dead(self) -> bool:
         now = monotonic()
-        # A process that stood still did not listen: what came in the meantime is yet to be read.
+        # A process that was frozen did not read: received data may still be unread.
         late = now - self._looked_at - _LOOK_SECONDS
         self._looked_at = now
         if late > _LOOK_SECONDS:

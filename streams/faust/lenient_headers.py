@@ -1,8 +1,8 @@
 r"""Reads messages whose header names are not UTF-8.
 
 Kafka takes any bytes for the name of a header. aiokafka 0.14 raises on those that are not UTF-8,
-from every fetch and before the offset moves: one such message would stop its partition for good.
-Here its batch is read once more, with the odd bytes of names written as ``\xff``.
+from every fetch and before the offset moves: one such message would block its partition.
+Here its batch is read once more, with these bytes of names written as ``\xff``.
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ class _Batch:
         return getattr(self._batch, name)
 
     def __next__(self) -> Any:
-        """The first record of a control batch, the one thing that aiokafka asks for like this."""
+        """The first record of a control batch, the only call of this kind in aiokafka."""
         return next(self._batch)
 
     def __iter__(self) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""What a worker tells about itself over HTTP: ``/health`` and ``/metrics``."""
+"""The state of a worker over HTTP: ``/health`` and ``/metrics``."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Check:
 
     Attributes:
         name: what is watched.
-        ok: whether it is as it should be.
+        ok: whether it works.
         detail: one line for the operator.
     """
 
@@ -54,10 +54,10 @@ class HealthServer:
 
         Args:
             host: address to listen on.
-            port: port to listen on; 0 takes a free one.
-            role: told in the answer.
+            port: port to listen on; 0 chooses a free one.
+            role: part of the answer.
             checks: evaluated for every request.
-            address_file: takes the URL and the instance while it listens.
+            address_file: contains the URL and the instance while it listens.
         """
         self.instance = new_instance()
         self._host = host

@@ -1,4 +1,4 @@
-"""When does a worker stand still? The rule of the watchdog, without the worker.
+"""When is a worker stalled? The rule of the watchdog, without the worker.
 
 Faust consumers have been seen to stop fetching after a rebalance (faust issues 175, 523, 532, 629);
 a restart mends that. A batch that hangs is mended by one too. An outage of a store is neither: the

@@ -1,10 +1,10 @@
 """How far the consumer groups are behind, as the broker itself says: right also without a worker.
 
-A group's lag in messages is the end of its partitions less what it has committed. Its lag in
-seconds is the age of the first message that it has not committed. That message is read only where
-the partition has stood still since the last look: a partition that moved on past everything that
-was there then is at most as old as the look. A remainder that has no message to read, as the
-control records of transactions leave it, is no lag.
+A group's lag in messages is the end of its partitions minus its committed offsets. Its lag in
+seconds is the age of the first message that it has not committed. That message is read only if the
+committed offset has not passed the end of the last check: otherwise the message came after that
+check. A remainder without a readable message, such as the control records of transactions, is no
+lag.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _FETCH_BYTES = 1024
 _READ_SECONDS = 1.0
 _LOOK_SECONDS = 4.0
 
-#: A new cluster makes the topic of its groups when one is asked for, which takes some seconds.
+#: A new cluster creates the topic of its groups at the first request, which takes some seconds.
 _COORDINATOR_ATTEMPTS, _COORDINATOR_PAUSE = 10, 0.5
 _NO_COORDINATOR_YET = (
     GroupCoordinatorNotAvailableError,
@@ -97,8 +97,8 @@ class _Place:
         offset: what the group has committed.
         arrived_at: when the message came (Unix time); None while it is not known.
         empty_to: up to this end there is nothing to read.
-        looked_at: the end, as the broker told it, when the place was read last.
-        high: the end as the fetch told it then.
+        looked_at: the end, as the broker reported it, when the position was read last.
+        high: the end as the fetch reported it then.
     """
 
     offset: int
@@ -159,7 +159,8 @@ class LagReader:
         self._bound = bound
         self._admin: AIOKafkaAdminClient | None = None
         self._consumer: AIOKafkaConsumer | None = None
-        #: Some brokers, asked for an end, leave out most of the last batch; a fetch tells it right.
+        # : Some brokers report an end without most of the last batch; a fetch returns the correct
+        # end.
         self._understates = False
         self._places: dict[tuple[str, TopicPartition], _Place] = {}
         self._ends: dict[TopicPartition, _Ends] = {}
@@ -334,6 +335,6 @@ class LagReader:
 
 
 def _position(committed: Any, begin: int) -> int:
-    """Where a group goes on: groups without a commit begin with what is there."""
+    """Where a group continues: a group without a commit starts at the beginning."""
     offset = -1 if committed is None else int(committed.offset)
     return max(offset, begin)

@@ -1,4 +1,4 @@
-"""Reads ``workers.heartbeats``: first what lies there, then what comes."""
+"""Reads ``workers.heartbeats``: first the existing messages, then new ones."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from streams.monitoring.consumer_lag import LagReader, MissingTopicsError
 from streams.monitoring.heartbeats import HEARTBEAT_PARTITION, WorkerRegistry, decode_heartbeat
 from streams.monitoring.pipeline_health import PipelineState, judge
 
-#: So many of the heartbeats that lie there are read at the start: a minute of some 80 workers.
+#: Number of existing heartbeats that are read at the start: a minute of some 80 workers.
 _BACKLOG = 1000
 
 _POLL_MS = 500
@@ -23,7 +23,7 @@ _CHECK_SECONDS = 2.0
 
 
 class HeartbeatReader:
-    """Hears the heartbeats of all workers into a registry."""
+    """Reads the heartbeats of all workers into a registry."""
 
     def __init__(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
         """Read with a started consumer; see `listening`."""
@@ -31,7 +31,7 @@ class HeartbeatReader:
         self._partition = partition
 
     async def catch_up(self, registry: WorkerRegistry) -> None:
-        """Hear what lies there; how old it is, its time in Kafka says.
+        """Read the existing heartbeats; their time in Kafka is their age.
 
         Raises:
             KafkaError: the broker does not answer.
@@ -48,7 +48,7 @@ class HeartbeatReader:
                 break
 
     async def follow(self, registry: WorkerRegistry) -> None:
-        """Hear what comes, until cancelled.
+        """Read new heartbeats, until cancelled.
 
         Raises:
             KafkaError: the broker does not answer.
@@ -87,7 +87,7 @@ async def listening(settings: KafkaSettings, timeout: float) -> AsyncIterator[He
     admin = create_admin(settings, client_id="fecapass-health", request_timeout_ms=bound)
     try:
         await admin.start()
-        # A broker may make a topic, with partitions of its own, when a consumer asks for it.
+        # A broker may create a topic, with its own partition count, at a consumer's request.
         if topic not in await admin.list_topics():
             raise MissingTopicsError(topic)
     finally:

@@ -1,4 +1,4 @@
-"""Heartbeats: what every worker says about itself on ``workers.heartbeats``, and who is heard.
+"""Heartbeats: the reports of every worker on ``workers.heartbeats``.
 
 A worker sends one every few seconds, one more whenever its partitions change, and a last one when
 it stops in order. Whether a worker lives is judged by the time at which its heartbeats arrive, so
@@ -45,7 +45,7 @@ _LEAVE_SECONDS = 1.0
 
 _LONGEST_NAME = 200
 
-#: Names of checks are shown to all who ask for the health, and anything may be on the topic.
+#: Names of checks are public in the health, and the topic may contain anything.
 _CHECK_NAME = re.compile(r"[A-Za-z0-9 ._-]{1,64}")
 _UNNAMED = "unnamed"
 _MOST_CHECKS = 16
@@ -176,7 +176,10 @@ Send = Callable[[bytes, bytes], Awaitable[None]]
 
 
 class HeartbeatSender:
-    """Sends the heartbeats of one worker. A broker that is away ends nothing; it is logged once."""
+    """Sends the heartbeats of one worker.
+
+    An unavailable broker is logged once and stops nothing.
+    """
 
     def __init__(
         self,
@@ -250,7 +253,7 @@ class HeartbeatSender:
 
 @dataclass(slots=True)
 class SeenWorker:
-    """A worker that was heard.
+    """A worker whose heartbeat was read.
 
     Attributes:
         last: its newest heartbeat.
@@ -280,7 +283,7 @@ class SeenWorker:
 
 @dataclass(slots=True)
 class WorkerRegistry:
-    """The workers that were heard lately; bounded."""
+    """The workers with recent heartbeats; bounded."""
 
     _seen: dict[str, SeenWorker] = field(default_factory=dict)
     _heard_role: dict[str, float] = field(default_factory=dict)
@@ -308,5 +311,5 @@ class WorkerRegistry:
         return sorted(self._seen.values(), key=lambda one: (one.last.role, one.last.instance))
 
     def heard_at(self, role: str) -> float | None:
-        """When a worker of this role was last heard; None when never."""
+        """The time of the last heartbeat of this role; None when there was none."""
         return self._heard_role.get(role)

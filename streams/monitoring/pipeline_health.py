@@ -22,9 +22,9 @@ class RoleState:
     Attributes:
         running: workers that report.
         unhealthy: those of them whose own checks fail.
-        lost: workers that fell silent lately without having said that they stop.
-        silent_seconds: since any of them was heard; where none was, since this process listens,
-            and None of a look that is taken once.
+        lost: workers that stopped sending heartbeats recently, without a normal stop.
+        silent_seconds: since the last heartbeat of any of them; without one, since this process
+            listens, and None for a single check.
     """
 
     running: int
@@ -38,9 +38,9 @@ class PipelineState:
     """The pipeline at one moment.
 
     Attributes:
-        known: whether the broker could be asked; if not, the rest is empty.
-        problems: sentences about what is not as it should be; empty when all is well. Anybody may
-            read them: they name no topic.
+        known: whether the broker answered; if not, the rest is empty.
+        problems: sentences about what is wrong; empty when everything works. They are public, so
+            they name no topic.
         roles: the workers of each role.
         lags: how far each consumer group is behind.
         workers: those that run, and those that ended lately.
@@ -73,10 +73,10 @@ def judge(
     """Say how the pipeline is doing.
 
     Args:
-        registry: the workers that were heard.
+        registry: the workers with heartbeats.
         lags: how far each group is behind.
-        now: seconds of the clock that the workers were heard by.
-        since: when the listening began, by the same clock; None of a look that is taken once.
+        now: seconds of the clock of the heartbeats' arrival.
+        since: when the listening began, by the same clock; None for a single check.
         max_lag: seconds that a group may be behind.
     """
     workers = registry.workers(now)

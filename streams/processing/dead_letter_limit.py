@@ -1,10 +1,10 @@
-"""A limit on the share of dead letters: a bad deployment must not drain a topic into them.
+"""A limit on the share of dead letters: a broken deployment must not turn a topic into them.
 
-The share is the mean over the keys (cameras) of each key's share, over the last messages of this
-worker. A broken release spoils every camera's messages and reaches the limit; one camera that
-sends nothing but garbage, however fast, spoils its own share only. Where every message has a key of
-its own, as uploads have, all count as one key's: else whoever may upload could reach the limit.
-Dead letters that are their sender's own affair are not noted here (`quarantine`).
+The share is the mean, over the keys (cameras), of each key's share among the last messages of this
+worker. A broken release affects every camera's messages and reaches the limit; one camera that
+sends only invalid input, at any speed, affects only its own share. If every message has its own
+key, as uploads have, all count as one key; otherwise any client that may upload could reach the
+limit. Dead letters for which only the sender is at fault are not counted here (`quarantine`).
 """
 
 from collections import deque
@@ -18,9 +18,9 @@ class DeadLetterLimitPolicy:
     """When there are too many.
 
     Attributes:
-        share: most that may be dead letters, 0 to 1; 1 sets no limit.
-        window: so many of the last messages are looked at.
-        least: no judgement before so many of them are dead letters.
+        share: the maximum share of dead letters, 0 to 1; 1 sets no limit.
+        window: the number of last messages that count.
+        least: the minimum number of dead letters among them.
     """
 
     share: float
@@ -29,7 +29,7 @@ class DeadLetterLimitPolicy:
 
 
 class DeadLetterLimit:
-    """Remembers the last outcomes, and says whether one more burial is too many."""
+    """Remembers the last outcomes, and says whether one more dead letter is too many."""
 
     def __init__(self, policy: DeadLetterLimitPolicy) -> None:
         """Begin with nothing remembered."""
@@ -52,7 +52,7 @@ class DeadLetterLimit:
         Args:
             message: the message.
             buried: whether it is a dead letter.
-            as_one: all messages of its topic count as one key's.
+            as_one: all messages of its topic count as one key.
             excusable: its content is at fault if the worker can do its work.
         """
         hashed = hash(message.partition.topic if as_one else message.key)
@@ -63,7 +63,7 @@ class DeadLetterLimit:
             self._count(key, buried=was_buried, by=-1)
 
     def excuse(self) -> None:
-        """Forget the dead letters whose content is at fault: the worker can do its work."""
+        """Forget the dead letters whose content is at fault: the worker works."""
         for key, buried, excusable in self._last:
             if buried and excusable:
                 self._count(key, buried=True, by=-1)
@@ -83,7 +83,7 @@ class DeadLetterLimit:
 
     @property
     def reached(self) -> bool:
-        """Whether no more may be buried."""
+        """Whether one more dead letter would exceed the limit."""
         return (
             self._policy.share < 1.0
             and self._buried >= self._policy.least

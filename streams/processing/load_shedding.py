@@ -83,7 +83,7 @@ def frame_reader(
     """What reads camera and time of a frame out of a message, without its image."""
 
     def read(message: Message) -> Waiting | None:
-        # What was replayed is old by nature, and somebody wants it.
+        # A replayed frame is always old, and the operator wants it to be processed.
         if message.partition.topic != topics.frames or is_replayed(message.headers):
             return None
         try:
@@ -102,7 +102,7 @@ def shedder(
 
     Args:
         policy: how old is too old.
-        read: tells camera and time of a frame; None of what is never dropped.
+        read: returns camera and time of a frame; None for a message that is never dropped.
     """
 
     def shed(waiting: Sequence[Message]) -> Sequence[Message]:

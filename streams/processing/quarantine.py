@@ -1,14 +1,14 @@
-"""Whose fault are the dead letters: one sender's, or this deployment's?
+"""Is one sender at fault for the dead letters, or this deployment?
 
-A deployment that has gone bad refuses everybody's messages. While other senders' are processed, the
-dead letters of one are its own affair, however many it sends: it is in quarantine. Its messages
-become dead letters as before, but do not count towards the limit that ends the worker
+A broken deployment refuses the messages of all senders. While messages of other senders are
+processed, a sender with many dead letters is at fault itself: it is in quarantine. Its messages
+become dead letters as before, but do not count towards the limit that stops the worker
 (`streams.processing.dead_letter_limit`).
 
-A sender is a key (a camera); of uploads, each of which has a key of its own, it is ``ce_source``.
-Only senders of which something was processed speak for the deployment, so that one producer that
-makes up a key for every message is not taken for many. Where none speaks, the worker may prove by
-a message of its own that it can do its work (`Quarantine.excuse`).
+A sender is a key (a camera); for uploads, which have a key each, it is ``ce_source``. Only senders
+of which something was processed are evidence for the deployment, so that a producer that invents a
+key for every message does not count as many senders. Without such senders, the worker may prove
+with a test message that it works (`Quarantine.excuse`).
 """
 
 import logging
@@ -38,7 +38,7 @@ _HALVE_AT = 64
 #: more of this worker than of them.
 _SEVERAL = 2
 
-#: So many dead letters of a sender are told to the operator as a quarantine.
+#: With this number of dead letters a quarantine is reported to the operator.
 _WORTH_TELLING = 10
 
 #: Most of a sender's name that is logged, in bytes.
@@ -118,7 +118,7 @@ class Quarantine:
             by_source: the sender is ``ce_source``, not the key.
 
         Returns:
-            Whether that is the sender's own affair.
+            Whether only the sender is at fault.
         """
         name, now = _name(message, by_source=by_source), self._clock()
         hashed = hash(name)
@@ -137,7 +137,7 @@ class Quarantine:
         return held
 
     def excuse(self) -> None:
-        """The worker can do its work: for a while what is excusable is its sender's own affair."""
+        """The worker works: for a while, only the sender is at fault for excusable dead letters."""
         self._proven_until = self._clock() + PROOF_SECONDS
 
     @property
@@ -164,7 +164,7 @@ class Quarantine:
             self._others = self._sum_up(now)
         active_sum, active, silent_sum, silent = self._others
         if sender is not None:
-            # It was heard just now.
+            # It has just sent a message.
             active_sum, active = active_sum - sender.share, active - 1
         if active > 0:
             return active_sum / active <= self._share
@@ -189,7 +189,7 @@ class Quarantine:
         sender.told = True
         logger.warning(
             "%s: %s is in quarantine: most of its messages are dead letters, and do not count "
-            "towards the limit that ends this worker",
+            "towards the limit that stops this worker",
             sender.topic,
             _logged(name),
         )
