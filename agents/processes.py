@@ -14,16 +14,16 @@ from agents.detect.claim_checks import ClaimCheckBreaker
 from agents.detect.detect_stage import Claims, Detect
 from agents.identify.galleries import Galleries
 from agents.identify.identify_stage import Identify, Policies
-from agents.identify.identify_stores import open_stores
 from agents.upload_policies import detection_policy
 from config.observability import metrics
-from config.settings import DetectSettings, KafkaSettings, Settings
+from config.settings import DatabaseSettings, DetectSettings, KafkaSettings, Settings
 from domain.decisions.enrolment import EnrolmentPolicy
 from domain.failures import Fatal, GivenUp
 from ml.images.decoding import ImageLimits
 from ml.recognition.analyser import build_analyser
 from ml.runtime.registry import match_policy
 from sinks.objects.crops import Crops
+from sinks.stores import Stores, opened
 from streams.clients.client_factory import create_producer
 from streams.clients.durable_producer import Outgoing, Publisher
 from streams.clients.tls_and_sasl import why_not
@@ -48,6 +48,10 @@ logger = logging.getLogger(__name__)
 
 #: So often a worker that starts asks for a broker that says nothing.
 _START_ATTEMPTS = 3
+
+#: No statement of a batch takes longer, in seconds, unless its line is dead or its server stands
+#: still; the batch is tried again then.
+_STATEMENT_SECONDS = 8.0
 
 #: What the producer may take to stop.
 _PRODUCER_SECONDS = 2.0
@@ -134,7 +138,8 @@ async def run_identify(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         end = stack.enter_context(BoundedEnd(settings.workers.stop_timeout + _END_SECONDS))
         searches = stack.enter_context(ThreadPoolExecutor(1))
-        stores = await stack.enter_async_context(open_stores(settings))
+        stores = Stores.of(settings, _with_short_statements)
+        await stack.enter_async_context(opened(stores))
         publisher = Publisher(await _producer(settings.kafka, stack))
         galleries = Galleries(
             stores.vectors,
@@ -178,6 +183,12 @@ async def run_identify(settings: Settings) -> None:
                 galleries.states,
             ),
         ).run()
+
+
+def _with_short_statements(database: DatabaseSettings) -> DatabaseSettings:
+    """The settings for the statements of batches, which are all short."""
+    seconds = min(database.command_timeout, _STATEMENT_SECONDS)
+    return database.model_copy(update={"command_timeout": seconds})
 
 
 def _heart(

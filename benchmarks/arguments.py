@@ -1,12 +1,16 @@
 """What the command lines of all benchmarks have in common."""
 
 import argparse
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks.frames import Case
 from benchmarks.report import Report, show
+
+Number = TypeVar("Number", int, float)
 
 DEFAULT_CASES = (
     Case(640, 480, 0),
@@ -74,13 +78,7 @@ def amount(text: str) -> float:
     Raises:
         argparse.ArgumentTypeError: it is, or is none.
     """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
-    return value
+    return _from_zero(float, text, "number")
 
 
 def whole(text: str) -> int:
@@ -89,13 +87,14 @@ def whole(text: str) -> int:
     Raises:
         argparse.ArgumentTypeError: it is, or is none.
     """
-    try:
-        value = int(text)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
-    return value
+    return _from_zero(int, text, "whole number")
+
+
+def _from_zero(parse: Callable[[str], Number], text: str, what: str) -> Number:
+    with contextlib.suppress(ValueError):
+        if 0 <= (value := parse(text)) < math.inf:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is no {what} from 0 on")
 
 
 def count(text: str) -> int:

@@ -13,13 +13,13 @@ from aiokafka import AIOKafkaConsumer
 
 from agents.identify import effects
 from agents.identify.galleries import Galleries
-from agents.identify.identify_stores import Stores, open_stores
 from agents.identify.recognition import Judge, Probe
 from config.settings import Settings, load_settings
 from domain.events import DetectedFace, DetectedFaces
 from ml.images.decoding import ImageLimits, decode
 from ml.recognition.analyser import AnalysedFace, Analyser, build_analyser
 from ml.runtime.registry import match_policy
+from sinks.stores import Stores, opened
 from streams.clients.client_factory import create_consumer, create_producer
 from streams.clients.durable_producer import Publisher
 from streams.contract.envelope import decode as read_envelope
@@ -44,7 +44,7 @@ async def consume(settings: Settings) -> None:
     )
     producer = create_producer(settings.kafka)
     with ThreadPoolExecutor(1) as searches:
-        async with open_stores(settings) as stores:
+        async with opened(Stores.of(settings)) as stores:
             galleries = Galleries(
                 stores.vectors,
                 poll=settings.workers.gallery_poll,
@@ -118,7 +118,8 @@ class _Handler:
         for key, crop in finding.crops:
             await self._stores.crops.put(key, crop)
         await self._stores.vectors.add_sightings(embedder.id, finding.sightings)
-        await self._stores.records.commit([finding.result])
+        async with self._stores.records.claim([finding.result.key]) as claim:
+            await claim.commit([finding.result])
         await self._stores.recents.remember_matches(finding.matches)
         for match in finding.matches:
             await self._publisher.send(

@@ -69,7 +69,9 @@ class Rows:
 
     async def sink(self) -> None:
         """Claim and commit, as the identify agent does."""
-        await self._records.commit([_result() for _ in range(self._batch)])
+        results = [_result() for _ in range(self._batch)]
+        async with self._records.claim([one.key for one in results]) as claim:
+            await claim.commit(results)
 
     async def bare(self) -> None:
         """COPY into both tables in one transaction."""

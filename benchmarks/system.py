@@ -24,7 +24,8 @@ from infra.demo.run import init_stores
 from infra.embedded.stack import EmbeddedStack, settings_from
 from ml.recognition.analyser import Analyser
 from ml.recognition.embedders import unit_rows
-from sinks.main.main_store import Records
+from services.users import make_user
+from sinks.main.database_sessions import Databases
 from sinks.vector.vector_store import Vectors
 
 _NAIVE_PREFIX = "naive."
@@ -217,11 +218,12 @@ async def _enrol(
         for number, picture in enumerate(people)
         for face in analyser.analyse([picture])[0][:1]
     }
-    async with Records(settings.main_db) as records, Vectors(settings.vector_db) as vectors:
+    async with Databases(settings) as databases, databases.main.begin() as session:
         rows = [
-            ((await records.ensure_user(email)).id, embedding)
+            ((await make_user(session, "benchmark", email, None)).id, embedding)
             for email, embedding in templates.items()
         ]
+    async with Vectors(settings.vector_db) as vectors:
         drawn = unit_rows(random.standard_normal((strangers, model.dimension), np.float32))
         rows += [(uuid4(), embedding) for embedding in drawn]
         for user_id, embedding in rows:

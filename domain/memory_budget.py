@@ -1,4 +1,4 @@
-"""How much memory images may take at once, in a whole worker."""
+"""How much memory images may take at once, in a whole process."""
 
 import asyncio
 from collections import deque
@@ -22,6 +22,11 @@ class Budget:
         self.total = total
         self._free = total
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def lent(self) -> int:
+        """How many units are lent."""
+        return self.total - self._free
 
     @asynccontextmanager
     async def hold(self, units: int) -> AsyncIterator["Share"]:

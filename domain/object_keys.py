@@ -14,6 +14,12 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _MAX_KEY_BYTES = 1024
 _DATAREF = re.compile(r"s3://([a-z0-9][a-z0-9.\-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
 
+#: The folder of crops.
+CROPS = "crops/"
+
+#: The folder of frames that came by claim check.
+FRAMES = "frames/"
+
 #: The folder of photos that came by claim check.
 UPLOADS = "uploads/"
 
@@ -32,7 +38,19 @@ def crop_key(camera: str, captured_at: datetime, face_id: UUID) -> str:
         day = captured_at.astimezone(UTC)
     except OverflowError:  # the first or last day that there is, in another time zone
         day = captured_at
-    return f"crops/{_folder(camera)}/{day.year:04d}/{day.month:02d}/{day.day:02d}/{face_id}.jpg"
+    return f"{CROPS}{_folder(camera)}/{day.year:04d}/{day.month:02d}/{day.day:02d}/{face_id}.jpg"
+
+
+def face_of_crop(key: str) -> UUID | None:
+    """The face that a crop shows; None where a key is not one that `crop_key` makes."""
+    name, dot, suffix = key.rpartition("/")[2].rpartition(".")
+    if not dot or suffix != "jpg":
+        return None
+    try:
+        face_id = UUID(name)
+    except ValueError:
+        return None
+    return face_id if str(face_id) == name else None
 
 
 def is_plain_key(key: str) -> bool:

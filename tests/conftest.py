@@ -18,6 +18,7 @@ from infra.database.init_db import initialise
 from infra.embedded.stack import EmbeddedStack, settings_from
 from infra.processes.run_guard import RunGuard
 from infra.processes.signals import take_sigterm_for_ctrl_c
+from sinks.cache.answer_waiter import AnswerWaiter
 from sinks.cache.recent_matches import Recents
 from sinks.main.main_store import Records
 from sinks.objects.crops import Crops
@@ -162,3 +163,11 @@ async def crops(prepared: Settings) -> AsyncIterator[Crops]:
 async def recents(prepared: Settings) -> AsyncIterator[Recents]:
     async with Recents(prepared.redis) as sink:
         yield sink
+
+
+@pytest_asyncio.fixture(scope="session")
+async def waiter(prepared: Settings) -> AsyncIterator[AnswerWaiter]:
+    """Waits for answers to uploads, as the API does."""
+    opened = AnswerWaiter(prepared.redis)
+    yield opened
+    await opened.close()

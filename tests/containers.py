@@ -8,7 +8,6 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import Self
 
 from config.settings import MainDatabaseSettings, S3Settings, VectorDatabaseSettings
@@ -150,12 +149,7 @@ class ContainerStack:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._remove()
 
     def start_server(self, name: ServerName) -> None:

@@ -23,7 +23,6 @@ from agents.identify import effects
 from agents.identify.cache_circuit import CacheBreaker
 from agents.identify.effects import EventEffects
 from agents.identify.galleries import Galleries
-from agents.identify.identify_stores import Stores
 from agents.identify.match_events import matches_of, outgoing
 from agents.identify.recognition import Judge, Probe, Recognition
 from agents.identify.unannounced import UnannouncedFaces
@@ -40,6 +39,7 @@ from domain.refusal_codes import is_settled
 from domain.refusals import given_up
 from domain.upload_events import USER_INACTIVE
 from sinks.main.ledger import Claim
+from sinks.stores import Stores
 from streams.clients.durable_producer import Publisher
 from streams.clients.image_producer import upload_keys
 from streams.contract.camera_clocks import ClockPolicy

@@ -58,10 +58,10 @@ class Health:
         self._last: tuple[float, dict[str, CheckResult]] | None = None
         self._asks: Mapping[str, Ask] = {
             "main_db": lambda: ping(services.databases.main),
-            "vector_db": lambda: ping(services.databases.vector),
-            "redis": services.recents.ping,
+            "vector_db": services.stores.vectors.ping,
+            "redis": services.stores.recents.ping,
             "kafka": lambda: _ask_kafka(services),
-            "s3": services.crops.ping,
+            "s3": services.stores.crops.ping,
         }
 
     async def check(self) -> HealthResponse:

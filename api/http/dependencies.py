@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import Depends, Request
 
@@ -18,15 +18,10 @@ from config.tasks.supervisor import TaskState
 from services.current_embedder import embedder_in_force
 from services.photo_uploads import UploadClient
 from sinks.cache.answer_waiter import AnswerWaiter
-from sinks.cache.recent_matches import Recents
 from sinks.cache.request_rates import Rates
 from sinks.main.database_sessions import Databases
-from sinks.main.main_store import Records
-from sinks.objects.crops import Crops
-from sinks.vector.vector_store import Vectors
+from sinks.stores import Stores, opened
 from streams.clients.image_producer import ImageProducer
-
-AnyDatabase = TypeVar("AnyDatabase", bound=DatabaseSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +33,7 @@ class Services:
 
     settings: Settings
     databases: Databases
-    records: Records
-    vectors: Vectors
-    crops: Crops
-    recents: Recents
+    stores: Stores
     limit: RequestLimit
     intake: Intake
     uploads: UploadClient
@@ -60,16 +52,15 @@ class Services:
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open everything; connections are made when they are needed."""
     async with AsyncExitStack() as stack:
-        databases = Databases(settings)
-        stack.push_async_callback(databases.close)
-        records = await stack.enter_async_context(Records(_lazy(settings.main_db)))
-        crops = await stack.enter_async_context(Crops(settings.s3))
+        databases = await stack.enter_async_context(Databases(settings))
+        stores = Stores.of(settings, _with_lazy_pool)
+        await stack.enter_async_context(opened(stores))
         rates = await stack.enter_async_context(Rates(settings.redis))
         waiter = AnswerWaiter(settings.redis)
         stack.push_async_callback(waiter.close)
         waiter.start()
         producer = ImageProducer(
-            settings.kafka, store_image=crops.store_source, client_id="fecapass-api"
+            settings.kafka, store_image=stores.crops.store_source, client_id="fecapass-api"
         )
         stack.push_async_callback(producer.stop)
         live = LiveMatches(settings.kafka, settings.api)
@@ -81,20 +72,17 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         yield Services(
             settings=settings,
             databases=databases,
-            records=records,
-            vectors=await stack.enter_async_context(Vectors(_lazy(settings.vector_db))),
-            crops=crops,
-            recents=await stack.enter_async_context(Recents(settings.redis)),
+            stores=stores,
             limit=RequestLimit(rates, settings.api.requests_per_minute),
             intake=Intake(settings.api.max_upload_memory, settings.api.answer_timeout),
             uploads=UploadClient(
                 producer,
                 waiter,
-                records,
+                stores.records,
                 publish_timeout=settings.api.publish_timeout,
                 model=await embedder_in_force(settings.models),
             ),
-            people=UserCache(records),
+            people=UserCache(stores.records),
             keyring=Keyring(databases.main),
             live=live,
             pipeline=pipeline,
@@ -102,7 +90,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )
 
 
-def _lazy(database: AnyDatabase) -> AnyDatabase:
+def _with_lazy_pool(database: DatabaseSettings) -> DatabaseSettings:
     """A pool that connects when first used: the API may start before its stores."""
     return database.model_copy(update={"pool_min": 0})
 

@@ -109,7 +109,7 @@ async def read_crop(face_id: UUID, _caller: Reader, db: MainDb, services: Servic
     face = await _existing(db, face_id)
     await db.rollback()
     try:
-        crop = await services.crops.get(face.crop_key) if face.crop_key else None
+        crop = await services.stores.crops.get(face.crop_key) if face.crop_key else None
     except StoreRejected:
         crop = None
     if crop is None:
@@ -122,7 +122,7 @@ async def delete_face(face_id: UUID, caller: Enroller, db: MainDb, services: Ser
     """Delete a face. Of an enrolled one, the person's template is made again from the others."""
     face = await _existing(db, face_id)
     await db.rollback()
-    await erase_face(services, face, caller.actor)
+    await erase_face(services.stores, services.databases.main, face, caller.actor)
 
 
 async def _existing(db: AsyncSession, face_id: UUID) -> Face:

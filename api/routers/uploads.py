@@ -74,6 +74,6 @@ async def _answered(
 async def _expected(services: Services, upload_id: UUID) -> str | None:
     """The result that a sent upload replaces; None if no upload was sent."""
     try:
-        return await services.recents.expected_answer(str(upload_id))
+        return await services.stores.recents.expected_answer(str(upload_id))
     except StoreUnavailable:
         return ""  # it cannot be known; an upload that was made must not be denied

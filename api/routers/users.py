@@ -26,12 +26,12 @@ from api.schemas.users import (
 )
 from config.observability.request_id import request_id
 from domain.events import MatchKind
+from domain.personal_data import Author
 from services.audit import record
-from services.erasure import ErasureStores, erase
+from services.erasure import erase
 from services.users import make_user, write
 from sinks.main.database_sessions import MainDb
 from sinks.main.schema import Face, User
-from sinks.main.user_erasure import Author
 from sinks.store_errors import StoreUnavailable
 from sinks.vector.deactivation import align_suspension
 
@@ -168,7 +168,7 @@ async def _change(
     said = {name: value for name, value in changes.items() if name == "is_active"}
     record(db, actor, "user.update", f"user:{user_id}", fields=sorted(changes), **said)
     if changes.get("is_active") is False:
-        await services.vectors.suspend_user(user_id)
+        await services.stores.vectors.suspend_user(user_id)
     return changed
 
 
@@ -187,7 +187,7 @@ async def _align(services: Services, user_id: UUID) -> None:
     """Suspend or resume a user, as the row says, while no other client can change it."""
     async with services.databases.main.begin() as db:
         user = await _locked(db, user_id)
-        await align_suspension(services.vectors, user_id, is_active=user.is_active)
+        await align_suspension(services.stores.vectors, user_id, is_active=user.is_active)
 
 
 @router.delete("/{user_id}", status_code=204, responses={404: {}})
@@ -200,13 +200,7 @@ async def delete_user(
     """
     await _existing(db, user_id)
     await db.rollback()
-    stores = ErasureStores(
-        records=services.records,
-        vectors=services.vectors,
-        crops=services.crops,
-        recents=services.recents,
-    )
-    await erase(stores, user_id, Author(caller.actor, request_id.get() or None))
+    await erase(services.stores, user_id, Author(caller.actor, request_id.get() or None))
     services.live.forget_user(user_id)
     services.people.forget(user_id)
 

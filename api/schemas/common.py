@@ -10,8 +10,6 @@ PLAIN_TEXT = r"^[^\x00-\x1f\x7f]*$"
 
 MAX_PAGE = 200
 
-PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE)]
-
 
 def _in_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)

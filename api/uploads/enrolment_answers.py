@@ -13,7 +13,7 @@ from domain.events import ImageEvent
 from domain.upload_events import USER_INACTIVE, enrol_event
 from services.api_keys import Caller
 from services.audit import record
-from sinks.main.schema import Face
+from sinks.main.schema import Face, User
 from sinks.store_errors import StoreUnavailable
 
 
@@ -36,17 +36,16 @@ async def publish_photos(
         PublishError: the broker did not take them.
         StoreUnavailable: a store is unavailable.
     """
-    await _require_active(services, user_id)
     sent = [(enrol_event(user_id, photo), photo) for photo in photos]
     uploads = {event.id: (event, photo) for event, photo in sent}
     async with services.databases.main.begin() as db:
+        _require_active(await db.get(User, user_id))
         record(db, caller.actor, "face.enrol", f"user:{user_id}", uploads=list(uploads))
     await services.uploads.publish(list(uploads.values()))
     return [event for event, _ in uploads.values()]
 
 
-async def _require_active(services: Services, user_id: UUID) -> None:
-    user = await services.records.user(user_id)
+def _require_active(user: User | None) -> None:
     if user is None:
         raise ApiProblem(404, "user_not_found", "there is no user with this id")
     if not user.is_active:
@@ -155,6 +154,6 @@ async def expect_answers(services: Services, events: Sequence[ImageEvent]) -> No
         replaced = await services.uploads.replaced_by(event)
         instead_of = replaced.processed_at.isoformat() if replaced else ""
         try:
-            await services.recents.expect_answer(event.id, seconds, instead_of)
+            await services.stores.recents.expect_answer(event.id, seconds, instead_of)
         except StoreUnavailable:
             return

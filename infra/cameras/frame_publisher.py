@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable
-from types import TracebackType
 from typing import Self
 
 from config.settings import KafkaSettings
@@ -56,12 +55,7 @@ class FramePublisher:
         await self._producer.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

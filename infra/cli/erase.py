@@ -96,9 +96,9 @@ async def _find(settings: "Settings", user: str) -> "UUID":
     from uuid import UUID
 
     from domain.names.email_addresses import spellings
-    from infra.maintenance.maintenance_stores import open_erasure_stores
+    from sinks.stores import Stores, opened
 
-    async with open_erasure_stores(settings) as stores:
+    async with opened(Stores.of(settings)) as stores:
         try:
             user_id = UUID(user)
         except ValueError:
@@ -112,13 +112,13 @@ async def _find(settings: "Settings", user: str) -> "UUID":
 
 
 async def _erase(settings: "Settings", user_id: "UUID", *, dry_run: bool) -> "Receipt":
-    from infra.maintenance.maintenance_stores import open_erasure_stores
+    from domain.personal_data import Author
     from infra.photos.upload_requests import actor
     from services.erasure import erase as erase_person
     from services.erasure import look_for
-    from sinks.main.user_erasure import Author
+    from sinks.stores import Stores, opened
 
-    async with open_erasure_stores(settings) as stores:
+    async with opened(Stores.of(settings)) as stores:
         if dry_run:
             return await look_for(stores, user_id)
         return await erase_person(stores, user_id, Author(actor()))

@@ -119,12 +119,8 @@ def _in_main_database(work: "Callable[[AsyncSession], Awaitable[T]]") -> T:
     settings = get_settings()
 
     async def run() -> T:
-        databases = Databases(settings)
-        try:
-            async with databases.main.begin() as session:
-                return await work(session)
-        finally:
-            await databases.close()
+        async with Databases(settings) as databases, databases.main.begin() as session:
+            return await work(session)
 
     try:
         return asyncio.run(run())

@@ -145,11 +145,12 @@ def _run(
 ) -> list[T]:
     import asyncio
 
-    from infra.maintenance.maintenance_stores import open_upkeep
+    from infra.maintenance.maintenance_stores import UpkeepStores
     from infra.terminal.server_failures import expected_failures
+    from sinks.stores import opened
 
     async def run() -> list[T]:
-        async with open_upkeep(settings) as stores:
+        async with opened(UpkeepStores.of(settings)) as stores:
             with _shown() as progress:
                 return await work(stores, progress)
 

@@ -11,8 +11,9 @@ from infra.terminal.library_logs import quiet_libraries
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from infra.operations.user_listing import UserLine, UserStores
+    from infra.operations.user_listing import UserLine
     from infra.terminal.tables import Row
+    from services.face_erasure import Sessions
     from sinks.main.schema import Face, User
 
 app = typer.Typer(no_args_is_help=True, help="List users, show one user, remove a photo.")
@@ -39,11 +40,11 @@ def list_(
     from infra.terminal.output import show_limit, show_listing
     from infra.terminal.tables import Column, moment
 
-    async def work(stores: "UserStores") -> "tuple[list[UserLine], int]":
-        async with stores.databases.main() as session:
+    async def work(sessions: "Sessions") -> "tuple[list[UserLine], int]":
+        async with sessions() as session:
             return await list_users(session, text, limit)
 
-    lines, total = _with_stores(work)
+    lines, total = _with_sessions(work)
     columns = (
         Column("email", "address", style="bold", whole=True),
         Column("full_name", "name"),
@@ -72,12 +73,12 @@ def show(
     from infra.terminal.output import show_listing, write_json
     from infra.terminal.tables import Column, moment, plain, score
 
-    async def work(stores: "UserStores") -> "tuple[User, list[Face]]":
-        async with stores.databases.main() as session:
+    async def work(sessions: "Sessions") -> "tuple[User, list[Face]]":
+        async with sessions() as session:
             found = await find_user(session, user)
             return found, await photos_of(session, found.id)
 
-    found, faces = _with_stores(work)
+    found, faces = _with_sessions(work)
     rows = [_photo(face) for face in faces]
     if json:
         write_json({**_row(found), "photos": rows})
@@ -108,21 +109,24 @@ def remove_photo(
     The photo's face, crop and embedding are deleted for every model. You can enrol the same photo
     again.
     """
+    from config.settings import get_settings
     from infra.operations.user_listing import remove_photo as remove
     from infra.photos.upload_requests import actor
+    from sinks.stores import Stores, opened
 
     if not yes:
         typer.confirm(f"Delete the photo {photo} permanently?", abort=True, err=True)
 
-    async def work(stores: "UserStores") -> "Sequence[Face]":
-        return await remove(stores, photo, actor())
+    async def work(sessions: "Sessions") -> "Sequence[Face]":
+        async with opened(Stores.of(get_settings())) as stores:
+            return await remove(stores, sessions, photo, actor())
 
-    faces = _with_stores(work)
+    faces = _with_sessions(work)
     typer.echo(f"removed the photo {faces[0].event_uuid} of the user {faces[0].user_id}")
 
 
-def _with_stores(work: "Callable[[UserStores], Awaitable[T]]") -> T:
-    """Run something with the stores open.
+def _with_sessions(work: "Callable[[Sessions], Awaitable[T]]") -> T:
+    """Run something with sessions on the main database.
 
     Raises:
         CommandFailed: there is no such user or photo, or a store is unavailable.
@@ -130,14 +134,15 @@ def _with_stores(work: "Callable[[UserStores], Awaitable[T]]") -> T:
     import asyncio
 
     from config.settings import get_settings
-    from infra.operations.user_listing import NoSuchUserError, open_user_stores
+    from infra.operations.user_listing import NoSuchUserError
     from infra.terminal.server_failures import expected_failures
+    from sinks.main.database_sessions import Databases
 
     quiet_libraries()
 
     async def run() -> T:
-        async with open_user_stores(get_settings()) as stores:
-            return await work(stores)
+        async with Databases(get_settings()) as databases:
+            return await work(databases.main)
 
     with expected_failures():
         try:

@@ -9,39 +9,26 @@ ends the processes that the starter recorded, with the code that the next start 
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from infra.embedded.files import DataDirectoryLock
-from infra.embedded.server_processes import end_leftovers, wait_for_end
-from infra.processes.run_guard import unmarked_environment
+from infra.embedded.server_processes import end_leftovers
+from infra.processes.guard_process import GuardProcess, wait_for_end
 
 #: A server that was just being started when the starter was killed shows up within this time.
 _SETTLE_SECONDS = 0.2
 
-_ROOT = Path(__file__).resolve().parents[2]
 
+def start_guard(data_dir: Path, records: Path) -> GuardProcess:
+    """Have the servers of a stack ended when this process ends before it has stopped them.
 
-class Guard:
-    """The guard process of this process; it outlives Ctrl-C."""
-
-    def __init__(self, data_dir: Path, records: Path) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "infra.embedded.guard", data_dir, records, str(os.getpid())],
-            cwd=_ROOT,  # where the package is found, installed or not
-            env=unmarked_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def dismiss(self) -> None:
-        """End the guard: there is nothing left to guard."""
-        self._process.kill()
-        self._process.wait()
+    Args:
+        data_dir: of the stack.
+        records: file with the processes of its servers.
+    """
+    return GuardProcess("infra.embedded.guard", data_dir, records, str(os.getpid()))
 
 
 def main(data_dir: Path, records: Path, starter: int) -> None:

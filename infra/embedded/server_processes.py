@@ -1,17 +1,15 @@
-"""Other processes, seen through /proc: alive or not, ours or not, and how to end them.
-
-Standard library only, since the guard process imports it.
-"""
+"""Other processes: alive or not, ours or not, and how to end them."""
 
 import contextlib
 import json
 import os
-import select
 import signal
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import psutil
 
 POLL_SECONDS = 0.05
 
@@ -37,54 +35,30 @@ class Record:
 
 def is_alive(pid: int) -> bool:
     """Whether the process runs; one that only waits to be reaped does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
-
-
-def wait_for_end(parent: int) -> None:
-    """Wait until the process that has started this one ends, however it ends."""
-    try:
-        descriptor = os.pidfd_open(parent)
-    except ProcessLookupError:
-        return
-    # Opened too late, the descriptor may be of another process with the same number.
-    if os.getppid() == parent:
-        select.select([descriptor], [], [])
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
+    return False
 
 
 def is_ours(record: Record) -> bool:
     """Whether the process still is the server that was recorded."""
-    try:
-        command = Path(f"/proc/{record.pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-    return os.fsencode(record.marker) in command and is_alive(record.pid)
+    with contextlib.suppress(psutil.Error):
+        command = psutil.Process(record.pid).cmdline()
+        return any(record.marker in part for part in command) and is_alive(record.pid)
+    return False
 
 
 def at_home_in(directory: str) -> list[int]:
     """Process ids of those that were started with this directory as their HOME."""
-    found, home = [], os.fsencode(f"HOME={directory}")
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if home in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-    return found
+    everyone = psutil.process_iter(["environ"])
+    return [one.pid for one in everyone if (one.info["environ"] or {}).get("HOME") == directory]
 
 
 def children(pid: int) -> list[int]:
     """Process ids of the direct children."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
-                if int(stat.rpartition(")")[2].split()[1]) == pid:
-                    found.append(int(entry.name))
-    return found
+    with contextlib.suppress(psutil.Error):
+        return [child.pid for child in psutil.Process(pid).children()]
+    return []
 
 
 def owns_port(pid: int, port: int) -> bool:
@@ -123,13 +97,7 @@ def _listening(port: int) -> set[str]:
 
 def working_in(directory: Path) -> list[int]:
     """Process ids of those whose working directory this is, as far as one may look."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if (entry / "cwd").readlink() == directory:
-                    found.append(int(entry.name))
-    return found
+    return [one.pid for one in psutil.process_iter(["cwd"]) if one.info["cwd"] == str(directory)]
 
 
 def wait_gone(pids: Iterable[int], seconds: float) -> list[int]:

@@ -20,8 +20,7 @@ finds them by process id and command line and ends them first.
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from config.network.http_proxies import NO_PROXY
 from config.settings import (
@@ -36,7 +35,7 @@ from infra.embedded import programs
 from infra.embedded.embedded_errors import StackError
 from infra.embedded.embedded_server import Server
 from infra.embedded.files import DataDirectoryLock, write_private
-from infra.embedded.guard import Guard
+from infra.embedded.guard import start_guard
 from infra.embedded.postgres import USER, Postgres
 from infra.embedded.seaweedfs import REGION, SeaweedFs
 from infra.embedded.server_processes import Record, dump_records, end_leftovers
@@ -44,6 +43,9 @@ from infra.embedded.state import GRPC_OFFSET, LOOPBACK, StackState, load_state
 from infra.embedded.tansu import Tansu
 from infra.embedded.valkey import Valkey
 from infra.processes.ports import Ports, is_free
+
+if TYPE_CHECKING:
+    from infra.processes.guard_process import GuardProcess
 
 ServerName = Literal["postgres", "redis", "s3", "kafka"]
 
@@ -68,7 +70,7 @@ class EmbeddedStack:
         self.leftovers: list[Record] = []
         self._lock: DataDirectoryLock | None = None
         self._state: StackState | None = None
-        self._guard: Guard | None = None
+        self._guard: GuardProcess | None = None
         self._servers: dict[ServerName, Server] = {}
         self._ports = Ports(also=GRPC_OFFSET)
 
@@ -84,7 +86,7 @@ class EmbeddedStack:
         programs.check_platform()
         try:
             self._take_directory()
-            self._guard = Guard(self.data_dir, self._records_file)
+            self._guard = start_guard(self.data_dir, self._records_file)
             self._start_servers()
             self._write_environment()
         except OSError as error:
@@ -112,12 +114,7 @@ class EmbeddedStack:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
 
     @property

@@ -2,37 +2,25 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from uuid import UUID
 
+from domain.personal_data import FacePart
 from sinks.main.main_maintenance import StoredFace
-from sinks.objects.crops import Crops, StoredObject
+from sinks.objects.crops import Crops
 
 
-def crops_by_face(page: Iterable[StoredObject], before: datetime) -> dict[UUID, set[str]]:
-    """The crops that were written before a moment, by the face that their keys end in.
-
-    What has another name is not ours, and is left alone.
-    """
-    found: dict[UUID, set[str]] = {}
-    for key, written_at in page:
-        face_id = _face_of(key)
-        if face_id is not None and written_at < before:
-            found.setdefault(face_id, set()).add(key)
-    return found
-
-
-def without_row(
-    crops: Mapping[UUID, set[str]], rows: Mapping[UUID, str | None]
-) -> dict[UUID, set[str]]:
-    """Those crops that no row names: the face has none, or its row names another crop, or none.
+def without_row(parts: Iterable[FacePart], rows: Mapping[UUID, str | None]) -> list[FacePart]:
+    """Those parts of faces that no row names; of crops, also where the row names another, or none.
 
     Args:
-        crops: keys of crops by face.
+        parts: of a store.
         rows: key of the crop that each face's row names, of faces that have one.
     """
-    left = {face_id: keys - {rows.get(face_id)} for face_id, keys in crops.items()}
-    return {face_id: keys for face_id, keys in left.items() if keys}
+    return [
+        one
+        for one in parts
+        if one.face_id not in rows or one.crop_key not in {None, rows[one.face_id]}
+    ]
 
 
 async def without_crop(crops: Crops, page: Sequence[StoredFace]) -> list[StoredFace]:
@@ -44,14 +32,3 @@ async def without_crop(crops: Crops, page: Sequence[StoredFace]) -> list[StoredF
     named = [face for face in page if face.crop_key]
     there = await asyncio.gather(*(crops.exists(face.crop_key or "") for face in named))
     return [face for face, is_there in zip(named, there, strict=True) if not is_there]
-
-
-def _face_of(key: str) -> UUID | None:
-    name, dot, suffix = key.rpartition("/")[2].rpartition(".")
-    if not dot or suffix != "jpg":
-        return None
-    try:
-        face_id = UUID(name)
-    except ValueError:
-        return None
-    return face_id if str(face_id) == name else None

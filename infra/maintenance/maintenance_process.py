@@ -9,10 +9,11 @@ from config.observability import metrics
 from config.settings import Settings
 from config.tasks.supervisor import Supervisor
 from domain.failures import Fatal, Reject, Retry
-from infra.maintenance.maintenance_stores import open_upkeep
+from infra.maintenance.maintenance_stores import UpkeepStores
 from infra.maintenance.reconcile import Reconciler
 from infra.maintenance.retention import retain
 from infra.processes.signals import stop_event
+from sinks.stores import opened
 from streams.lifecycle.health_server import Check, HealthServer, task_checks, why_no_health
 
 logger = logging.getLogger(__name__)
@@ -74,8 +75,8 @@ class Maintenance:
 
     async def _round(self) -> None:
         """Retention first: should it be cut off, what it leaves is repaired a little later."""
-        async with open_upkeep(self._settings) as stores:
-            while await stores.main.fill_event_users(self._settings.maintenance.batch):
+        async with opened(UpkeepStores.of(self._settings)) as stores:
+            while await stores.records.fill_event_users(self._settings.maintenance.batch):
                 pass  # rows of an older release; an erasure would have to wait for this
             for one in await retain(stores, self._settings, _silent, dry_run=False):
                 if one.deleted:

@@ -16,17 +16,25 @@ from agents.identify.match_events import matches_of, outgoing
 from config.observability import metrics
 from config.settings import Settings
 from domain.events import utc_now
+from domain.personal_data import FacePart, FaceParts
 from infra.maintenance import checks
 from infra.maintenance.faults import Fault, FaultCount
 from infra.maintenance.maintenance_stores import Progress, UpkeepStores, publishing
 from sinks.main.main_maintenance import Unannounced
 from sinks.objects.crops import StoredObject
 from sinks.vector.deactivation import align_suspension
-from sinks.vector.vector_maintenance import StoredEmbedding
 from streams.clients.durable_producer import Publisher
 from streams.contract.topics import Topics
 
 _FIRST = UUID(int=0)
+
+#: The fault of a part of a face that has no row, by its kind.
+_WITHOUT_ROW = {
+    "crop": Fault.CROP_WITHOUT_ROW,
+    "sighting": Fault.SIGHTING_WITHOUT_ROW,
+    "template": Fault.TEMPLATE_WITHOUT_ROW,
+}
+_PART_FAULTS = tuple(_WITHOUT_ROW.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +62,9 @@ class Reconciler:
         """
         before = utc_now() - timedelta(seconds=self.settings.maintenance.grace)
         counts = {fault: FaultCount(fault=fault) for fault in Fault}
-        await self._crops(before, counts[Fault.CROP_WITHOUT_ROW])
-        await self._embeddings(before, counts)
+        for store in self.stores.personal_data:
+            if isinstance(store, FaceParts):
+                await self._parts(store, before, counts)
         await self._rows(before, counts)
         await self._suspensions(counts[Fault.WRONG_SUSPENSION])
         await self._means(counts[Fault.WRONG_MEAN])
@@ -66,67 +75,43 @@ class Reconciler:
             metrics.FAULTS_REPAIRED.labels(fault=count.fault.value).inc(count.repaired)
         return list(counts.values())
 
-    async def _crops(self, before: datetime, count: FaultCount) -> None:
-        async for page in self._objects("crops/", count):
-            old = checks.crops_by_face(page, before)
-            if not old:
-                continue
-            orphans = checks.without_row(old, await self.stores.main.crop_keys(old))
-            count.found += len(orphans)
-            if orphans and not self.dry_run:
-                count.repaired += await self._delete_crops(orphans)
-
-    async def _delete_crops(self, orphans: dict[UUID, set[str]]) -> int:
-        async with self._no_claim_is_open() as alone:
-            if not alone:
-                return 0
-            still = checks.without_row(orphans, await self.stores.main.crop_keys(orphans))
-            await self.stores.crops.delete_many(key for keys in still.values() for key in keys)
-        return len(still)
-
-    async def _embeddings(self, before: datetime, counts: dict[Fault, FaultCount]) -> None:
-        kinds = {
-            "sighting": counts[Fault.SIGHTING_WITHOUT_ROW],
-            "template": counts[Fault.TEMPLATE_WITHOUT_ROW],
-        }
-        last = (_FIRST, "")
-        while page := await self.stores.vectors.embeddings_after(last, before, self._batch):
-            last = (page[-1].face_id, page[-1].model)
-            rows = await self.stores.main.crop_keys([one.face_id for one in page])
-            orphans = [one for one in page if one.face_id not in rows]
+    async def _parts(
+        self, store: FaceParts, before: datetime, counts: dict[Fault, FaultCount]
+    ) -> None:
+        """What a store keeps of faces that have no row."""
+        async for page in store.face_parts(before, self._batch):
+            rows = await self.stores.records.crop_keys({one.face_id for one in page})
+            orphans = checks.without_row(page, rows)
+            gone = await self._discard(store, orphans) if orphans and not self.dry_run else []
             for one in page:
-                kinds[one.kind].checked += 1
+                counts[_WITHOUT_ROW[one.kind]].checked += 1
             for one in orphans:
-                kinds[one.kind].found += 1
-            if orphans and not self.dry_run:
-                for kind, number in (await self._delete_embeddings(orphans)).items():
-                    kinds[kind].repaired += number
-            self.progress("embeddings", sum(count.checked for count in kinds.values()))
+                counts[_WITHOUT_ROW[one.kind]].found += 1
+            for one in gone:
+                counts[_WITHOUT_ROW[one.kind]].repaired += 1
+            self.progress("parts of faces", sum(counts[one].checked for one in _PART_FAULTS))
 
-    async def _delete_embeddings(self, orphans: Sequence[StoredEmbedding]) -> dict[str, int]:
+    async def _discard(self, store: FaceParts, orphans: Sequence[FacePart]) -> list[FacePart]:
+        """Delete parts without a row while no worker is writing; returns what was deleted."""
         async with self._no_claim_is_open() as alone:
             if not alone:
-                return {}
-            rows = await self.stores.main.crop_keys([one.face_id for one in orphans])
-            still = [one for one in orphans if one.face_id not in rows]
-            seen = [one.face_id for one in still if one.kind == "sighting"]
-            enrolled = [one.face_id for one in still if one.kind == "template"]
-            await self.stores.vectors.delete_sightings(seen)
-            for face_id in enrolled:
-                await self.stores.vectors.remove_template(face_id)
-        return {"sighting": len(seen), "template": len(enrolled)}
+                return []
+            rows = await self.stores.records.crop_keys({one.face_id for one in orphans})
+            still = checks.without_row(orphans, rows)
+            await store.discard(still)
+        return still
 
     async def _rows(self, before: datetime, counts: dict[Fault, FaultCount]) -> None:
         """A row whose crop or embedding is gone cannot get it back; it can stop promising it."""
         crops, embeddings = counts[Fault.ROW_WITHOUT_CROP], counts[Fault.ROW_WITHOUT_EMBEDDING]
         last = _FIRST
-        while page := await self.stores.main.faces_after(last, before, self._batch):
+        while page := await self.stores.records.faces_after(last, before, self._batch):
             last = page[-1].id
             there = await self.stores.vectors.there([face.id for face in page])
-            lost = await self.stores.main.not_yet_lost({face.id for face in page} - there)
+            lost = await self.stores.records.not_yet_lost({face.id for face in page} - there)
             missing = await checks.without_crop(self.stores.crops, page)
             # Every deletion of a face deletes its row last; check whether it still exists.
-            still = await self.stores.main.crop_keys([*lost, *(face.id for face in missing)])
+            still = await self.stores.records.crop_keys([*lost, *(face.id for face in missing)])
             lost &= still.keys()
             missing = [face for face in missing if still.get(face.id) == face.crop_key]
             crops.checked += len(page)
@@ -134,8 +119,8 @@ class Reconciler:
             crops.found += len(missing)
             embeddings.found += len(lost)
             if not self.dry_run:
-                crops.repaired += await self.stores.main.forget_crops(missing)
-                embeddings.repaired += await self.stores.main.note_lost(lost)
+                crops.repaired += await self.stores.records.forget_crops(missing)
+                embeddings.repaired += await self.stores.records.note_lost(lost)
             self.progress("rows", crops.checked)
 
     async def _suspensions(self, count: FaultCount) -> None:
@@ -143,7 +128,7 @@ class Reconciler:
         last = _FIRST
         while page := await self.stores.vectors.standing_after(last, self._batch):
             last = max(page)
-            users = await self.stores.main.users(page)
+            users = await self.stores.records.users(page)
             count.checked += len(page)
             for user in users.values():
                 if user.is_active != page[user.id]:
@@ -155,7 +140,7 @@ class Reconciler:
 
     async def _align(self, user_id: UUID) -> bool:
         """Suspend or resume, as the user's row says, while no other process can change it."""
-        async with self.stores.main.held_user(user_id) as is_active:
+        async with self.stores.records.held_user(user_id) as is_active:
             await align_suspension(self.stores.vectors, user_id, is_active=is_active)
         return is_active is not None
 
@@ -173,18 +158,18 @@ class Reconciler:
                 self.progress("people", count.checked)
 
     async def _unannounced(self, before: datetime, count: FaultCount) -> None:
-        page = await self.stores.main.unannounced(before, None, self._batch)
+        page = await self.stores.records.unannounced(before, None, self._batch)
         if not page:
             return
         if self.dry_run:
             while page:
                 count.found += len(page)
-                page = await self.stores.main.unannounced(before, page[-1], self._batch)
+                page = await self.stores.records.unannounced(before, page[-1], self._batch)
         else:
             async with publishing(self.settings) as publisher:
                 while page:
                     await self._announce(page, publisher, count)
-                    page = await self.stores.main.unannounced(before, page[-1], self._batch)
+                    page = await self.stores.records.unannounced(before, page[-1], self._batch)
         count.checked = count.found
 
     async def _announce(
@@ -192,11 +177,11 @@ class Reconciler:
     ) -> None:
         """Announce under the events' claim: no worker is about to do so at the same time."""
         topics = Topics(self.settings.kafka.topic_prefix)
-        async with self.stores.main.claim([one.key for one in page]) as claim:
+        async with self.stores.records.claim([one.key for one in page]) as claim:
             rows = [row for row in claim.settled.values() if not row.announced]
-            found = [match for row in rows for match in await matches_of(self.stores.main, row)]
+            found = [match for row in rows for match in await matches_of(self.stores.records, row)]
             await publisher.send_all([outgoing(match, topics) for match in found])
-            await self.stores.main.mark_announced((row.event_uuid, row.model) for row in rows)
+            await self.stores.records.mark_announced((row.event_uuid, row.model) for row in rows)
         count.found += len(rows)
         count.repaired += len(rows)
 
@@ -218,7 +203,7 @@ class Reconciler:
             yield page
 
     def _no_claim_is_open(self) -> AbstractAsyncContextManager[bool]:
-        return self.stores.main.no_claim_is_open(self.settings.maintenance.quiet_wait)
+        return self.stores.records.no_claim_is_open(self.settings.maintenance.quiet_wait)
 
     @property
     def _batch(self) -> int:

@@ -4,13 +4,16 @@ The row goes first. What a crash leaves then, a crop and an embedding without a 
 reconciler deletes; a row never promises what is gone.
 """
 
-from datetime import timedelta
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import msgspec
 
 from config.observability import metrics
 from config.settings import Settings
 from domain.events import utc_now
+from domain.personal_data import Cutoffs
 from infra.maintenance.maintenance_stores import Progress, UpkeepStores
 
 
@@ -30,6 +33,11 @@ class Retained(msgspec.Struct, frozen=True, kw_only=True):
     deleted: int
 
 
+#: What an old sighting has in each store, in the order of a listing; and what follows the ledger.
+_OF_SIGHTINGS = ("sightings", "crops", "embeddings", "cache entries")
+_LEDGER_LINES = "ledger lines"
+
+
 async def retain(
     stores: UpkeepStores, settings: Settings, progress: Progress, *, dry_run: bool
 ) -> list[Retained]:
@@ -41,48 +49,45 @@ async def retain(
     Raises:
         StoreUnavailable: a store is unavailable; deletions that were made stay.
     """
-    done = await _sightings(stores, settings, progress, dry_run=dry_run)
-    done.append(await _ledger(stores, settings, progress, dry_run=dry_run))
+    retention = settings.retention
+    days = {
+        **dict.fromkeys(_OF_SIGHTINGS, retention.sightings_days),
+        _LEDGER_LINES: retention.ledger_days,
+    }
+    before = Cutoffs(
+        _days_ago(retention.sightings_days),
+        _days_ago(retention.ledger_days),
+        settings.maintenance.batch,
+    )
+    if dry_run:
+        found, deleted = Counter((await stores.records.overdue(before)).counts), Counter[str]()
+        # What an old sighting has elsewhere is not counted beforehand.
+        days = {what: kept for what, kept in days.items() if kept is None or what in found}
+    else:
+        found = deleted = await _delete(stores, before, progress)
+    done = [
+        Retained(what=what, days=kept, found=found[what], deleted=deleted[what])
+        for what, kept in days.items()
+    ]
     for one in done:
         metrics.RETENTION_DELETED.labels(what=one.what).inc(one.deleted)
     return done
 
 
-async def _sightings(
-    stores: UpkeepStores, settings: Settings, progress: Progress, *, dry_run: bool
-) -> list[Retained]:
-    days, batch = settings.retention.sightings_days, settings.maintenance.batch
-    names = ("sightings", "crops", "embeddings", "cache entries")
-    if days is None:
-        return [Retained(what=what, days=None, found=0, deleted=0) for what in names]
-    before = utc_now() - timedelta(days=days)
-    if dry_run:
-        old = await stores.main.count_old_sightings(before)
-        return [Retained(what="sightings", days=days, found=old, deleted=0)]
-    rows = crops = embeddings = 0
-    while faces := await stores.main.delete_old_sightings(before, batch):
-        embeddings += await stores.vectors.delete_sightings([face.id for face in faces])
-        keys = [face.crop_key for face in faces if face.crop_key]
-        await stores.crops.delete_many(keys)
-        rows, crops = rows + len(faces), crops + len(keys)
-        progress("old sightings", rows)
-    entries = await stores.recents.forget_before(before)
-    numbers = zip(names, (rows, crops, embeddings, entries), strict=True)
-    return [Retained(what=what, days=days, found=one, deleted=one) for what, one in numbers]
+async def _delete(stores: UpkeepStores, before: Cutoffs, progress: Progress) -> Counter[str]:
+    """Batch after batch, from the main database on, which knows what lies in the others."""
+    gone: Counter[str] = Counter()
+    *others, main = stores.personal_data
+    while True:
+        rows = await main.expire(before)
+        for store in others:
+            gone.update((await store.expire(replace(before, known=rows.elsewhere))).counts)
+        if not rows.total:
+            return gone
+        gone.update(rows.counts)
+        progress("old sightings", gone["sightings"])
+        progress("old lines of the ledger", gone[_LEDGER_LINES])
 
 
-async def _ledger(
-    stores: UpkeepStores, settings: Settings, progress: Progress, *, dry_run: bool
-) -> Retained:
-    days = settings.retention.ledger_days
-    if days is None:
-        return Retained(what="ledger lines", days=None, found=0, deleted=0)
-    before = utc_now() - timedelta(days=days)
-    if dry_run:
-        old = await stores.main.count_old_events(before)
-        return Retained(what="ledger lines", days=days, found=old, deleted=0)
-    gone = 0
-    while deleted := await stores.main.delete_old_events(before, settings.maintenance.batch):
-        gone += deleted
-        progress("old lines of the ledger", gone)
-    return Retained(what="ledger lines", days=days, found=gone, deleted=gone)
+def _days_ago(days: float | None) -> datetime | None:
+    return None if days is None else utc_now() - timedelta(days=days)

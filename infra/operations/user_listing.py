@@ -1,22 +1,17 @@
 """Users for the command line: listed, shown, and rid of a photo."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from config.settings import Settings
 from domain.events import MatchKind
 from domain.names.email_addresses import spellings
-from services.face_erasure import erase_face
-from sinks.cache.recent_matches import Recents
-from sinks.main.database_sessions import Databases
+from services.face_erasure import Sessions, erase_face
 from sinks.main.schema import Face, User
-from sinks.objects.crops import Crops
-from sinks.vector.vector_store import Vectors
+from sinks.stores import Stores
 
 
 class NoSuchUserError(Exception):
@@ -34,34 +29,6 @@ class UserLine:
 
     user: User
     photos: int
-
-
-@dataclass(frozen=True, slots=True)
-class UserStores:
-    """What taking a photo out needs; see `services.face_erasure.FaceStores`."""
-
-    databases: Databases
-    vectors: Vectors
-    crops: Crops
-    recents: Recents
-
-
-@asynccontextmanager
-async def open_user_stores(settings: Settings) -> AsyncIterator[UserStores]:
-    """Connect to all of them.
-
-    Raises:
-        StoreUnavailable: one is unavailable.
-    """
-    async with AsyncExitStack() as stack:
-        databases = Databases(settings)
-        stack.push_async_callback(databases.close)
-        yield UserStores(
-            databases=databases,
-            vectors=await stack.enter_async_context(Vectors(settings.vector_db)),
-            crops=await stack.enter_async_context(Crops(settings.s3)),
-            recents=await stack.enter_async_context(Recents(settings.redis)),
-        )
 
 
 async def list_users(
@@ -113,11 +80,14 @@ async def photos_of(session: AsyncSession, user_id: UUID) -> list[Face]:
     return list(faces)
 
 
-async def remove_photo(stores: UserStores, photo: UUID, actor: str) -> Sequence[Face]:
+async def remove_photo(
+    stores: Stores, sessions: Sessions, photo: UUID, actor: str
+) -> Sequence[Face]:
     """Take an enrolled photo out, under every model; the templates are made from the others.
 
     Args:
         stores: all of them.
+        sessions: on the main database.
         photo: id of the photo's upload event, or of a face in it.
         actor: for the audit trail.
 
@@ -128,7 +98,7 @@ async def remove_photo(stores: UserStores, photo: UUID, actor: str) -> Sequence[
         NoSuchUserError: there is no such photo.
         StoreUnavailable: a store is unavailable; repeat the call.
     """
-    async with stores.databases.main() as session:
+    async with sessions() as session:
         one = await session.get(Face, photo)
         event = one.event_uuid if one is not None else photo
         found = await session.scalars(
@@ -139,7 +109,7 @@ async def remove_photo(stores: UserStores, photo: UUID, actor: str) -> Sequence[
     if not faces:
         raise NoSuchUserError(f"there is no enrolled photo {photo}")
     for face in faces:
-        await erase_face(stores, face, actor)
+        await erase_face(stores, sessions, face, actor)
     return faces
 
 

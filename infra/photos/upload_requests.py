@@ -11,10 +11,10 @@ from uuid import UUID
 from config.settings import Settings
 from domain.answers import UploadAnswer
 from domain.events import ImageEvent
+from domain.personal_data import Author
 from domain.records import UserRow
 from domain.upload_events import USER_INACTIVE, enrol_event, search_event
 from domain.user_errors import EmailTakenError
-from infra.maintenance.maintenance_stores import open_erasure_stores
 from services.audit import record
 from services.current_embedder import embedder_in_force
 from services.erasure import erase_unless_used
@@ -24,8 +24,8 @@ from sinks.cache.answer_waiter import AnswerWaiter
 from sinks.main.database_sessions import Databases
 from sinks.main.main_store import Records
 from sinks.main.schema import User
-from sinks.main.user_erasure import Author
 from sinks.objects.crops import Crops
+from sinks.stores import Stores, opened
 from streams.clients.image_producer import ImageProducer
 
 #: The number of audit entries of a user who is created and then has photos sent: one for each.
@@ -142,7 +142,7 @@ class Client:
 
     async def _remove(self, user: UserRow) -> bool:
         """Erase a user that was just created, unless another client has used it since then."""
-        async with open_erasure_stores(self._settings) as stores:
+        async with opened(Stores.of(self._settings)) as stores:
             return await erase_unless_used(stores, user.id, Author(actor()), _OWN_ENTRIES)
 
     async def enrol(self, user: UserRow, photos: Iterable[Path]) -> list[PhotoAnswer]:
@@ -208,8 +208,7 @@ async def open_client(settings: Settings) -> AsyncIterator[Client]:
             publish_timeout=settings.kafka.request_timeout,
             model=await embedder_in_force(settings.models),
         )
-        databases = Databases(settings)
-        stack.push_async_callback(databases.close)
+        databases = await stack.enter_async_context(Databases(settings))
         yield Client(uploads, records, databases, settings)
 
 

@@ -10,7 +10,6 @@ choose, which begins at 32768.
 import contextlib
 import secrets
 import socket
-from types import TracebackType
 from typing import Self
 
 _LOWEST, _HIGHEST = 10_240, 22_000
@@ -60,12 +59,7 @@ class Ports:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.release()
 
     def _reserve(self, port: int) -> bool:

@@ -16,13 +16,8 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from infra.embedded.server_processes import wait_for_end
-
-#: In the environment of all that a run has started: the run's id.
-RUN_VARIABLE = "FECAPASS_RUN"
+from infra.processes.guard_process import RUN_VARIABLE, GuardProcess, wait_for_end
 
 #: Seconds in which to end in order, as what has started something itself should.
 GRACE_SECONDS = 5.0
@@ -32,10 +27,8 @@ _SETTLE_SECONDS = 1.0
 _KILL_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 
-_ROOT = Path(__file__).resolve().parents[2]
 
-
-class RunGuard:
+class RunGuard(GuardProcess):
     """The guard process of this process; `dismiss` it when all that was started has ended.
 
     Attributes:
@@ -51,36 +44,7 @@ class RunGuard:
         """
         run = secrets.token_hex(16)
         self.environment = {RUN_VARIABLE: run}
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "infra.processes.run_guard", run, str(os.getpid()), *afterwards],
-            cwd=_ROOT,  # where the package is found, installed or not
-            env=unmarked_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def dismiss(self) -> None:
-        """End the guard: there is nothing left to guard."""
-        self._process.kill()
-        self._process.wait()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.dismiss()
-
-
-def unmarked_environment() -> dict[str, str]:
-    """This process's environment, as guards get it: the guard of an outer run does not end them."""
-    return {name: value for name, value in os.environ.items() if name != RUN_VARIABLE}
+        super().__init__("infra.processes.run_guard", run, str(os.getpid()), *afterwards)
 
 
 def end_run(run: str, grace: float = GRACE_SECONDS) -> None:

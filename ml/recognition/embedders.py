@@ -128,24 +128,3 @@ def unit_rows(vectors: FloatArray) -> FloatArray:
     """Bring each row of float32 (N, D) to length 1; a row of zeros stays."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
-
-
-def fuse(embeddings: FloatArray) -> FloatArray:
-    """The template of a user: the mean of the embeddings of the user's photos, with length 1.
-
-    Args:
-        embeddings: float32 (N, D), N at least 1, each of length 1.
-
-    Returns:
-        float32 (D,).
-
-    Raises:
-        ValueError: there are none, or they cancel out.
-    """
-    if not len(embeddings):
-        raise ValueError("a template needs at least one embedding")
-    mean = embeddings.astype(np.float64).mean(axis=0)
-    length = np.linalg.norm(mean)
-    if not length > 1e-6:  # noqa: PLR2004 - opposite vectors, which no face makes
-        raise ValueError("the embeddings cancel out")
-    return np.asarray(mean / length, np.float32)

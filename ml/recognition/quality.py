@@ -76,12 +76,6 @@ class QualityReport:
         """Fitness for recognition, 0 to 1: the worth of the weakest part."""
         return min(self.parts.values())
 
-    @property
-    def weakest(self) -> str:
-        """Name of the part that limits the score."""
-        parts = self.parts
-        return min(parts, key=lambda name: parts[name])
-
     def measures(self) -> dict[str, float]:
         """The measured values by name, for the answer of a refusal."""
         return {

@@ -7,8 +7,7 @@ after a miss.
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -16,7 +15,8 @@ from redis.exceptions import WatchError
 
 from config.settings import RedisSettings
 from domain.events import FaceMatch
-from sinks.cache.answer_waiter import CHANNEL, AnswerWaiter, answer_key
+from domain.personal_data import Cutoffs, DataSubject, PersonalData, Traces
+from sinks.cache.answer_waiter import CHANNEL, answer_key
 from sinks.cache.redis_client import PREFIX, calling, create_client, encode_name, probe
 from sinks.sink import Connected
 
@@ -72,24 +72,29 @@ def _expected_key(upload_id: str) -> bytes:
     return encode_name(f"{PREFIX}expected:{upload_id}")
 
 
-class Recents(Connected):
+class Recents(Connected, PersonalData):
     """Reads and writes the cache. Use it as an async context manager, or `connect` and `close`."""
+
+    receipt_name = "redis"
+    erased_places: ClassVar = {
+        "matches*": "matches that name the user are deleted",
+        "answer:*": "answers that name the user are deleted",
+        "expected:*": "ids of uploads on their way; gone in minutes",
+        "recent:*": "faces from workers of release 0.1 that name the user are deleted",
+    }
+    kept_places: ClassVar = {"erased:*": "the id, against what is in work; for 7 days"}
 
     def __init__(self, settings: RedisSettings) -> None:
         """Take the settings; nothing is connected yet."""
         self.store = f"Redis {settings.safe_url}"
         self._settings = settings
         self._client: Any = create_client(settings)
-        self._waiter: AnswerWaiter | None = None
 
     async def connect(self) -> None:
         """Nothing to do: connections are made when needed, for a cache may come later."""
 
     async def close(self) -> None:
         """Close all connections."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            await waiter.close()
         await self._client.aclose()
 
     async def ping(self) -> None:
@@ -171,37 +176,38 @@ class Recents(Connected):
             values = await self._client.zrevrange(_matches_key(camera), 0, limit - 1)
         return list(_readable(_decode_match, values))
 
-    async def forget_user(self, user_id: UUID, upload_ids: Collection[str] = ()) -> int:
+    async def traces(self, user: DataSubject) -> Traces:
+        """Count the entries that name a person, or answer an upload; the tombstone is not one."""
+        async with self._calling("look for a person"):
+            entries = await self._forget(user.id, user.known.upload_ids, dry_run=True)
+        return Traces({"entries": entries})
+
+    async def erase(self, user: DataSubject) -> Traces:
         """Take a person out of everything kept here.
 
-        Answers to uploads that name the person go whole, and so do those to the uploads named here.
-        Nothing about the person is taken in for
-        days, so that a batch in work now does not bring an entry back.
-
-        Returns:
-            How many entries went.
+        Answers to uploads that name the person, or that others know of, go whole. Nothing about
+        the person is taken in for days, so that a batch in work now does not bring an entry back.
         """
         async with self._calling("forget a person"):
-            await self._client.set(_tombstone_key(user_id), b"", ex=_TOMBSTONE_SECONDS)
-            return await self._forget(user_id, upload_ids)
+            await self._client.set(_tombstone_key(user.id), b"", ex=_TOMBSTONE_SECONDS)
+            entries = await self._forget(user.id, user.known.upload_ids)
+        return Traces({"entries": entries})
 
     async def forget_face(self, face_id: UUID) -> int:
         """Take a face out of everything kept here; returns how many entries went."""
         async with self._calling("forget a face"):
             return await self._forget(face_id)
 
-    async def traces_of(self, user_id: UUID, upload_ids: Collection[str] = ()) -> int:
-        """How many entries name a person, or answer these uploads; the tombstone is not one."""
-        async with self._calling("look for a person"):
-            return await self._forget(user_id, upload_ids, dry_run=True)
-
-    async def forget_before(self, moment: datetime) -> int:
-        """Take matches out of the listings whose pictures are older; returns how many went."""
+    async def expire(self, before: Cutoffs) -> Traces:
+        """Take matches out of the listings whose pictures are too old."""
         gone = 0
+        if before.sightings is None:
+            return Traces({"cache entries": gone})
+        older = f"({before.sightings.timestamp()}"
         async with self._calling("forget old matches"):
             async for key in self._client.scan_iter(match=f"{_ALL_MATCHES}*", count=1000):
-                gone += await self._client.zremrangebyscore(key, "-inf", f"({moment.timestamp()}")
-        return gone
+                gone += await self._client.zremrangebyscore(key, "-inf", older)
+        return Traces({"cache entries": gone})
 
     async def _forget(
         self, identifier: UUID, upload_ids: Collection[str] = (), *, dry_run: bool = False
@@ -256,17 +262,3 @@ class Recents(Connected):
         async with self._calling("look for an upload"):
             noted: bytes | None = await self._client.get(_expected_key(upload_id))
         return None if noted is None else noted.decode(errors="replace")
-
-    async def wait_for_answer(self, upload_id: str, timeout: float) -> bytes | None:  # noqa: ASYNC109 - see AnswerWaiter.wait
-        """Wait for the answer to an upload; any number of callers may wait at once.
-
-        Args:
-            upload_id: Kafka key of the upload.
-            timeout: at most so many seconds.
-
-        Returns:
-            The answer; None when it is not there in time.
-        """
-        if self._waiter is None:
-            self._waiter = AnswerWaiter(self._settings)
-        return await self._waiter.wait(upload_id, timeout)

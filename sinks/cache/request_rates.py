@@ -1,7 +1,6 @@
 """How often a caller came in the last minute, counted in Redis for all API processes together."""
 
 from time import time
-from types import TracebackType
 from typing import Any, Self
 
 from config.settings import RedisSettings
@@ -31,12 +30,7 @@ class Rates:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         await self.close()
 
     async def count(self, caller: str) -> float:

@@ -21,13 +21,14 @@ from config.settings import DatabaseSettings, Settings
 from sinks.postgres.connect import Connector
 from sinks.postgres.driver_errors import Damage, damage_of
 from sinks.postgres.pool import IS_READ_ONLY, READ_ONLY_DETAIL
+from sinks.sink import Connected
 from sinks.store_errors import StoreReadOnly
 
 #: No request keeps a transaction for longer.
 _REQUEST_SECONDS = 300.0
 
 
-class Databases:
+class Databases(Connected):
     """An engine and a maker of sessions for each database; connected when first used."""
 
     def __init__(self, settings: Settings) -> None:
@@ -36,6 +37,9 @@ class Databases:
         self._vector_engine = create_engine(settings.vector_db, "vector")
         self.main = async_sessionmaker(self._main_engine, expire_on_commit=False)
         self.vector = async_sessionmaker(self._vector_engine, expire_on_commit=False)
+
+    async def connect(self) -> None:
+        """Nothing to do: connections are made when needed."""
 
     async def close(self) -> None:
         """Close all connections."""

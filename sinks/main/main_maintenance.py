@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from domain.personal_data import Cutoffs, Traces
 from domain.records import EventKey
+from sinks.main.expiry import overdue
 from sinks.main.ledger import AT_WORK
 from sinks.main.main_store import Records
 from sinks.postgres.keepalive import Heartbeat
@@ -49,31 +51,6 @@ SELECT event_uuid, model, processed_at FROM events
 WHERE announced_at IS NULL AND processed_at < $1
   AND ($2::timestamptz IS NULL OR (processed_at, event_uuid) > ($2, $3::uuid))
 ORDER BY processed_at, event_uuid LIMIT $4
-"""
-
-# An enrolled face whose user was deleted past `services.erasure` is kept no longer than a sighting.
-IS_SIGHTING = "(kind <> 'enrolled' OR user_id IS NULL)"
-
-OLD_SIGHTINGS = f"SELECT count(*) FROM faces WHERE created_at < $1 AND {IS_SIGHTING}"  # noqa: S608 - made of constants, as below
-
-DELETE_OLD_SIGHTINGS = f"""
-DELETE FROM faces WHERE id IN (
-    SELECT id FROM faces WHERE created_at < $1 AND {IS_SIGHTING} ORDER BY created_at LIMIT $2
-)
-RETURNING id, model, crop_key
-"""  # noqa: S608
-
-# What was not announced is the reconciler's, which announces it first.
-OLD_EVENTS = """
-SELECT count(*) FROM events WHERE processed_at < $1 AND announced_at IS NOT NULL
-"""
-
-DELETE_OLD_EVENTS = """
-DELETE FROM events WHERE (event_uuid, model) IN (
-    SELECT event_uuid, model FROM events
-    WHERE processed_at < $1 AND announced_at IS NOT NULL ORDER BY processed_at LIMIT $2
-)
-RETURNING 1
 """
 
 
@@ -177,23 +154,7 @@ class MainUpkeep(Records):
             for row in records
         ]
 
-    async def count_old_sightings(self, before: datetime) -> int:
-        """How many faces seen by cameras were stored before a moment."""
-        async with self._connection("count old sightings") as connection:
-            return int(await connection.fetchval(OLD_SIGHTINGS, before))
-
-    async def delete_old_sightings(self, before: datetime, limit: int) -> list[StoredFace]:
-        """Delete the oldest of them; returns what leads to their crops and embeddings."""
-        async with self._connection("delete old sightings") as connection:
-            records = await connection.fetch(DELETE_OLD_SIGHTINGS, before, limit)
-        return [StoredFace(*record) for record in records]
-
-    async def count_old_events(self, before: datetime) -> int:
-        """How many lines of the ledger were written before a moment, and announced."""
-        async with self._connection("count old events") as connection:
-            return int(await connection.fetchval(OLD_EVENTS, before))
-
-    async def delete_old_events(self, before: datetime, limit: int) -> int:
-        """Delete the oldest of them; returns how many went."""
-        async with self._connection("delete old events") as connection:
-            return len(await connection.fetch(DELETE_OLD_EVENTS, before, limit))
+    async def overdue(self, before: Cutoffs) -> Traces:
+        """How much `expire` would delete in all."""
+        async with self._connection("count what is too old") as connection:
+            return await overdue(connection, before)

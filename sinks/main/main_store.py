@@ -12,11 +12,13 @@ import asyncpg
 
 from config.settings import DatabaseSettings
 from domain.events import FaceMatch, standing_decision
-from domain.records import EventKey, EventResult, FaceRow, LedgerRow, MainTraces, UserRow
-from sinks.main.ledger import LEDGER_COLUMNS, Claim, always, ledger_row, look_up, open_claim
+from domain.personal_data import Cutoffs, DataSubject, PersonalData, Traces
+from domain.records import FaceRow, LedgerRow, UserRow
+from sinks.main.expiry import expire
+from sinks.main.ledger import LEDGER_COLUMNS, Claim, always, ledger_row, open_claim
 from sinks.main.user_erasure import (
-    Author,
-    Removal,
+    ERASED_PLACES,
+    KEPT_PLACES,
     delete_unless_used,
     fill_event_users,
     look,
@@ -42,8 +44,6 @@ FROM unnest($1::uuid[], $2::text[]) AS announced (event_uuid, model)
 WHERE events.event_uuid = announced.event_uuid AND events.model = announced.model
   AND announced_at IS NULL
 """
-
-EVENT = f"SELECT {LEDGER_COLUMNS} FROM events WHERE event_uuid = $1 AND model = $2"  # noqa: S608
 
 # Of a photo that several models have looked at, the model in force counts, else the last look.
 UPLOAD = f"""
@@ -77,23 +77,17 @@ ORDER BY COALESCE(seen_at, captured_at) DESC, id DESC
 LIMIT $1
 """  # noqa: S608
 
-# The update touches nothing when there is nothing new (a trigger keeps updated_at then), but is
-# needed for RETURNING to give the row that is there.
-ENSURE_USER = f"""
-INSERT INTO users (email, full_name) VALUES ($1, $2)
-ON CONFLICT (lower(email)) DO UPDATE SET full_name = COALESCE(excluded.full_name, users.full_name)
-RETURNING {_USER_COLUMNS}
-"""  # noqa: S608
-
 USERS = f"SELECT {_USER_COLUMNS} FROM users WHERE id = ANY($1::uuid[])"  # noqa: S608
 
 USER_BY_EMAIL = f"SELECT {_USER_COLUMNS} FROM users WHERE lower(email) = lower($1)"  # noqa: S608
 
-USERS_EXIST = "SELECT id FROM users WHERE id = ANY($1::uuid[])"
 
-
-class Records(PostgresSink):
+class Records(PostgresSink, PersonalData):
     """Reads and writes the main database. All methods raise the errors of `sinks.store_errors`."""
+
+    receipt_name = "main"
+    erased_places = ERASED_PLACES
+    kept_places = KEPT_PLACES
 
     def __init__(self, settings: DatabaseSettings) -> None:
         """Take the settings of the main database; `connect` opens it."""
@@ -125,20 +119,6 @@ class Records(PostgresSink):
             async with heartbeat:
                 yield claim
 
-    async def settled(self, keys: Iterable[tuple[UUID, str]]) -> dict[EventKey, LedgerRow]:
-        """The ledger's rows of existing results."""
-        async with self._connection("look up settled events") as connection:
-            return await look_up(connection, set(keys))
-
-    async def commit(self, results: Sequence[EventResult]) -> set[EventKey]:
-        """Claim and write results at once; see `Claim.commit`.
-
-        Returns:
-            The keys of those that were written now.
-        """
-        async with self.claim(result.key for result in results) as claim:
-            return set(await claim.commit(results))
-
     async def mark_announced(self, keys: Iterable[tuple[UUID, str]]) -> None:
         """Note that the broker has acknowledged all messages about these events."""
         told = sorted(set(keys))
@@ -148,12 +128,6 @@ class Records(PostgresSink):
             await connection.execute(
                 MARK_ANNOUNCED, [uuid for uuid, _ in told], [model for _, model in told]
             )
-
-    async def event(self, event_uuid: UUID, model: str) -> LedgerRow | None:
-        """The ledger's row of one event; None when it has no result (or was pruned)."""
-        async with self._connection("read an event") as connection:
-            record = await connection.fetchrow(EVENT, event_uuid, model)
-        return None if record is None else ledger_row(record)
 
     async def upload(self, event_uuid: UUID, model: str | None = None) -> LedgerRow | None:
         """The ledger's row of an upload; None when it is not there.
@@ -209,18 +183,6 @@ class Records(PostgresSink):
             records = await connection.fetch(RECENT_FACES, limit, camera, user, since)
         return [_face_row(record) for record in records]
 
-    async def ensure_user(self, email: str, full_name: str | None = None) -> UserRow:
-        """Find the user with this address, or make one.
-
-        Args:
-            email: address; its case and surrounding space do not matter.
-            full_name: set when given; otherwise what is there stays.
-        """
-        async with self._connection("ensure a user") as connection:
-            record = await connection.fetchrow(ENSURE_USER, email.strip(), full_name)
-        assert record is not None, "an upsert returns its row"  # noqa: S101
-        return _user_row(record)
-
     async def user(self, user_id: UUID) -> UserRow | None:
         """One user, if there is one."""
         return (await self.users([user_id])).get(user_id)
@@ -240,12 +202,12 @@ class Records(PostgresSink):
             record = await connection.fetchrow(USER_BY_EMAIL, email.strip())
         return None if record is None else _user_row(record)
 
-    async def traces_of(self, user_id: UUID) -> MainTraces:
+    async def traces(self, user: DataSubject) -> Traces:
         """What this database holds of a user, and what it knows about data in other stores."""
         while await self.fill_event_users(_FILLED_AT_ONCE):
             pass  # after the first time, only rows of older workers are left
         async with self._connection("look for a person") as connection, connection.transaction():
-            return await look(connection, user_id)
+            return await look(connection, user.id)
 
     async def fill_event_users(self, limit: int) -> int:
         """Have lines of the ledger that an older release wrote say whom they name.
@@ -259,24 +221,20 @@ class Records(PostgresSink):
         async with self._connection("note whom answers name") as connection:
             return await fill_event_users(connection, limit)
 
-    async def erase_user(self, user_id: UUID, author: Author, noted: dict[str, int]) -> Removal:
+    async def erase(self, user: DataSubject) -> Traces:
         """Take a person out; see `sinks.main.user_erasure.take_out`."""
         async with self._connection("erase a person") as connection, connection.transaction():
-            return await take_out(connection, user_id, author, noted)
+            return await take_out(connection, user)
 
-    async def erase_untouched_user(self, user_id: UUID, author: Author, entries: int) -> bool:
+    async def erase_untouched_user(self, user: DataSubject, entries: int) -> bool:
         """Take a person out unless others had to do with them; see `delete_unless_used`."""
         async with self._connection("erase a person") as connection, connection.transaction():
-            return await delete_unless_used(connection, user_id, author, entries)
+            return await delete_unless_used(connection, user, entries)
 
-    async def users_exist(self, user_ids: Iterable[UUID]) -> set[UUID]:
-        """Which of these users exist."""
-        asked = list(set(user_ids))
-        if not asked:
-            return set()
-        async with self._connection("check users") as connection:
-            records = await connection.fetch(USERS_EXIST, asked)
-        return {record["id"] for record in records}
+    async def expire(self, before: Cutoffs) -> Traces:
+        """Delete the oldest sightings and lines of the ledger that are too old, up to a limit."""
+        async with self._connection("delete what is too old") as connection:
+            return await expire(connection, before)
 
 
 def _face_row(record: asyncpg.Record) -> FaceRow:

@@ -1,14 +1,18 @@
 """One person in the main database: what is there, and taking it out. Used by `main_store`."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
 
-from domain.records import MainTraces
+from domain.personal_data import DataSubject, References, Traces
 from domain.upload_events import event_uuid
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import asyncpg
+
     from sinks.postgres.checked_connection import Session
 
 FACES = """
@@ -79,52 +83,53 @@ VALUES ($1, 'user.delete', $2, $3::jsonb, $4)
 
 _FILLED_AT_ONCE = 1000
 
+#: What the audit trail says of the other stores, by what they call it.
+_NOTED = {"templates": "templates", "sightings": "links of sightings", "crops": "crops"}
+
+#: Where the main database names users or faces, and what an erasure does about it.
+ERASED_PLACES = {
+    "users.id": "deleted",
+    "users.email": "deleted",
+    "users.full_name": "deleted",
+    "faces.id": "deleted if enrolled; else it is an unknown's",
+    "faces.user_id": "deleted if enrolled; else unlinked",
+    "faces.crop_key": "deleted with its crop",
+    "faces.landmarks": "deleted if enrolled; else an unknown's",
+    "lost_embeddings.face_id": "goes with its face",
+    "events.people": "the line is deleted",
+    "events.answer": "the line is deleted",
+    "events.dataref": "the line is deleted",
+    "events.key": "the line of an upload is deleted; a frame's names a camera",
+}
+KEPT_PLACES = {
+    "audit.target": "who erased whom: ids alone",
+    "audit.detail": "numbers, and ids of uploads",
+}
+
 # Holds the erasure of these people off until the transaction ends.
 PRESENT = "SELECT id FROM users WHERE id = ANY($1::uuid[]) ORDER BY id FOR KEY SHARE"
 
 
-class Removal(NamedTuple):
-    """What was deleted from the main database.
-
-    Attributes:
-        user: 1 when the user's row was deleted.
-        enrolled: rows of enrolled faces deleted.
-        sightings: rows that lost link and crop.
-        answers: lines of the ledger deleted.
-        crop_keys: S3 keys of the crops that all these rows named.
-    """
-
-    user: int
-    enrolled: int
-    sightings: int
-    answers: int
-    crop_keys: list[str]
-
-
-class Author(NamedTuple):
-    """Who erases, for the audit trail: ``key:{id}`` or ``cli:{account}``, and the request."""
-
-    actor: str
-    request_id: str | None = None
-
-
-async def look(connection: "Session", user_id: UUID) -> MainTraces:
+async def look(connection: "Session", user_id: UUID) -> Traces:
     """What the main database holds of a person, at one moment."""
     faces = await connection.fetch(FACES, user_id)
     sent = await _sent_in(connection, user_id)
     answers = await connection.fetch(ANSWERS, user_id, sent)
     enrolments = [row for row in answers if row["kind"] == "enrol"]
     events = {row["event_uuid"] for row in (*enrolments, *(f for f in faces if f["enrolled"]))}
-    return MainTraces(
-        user=await connection.fetchval(USERS, user_id),
-        enrolled=sum(row["enrolled"] for row in faces),
-        sightings=sum(not row["enrolled"] for row in faces),
-        answers=len(answers),
-        crop_keys=[row["crop_key"] for row in faces if row["crop_key"]],
-        upload_events=sorted(events.union(sent)),
-        datarefs=[row["dataref"] for row in enrolments if row["dataref"]],
-        upload_ids=[row["key"] for row in answers],
+    counts = {
+        "enrolled faces": sum(row["enrolled"] for row in faces),
+        "links of sightings": sum(not row["enrolled"] for row in faces),
+        "answers to uploads": len(answers),
+        "user": await connection.fetchval(USERS, user_id),
+    }
+    elsewhere = References(
+        crop_keys=_crop_keys(faces),
+        upload_events=frozenset(events.union(sent)),
+        datarefs=frozenset(row["dataref"] for row in enrolments if row["dataref"]),
+        upload_ids=frozenset(row["key"] for row in answers),
     )
+    return Traces(counts, elsewhere)
 
 
 async def _sent_in(connection: "Session", user_id: UUID) -> list[UUID]:
@@ -138,54 +143,55 @@ async def fill_event_users(connection: "Session", limit: int) -> int:
     return len(await connection.fetch(FILL_EVENT_USERS, limit))
 
 
-async def delete_unless_used(
-    connection: "Session", user_id: UUID, author: Author, entries: int
-) -> bool:
+async def delete_unless_used(connection: "Session", user: DataSubject, entries: int) -> bool:
     """Delete a user that no other client has used, in the connection's transaction.
 
     Args:
         connection: in a transaction, read committed: what others commit before the row is
             locked is seen.
-        user_id: the person.
-        author: who does it.
+        user: the person, and who does it.
         entries: how many of the audit trail are the caller's own.
 
     Returns:
         False when there are faces of the person, or more entries in the audit trail: then nothing
         was done.
     """
-    await connection.execute(LOCK_USER, user_id)
-    if not await connection.fetchval(IS_UNTOUCHED, user_id, f"user:{user_id}", entries):
+    await connection.execute(LOCK_USER, user.id)
+    if not await connection.fetchval(IS_UNTOUCHED, user.id, f"user:{user.id}", entries):
         return False
-    await take_out(connection, user_id, author, {"templates": 0, "sightings": 0, "crops": 0})
+    await take_out(connection, user)
     return True
 
 
-async def take_out(
-    connection: "Session", user_id: UUID, author: Author, noted: dict[str, int]
-) -> Removal:
+async def take_out(connection: "Session", user: DataSubject) -> Traces:
     """Delete or unlink every row of a person, in the connection's transaction.
 
     Args:
         connection: in a transaction, so that rows and audit entry are both committed, or neither.
-        user_id: the person.
-        author: who does it.
-        noted: what the other stores lost, for the audit trail; nothing personal.
+        user: the person, who erases, and what the other stores have lost.
+
+    Returns:
+        How many rows went or lost their link, and the crops that they named.
     """
-    await connection.execute(LOCK_USER, user_id)
+    await connection.execute(LOCK_USER, user.id)
     # What was committed by an older worker since the last look.
     await fill_event_users(connection, _FILLED_AT_ONCE)
-    sent = await _sent_in(connection, user_id)
-    enrolled = await connection.fetch(DELETE_ENROLLED, user_id)
-    sightings = await connection.fetch(UNLINK_SIGHTINGS, user_id)
-    answers = await connection.fetch(DELETE_ANSWERS, user_id, sent)
-    users = await connection.fetch(DELETE_USER, user_id)
-    detail = msgspec.json.encode(noted).decode()
-    await connection.execute(NOTE, author.actor, f"user:{user_id}", detail, author.request_id)
-    return Removal(
-        user=len(users),
-        enrolled=len(enrolled),
-        sightings=len(sightings),
-        answers=len(answers),
-        crop_keys=[row["crop_key"] for row in (*enrolled, *sightings) if row["crop_key"]],
-    )
+    sent = await _sent_in(connection, user.id)
+    enrolled = await connection.fetch(DELETE_ENROLLED, user.id)
+    sightings = await connection.fetch(UNLINK_SIGHTINGS, user.id)
+    answers = await connection.fetch(DELETE_ANSWERS, user.id, sent)
+    users = await connection.fetch(DELETE_USER, user.id)
+    noted = {name: user.removed.get(what, 0) for name, what in _NOTED.items()}
+    detail, author = msgspec.json.encode(noted).decode(), user.author
+    await connection.execute(NOTE, author.actor, f"user:{user.id}", detail, author.request_id)
+    counts = {
+        "enrolled faces": len(enrolled),
+        "links of sightings": len(sightings),
+        "answers to uploads": len(answers),
+        "user": len(users),
+    }
+    return Traces(counts, References(crop_keys=_crop_keys([*enrolled, *sightings])))
+
+
+def _crop_keys(rows: "Iterable[asyncpg.Record]") -> frozenset[str]:
+    return frozenset(row["crop_key"] for row in rows if row["crop_key"])

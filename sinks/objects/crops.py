@@ -1,11 +1,11 @@
 """The object store: crops of faces, and images that came by claim check."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from aiobotocore.config import AioConfig
 from aiobotocore.response import AioReadTimeoutError
@@ -15,7 +15,22 @@ from botocore.httpsession import get_cert_path
 
 from config.network.sockets import watched_socket
 from config.settings import S3Settings
-from domain.object_keys import split_dataref
+from domain.object_keys import (
+    CROPS,
+    FRAMES,
+    UPLOADS,
+    face_of_crop,
+    split_dataref,
+    uploaded_key,
+)
+from domain.personal_data import (
+    Cutoffs,
+    DataSubject,
+    FacePart,
+    FaceParts,
+    References,
+    Traces,
+)
 from sinks.objects.fast_put import DirectPuts
 from sinks.objects.no_redirects import DirectSession, Redirected
 from sinks.objects.s3_errors import code_of, described, is_fault, is_the_stores
@@ -48,12 +63,21 @@ class StoredObject(NamedTuple):
     written_at: datetime
 
 
-class Crops(Connected):
+class Crops(Connected, FaceParts):
     """Reads and writes one bucket, over one pool of connections.
 
     Use it as an async context manager, or call `connect` and `close`. All methods raise the
     errors of `sinks.store_errors`.
     """
+
+    receipt_name = "s3"
+    erased_places: ClassVar = {
+        CROPS: "crops of enrolled faces and of sightings are deleted",
+        UPLOADS: "photos sent in to enrol the user are deleted",
+    }
+    kept_places: ClassVar = {
+        FRAMES: "it is unknown whom a frame shows; the reconciler deletes frames by age",
+    }
 
     def __init__(self, settings: S3Settings) -> None:
         """Take the settings; nothing is connected yet."""
@@ -218,6 +242,50 @@ class Crops(Connected):
                     f"{len(failed)} of {len(batch)} were not deleted: {failed[0].get('Code')}",
                 )
 
+    async def traces(self, user: DataSubject) -> Traces:
+        """Crops and photos of a user, among those that other stores know of."""
+        crops, photos = await self._of(user.known)
+        return _traces(crops, photos)
+
+    async def erase(self, user: DataSubject) -> Traces:
+        """Delete a user's crops and photos, among those that other stores know of."""
+        crops, photos = await self._of(user.known)
+        await self.delete_many([*crops, *photos])
+        return _traces(crops, photos)
+
+    async def expire(self, before: Cutoffs) -> Traces:
+        """Delete the crops whose rows were too old."""
+        await self.delete_many(before.known.crop_keys)
+        return Traces({"crops": len(before.known.crop_keys)})
+
+    async def face_parts(self, before: datetime, limit: int) -> AsyncIterator[Sequence[FacePart]]:
+        """Crops, in pages of a thousand at most; objects with other names are left alone."""
+        async for page in self.pages(CROPS):
+            old = [one.key for one in page if one.written_at < before]
+            parts = [
+                FacePart(face_id, "crop", key) for key in old if (face_id := face_of_crop(key))
+            ]
+            for start in range(0, len(parts), limit):
+                yield parts[start : start + limit]
+
+    async def discard(self, parts: Sequence[FacePart]) -> None:
+        """Delete crops."""
+        await self.delete_many(one.crop_key for one in parts if one.crop_key)
+
+    async def _of(self, known: References) -> tuple[list[str], list[str]]:
+        """Keys of the crops and of the photos that are there."""
+        photos = {uploaded_key(dataref, self.bucket) for dataref in known.datarefs}
+        for event in known.upload_events:
+            async for page in self.pages(f"{UPLOADS}{event}"):
+                photos.update(one.key for one in page)
+        return await self._existing(known.crop_keys), await self._existing(photos - {None})
+
+    async def _existing(self, keys: Collection[str | None]) -> list[str]:
+        """Those of these objects that are there; as many are asked for as there are connections."""
+        asked = sorted(key for key in keys if key)
+        there = await asyncio.gather(*(self.exists(key) for key in asked))
+        return [key for key, is_there in zip(asked, there, strict=True) if is_there]
+
     async def fetch(self, dataref: str, max_bytes: int) -> bytes:
         """Read the image that a claim check names.
 
@@ -267,19 +335,6 @@ class Crops(Connected):
         """
         await self.put(key, data, "application/octet-stream")
         return f"s3://{self.bucket}/{key}"
-
-    async def url(self, key: str, expires: int) -> str:
-        """A presigned address of an object, for browsers.
-
-        Args:
-            key: the object.
-            expires: for so many seconds.
-        """
-        async with self._client("sign an address") as client:
-            address: str = await client.generate_presigned_url(
-                "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=expires
-            )
-        return address
 
     async def _make_bucket(self) -> bool:
         async with self._client("make the bucket") as client:
@@ -362,6 +417,10 @@ class Crops(Connected):
         if is_the_stores(error, key_is_ours=key_is_ours):
             return StoreUnavailable(self.store, operation, detail)
         return StoreRejected(self.store, operation, detail)
+
+
+def _traces(crops: Collection[str], photos: Collection[str]) -> Traces:
+    return Traces({"crops": len(crops), "photos by claim check": len(photos)})
 
 
 def _certificate(settings: S3Settings) -> tuple[str, str] | None:

@@ -21,6 +21,8 @@ IS_ERASED = "SELECT EXISTS (SELECT FROM erased_people WHERE user_id = $1)"
 
 ADD_TOMBSTONE = "INSERT INTO erased_people (user_id) VALUES ($1) ON CONFLICT DO NOTHING"
 
+GALLERY_ENTRIES = "SELECT count(*) FROM gallery WHERE user_id = $1 AND embedding IS NOT NULL"
+
 TRACES = """
 SELECT (SELECT count(*) FROM face_embeddings WHERE user_id = $1 AND kind = 'template') AS templates,
        (SELECT count(*) FROM face_embeddings WHERE user_id = $1 AND kind = 'sighting') AS sightings,
@@ -124,6 +126,10 @@ ORDER BY model
 """
 
 REMOVE_SIGHTING = "DELETE FROM face_embeddings WHERE face_id = $1 AND kind = 'sighting'"
+
+DELETE_SIGHTINGS = """
+DELETE FROM face_embeddings WHERE face_id = ANY($1::uuid[]) AND kind = 'sighting' RETURNING 1
+"""
 
 DELETE_TEMPLATES = """
 WITH gone AS (

@@ -1,12 +1,14 @@
 """The vector database for maintenance: pages of rows, checks of means, repairs."""
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
 
+from domain.personal_data import FacePart, FaceParts
 from sinks.vector import sql
 from sinks.vector.vector_store import Vectors, fuse
+
+_FIRST = UUID(int=0)
 
 EMBEDDINGS_PAGE = """
 SELECT face_id, model, kind FROM face_embeddings
@@ -15,10 +17,6 @@ ORDER BY face_id, model LIMIT $4
 """
 
 THERE = "SELECT face_id FROM face_embeddings WHERE face_id = ANY($1::uuid[])"
-
-DELETE_SIGHTINGS = """
-DELETE FROM face_embeddings WHERE face_id = ANY($1::uuid[]) AND kind = 'sighting' RETURNING 1
-"""
 
 STANDING_PAGE = """
 SELECT user_id, bool_or(suspended_at IS NOT NULL) AS is_suspended FROM gallery
@@ -62,35 +60,32 @@ DELETE FROM face_embeddings WHERE user_id = $1 AND model = $2 AND kind = 'templa
 """
 
 
-class StoredEmbedding(NamedTuple):
-    """An embedding's row without the embedding; its kind is ``template`` or ``sighting``."""
-
-    face_id: UUID
-    model: str
-    kind: str
-
-
-class VectorUpkeep(Vectors):
+class VectorUpkeep(Vectors, FaceParts):
     """`Vectors`, and what reconciler and retention need in addition."""
 
-    async def embeddings_after(
-        self, last: tuple[UUID, str], before: datetime, limit: int
-    ) -> list[StoredEmbedding]:
-        """The next embeddings by face and model that were stored before a moment."""
-        async with self._connection("page through embeddings") as connection:
-            records = await connection.fetch(EMBEDDINGS_PAGE, *last, before, limit)
-        return [StoredEmbedding(*record) for record in records]
+    async def face_parts(self, before: datetime, limit: int) -> AsyncIterator[Sequence[FacePart]]:
+        """Embeddings by face and model, as ``sighting`` or ``template``."""
+        last = (_FIRST, "")
+        while True:
+            async with self._connection("page through embeddings") as connection:
+                page = await connection.fetch(EMBEDDINGS_PAGE, *last, before, limit)
+            if not page:
+                return
+            last = (page[-1]["face_id"], page[-1]["model"])
+            yield [FacePart(row["face_id"], row["kind"]) for row in page]
+
+    async def discard(self, parts: Sequence[FacePart]) -> None:
+        """Delete embeddings; the means of templates' people are made again from the others."""
+        await self.delete_sightings([one.face_id for one in parts if one.kind == "sighting"])
+        for one in parts:
+            if one.kind == "template":
+                await self.remove_template(one.face_id)
 
     async def there(self, face_ids: Collection[UUID]) -> set[UUID]:
         """Those of these faces that have an embedding."""
         async with self._connection("look for embeddings") as connection:
             records = await connection.fetch(THERE, list(face_ids))
         return {record["face_id"] for record in records}
-
-    async def delete_sightings(self, face_ids: Collection[UUID]) -> int:
-        """Delete the embeddings of faces seen, never a template; returns how many went."""
-        async with self._connection("delete sightings") as connection:
-            return len(await connection.fetch(DELETE_SIGHTINGS, list(face_ids)))
 
     async def standing_after(self, last: UUID, limit: int) -> dict[UUID, bool]:
         """The next people by id who have a place in a gallery: whether they are suspended."""

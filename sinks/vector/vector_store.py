@@ -6,24 +6,23 @@ changes by revision. Sightings are for "where else was this face seen", by HNSW.
 """
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
 import asyncpg
 
 from config.settings import DatabaseSettings
+from domain.personal_data import Cutoffs, DataSubject, PersonalData, Traces
 from domain.records import (
     Embedding,
     Enrolment,
     EnrolStatus,
-    Erasure,
     GalleryChange,
     GalleryChunk,
     Sighting,
     SimilarSighting,
-    VectorTraces,
 )
 from sinks.postgres.pool import PostgresSink
 from sinks.store_errors import StoreRejected, StoreUnavailable
@@ -48,11 +47,23 @@ LOAD_CHUNK = 10_000
 EF_SEARCH = 200
 
 
-class Vectors(PostgresSink):
+class Vectors(PostgresSink, PersonalData):
     """Reads and writes the vector database. All methods raise the errors of `sinks.store_errors`.
 
     Embeddings are float32 numpy arrays of length 1.
     """
+
+    receipt_name = "vector"
+    erased_places: ClassVar = {
+        "face_embeddings.face_id": "templates are deleted; sightings are an unknown's",
+        "face_embeddings.user_id": "templates are deleted; sightings are unlinked",
+        "face_embeddings.embedding": "templates are deleted; sightings are an unknown's",
+        "gallery.embedding": "deleted",
+    }
+    kept_places: ClassVar = {
+        "gallery.user_id": "the id, for those who follow the gallery",
+        "erased_people.user_id": "the id, against what is in flight",
+    }
 
     def __init__(self, settings: DatabaseSettings) -> None:
         """Take the settings of the vector database; `connect` opens it."""
@@ -190,7 +201,7 @@ class Vectors(PostgresSink):
             for record in await connection.fetch(sql.RESUME, user_id):
                 await fuse(connection, user_id, record["model"])
 
-    async def erase_user(self, user_id: UUID) -> Erasure:
+    async def erase(self, user: DataSubject) -> Traces:
         """Take a person out permanently: every gallery, every template, every sighting's link.
 
         Tombstones stay, with nothing but the id in them: workers learn of the erasure from them,
@@ -199,30 +210,41 @@ class Vectors(PostgresSink):
         """
         async with self._connection("erase a person") as connection:
             async with connection.transaction():
-                await connection.execute(sql.LOCK_PERSON, user_id)
-                await connection.execute(sql.ADD_TOMBSTONE, user_id)
-                galleries = 0
+                await connection.execute(sql.LOCK_PERSON, user.id)
+                await connection.execute(sql.ADD_TOMBSTONE, user.id)
+                entries = await connection.fetchval(sql.GALLERY_ENTRIES, user.id)
                 for record in await connection.fetch(sql.LOCK_ALL_HEADS):
-                    buried = await connection.fetchval(sql.BURY, user_id, record["model"])
-                    galleries += buried is not None
-                templates = await connection.fetchval(sql.DELETE_TEMPLATES, user_id)
+                    await connection.execute(sql.BURY, user.id, record["model"])
+                templates = await connection.fetchval(sql.DELETE_TEMPLATES, user.id)
             # A worker that was adding sightings when the tombstones were written may not have seen
             # them; wait for it, so that its sightings are also unlinked.
             async with connection.transaction():
                 await connection.execute(sql.WAIT_FOR_WRITERS)
-            sightings = await connection.fetchval(sql.UNLINK_SIGHTINGS, user_id)
-        return Erasure(galleries=galleries, templates=templates, sightings=sightings)
+            sightings = await connection.fetchval(sql.UNLINK_SIGHTINGS, user.id)
+        return _traces(templates, entries, sightings)
 
     async def is_erased(self, user_id: UUID) -> bool:
         """Whether there is a tombstone for this user."""
         async with self._connection("look for a tombstone") as connection:
             return bool(await connection.fetchval(sql.IS_ERASED, user_id))
 
-    async def traces_of(self, user_id: UUID) -> VectorTraces:
+    async def traces(self, user: DataSubject) -> Traces:
         """What this database holds of a person."""
         async with self._connection("look for a person") as connection:
-            record = await connection.fetchrow(sql.TRACES, user_id)
-        return VectorTraces(**dict(record or {}))
+            record = await connection.fetchrow(sql.TRACES, user.id)
+        return _traces(**dict(record or {}))
+
+    async def expire(self, before: Cutoffs) -> Traces:
+        """Delete the embeddings of sightings whose rows were too old, never a template."""
+        gone = await self.delete_sightings(before.known.face_ids)
+        return Traces({"embeddings": gone})
+
+    async def delete_sightings(self, face_ids: Collection[UUID]) -> int:
+        """Delete the embeddings of faces seen, never a template; returns how many went."""
+        if not face_ids:
+            return 0
+        async with self._connection("delete sightings") as connection:
+            return len(await connection.fetch(sql.DELETE_SIGHTINGS, list(face_ids)))
 
     async def models(self) -> dict[str, int]:
         """The models that are set up, with the dimension of each."""
@@ -381,6 +403,13 @@ def _numbers(version: str) -> tuple[int, ...]:
 async def fuse(connection: "Session", user_id: UUID, model: str) -> asyncpg.Record | None:
     """Make a person's fused template again; the gallery's head is locked."""
     return await connection.fetchrow(sql.FUSE, user_id, model)
+
+
+def _traces(templates: int, galleries: int, sightings: int) -> Traces:
+    """What a receipt says: embeddings of photos, fused templates, embeddings of faces seen."""
+    return Traces(
+        {"templates": templates, "gallery entries": galleries, "links of sightings": sightings}
+    )
 
 
 def _enrolment(status: EnrolStatus, record: asyncpg.Record | None) -> Enrolment:

@@ -3,7 +3,6 @@
 import logging
 import os
 import threading
-from types import TracebackType
 from typing import Self
 
 logger = logging.getLogger(__name__)
@@ -34,12 +33,7 @@ class BoundedEnd:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
 

@@ -28,6 +28,7 @@ from tests.chaos.publisher import Claims, Composer, Publisher
 from tests.chaos.recovery import Recovery, Struck
 from tests.chaos.schedule import Strike
 from tests.chaos.servers import Servers, named, running_servers
+from tests.stored_records import stored_user
 
 #: How long the pipeline may take to finish everything after the last fault and event.
 SETTLE_SECONDS = 150.0
@@ -229,7 +230,7 @@ def _producer_options(options: Options, servers: Servers) -> dict[str, object]:
 async def _prepare(settings: Settings) -> tuple[UUID, Claims]:
     """The person who will be known, and the images that are published by claim check."""
     async with Records(settings.main_db) as records:
-        user = await records.ensure_user("known@example.com", "Known Person")
+        user = await stored_user(records, "known@example.com", "Known Person")
     addresses = {}
     async with Crops(settings.s3) as crops:
         for expect in (Expect.KNOWN, Expect.UNKNOWN):

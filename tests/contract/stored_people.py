@@ -8,12 +8,14 @@ from msgspec import structs
 from config.settings import Settings
 from domain.object_keys import crop_key
 from domain.records import Sighting
-from infra.maintenance.maintenance_stores import open_upkeep
+from infra.maintenance.maintenance_stores import UpkeepStores
 from infra.maintenance.reconcile import Reconciler
 from sinks.main.main_store import Records
 from sinks.objects.crops import Crops
+from sinks.stores import opened
 from sinks.vector.vector_store import Vectors
 from tests.contract.builders import a_result, a_vector, an_event, unique
+from tests.stored_records import commit_results, stored_user
 
 DIMENSION = 8
 
@@ -32,7 +34,7 @@ def short_lived(settings: Settings) -> Settings:
 
 
 async def reconcile(settings: Settings, *, dry_run=False):
-    async with open_upkeep(settings) as stores:
+    async with opened(UpkeepStores.of(settings)) as stores:
         counts = await Reconciler(stores, settings, dry_run, lambda *_: None).run()
     return {count.fault: (count.found, count.repaired) for count in counts}
 
@@ -61,7 +63,7 @@ class World:
         return a_vector(self.rng, DIMENSION)
 
     async def a_user(self):
-        return (await self.records.ensure_user(f"{unique('u')}@example.org")).id
+        return (await stored_user(self.records, f"{unique('u')}@example.org")).id
 
     async def gallery(self):
         return {one.user_id: one.embedding for one in await self.vectors.changes(self.model, 0)}
@@ -82,7 +84,7 @@ class World:
             )
             await self.vectors.add_sightings(self.model, [sighting])
         if "row" not in without:
-            await self.records.commit([result])
+            await commit_results(self.records, [result])
             if "announcement" not in without:
                 await self.records.mark_announced([result.key])
         return match

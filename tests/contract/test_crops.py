@@ -1,8 +1,6 @@
 import asyncio
-import http.client
 import json
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -94,20 +92,6 @@ async def test_other_buckets_are_read_when_the_settings_name_them(prepared, crop
     settings = prepared.s3.model_copy(update={"claim_check_buckets": (bucket,)})
     async with Crops(settings) as ours:
         assert await ours.fetch(dataref, max_bytes=10) == b"theirs"
-
-
-async def test_a_presigned_address_needs_no_credentials(crops):
-    key = f"crops/{unique('signed')}.jpg"
-    await crops.put(key, b"jpeg")
-    address = urlsplit(await crops.url(key, expires=60))
-
-    def read():
-        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=5)
-        connection.request("GET", f"{address.path}?{address.query}")
-        answer = connection.getresponse()
-        return answer.status, answer.getheader("content-type"), answer.read()
-
-    assert await asyncio.to_thread(read) == (200, "image/jpeg", b"jpeg")
 
 
 async def test_a_missing_bucket_is_unavailable(prepared):

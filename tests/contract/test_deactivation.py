@@ -6,6 +6,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from domain.personal_data import DataSubject
 from domain.records import EnrolStatus
 from tests.contract.builders import a_vector
 
@@ -67,7 +68,7 @@ async def test_a_suspended_person_can_be_erased_for_good(vectors, model):
     rng, user = np.random.default_rng(4), uuid4()
     await enrol(vectors, model, user, a_vector(rng, 8))
     await vectors.suspend_user(user)
-    assert (await vectors.erase_user(user)).templates == 1
+    assert (await vectors.erase(DataSubject(user))).counts["templates"] == 1
     await vectors.resume_user(user)
     assert (await now(vectors, model, user)).embedding is None
     again = await enrol(vectors, model, user, a_vector(rng, 8))

@@ -13,6 +13,7 @@ from sinks.objects.crops import Crops
 from sinks.store_errors import StoreUnavailable
 from tests.chaos.proxy import Proxy
 from tests.contract.builders import MODEL
+from tests.stored_records import settled_rows
 
 
 @asynccontextmanager
@@ -100,9 +101,9 @@ async def test_field_27_a_pool_on_a_dead_line_closes_at_once(prepared):
         settings = prepared.main_db.model_copy(update={"port": proxy.port, "pool_min": 2})
         records = Records(settings)
         await records.connect()
-        await records.settled([(uuid4(), MODEL)])
+        await settled_rows(records, [(uuid4(), MODEL)])
         proxy.swallow()
-        hanging = asyncio.create_task(records.settled([(uuid4(), MODEL)]))
+        hanging = asyncio.create_task(settled_rows(records, [(uuid4(), MODEL)]))
         await asyncio.sleep(0.1)
         began = monotonic()
         hanging.cancel()

@@ -6,10 +6,12 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from domain.personal_data import Author
 from domain.records import EnrolStatus
-from services.erasure import ErasureStores, erase_unless_used
-from sinks.main.user_erasure import Author
+from services.erasure import erase_unless_used
+from sinks.stores import Stores
 from tests.contract.builders import unique
+from tests.stored_records import stored_user
 
 BY_TEST = Author("test")
 ADD = "INSERT INTO audit (actor, action, target) VALUES ('somebody', $1, $2)"
@@ -18,13 +20,13 @@ WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' 
 
 @pytest.fixture
 def stores(records, vectors, crops, recents):
-    return ErasureStores(records=records, vectors=vectors, crops=crops, recents=recents)
+    return Stores(records=records, vectors=vectors, crops=crops, recents=recents)
 
 
 @pytest.fixture
 async def person(records):
     """Just made, with a photo sent in: two entries in the audit trail."""
-    user = await records.ensure_user(f"{uuid4().hex}@example.com")
+    user = await stored_user(records, f"{uuid4().hex}@example.com")
     await note(records, user.id, "user.create", "face.enrol")
     return user
 

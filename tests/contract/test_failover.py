@@ -14,6 +14,7 @@ from sinks.store_errors import StoreReadOnly, StoreUnavailable
 from tests.conftest import reachable_directory
 from tests.contract.builders import a_result
 from tests.contract.standby import DATABASE, ask, running_pair, start
+from tests.stored_records import commit_results
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ async def until_written(records, seconds=20.0):
     async with asyncio.timeout(seconds):
         while True:
             try:
-                await records.commit([a_result()])
+                await commit_results(records, [a_result()])
             except StoreUnavailable as failure:
                 said.append(failure)
                 await asyncio.sleep(0.05)
@@ -67,12 +68,12 @@ async def read_only(pair):
 
 async def test_field_05_no_connection_is_made_to_a_database_that_only_reads(pair):
     async with Records(pair.settings()) as records:
-        await records.commit([a_result()])
+        await commit_results(records, [a_result()])
         async with read_only(pair):
             with pytest.raises(StoreUnavailable):
-                await records.commit([a_result()])
+                await commit_results(records, [a_result()])
             with pytest.raises(StoreReadOnly, match="read-only"):
-                await records.commit([a_result()])
+                await commit_results(records, [a_result()])
             with pytest.raises(StoreReadOnly):
                 await records.ping()
             with pytest.raises(StoreReadOnly, match="read-only"):
@@ -120,7 +121,7 @@ async def test_field_05_a_failed_write_on_a_read_only_session_ends_it(pair):
         async with records._connection("test") as connection:
             await connection.execute("SET default_transaction_read_only = on")
         with pytest.raises(StoreReadOnly):
-            await records.commit([a_result()])
+            await commit_results(records, [a_result()])
         assert await until_written(records) == []
 
 
@@ -170,15 +171,15 @@ async def test_field_05_a_promoted_standby_is_written_to_at_once():
             several = pair.settings(host=listed, port=1)
             async with Records(pair.settings()) as one, Records(several) as other:
                 await all_connected(one, 4)
-                await other.commit([a_result()])
+                await commit_results(other, [a_result()])
                 pair.primary.kill()
                 pair.proxy.lead_to(pair.standby.port)
                 with pytest.raises(StoreUnavailable):
-                    await one.commit([a_result()])
+                    await commit_results(one, [a_result()])
                 with pytest.raises(StoreReadOnly):
-                    await one.commit([a_result()])
+                    await commit_results(one, [a_result()])
                 with pytest.raises(StoreUnavailable):
-                    await other.commit([a_result()])
+                    await commit_results(other, [a_result()])
                 await pair.promote()
                 assert await until_written(one) == []
                 assert await until_written(other) == []

@@ -3,11 +3,12 @@
 from uuid import uuid4
 
 from domain.answers import UploadAnswer, encode_answer
+from domain.personal_data import DataSubject
 from sinks.cache.recent_matches import Recents
 from tests.contract.builders import a_match, an_event
 
 
-async def test_a_face_is_forgotten_and_its_neighbours_are_not(recents):
+async def test_a_face_is_forgotten_and_its_neighbours_are_not(recents, waiter):
     camera, upload, other = uuid4().hex, uuid4().hex, uuid4().hex
     gone, kept = (a_match(an_event(camera)) for _ in range(2))
     await recents.remember_matches([gone, kept])
@@ -19,18 +20,18 @@ async def test_a_face_is_forgotten_and_its_neighbours_are_not(recents):
     assert await recents.forget_face(gone.face_id) == 3  # both listings, and the answer
     assert await recents.recent(10, camera) == [kept]
     assert gone not in await recents.recent(1000)
-    assert await recents.wait_for_answer(upload, 0.05) is None
-    assert await recents.wait_for_answer(other, 5.0) is not None
+    assert await waiter.wait(upload, 0.05) is None
+    assert await waiter.wait(other, 5.0) is not None
 
 
-async def test_answers_that_name_a_person_are_forgotten_with_the_person(recents):
+async def test_answers_that_name_a_person_are_forgotten_with_the_person(recents, waiter):
     user, upload, other = uuid4(), uuid4().hex, uuid4().hex
     for identifier, person in ((upload, user), (other, uuid4())):
         answer = UploadAnswer(upload_id=identifier, status="enrolled", model="m", user_id=person)
         await recents.answer(identifier, encode_answer(answer))
-    assert await recents.forget_user(user) == 1
-    assert await recents.wait_for_answer(upload, 0.05) is None
-    assert await recents.wait_for_answer(other, 5.0) is not None
+    assert (await recents.erase(DataSubject(user))).total == 1
+    assert await waiter.wait(upload, 0.05) is None
+    assert await waiter.wait(other, 5.0) is not None
 
 
 async def test_an_expected_upload_is_told_from_one_never_made(recents):
@@ -40,18 +41,18 @@ async def test_an_expected_upload_is_told_from_one_never_made(recents):
     assert await recents.expected_answer(upload) == ""
 
 
-async def test_nothing_about_the_erased_is_taken_in_again(recents):
+async def test_nothing_about_the_erased_is_taken_in_again(recents, waiter):
     """A batch that was in work when the person was erased comes to the cache after it."""
     user, other, camera, upload = uuid4(), uuid4(), uuid4().hex, uuid4().hex
-    await recents.forget_user(user)
+    await recents.erase(DataSubject(user))
     matches = [a_match(an_event(camera), user_id=one) for one in (user, other, None)]
     await recents.remember_matches(matches)
     answer = UploadAnswer(upload_id=upload, status="enrolled", model="m", user_id=user)
     await recents.answer(upload, encode_answer(answer))
     assert {one.user_id for one in await recents.recent(10, camera)} == {other, None}
-    assert await recents.wait_for_answer(upload, 0.05) is None
-    assert await recents.traces_of(user) == 0
-    assert await recents.traces_of(other) > 0
+    assert await waiter.wait(upload, 0.05) is None
+    assert (await recents.traces(DataSubject(user))).total == 0
+    assert (await recents.traces(DataSubject(other))).total > 0
 
 
 async def test_an_erasure_between_look_and_write_is_noticed(prepared):
@@ -78,7 +79,7 @@ async def test_an_erasure_between_look_and_write_is_noticed(prepared):
                 found = await self.inner.mget(keys)
                 looks.append(found)
                 if len(looks) == 1:
-                    await eraser.forget_user(user)
+                    await eraser.erase(DataSubject(user))
                 return found
 
             def __getattr__(self, name):
@@ -87,7 +88,7 @@ async def test_an_erasure_between_look_and_write_is_noticed(prepared):
         writer._client.pipeline = lambda **options: Slow(pipeline_of(**options))
         await writer.remember_matches([a_match(an_event(camera), user_id=user)])
         assert len(looks) == 2
-        assert await eraser.traces_of(user) == 0
+        assert (await eraser.traces(DataSubject(user))).total == 0
 
 
 async def test_faces_that_a_worker_of_before_writes_are_found_and_forgotten(recents):
@@ -95,7 +96,7 @@ async def test_faces_that_a_worker_of_before_writes_are_found_and_forgotten(rece
     user, face, key = uuid4(), uuid4(), f"fecapass:recent:{uuid4().hex}"
     values = [f"{one}".encode() for one in (user, face, uuid4())]
     await recents._client.lpush(key, *values)
-    assert await recents.traces_of(user) == 1
-    assert await recents.forget_user(user) == 1
+    assert (await recents.traces(DataSubject(user))).total == 1
+    assert (await recents.erase(DataSubject(user))).total == 1
     assert await recents.forget_face(face) == 1
     assert await recents._client.lrange(key, 0, -1) == values[2:]

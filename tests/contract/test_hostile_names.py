@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from domain.object_keys import crop_key
 from sinks.objects.crops import Crops
 from sinks.store_errors import StoreRejected, StoreUnavailable
+from tests.stored_records import stored_user
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 LIMIT = 1_000_000
@@ -150,7 +151,7 @@ NASTY = st.one_of(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_what_looks_like_sql_is_stored_as_data(records, prepared, name):
     email = f"{uuid4().hex}{name[:50]}@example.com"
-    user = await records.ensure_user(email, name)
+    user = await stored_user(records, email, name)
     connection = await asyncpg.connect(prepared.main_db.dsn)
     try:
         row = await connection.fetchrow("SELECT email, full_name FROM users WHERE id = $1", user.id)

@@ -17,6 +17,7 @@ from sinks.store_errors import SessionsNotKept, StoreUnavailable
 from sinks.vector.vector_store import Vectors
 from tests.conftest import reachable_directory
 from tests.contract.builders import MODEL, a_result
+from tests.stored_records import commit_results
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 
@@ -67,7 +68,7 @@ async def _listens(port):
 async def test_field_05_session_pooling_is_supported(prepared):
     async with pooler(prepared.main_db, "session") as behind, Records(behind) as records:
         results = [a_result() for _ in range(8)]
-        committed = await asyncio.gather(*(records.commit([one]) for one in results))
+        committed = await asyncio.gather(*(commit_results(records, [one]) for one in results))
         assert committed == [{one.key} for one in results]
         key = (uuid4(), MODEL)
         async with records.claim([key]):

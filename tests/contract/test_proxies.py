@@ -40,7 +40,6 @@ async def use(settings):
         assert await crops.exists(key)
         assert await crops.fetch(dataref, 100) == b"frame"
         assert [one.key async for page in crops.pages(key) for one in page] == [key]
-        await crops.url(key, 60)
         await crops.delete_many([key])
 
 

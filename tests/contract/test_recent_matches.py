@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.personal_data import DataSubject
 from sinks.cache.answer_waiter import AnswerWaiter
 from sinks.cache.recent_matches import Recents
 from sinks.store_errors import StoreUnavailable
@@ -18,7 +19,9 @@ async def test_what_another_version_wrote_is_passed_over(recents):
     strange = f'{{"who": "{user}"}}'.encode()
     await recents._client.zadd(f"fecapass:matches:{camera}", {b"{}": 1e12, strange: 2e12})
     assert await recents.recent(5, camera) == [match]
-    assert await recents.forget_user(user) == 3  # what names the user goes, readable or not
+    assert (
+        await recents.erase(DataSubject(user))
+    ).total == 3  # what names the user goes, readable or not
 
 
 async def test_matches_are_listed_newest_first_and_once(recents):
@@ -53,10 +56,10 @@ async def test_a_forgotten_person_is_nowhere(recents):
     camera, user, other = unique("camera"), uuid4(), uuid4()
     theirs, others = (a_match(an_event(camera), user_id=who) for who in (user, other))
     await recents.remember_matches([theirs, others])
-    assert await recents.forget_user(user) == 2
+    assert (await recents.erase(DataSubject(user))).total == 2
     assert await recents.recent(10, camera) == [others]
     assert theirs not in await recents.recent(1000)
-    assert await recents.forget_user(user) == 0
+    assert (await recents.erase(DataSubject(user))).total == 0
 
 
 @given(cameras=st.lists(st.text(), min_size=1, max_size=4, unique=True))
@@ -68,18 +71,18 @@ async def test_any_name_of_a_camera_does(recents, cameras):
         assert await recents.recent(10, camera) == [match]
 
 
-async def test_an_answer_that_is_there_is_given_at_once(recents):
+async def test_an_answer_that_is_there_is_given_at_once(recents, waiter):
     upload = unique("upload")
     await recents.answer(upload, b"{}")
     async with asyncio.timeout(5):  # far from the last look at the end of the time
-        assert await recents.wait_for_answer(upload, 60) == b"{}"
-        assert await recents.wait_for_answer(upload, 60) == b"{}"
+        assert await waiter.wait(upload, 60) == b"{}"
+        assert await waiter.wait(upload, 60) == b"{}"
 
 
-async def test_an_answer_wakes_all_who_wait_for_it_and_nobody_else(recents, prepared):
+async def test_an_answer_wakes_all_who_wait_for_it_and_nobody_else(prepared, waiter):
     upload, other = unique("upload"), unique("upload")
-    waiting = [asyncio.create_task(recents.wait_for_answer(upload, 10)) for _ in range(3)]
-    bystander = asyncio.create_task(recents.wait_for_answer(other, 10))
+    waiting = [asyncio.create_task(waiter.wait(upload, 10)) for _ in range(3)]
+    bystander = asyncio.create_task(waiter.wait(other, 10))
     async with Recents(prepared.redis) as worker:
         await asyncio.sleep(0)
         await worker.answer(upload, b"one")
@@ -89,21 +92,22 @@ async def test_an_answer_wakes_all_who_wait_for_it_and_nobody_else(recents, prep
         assert await bystander == b"two"
 
 
-async def test_no_answer_is_none_in_time(recents):
-    assert await recents.wait_for_answer(unique("upload"), 0.05) is None
+async def test_no_answer_is_none_in_time(waiter):
+    assert await waiter.wait(unique("upload"), 0.05) is None
 
 
 async def test_hundreds_wait_over_one_connection_and_none_is_crossed(prepared):
     uploads = [unique("upload") for _ in range(300)]
-    async with Recents(prepared.redis) as worker, Recents(prepared.redis) as recents:
+    waiter = AnswerWaiter(prepared.redis)
+    async with Recents(prepared.redis) as worker:
         ((_, others),) = await worker._client.pubsub_numsub("fecapass:answers")
-        waiting = [asyncio.create_task(recents.wait_for_answer(u, 20)) for u in uploads]
-        await recents.wait_for_answer(unique("nobody"), 0.05)
+        waiting = [asyncio.create_task(waiter.wait(u, 20)) for u in uploads]
+        await waiter.wait(unique("nobody"), 0.05)
         subscribers = await worker._client.pubsub_numsub("fecapass:answers")
         assert subscribers == [(b"fecapass:answers", others + 1)]
         await asyncio.gather(*(worker.answer(u, u.encode()) for u in reversed(uploads)))
         assert await asyncio.gather(*waiting) == [u.encode() for u in uploads]
-        assert not recents._waiter._waiting
+        assert not waiter._waiting
 
 
 @given(delays=st.lists(st.floats(0, 0.004), min_size=1, max_size=8))
@@ -126,19 +130,21 @@ async def test_no_wake_up_is_lost_whenever_the_answer_comes(prepared, recents, d
 
 async def test_waiting_outlives_a_restart_of_the_server(prepared, stack):
     upload, later = unique("upload"), unique("upload")
+    waiter = AnswerWaiter(prepared.redis)
     async with Recents(prepared.redis) as recents:
-        assert await recents.wait_for_answer(upload, 0.1) is None  # subscribed by now
-        waiting = asyncio.create_task(recents.wait_for_answer(upload, 60))
+        assert await waiter.wait(upload, 0.1) is None  # subscribed by now
+        waiting = asyncio.create_task(waiter.wait(upload, 60))
         await asyncio.sleep(0)
         await asyncio.to_thread(stack.stop_server, "redis")
         with pytest.raises(StoreUnavailable):
             await recents.answer(later, b"lost")
         with pytest.raises(StoreUnavailable):
-            await recents.wait_for_answer(later, 0.1)
+            await waiter.wait(later, 0.1)
         await asyncio.to_thread(stack.start_server, "redis")
         await recents.answer(upload, b"after the restart")
         async with asyncio.timeout(20):
             assert await waiting == b"after the restart"
+    await waiter.close()
 
 
 async def test_closing_tells_those_who_wait(prepared):
@@ -151,19 +157,21 @@ async def test_closing_tells_those_who_wait(prepared):
 
 
 async def test_an_absent_server_is_unavailable_and_the_password_is_not_told(nowhere):
+    waiter = AnswerWaiter(nowhere.redis)
     async with Recents(nowhere.redis) as recents:
         calls = [
             recents.ping(),
             recents.remember_matches([a_match(an_event())]),
             recents.recent(1),
-            recents.forget_user(uuid4()),
+            recents.erase(DataSubject(uuid4())),
             recents.answer("u", b""),
-            recents.wait_for_answer("u", 0.1),
+            waiter.wait("u", 0.1),
         ]
         for call in calls:
             with pytest.raises(StoreUnavailable) as caught:
                 await call
             assert nowhere.redis.password.get_secret_value() not in str(caught.value)
+    await waiter.close()
 
 
 async def test_ping(recents):

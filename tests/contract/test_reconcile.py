@@ -12,14 +12,17 @@ import numpy as np
 import pytest
 
 from domain.object_keys import crop_key
+from domain.personal_data import DataSubject
 from domain.records import Sighting
 from infra.maintenance.faults import Fault
-from infra.maintenance.maintenance_stores import open_upkeep
+from infra.maintenance.maintenance_stores import UpkeepStores
 from infra.maintenance.reconcile import Reconciler
+from sinks.stores import opened
 from streams.clients.client_factory import create_consumer
 from streams.contract.topics import Topics
 from tests.contract.builders import NOON, an_event, unique
 from tests.contract.stored_people import reconcile, short_lived, the_result, young
+from tests.stored_records import commit_results
 
 
 async def plant_crops(world):
@@ -39,7 +42,7 @@ async def plant_sightings(world):
     lost = [await world.a_face(without=("row", "crop")) for _ in range(2)]
 
     async def check():
-        async with open_upkeep(world.prepared) as stores:
+        async with opened(UpkeepStores.of(world.prepared)) as stores:
             assert await stores.vectors.there([one.face_id for one in lost]) == set()
 
     return check
@@ -51,8 +54,7 @@ async def plant_templates(world):
         await world.vectors.enrol(uuid4(), user, world.model, world.a_vector(), NOON)
 
     async def check():
-        traces = await world.vectors.traces_of(user)
-        assert (traces.templates, traces.galleries) == (0, 0)
+        assert (await world.vectors.traces(DataSubject(user))).total == 0
         assert (await world.vectors.changes(world.model, 0))[-1].embedding is None
 
     return check
@@ -62,8 +64,8 @@ async def plant_rows_without_crop(world):
     broken = [await world.a_face(without=("crop",)) for _ in range(2)]
 
     async def check():
-        async with open_upkeep(world.prepared) as stores:
-            keys = await stores.main.crop_keys([one.face_id for one in broken])
+        async with opened(UpkeepStores.of(world.prepared)) as stores:
+            keys = await stores.records.crop_keys([one.face_id for one in broken])
         assert keys == {one.face_id: None for one in broken}
 
     return check
@@ -73,8 +75,8 @@ async def plant_rows_without_embedding(world):
     broken = [await world.a_face(without=("embedding",)) for _ in range(2)]
 
     async def check():
-        async with open_upkeep(world.prepared) as stores:
-            assert await stores.main.not_yet_lost([one.face_id for one in broken]) == set()
+        async with opened(UpkeepStores.of(world.prepared)) as stores:
+            assert await stores.records.not_yet_lost([one.face_id for one in broken]) == set()
 
     return check
 
@@ -86,7 +88,7 @@ async def plant_means(world):
         match = result.faces[0].match
         await world.crops.put(match.crop_key, b"jpeg")
         await world.vectors.enrol(match.face_id, user, world.model, world.a_vector(), NOON)
-        await world.records.commit([result])
+        await commit_results(world.records, [result])
         await world.records.mark_announced([result.key])
     before = await world.gallery()
     async with world.vectors._connection("test") as connection:
@@ -114,7 +116,7 @@ async def plant_suspensions(world):
         match = result.faces[0].match
         await world.crops.put(match.crop_key, b"jpeg")
         await world.vectors.enrol(match.face_id, user, world.model, world.a_vector(), NOON)
-        await world.records.commit([result])
+        await commit_results(world.records, [result])
         await world.records.mark_announced([result.key])
     await world.vectors.suspend_user(active)
     async with world.records._connection("test") as connection:
@@ -188,8 +190,8 @@ async def test_a_planted_fault_is_found_repaired_and_gone(clean, fault, world, p
     await repaired()
     assert await reconcile(settings) == expected
     assert await world.crops.exists(whole.crop_key)
-    async with open_upkeep(prepared) as stores:
-        assert await stores.main.crop_keys([whole.face_id]) == {whole.face_id: whole.crop_key}
+    async with opened(UpkeepStores.of(prepared)) as stores:
+        assert await stores.records.crop_keys([whole.face_id]) == {whole.face_id: whole.crop_key}
         assert await stores.vectors.there([whole.face_id]) == {whole.face_id}
 
 
@@ -225,7 +227,7 @@ async def test_nothing_is_deleted_that_a_worker_is_about_to_commit(
         await claim.commit([result])
     await patient
     assert await crops.exists(match.crop_key)
-    async with open_upkeep(prepared) as stores:
+    async with opened(UpkeepStores.of(prepared)) as stores:
         assert await stores.vectors.there([match.face_id]) == {match.face_id}
 
 
@@ -275,7 +277,7 @@ async def test_field_15_a_change_that_is_under_way_is_waited_for(clean, world, p
     async with world.records._connection("test") as connection, connection.transaction():
         await connection.execute("UPDATE users SET is_active = false WHERE id = $1", user)
         await world.vectors.suspend_user(user)
-        async with open_upkeep(prepared) as stores:
+        async with opened(UpkeepStores.of(prepared)) as stores:
             reconciler = Reconciler(stores, young(prepared), False, lambda *_: None)
             aligning = asyncio.create_task(reconciler._align(user))
             async with asyncio.timeout(20):
@@ -286,7 +288,7 @@ async def test_field_15_a_change_that_is_under_way_is_waited_for(clean, world, p
             await connection.execute("BEGIN")
             assert await aligning
     assert (await world.gallery())[user] is None
-    await world.vectors.erase_user(user)
+    await world.vectors.erase(DataSubject(user))
 
 
 async def is_locked_out(records):

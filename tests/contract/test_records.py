@@ -9,19 +9,21 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from domain.events import EventKind, MatchKind
+from domain.personal_data import DataSubject
 from domain.records import Outcome
 from sinks.main.main_store import Records
 from sinks.store_errors import StoreRejected, StoreUnavailable
 from tests.contract.builders import MODEL, NOON, a_result, an_event, unique
+from tests.stored_records import commit_results, ledger_row, settled_rows, stored_user
 
 
 async def test_a_commit_is_read_back_exactly(records):
     result = a_result(faces=3)
-    assert await records.commit([result]) == {result.key}
+    assert await commit_results(records, [result]) == {result.key}
 
     stored = await records.faces_of(result.event.uuid, MODEL)
     assert tuple(stored) == result.faces
-    row = await records.event(result.event.uuid, MODEL)
+    row = await ledger_row(records, result.event.uuid, MODEL)
     assert (row.kind, row.source, row.id, row.key) == (
         "frame", result.event.source, result.event.id, result.event.key,
     )  # fmt: skip
@@ -34,8 +36,8 @@ async def test_a_commit_is_read_back_exactly(records):
 
 async def test_an_event_without_faces_is_settled_too(records):
     result = a_result(faces=0)
-    await records.commit([result])
-    settled = await records.settled([result.key, (uuid4(), MODEL)])
+    await commit_results(records, [result])
+    settled = await settled_rows(records, [result.key, (uuid4(), MODEL)])
     assert set(settled) == {result.key}
     assert settled[result.key].outcome is Outcome.NO_FACE
 
@@ -43,22 +45,22 @@ async def test_an_event_without_faces_is_settled_too(records):
 async def test_the_first_result_wins_whole(records):
     event = an_event()
     first, second = a_result(event, faces=2, score=0.5), a_result(event, faces=5, score=0.9)
-    assert await records.commit([first]) == {first.key}
-    assert await records.commit([second]) == set()
+    assert await commit_results(records, [first]) == {first.key}
+    assert await commit_results(records, [second]) == set()
     assert tuple(await records.faces_of(event.uuid, MODEL)) == first.faces
 
 
 async def test_duplicates_within_a_batch_count_once(records):
     event = an_event()
     first, second = a_result(event, faces=1), a_result(event, faces=3)
-    assert await records.commit([first, second, first]) == {first.key}
+    assert await commit_results(records, [first, second, first]) == {first.key}
     assert len(await records.faces_of(event.uuid, MODEL)) == 1
 
 
 async def test_models_do_not_meet(records):
     event = an_event()
     ours, other = a_result(event), a_result(event, model="other")
-    assert await records.commit([ours, other]) == {ours.key, other.key}
+    assert await commit_results(records, [ours, other]) == {ours.key, other.key}
     assert [row.match.model for row in await records.faces_of(event.uuid, "other")] == ["other"]
 
 
@@ -67,7 +69,7 @@ async def test_racing_workers_write_each_event_once(records):
     batches = [[a_result(event, faces=worker + 1) for event in events] for worker in range(6)]
     for worker in (1, 3, 5):
         batches[worker].reverse()
-    written = await asyncio.gather(*(records.commit(batch) for batch in batches))
+    written = await asyncio.gather(*(commit_results(records, batch) for batch in batches))
     assert sum(map(len, written)) == len(events)
     for worker, keys in enumerate(written):
         for uuid, model in keys:
@@ -78,48 +80,48 @@ async def test_an_answer_survives_as_json(records):
     result = a_result(
         an_event(kind=EventKind.SEARCH), faces=0, answer=b'{"text":"\\u00e9 \\"","n":[1.5,null]}'
     )
-    await records.commit([result])
-    row = (await records.settled([result.key]))[result.key]
+    await commit_results(records, [result])
+    row = (await settled_rows(records, [result.key]))[result.key]
     assert row.kind == "search"
     assert row.answer == '{"n": [1.5, null], "text": "é \\""}'.encode()
 
 
 async def test_announcing_is_noted_once_and_only_for_what_was_named(records):
     ours, other = a_result(), a_result()
-    await records.commit([ours, other])
+    await commit_results(records, [ours, other])
     await records.mark_announced([ours.key])
-    settled = await records.settled([ours.key, other.key])
+    settled = await settled_rows(records, [ours.key, other.key])
     assert settled[ours.key].announced
     assert not settled[other.key].announced
     await records.mark_announced([ours.key])
-    assert (await records.settled([ours.key]))[ours.key] == settled[ours.key]
+    assert (await settled_rows(records, [ours.key]))[ours.key] == settled[ours.key]
 
 
 async def test_nothing_asked_is_nothing_done(records):
-    assert await records.commit([]) == set()
-    assert await records.settled([]) == {}
+    assert await commit_results(records, []) == set()
+    assert await settled_rows(records, []) == {}
     await records.mark_announced([])
     assert await records.users([]) == {}
 
 
 async def test_a_deleted_persons_face_is_an_unknowns(records, prepared):
-    user = await records.ensure_user(f"{unique('gone')}@example.org")
+    user = await stored_user(records, f"{unique('gone')}@example.org")
     before = a_result(user_id=user.id)
-    await records.commit([before])
+    await commit_results(records, [before])
     connection = await asyncpg.connect(prepared.main_db.dsn)
     await connection.execute("DELETE FROM users WHERE id = $1", user.id)
     await connection.close()
     after = a_result(user_id=user.id)
-    assert await records.commit([after]) == {after.key}
+    assert await commit_results(records, [after]) == {after.key}
     for result in (before, after):
         (row,) = await records.faces_of(result.event.uuid, MODEL)
         assert row.match.user_id is None
 
 
 async def test_field_01_a_match_of_an_erased_person_is_none_any_more(records, prepared):
-    user = await records.ensure_user(f"{unique('gone')}@example.com")
+    user = await stored_user(records, f"{unique('gone')}@example.com")
     result = a_result(user_id=user.id)
-    await records.commit([result])
+    await commit_results(records, [result])
     (row,) = await records.faces_of(result.event.uuid, MODEL)
     assert (row.match.user_id, row.match.decision) == (user.id, "matched")
     connection = await asyncpg.connect(prepared.main_db.dsn)
@@ -130,13 +132,13 @@ async def test_field_01_a_match_of_an_erased_person_is_none_any_more(records, pr
 
 
 async def test_a_user_vanishing_during_the_commit_does_not_fail_it(records, prepared):
-    user = await records.ensure_user(f"{unique('going')}@example.org")
+    user = await stored_user(records, f"{unique('going')}@example.org")
     connection = await asyncpg.connect(prepared.main_db.dsn)
     transaction = connection.transaction()
     await transaction.start()
     await connection.execute("DELETE FROM users WHERE id = $1", user.id)
     result = a_result(user_id=user.id)
-    commit = asyncio.create_task(records.commit([result]))
+    commit = asyncio.create_task(commit_results(records, [result]))
     while not await connection.fetchval(  # noqa: ASYNC110 - the condition is the server's
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         " AND datname = current_database()"
@@ -150,26 +152,22 @@ async def test_a_user_vanishing_during_the_commit_does_not_fail_it(records, prep
 
 async def test_users_are_found_again_whatever_the_case(records):
     name = unique("Ada")
-    made = await records.ensure_user(f" {name}@Example.org ", "Ada")
-    assert made.email == f"{name}@Example.org"
-    assert await records.ensure_user(f"{name.upper()}@example.ORG") == made
-    renamed = await records.ensure_user(made.email, "Ada Lovelace")
-    assert renamed.id == made.id
-    assert renamed.full_name == "Ada Lovelace"
-    assert renamed.updated_at > made.updated_at
+    made = await stored_user(records, f"{name}@Example.org", "Ada")
+    assert (made.email, made.full_name, made.is_active) == (f"{name}@Example.org", "Ada", True)
+    assert await records.user_by_email(f" {name.upper()}@example.ORG ") == made
     nobody = uuid4()
-    assert await records.users([made.id, nobody]) == {made.id: renamed}
-    assert await records.users_exist([made.id, nobody]) == {made.id}
+    assert await records.users([made.id, nobody]) == {made.id: made}
     assert await records.user(nobody) is None
+    assert await records.user_by_email(f"{nobody}@example.org") is None
 
 
 async def test_recent_faces_come_newest_first_and_filtered(records):
     camera = unique("door")
-    user = await records.ensure_user(f"{unique('u')}@example.org")
+    user = await stored_user(records, f"{unique('u')}@example.org")
     results = [
         a_result(an_event(camera, seconds=n), user_id=user.id if n % 2 else None) for n in range(6)
     ]
-    await records.commit(results[::-1])
+    await commit_results(records, results[::-1])
     listed = await records.recent_faces(10, camera=camera)
     assert listed == [result.faces[0] for result in results[::-1]]
     assert await records.recent_faces(2, camera=camera) == listed[:2]
@@ -180,15 +178,15 @@ async def test_recent_faces_come_newest_first_and_filtered(records):
 
 async def test_a_face_keeps_its_kind_and_an_enrolled_one_was_not_seen(records):
     """Also once its user is deleted past the erasure, and whatever was measured of it."""
-    user = await records.ensure_user(f"{unique('u')}@example.org")
+    user = await stored_user(records, f"{unique('u')}@example.org")
     seen, enrolled = (a_result(user_id=user.id) for _ in range(2))
     (row,) = enrolled.faces
     match = structs.replace(row.match, kind=MatchKind.ENROLLED)
     enrolled = structs.replace(enrolled, faces=(structs.replace(row, match=match),))
-    await records.commit([seen, enrolled])
+    await commit_results(records, [seen, enrolled])
     assert await records.recent_faces(10, user=user.id) == list(seen.faces)
-    traces = await records.traces_of(user.id)
-    assert (traces.enrolled, traces.sightings) == (1, 1)
+    traces = await records.traces(DataSubject(user.id))
+    assert (traces.counts["enrolled faces"], traces.counts["links of sightings"]) == (1, 1)
     async with records._connection("test") as connection:
         await connection.execute("DELETE FROM users WHERE id = $1", user.id)
     for result, kind in ((seen, "frame"), (enrolled, "enrolled")):
@@ -199,7 +197,7 @@ async def test_a_face_keeps_its_kind_and_an_enrolled_one_was_not_seen(records):
 @pytest.mark.parametrize("bad", ["nul \0 byte", "lone \ud800 surrogate"])
 async def test_text_that_postgres_cannot_hold_is_rejected(records, bad):
     with pytest.raises(StoreRejected):
-        await records.commit([a_result(an_event(bad))])
+        await commit_results(records, [a_result(an_event(bad))])
 
 
 async def test_a_face_of_wrong_shape_is_rejected_and_nothing_of_it_is_written(records):
@@ -208,8 +206,8 @@ async def test_a_face_of_wrong_shape_is_rejected_and_nothing_of_it_is_written(re
     broken = type(face)(match=face.match, index=0, landmarks=(1.0, 2.0))
     bad = type(bad)(**{f: getattr(bad, f) for f in bad.__struct_fields__} | {"faces": (broken,)})
     with pytest.raises(StoreRejected):
-        await records.commit([good, bad])
-    assert await records.settled([good.key, bad.key]) == {}
+        await commit_results(records, [good, bad])
+    assert await settled_rows(records, [good.key, bad.key]) == {}
 
 
 async def test_an_absent_server_is_unavailable_and_the_password_is_not_told(nowhere):
@@ -237,7 +235,7 @@ async def test_a_cut_connection_is_unavailable_once_and_then_made_anew(prepared)
                     await connection.execute("SELECT pg_sleep(5)")
         await admin.close()
         result = a_result()
-        assert await records.commit([result]) == {result.key}
+        assert await commit_results(records, [result]) == {result.key}
 
 
 _ATTEMPTS = st.lists(
@@ -256,9 +254,9 @@ async def test_any_order_and_repetition_leaves_the_first_results(records, batche
             if result.key not in expected:
                 expected[result.key] = result
                 fresh.add(result.key)
-        assert await records.commit(results) == fresh
+        assert await commit_results(records, results) == fresh
     keys = [(event.uuid, MODEL) for event in events]
-    assert {k: row.face_count for k, row in (await records.settled(keys)).items()} == {
+    assert {k: row.face_count for k, row in (await settled_rows(records, keys)).items()} == {
         key: len(result.faces) for key, result in expected.items()
     }
     for key, result in expected.items():

@@ -16,6 +16,7 @@ from sinks.cache.answer_waiter import AnswerWaiter
 from sinks.store_errors import StoreUnavailable
 from streams.clients.image_producer import ImageProducer, PublishError
 from tests.contract.builders import MODEL, unique
+from tests.stored_records import commit_results
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ async def failed(records, recents):
     """An enrolment that was given up, in the ledger and in Redis."""
     event = enrol_event(uuid4(), uuid4().bytes)
     result = finding(event, "access_denied")
-    assert await records.commit([result]) == {result.key}
+    assert await commit_results(records, [result]) == {result.key}
     await recents.answer(event.key, result.answer)
     return event
 
@@ -80,6 +81,6 @@ async def test_a_failure_stands_when_the_broker_does_not_take_the_photo(
 async def test_what_took_the_place_of_a_failure_is_not_forgotten(records, failed):
     known = await records.uploads([failed.uuid])
     again = finding(failed, "store_fault")
-    assert await records.commit([again]) == {again.key}
+    assert await commit_results(records, [again]) == {again.key}
     await records.forget_uploads(known)
     assert decode_answer((await records.upload(failed.uuid)).answer).code == "store_fault"

@@ -7,6 +7,7 @@ import pytest
 import redis.asyncio
 from pydantic import SecretStr
 
+from domain.personal_data import DataSubject
 from infra.embedded.valkey import Valkey
 from infra.processes.ports import Ports
 from sinks.cache.answer_waiter import AnswerWaiter
@@ -45,7 +46,7 @@ async def calls(settings):
         yield "answer", lambda: recents.answer("id", b'{"secret": "\xff"}')
         yield "named", lambda: recents.answer("id", f'{{"user_id": "{user}"}}'.encode())
         yield "expect", lambda: recents.expect_answer("id", 5.0)
-        yield "forget", lambda: recents.forget_user(user)
+        yield "forget", lambda: recents.erase(DataSubject(user))
         yield "rates", lambda: rates.count("key")
         yield "probe", waiter.probe
         yield "take back", lambda: waiter.forget({"id"})

@@ -8,12 +8,15 @@ import pytest
 from msgspec import structs
 
 from domain.events import MatchKind, utc_now
+from domain.personal_data import Cutoffs, DataSubject
 from infra.maintenance.faults import Fault
-from infra.maintenance.maintenance_stores import open_upkeep
+from infra.maintenance.maintenance_stores import UpkeepStores
 from infra.maintenance.retention import retain
 from sinks.store_errors import StoreUnavailable
+from sinks.stores import opened
 from tests.contract.builders import NOON, a_match, an_event
 from tests.contract.stored_people import reconcile, the_result, young
+from tests.stored_records import commit_results, ledger_row
 
 
 def keeping(prepared, **retention):
@@ -30,7 +33,7 @@ async def age(sink, table, column, where, days):
 
 
 async def run(settings, *, dry_run=False):
-    async with open_upkeep(settings) as stores:
+    async with opened(UpkeepStores.of(settings)) as stores:
         done = await retain(stores, settings, lambda *_: None, dry_run=dry_run)
     return {one.what: one.deleted if not dry_run else one.found for one in done}
 
@@ -44,7 +47,7 @@ async def enrol(world):
     result = structs.replace(result, faces=(structs.replace(row, match=match),))
     await world.crops.put(match.crop_key, b"jpeg")
     await world.vectors.enrol(match.face_id, user, world.model, world.a_vector(), NOON)
-    await world.records.commit([result])
+    await commit_results(world.records, [result])
     await world.records.mark_announced([result.key])
     return user, match
 
@@ -60,15 +63,15 @@ async def test_old_sightings_go_with_all_they_have_and_nothing_else_does(clean, 
     assert (await run(settings, dry_run=True))["sightings"] == 7
     done = await run(settings)
     assert (done["sightings"], done["crops"], done["embeddings"]) == (7, 7, 7)
-    async with open_upkeep(prepared) as stores:
+    async with opened(UpkeepStores.of(prepared)) as stores:
         everybody = [one.face_id for one in (*old, recent, enrolled)]
         kept = {recent.face_id, enrolled.face_id}
-        assert (await stores.main.crop_keys(everybody)).keys() == kept
+        assert (await stores.records.crop_keys(everybody)).keys() == kept
         assert await stores.vectors.there(everybody) == kept
     assert not any([await world.crops.exists(one.crop_key) for one in old])
     assert await world.crops.exists(recent.crop_key)
     assert await world.crops.exists(enrolled.crop_key)
-    assert (await world.vectors.traces_of(user)).templates == 1
+    assert (await world.vectors.traces(DataSubject(user))).counts["templates"] == 1
     assert (await run(settings))["sightings"] == 0
 
 
@@ -89,19 +92,19 @@ async def test_what_a_cut_leaves_is_what_the_reconciler_deletes(clean, world, pr
 async def test_the_ledger_is_pruned_but_for_what_was_not_announced(clean, world, prepared):
     told, untold = an_event(), an_event()
     results = [the_result(event, world.model) for event in (told, untold)]
-    await world.records.commit(results)
+    await commit_results(world.records, results)
     await world.records.mark_announced([results[0].key])
     await age(world.records, "events", "processed_at", f"model = '{world.model}'", 100)
     settings = keeping(prepared, ledger_days=99.0)
     assert (await run(settings, dry_run=True))["ledger lines"] == 1
     assert (await run(settings))["ledger lines"] == 1
-    assert await world.records.event(told.uuid, world.model) is None
-    assert await world.records.event(untold.uuid, world.model) is not None
+    assert await ledger_row(world.records, told.uuid, world.model) is None
+    assert await ledger_row(world.records, untold.uuid, world.model) is not None
 
 
 async def test_old_matches_leave_the_cache(recents, prepared):
     camera = uuid4().hex
     matches = [a_match(an_event(camera, seconds=seconds)) for seconds in (0, 10)]
     await recents.remember_matches(matches)
-    await recents.forget_before(NOON + timedelta(seconds=5))
+    await recents.expire(Cutoffs(NOON + timedelta(seconds=5), None, 1000))
     assert await recents.recent(10, camera) == matches[1:]

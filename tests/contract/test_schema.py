@@ -17,6 +17,7 @@ from infra.database.migrate import METADATA, SUPERSEDED, ensure_database, ensure
 from sinks.main.schema import Face, FaceEmbedding, User
 from sinks.vector.partitions import partition_name
 from tests.contract.builders import NOON, a_result, a_vector, unique
+from tests.stored_records import commit_results, stored_user
 
 
 @pytest.fixture
@@ -77,9 +78,9 @@ async def test_a_partition_checks_model_and_dimension(of, vectors):
 
 
 async def test_the_models_read_what_the_sinks_write(of, records, vectors, rng_vector):
-    user = await records.ensure_user(f"{unique('orm')}@example.org", "Grace")
+    user = await stored_user(records, f"{unique('orm')}@example.org", "Grace")
     result = a_result(user_id=user.id)
-    await records.commit([result])
+    await commit_results(records, [result])
     model = unique("orm")
     await vectors.ensure_model(model, rng_vector.size)
     await vectors.enrol(uuid4(), user.id, model, rng_vector, NOON)
@@ -133,7 +134,7 @@ async def test_field_04_indexes_are_replaced_while_workers_write(of, records):
     said = []
     done = asyncio.create_task(ensure_indexes("main", of["main"], said.append))
     while not done.done():
-        await records.commit([a_result()])
+        await commit_results(records, [a_result()])
     await done
     assert [line.split(": ")[1] for line in said] == [
         *(f"made index {name}" for name in new),

@@ -9,6 +9,7 @@ from sinks.main.main_store import Records
 from sinks.postgres.driver_errors import Damage
 from sinks.store_errors import SessionsNotKept, StoreRejected, StoreUnavailable
 from tests.contract.builders import MODEL, a_result
+from tests.stored_records import settled_rows
 
 
 def a_key():
@@ -53,7 +54,7 @@ async def test_field_12_an_error_of_the_callers_own_stays_what_it_is(prepared, e
             await commit_and_fail()
         assert caught.value is error
         # Its transaction is undone, and no connection was dropped for it.
-        assert await records.settled([result.key]) == {}
+        assert await settled_rows(records, [result.key]) == {}
         assert await processes(records, 3) == before
 
 
@@ -102,7 +103,7 @@ async def test_field_12_a_savepoint_is_undone_alone(records):
         with pytest.raises(StoreRejected):
             await claim.commit([a_result(second.event, score=float("nan")), second])
         await claim.commit([second])
-    assert set(await records.settled([first.key, second.key])) == {first.key, second.key}
+    assert set(await settled_rows(records, [first.key, second.key])) == {first.key, second.key}
 
 
 async def test_field_05_a_connection_that_its_server_ended_is_not_lent_again(prepared):

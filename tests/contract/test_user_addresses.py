@@ -10,6 +10,7 @@ from infra.photos.user_addresses import lines, normalise_addresses, plan
 from services.users import find_or_make_user
 from sinks.main.database_sessions import Databases
 from tests.contract.builders import unique
+from tests.stored_records import stored_user
 
 
 @pytest.fixture
@@ -47,9 +48,9 @@ async def test_field_07_addresses_of_before_are_written_in_one_way_and_never_mer
     prepared, records, find
 ):
     one, two = unique("josé"), unique("zoë")
-    alone = await records.ensure_user(f"{nfd(one)}@b.example")
-    first = await records.ensure_user(f"{two}@b.example")
-    second = await records.ensure_user(f"{nfd(two)}@b.example")
+    alone = await stored_user(records, f"{nfd(one)}@b.example")
+    first = await stored_user(records, f"{two}@b.example")
+    second = await stored_user(records, f"{nfd(two)}@b.example")
     told = []
     await normalise_addresses(prepared.main_db, told.append)
     assert (await records.user(alone.id)).email == f"{one}@b.example"
@@ -96,7 +97,7 @@ async def test_field_07_an_address_made_from_a_name_is_not_taken_for_another_nam
 
 async def test_field_07_a_user_made_of_a_name_by_an_earlier_release_is_found(find, records):
     mark = unique("old")
-    old = await records.ensure_user(f"{mark}.before@example.com")
+    old = await stored_user(records, f"{mark}.before@example.com")
     found = await find(f"{mark}.now@example.com", former_emails=[old.email])
     assert (found[0], found[3]) == (old.id, False)
 

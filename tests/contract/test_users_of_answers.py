@@ -8,10 +8,12 @@ from msgspec import structs
 
 from domain.answers import RankedCandidate, SearchedFace, UploadAnswer, encode_answer
 from domain.events import EventKind
+from domain.personal_data import DataSubject
 from domain.records import Outcome
 from infra.database.migrate import ensure_indexes
 from sinks.main import user_erasure
 from tests.contract.builders import MODEL, a_result, an_event
+from tests.stored_records import commit_results
 
 ROWS = 20_000
 
@@ -74,10 +76,10 @@ async def plan_of(connection, statement, *values):
 async def test_field_14_everybody_named_in_an_answer_is_found(records):
     first, second, third = (uuid4() for _ in range(3))
     results = [naming(first, second), naming(second), naming(third)]
-    await records.commit(results)
+    await commit_results(records, results)
     for person, number in ((first, 1), (second, 2), (third, 1), (uuid4(), 0)):
-        assert (await records.traces_of(person)).answers == number
-    assert sorted((await records.traces_of(second)).upload_ids) == sorted(
+        assert (await records.traces(DataSubject(person))).counts["answers to uploads"] == number
+    assert sorted((await records.traces(DataSubject(second))).elsewhere.upload_ids) == sorted(
         one.event.key for one in results[:2]
     )
 
@@ -87,7 +89,7 @@ async def test_field_14_an_older_releases_lines_are_filled_in_batches(records):
         pass
     person = uuid4()
     results = [naming(person, uuid4()) for _ in range(5)]
-    await records.commit(results)
+    await commit_results(records, results)
     async with records._connection("test") as connection:
         await connection.execute(
             "UPDATE events SET people = NULL WHERE event_uuid = ANY($1::uuid[])",
@@ -115,7 +117,7 @@ async def test_field_14_indexes_are_made_while_the_ledger_is_written(prepared, r
         *(ensure_indexes("main", prepared.main_db, said.append) for _ in range(2))
     )
     while not done.done():
-        await records.commit([a_result()])
+        await commit_results(records, [a_result()])
     await done
     assert sorted(line.rpartition(" ")[2] for line in said) == [
         "events_people",

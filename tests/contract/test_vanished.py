@@ -13,6 +13,7 @@ from sinks.main.main_store import Records
 from sinks.store_errors import StoreUnavailable
 from tests.chaos.proxy import Proxy
 from tests.contract.builders import MODEL
+from tests.stored_records import settled_rows
 
 
 @asynccontextmanager
@@ -63,9 +64,9 @@ async def test_a_dead_line_is_found_out_by_one_statement_not_by_each_connection(
         proxy.swallow()
         proxy.heal()
         with pytest.raises(StoreUnavailable):
-            await records.settled([(uuid4(), MODEL)])
+            await settled_rows(records, [(uuid4(), MODEL)])
         for _ in range(4):
-            assert await records.settled([(uuid4(), MODEL)]) == {}
+            assert await settled_rows(records, [(uuid4(), MODEL)]) == {}
 
 
 async def test_a_pool_whose_server_is_gone_says_so_in_a_line_that_names_it(prepared, caplog):

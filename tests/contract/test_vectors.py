@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.records import EnrolStatus, Erasure, Sighting
+from domain.personal_data import DataSubject
+from domain.records import EnrolStatus, Sighting
 from sinks.store_errors import StoreRejected, StoreUnavailable
 from sinks.vector import sql
 from sinks.vector.partitions import partition_name
@@ -170,9 +171,8 @@ async def test_an_erased_person_is_gone_for_good(vectors, model, rng):
     seen = [a_sighting(rng, who) for who in (user, user, other)]
     await vectors.add_sightings(model, seen)
 
-    erased = await vectors.erase_user(user)
-    assert (erased.templates, erased.sightings) == (2, 2)
-    assert erased.galleries >= 2
+    erased = await vectors.erase(DataSubject(user))
+    assert erased.counts == {"templates": 2, "gallery entries": 1, "links of sightings": 2}
     assert (await loaded(vectors, model))[1].keys() == {other}
     assert [(c.user_id, c.embedding) for c in await vectors.changes(model, 3)] == [(user, None)]
 
@@ -186,14 +186,14 @@ async def test_an_erased_person_is_gone_for_good(vectors, model, rng):
         seen[0].face_id: None, seen[1].face_id: None, seen[2].face_id: other, late.face_id: None,
     }  # fmt: skip
 
-    assert await vectors.erase_user(user) == Erasure(galleries=0, templates=0, sightings=0)
+    assert (await vectors.erase(DataSubject(user))).total == 0
     assert (await loaded(vectors, other_model))[0] == 1
 
 
 async def test_who_is_erased_stays_so_under_a_model_that_comes_later(vectors, rng):
     """At the erasure there need be no gallery at all."""
     user, model = uuid4(), unique("model")
-    await vectors.erase_user(user)
+    await vectors.erase(DataSubject(user))
     await vectors.ensure_model(model, DIMENSION)
     outcome = await vectors.enrol(uuid4(), user, model, a_vector(rng, DIMENSION), NOON)
     assert outcome.status is EnrolStatus.ERASED
@@ -214,9 +214,10 @@ async def test_an_enrolment_under_way_is_erased_or_refused(vectors, rng):
 
     for _ in range(20):
         user, model = uuid4(), unique("model")
-        await asyncio.gather(enrol(user, model), vectors.erase_user(user), enrol(user, model))
-        traces = await vectors.traces_of(user)
-        assert (traces.templates, traces.galleries) == (0, 0)
+        await asyncio.gather(
+            enrol(user, model), vectors.erase(DataSubject(user)), enrol(user, model)
+        )
+        assert (await vectors.traces(DataSubject(user))).total == 0
 
 
 async def test_erasing_outruns_sightings_being_written(vectors, model, rng, prepared):
@@ -230,12 +231,12 @@ async def test_erasing_outruns_sightings_being_written(vectors, model, rng, prep
         " VALUES ($1, $2, $3, 'sighting', ($4::float4[])::vector, $5)",
         sighting.face_id, model, user, sighting.embedding.tolist(), NOON,
     )  # fmt: skip
-    erasing = asyncio.create_task(vectors.erase_user(user))
+    erasing = asyncio.create_task(vectors.erase(DataSubject(user)))
     await asyncio.sleep(0.1)
     assert not erasing.done()
     await transaction.commit()
     await connection.close()
-    assert (await erasing).sightings == 1
+    assert (await erasing).counts["links of sightings"] == 1
 
 
 async def test_sightings_are_found_best_first(vectors, model, rng):

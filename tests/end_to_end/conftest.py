@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from config.settings import Settings
+from domain.personal_data import DataSubject
 from infra.demo.demo_workers import Worker
 from infra.photos.upload_requests import Client, open_client
 from sinks.vector.vector_store import Vectors
@@ -50,7 +51,7 @@ async def nobody_enrolled(vectors: Vectors) -> None:
             "SELECT DISTINCT user_id FROM gallery WHERE embedding IS NOT NULL"
         )
     for row in enrolled:
-        await vectors.erase_user(row["user_id"])
+        await vectors.erase(DataSubject(row["user_id"]))
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -9,6 +9,7 @@ from infra.photos.upload_requests import actor
 from sinks.main.database_sessions import Databases
 from sinks.main.schema import AuditEntry
 from tests.end_to_end import photos
+from tests.stored_records import stored_user
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ async def test_nobody_is_left_of_a_new_person_whose_every_photo_is_refused(
 
 
 async def test_a_person_who_was_there_or_has_one_good_photo_stays(client, files, records):
-    there = await records.ensure_user(f"{uuid4().hex}@example.com")
+    there = await stored_user(records, f"{uuid4().hex}@example.com")
     (one,) = await client.enrol_person(there.email, None, files(photos.nobody()))
     assert (one.answer.status, one.removed) == ("refused", False)
     assert await records.user(there.id) == there

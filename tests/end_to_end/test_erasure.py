@@ -13,11 +13,13 @@ from msgspec.structs import replace
 
 from domain.events import DetectedFaces, EventKind, ImageEvent, Refusal
 from domain.object_keys import crop_key
-from services.erasure import ErasureStores, erase, look_for
-from sinks.main.user_erasure import Author
+from domain.personal_data import Author
+from services.erasure import erase, look_for
+from sinks.stores import Stores
 from streams.contract.envelope import encode_headers
 from tests.end_to_end import photos
 from tests.end_to_end.test_identify import DIMENSION, NOON, delivery, face, identify
+from tests.stored_records import ledger_row, settled_rows, stored_user
 
 BY_TEST = Author("test")
 
@@ -27,7 +29,7 @@ PERSON = 501
 
 @pytest.fixture
 def stores(records, vectors, crops, recents):
-    return ErasureStores(records=records, vectors=vectors, crops=crops, recents=recents)
+    return Stores(records=records, vectors=vectors, crops=crops, recents=recents)
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ async def test_any_interleaving_leaves_no_trace(
 ):
     """The steps of a group run at once; the group in the middle has an erasure in it."""
     run = uuid4().hex
-    user = (await records.ensure_user(f"{run}@example.org")).id
+    user = (await stored_user(records, f"{run}@example.org")).id
     enrolments = [found_in(EventKind.ENROL, number, model, user, run) for number in range(3)]
 
     async def do(step):
@@ -113,14 +115,14 @@ async def test_any_interleaving_leaves_no_trace(
 
 async def test_a_photo_of_the_erased_goes_with_its_refusal(agents, stores, model, records, crops):
     """The claim check may be stored, and the event sent, after the erasure looked for photos."""
-    user = (await records.ensure_user(f"{uuid4().hex}@example.org")).id
+    user = (await stored_user(records, f"{uuid4().hex}@example.org")).id
     await erase(stores, user, BY_TEST)
     found = found_in(EventKind.ENROL, 0, model, user, uuid4().hex)
     key = f"uploads/{found.event.uuid}.jpg"
     await crops.put(key, b"photo")
     await agents[0]([delivery(found)])
     assert not await crops.exists(key)
-    ledger = await records.event(found.event.uuid, model)
+    ledger = await ledger_row(records, found.event.uuid, model)
     assert ledger.outcome == "refused"
     assert str(user) not in str(ledger.answer)
 
@@ -143,17 +145,17 @@ GIVEN_UP = Refusal(code="store_fault", message="given up", given_up=True)
 
 @pytest.mark.parametrize("refusal", [None, REFUSED, GIVEN_UP], ids=["no_face", "corrupt", "failed"])
 async def test_field_16_refused_photos_of_other_programs_are_found(
-    agents, stores, model, records, crops, recents, refusal
+    agents, stores, model, records, crops, refusal, waiter
 ):
     run = uuid4().hex
-    user = (await records.ensure_user(f"{run}@example.org")).id
+    user = (await stored_user(records, f"{run}@example.org")).id
     found = sent_by_another_program(
         EventKind.ENROL, model, user, run, bucket=crops.bucket, refusal=refusal
     )
     key = f"uploads/hr/{run}.jpg"
     await crops.put(key, b"photo")
     await agents[0]([delivery(found)])
-    assert await recents.wait_for_answer(found.event.key, 5.0) is not None
+    assert await waiter.wait(found.event.key, 5.0) is not None
     looked = {(one.store, one.what): one.found for one in (await look_for(stores, user)).checks}
     assert looked["main", "answers to uploads"] == 1
     assert looked["s3", "photos by claim check"] == 1
@@ -161,8 +163,8 @@ async def test_field_16_refused_photos_of_other_programs_are_found(
     receipt = await erase(stores, user, BY_TEST)
     assert receipt.complete
     assert not await crops.exists(key)
-    assert await records.event(found.event.uuid, model) is None
-    assert await recents.wait_for_answer(found.event.key, 0.05) is None
+    assert await ledger_row(records, found.event.uuid, model) is None
+    assert await waiter.wait(found.event.key, 0.05) is None
     # Delivered again, it leaves nothing of the person.
     await crops.put(key, b"photo")
     await agents[0]([delivery(found)])
@@ -173,7 +175,7 @@ async def test_field_16_refused_photos_of_other_programs_are_found(
 async def test_field_16_what_lies_elsewhere_is_not_deleted(agents, stores, model, records, crops):
     """Whoever sends a photo may name any object: that is no reason to delete it."""
     run = uuid4().hex
-    user = (await records.ensure_user(f"{run}@example.org")).id
+    user = (await stored_user(records, f"{run}@example.org")).id
     for number, place in enumerate(("crops/somebody.jpg", "hr/a.jpg")):
         await crops.put(place, b"not the user's")
         found = sent_by_another_program(
@@ -190,7 +192,7 @@ async def test_field_16_what_lies_elsewhere_is_not_deleted(agents, stores, model
 async def test_field_14_lines_of_an_older_release_are_found_too(agents, stores, model, records):
     """They do not say whom they name; nor do those that a worker of before writes meanwhile."""
     run = uuid4().hex
-    user, other = [(await records.ensure_user(f"{run}{n}@example.org")).id for n in range(2)]
+    user, other = [(await stored_user(records, f"{run}{n}@example.org")).id for n in range(2)]
     found = [
         found_in(kind, 3, model, one, f"{run}{one}")
         for one in (user, other)
@@ -215,7 +217,7 @@ async def test_field_14_lines_of_an_older_release_are_found_too(agents, stores, 
 
 async def test_erasing_is_found_in_the_receipt_and_the_audit(stores, model, agents, records):
     run = uuid4().hex
-    user = (await records.ensure_user(f"{run}@example.org")).id
+    user = (await stored_user(records, f"{run}@example.org")).id
     for kind in (EventKind.ENROL, EventKind.FRAME, EventKind.SEARCH):
         await agents[0]([delivery(found_in(kind, 1, model, user, run))])
     looked = {(one.store, one.what): one.found for one in (await look_for(stores, user)).checks}
@@ -242,7 +244,7 @@ async def test_the_command_erases_while_frames_of_the_person_keep_coming(
     photo = tmp_path / "her.png"
     photo.write_bytes(photos.astronaut())
     email = f"{uuid4().hex}@example.org"
-    user = await records.ensure_user(email)
+    user = await stored_user(records, email)
     (answer,) = await client.enrol(user, [photo])
     assert answer.answer.status == "enrolled"
     camera, sent, stop = f"door-{uuid4().hex[:8]}", [], asyncio.Event()
@@ -264,7 +266,7 @@ async def test_the_command_erases_while_frames_of_the_person_keep_coming(
             await asyncio.sleep(0.1)
 
     async def settled(model="sface-2021dec"):
-        return len(await records.settled([(event.uuid, model) for event in sent]))
+        return len(await settled_rows(records, [(event.uuid, model) for event in sent]))
 
     async def until(condition):
         async with asyncio.timeout(120):

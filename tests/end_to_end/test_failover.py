@@ -13,6 +13,7 @@ import redis.asyncio
 from domain.events import EventKind, ImageEvent, utc_now
 from streams.contract.envelope import encode_headers
 from tests.end_to_end import photos
+from tests.stored_records import settled_rows, stored_user
 
 MODEL = "sface-2021dec"
 
@@ -74,7 +75,7 @@ async def test_field_05_a_frame_is_done_soon_after_the_database_can_be_written_a
     writable = monotonic()
 
     async def is_done():
-        return await records.settled([(event.uuid, MODEL)])
+        return await settled_rows(records, [(event.uuid, MODEL)])
 
     await until(is_done, 60)
     assert monotonic() - writable < 60
@@ -90,7 +91,7 @@ async def test_field_05_answers_come_from_the_ledger_while_redis_is_a_replica(
 ):
     photo = tmp_path / "somebody.png"
     photo.write_bytes(photos.astronaut())
-    user = await records.ensure_user(f"{uuid4().hex}@example.org")
+    user = await stored_user(records, f"{uuid4().hex}@example.org")
     settings = prepared.redis
     password = settings.password.get_secret_value() if settings.password else None
     server = redis.asyncio.Redis(host=settings.host, port=settings.port, password=password)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from agents.identify.galleries import Galleries
+from domain.personal_data import DataSubject
 from sinks.vector.vector_store import Vectors
 
 DIMENSION = 16
@@ -69,7 +70,7 @@ async def test_enrolment_and_erasure_reach_every_worker_within_two_seconds(vecto
             user = uuid4()
             await enrol(vectors, model, user, seed=1)
             enrolling.append(await seen_by_all(galleries, lambda g, user=user: user in g))
-            await vectors.erase_user(user)
+            await vectors.erase(DataSubject(user))
             erasing.append(await seen_by_all(galleries, lambda g, user=user: user not in g))
     assert min(enrolling) < WITHIN_SECONDS
     assert min(erasing) < WITHIN_SECONDS
@@ -83,7 +84,7 @@ async def test_a_copy_loaded_late_equals_one_that_followed(vectors, prepared):
         for seed, user in enumerate(users):
             await enrol(vectors, model, user, seed)
             await enrol(vectors, model, user, seed + 100)
-        await vectors.erase_user(users[0])
+        await vectors.erase(DataSubject(users[0]))
         await seen_by_all([followed], lambda g: len(g) == 5 and users[-1] in g)
         await early.refresh(model)
         late = Galleries(vectors, poll=1, max_age=1)

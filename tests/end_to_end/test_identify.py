@@ -15,7 +15,6 @@ from prometheus_client import REGISTRY
 
 from agents.identify.galleries import Galleries
 from agents.identify.identify_stage import Identify, Policies
-from agents.identify.identify_stores import Stores
 from domain.answers import decode_answer
 from domain.decisions.enrolment import EnrolmentPolicy
 from domain.decisions.matching import MatchPolicy
@@ -23,10 +22,12 @@ from domain.events import DetectedFace, DetectedFaces, EventKind, ImageEvent
 from domain.failures import Reject, Retry
 from domain.refusals import given_up
 from sinks.cache.answer_waiter import answer_key
+from sinks.stores import Stores
 from streams.clients.durable_producer import Publisher
 from streams.contract.message import Message, Partition
 from streams.contract.value_codec import match_from_json, pack
 from tests.end_to_end.conftest import listening
+from tests.stored_records import ledger_row, stored_user
 
 DIMENSION = 16
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -86,7 +87,7 @@ async def known(vectors, records):
     await vectors.ensure_model(model, DIMENSION)
     people = {}
     for seed in (1, 2):
-        user = await records.ensure_user(f"{uuid4().hex}@example.com", None)
+        user = await stored_user(records, f"{uuid4().hex}@example.com", None)
         await vectors.enrol(
             face_id=uuid4(),
             user_id=user.id,
@@ -102,7 +103,7 @@ async def stored(records, vectors, crops, events, model):
     """All that the stores hold of these events, under names that do not depend on the run."""
     world = {}
     for number, event in enumerate(events):
-        ledger = await records.event(event.uuid, model)
+        ledger = await ledger_row(records, event.uuid, model)
         faces = await records.faces_of(event.uuid, model)
         world[number] = {
             "outcome": ledger and (ledger.outcome, ledger.face_count, ledger.announced),
@@ -253,7 +254,7 @@ async def test_a_person_deleted_before_the_commit_is_not_announced(
 ):
     """The row is an unknown's then; the event and the listing must not name the person."""
     model, _ = known
-    user = await records.ensure_user(f"{uuid4().hex}@example.com", None)
+    user = await stored_user(records, f"{uuid4().hex}@example.com", None)
     await vectors.enrol(
         face_id=uuid4(),
         user_id=user.id,
@@ -293,7 +294,7 @@ async def test_a_frame_without_faces_stays_without(agent, known, records, crops,
     await agent([result()])
     await agent([result(face(31))])
     assert await records.faces_of(event.uuid, model) == []
-    ledger = await records.event(event.uuid, model)
+    ledger = await ledger_row(records, event.uuid, model)
     assert (ledger.outcome, ledger.face_count) == ("no_face", 0)
 
 
@@ -322,10 +323,10 @@ async def test_what_was_committed_but_not_announced_is_announced_on_redelivery(
     by_face = {match.face_id: match for match in told}
     assert {match.face_id: match for match in again} == by_face
     assert {match.user_id for match in told} == {people[1], None}
-    assert (await records.event(event.uuid, model)).announced
+    assert (await ledger_row(records, event.uuid, model)).announced
 
 
-async def test_the_answer_survives_the_loss_of_redis(agent, known, records, recents):
+async def test_the_answer_survives_the_loss_of_redis(agent, known, records, recents, waiter):
     model, people = known
     event = ImageEvent(
         kind=EventKind.SEARCH,
@@ -338,19 +339,19 @@ async def test_the_answer_survives_the_loss_of_redis(agent, known, records, rece
         event=event, model=model, width=640, height=480, faces=(face(51, near=2),)
     )
     await agent([delivery(found)])
-    answer = decode_answer(await recents.wait_for_answer(event.key, 10))
+    answer = decode_answer(await waiter.wait(event.key, 10))
     assert await recents._client.delete(answer_key(event.key)) == 1
-    kept = await records.event(event.uuid, model)
+    kept = await ledger_row(records, event.uuid, model)
     assert decode_answer(kept.answer) == answer
     assert answer.faces[0].user_id == people[2]
     assert isinstance(answer.faces[0].face_id, UUID)
     await agent([delivery(found)])
-    assert decode_answer(await recents.wait_for_answer(event.key, 10)) == answer
+    assert decode_answer(await waiter.wait(event.key, 10)) == answer
 
 
 @pytest.mark.parametrize("kind", [EventKind.SEARCH, EventKind.ENROL])
 async def test_an_upload_that_is_given_up_here_fails_until_a_replay_settles_it(
-    agent, known, records, recents, kind
+    agent, known, records, kind, waiter
 ):
     model, people = known
     upload = uuid4().hex
@@ -360,13 +361,13 @@ async def test_an_upload_that_is_given_up_here_fails_until_a_replay_settles_it(
     )
     found = DetectedFaces(event=event, model=model, width=640, height=480, faces=(face(1),))
     await agent.notify_caller(delivery(found), Reject("store_rejected", "no such text"))
-    answer = decode_answer(await recents.wait_for_answer(upload, 1))
+    answer = decode_answer(await waiter.wait(upload, 1))
     assert (answer.status, answer.code) == ("failed", "store_rejected")
     assert (await records.upload(event.uuid)).outcome == "failed"
 
     await agent([delivery(found)])
     expected = "searched" if kind is EventKind.SEARCH else "enrolled"
-    assert decode_answer(await recents.wait_for_answer(upload, 1)).status == expected
+    assert decode_answer(await waiter.wait(upload, 1)).status == expected
     row = await records.upload(event.uuid)
     assert (row.outcome, row.announced) == (expected, True)
 
@@ -400,7 +401,7 @@ async def test_what_a_later_release_has_settled_is_left_to_it(agent, known, reco
         )
         try:
             await agent([delivery(found)])
-            row = await records.event(event.uuid, known[0])
+            row = await ledger_row(records, event.uuid, known[0])
             assert (row.outcome, row.announced) == ("other", False)
         finally:
             await connection.execute("DELETE FROM events WHERE event_uuid = $1", event.uuid)
@@ -513,7 +514,7 @@ async def test_an_unknown_says_why_and_of_what_kind_it_is(
     model = f"twins-{uuid4().hex[:8]}"
     await vectors.ensure_model(model, DIMENSION)
     for _ in range(2):
-        user = await records.ensure_user(f"{uuid4().hex}@example.com", None)
+        user = await stored_user(records, f"{uuid4().hex}@example.com", None)
         embedding = np.frombuffer(face(95).embedding, "<f4")
         await vectors.enrol(uuid4(), user.id, model, embedding, NOON)
     event = ImageEvent(kind=kind, source="t", id=uuid4().hex, key=uuid4().hex, captured_at=NOON)
@@ -553,7 +554,7 @@ async def test_field_01_an_unreliable_face_is_nobody(agent, known, records, prep
         (row,) = await records.faces_of(turned.event.uuid, model)
         assert (row.match.face_id, row.match.decision) == (second.face_id, "unreliable")
     else:
-        answer = decode_answer((await records.event(turned.event.uuid, model)).answer)
+        answer = decode_answer((await ledger_row(records, turned.event.uuid, model)).answer)
         (found,) = answer.faces
         assert (found.user_id, found.decision) == (None, "unreliable")
         assert found.candidates[0].user_id == people[1]
@@ -561,7 +562,7 @@ async def test_field_01_an_unreliable_face_is_nobody(agent, known, records, prep
 
 async def test_field_01_an_unreliable_face_is_not_enrolled(agent, known, records, vectors):
     model, _ = known
-    user = await records.ensure_user(f"{uuid4().hex}@example.com", None)
+    user = await stored_user(records, f"{uuid4().hex}@example.com", None)
     event = ImageEvent(
         kind=EventKind.ENROL,
         source="fecapass/uploads",
@@ -574,6 +575,6 @@ async def test_field_01_an_unreliable_face_is_not_enrolled(agent, known, records
     await agent(
         [delivery(DetectedFaces(event=event, model=model, width=9, height=9, faces=(seen,)))]
     )
-    row = await records.event(event.uuid, model)
+    row = await ledger_row(records, event.uuid, model)
     assert (row.outcome, decode_answer(row.answer).code) == ("refused", "unreliable_face")
     assert await records.faces_of(event.uuid, model) == []

@@ -12,15 +12,17 @@ from msgspec.structs import replace
 
 from domain.events import NAMESPACE
 from domain.images.media_types import media_type
+from domain.personal_data import DataSubject
 from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening
+from tests.stored_records import stored_user
 
 FRAMES = 200
 
 
 async def enrol(client, tmp_path, name, pictures):
     """A new user with these photos enrolled."""
-    user = await client.records.ensure_user(f"{name}-{uuid4().hex[:8]}@example.com", name)
+    user = await stored_user(client.records, f"{name}-{uuid4().hex[:8]}@example.com", name)
     paths = []
     for number, picture in enumerate(pictures):
         path = tmp_path / f"{name}-{number}.img"
@@ -159,7 +161,7 @@ async def test_the_same_photo_published_twice_changes_nothing(
 async def test_a_photo_enrolled_twice_is_in_the_template_once(client, vectors, tmp_path):
     user, first = await enrol(client, tmp_path, "Twice", [photos.astronaut()])
     # Two people with one face would make each other ambiguous in later tests.
-    await vectors.erase_user(user.id)
+    await vectors.erase(DataSubject(user.id))
     path = tmp_path / "again.jpg"
     path.write_bytes(photos.astronaut())
     (again,) = await client.enrol(user, [path])
@@ -187,7 +189,7 @@ async def test_an_unfit_photo_is_refused_and_the_caller_told_why(client, tmp_pat
 
 
 async def test_enrolling_somebody_unknown_is_refused(client, tmp_path):
-    user = (await client.records.ensure_user(f"{uuid4().hex}@example.com", None)).id
+    user = (await stored_user(client.records, f"{uuid4().hex}@example.com", None)).id
     path = tmp_path / "photo.png"
     path.write_bytes(photos.astronaut())
     stranger = await client.records.user(user)

@@ -18,6 +18,7 @@ from tests.contract.builders import unique
 from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import running_app
 from tests.end_to_end.test_identify import DIMENSION, delivery, face, identify
+from tests.stored_records import ledger_row, stored_user
 
 STRICT, MILD = EnrolmentPolicy(0.9, 40), EnrolmentPolicy(0.1, 40)
 
@@ -46,7 +47,7 @@ async def model(vectors):
 
 @pytest.fixture
 async def user(records):
-    return await records.ensure_user(f"{uuid4().hex}@example.com")
+    return await stored_user(records, f"{uuid4().hex}@example.com")
 
 
 @pytest.fixture
@@ -74,25 +75,25 @@ def photo_of(user, model, policy="detect-1", **changes):
 
 
 async def outcome(records, found):
-    row = await records.event(found.event.uuid, found.model)
+    row = await ledger_row(records, found.event.uuid, found.model)
     return row.outcome.value
 
 
-async def answered(recents, found):
-    return decode_answer(await recents.wait_for_answer(found.event.key, 1))
+async def answered(waiter, found):
+    return decode_answer(await waiter.wait(found.event.key, 1))
 
 
 async def test_field_08_a_refusal_by_a_policy_that_is_over_is_decided_again(
-    agents, records, recents, model, user
+    agents, records, model, user, waiter
 ):
     strict, mild = await agents(STRICT), await agents(MILD)
     found = photo_of(user, model)
     await strict([delivery(found)])
-    assert (await answered(recents, found)).code == "poor_quality"
+    assert (await answered(waiter, found)).code == "poor_quality"
     await strict([delivery(found)])
     assert await outcome(records, found) == "refused"
     await mild([delivery(found)])
-    assert (await answered(recents, found)).status == "enrolled"
+    assert (await answered(waiter, found)).status == "enrolled"
     assert await outcome(records, found) == "enrolled"
     (row,) = await records.faces_of(found.event.uuid, model)
     assert row.match.user_id == user.id
@@ -102,7 +103,7 @@ async def test_field_08_a_refusal_by_a_policy_that_is_over_is_decided_again(
 
 
 async def test_field_08_so_is_one_by_the_detect_workers_policy(
-    agents, records, recents, model, user
+    agents, records, model, user, waiter
 ):
     agent = await agents(MILD)
     too_large = Refusal(code="too_many_pixels", message="too many")
@@ -110,9 +111,9 @@ async def test_field_08_so_is_one_by_the_detect_workers_policy(
     await agent([delivery(found)])
     again = structs.replace(found, faces=(face(7),), refusal=None)
     await agent([delivery(again)])
-    assert (await answered(recents, found)).code == "too_many_pixels"
+    assert (await answered(waiter, found)).code == "too_many_pixels"
     await agent([delivery(structs.replace(again, policy="detect-2"))])
-    assert (await answered(recents, found)).status == "enrolled"
+    assert (await answered(waiter, found)).status == "enrolled"
 
 
 async def test_field_08_in_one_batch_too(agents, records, model, user):
@@ -124,12 +125,12 @@ async def test_field_08_in_one_batch_too(agents, records, model, user):
     assert await outcome(records, found) == "enrolled"
 
 
-async def test_field_08_a_refusal_for_its_bytes_stands(agents, records, recents, model, user):
+async def test_field_08_a_refusal_for_its_bytes_stands(agents, records, model, user, waiter):
     agent = await agents(MILD)
     found = photo_of(user, model, faces=(), refusal=Refusal(code="corrupt", message="broken"))
     await agent([delivery(found)])
     await agent([delivery(structs.replace(found, refusal=None, faces=(face(7),), policy="new"))])
-    assert (await answered(recents, found)).code == "corrupt"
+    assert (await answered(waiter, found)).code == "corrupt"
 
 
 async def test_field_08_a_refusal_of_a_release_before_policies_is_decided_again(
@@ -229,17 +230,17 @@ async def enrol(http, user, photo) -> httpx.Response:
 
 
 async def test_field_16_a_deactivated_user_s_photo_is_refused_until_the_user_is_active(
-    agents, records, recents, model, user
+    agents, records, model, user, waiter
 ):
     agent = await agents(MILD)
     found = photo_of(user, model)
     await activate(records, user, active=False)
     await agent([delivery(found)])
-    answer = await answered(recents, found)
+    answer = await answered(waiter, found)
     assert (answer.status, answer.code) == ("refused", "user_inactive")
     await activate(records, user, active=True)
     await agent([delivery(found)])
-    assert (await answered(recents, found)).status == "enrolled"
+    assert (await answered(waiter, found)).status == "enrolled"
 
 
 async def activate(records, user, *, active):

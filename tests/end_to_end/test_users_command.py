@@ -9,7 +9,9 @@ from uuid import uuid4
 
 import pytest
 
+from domain.personal_data import DataSubject
 from tests.end_to_end import photos
+from tests.stored_records import stored_user
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ async def test_field_21_users_are_listed_each_on_one_line(fecapass, ada):
 
 async def test_field_21_a_listing_says_when_it_stops(fecapass, records):
     for _ in range(3):
-        await records.ensure_user(f"{uuid4().hex}@stop.example")
+        await stored_user(records, f"{uuid4().hex}@stop.example")
     code, output, errors = await fecapass(
         "users", "list", "--search", "@stop.example", "--limit", "2", "--json"
     )
@@ -74,11 +76,11 @@ async def test_field_21_one_photo_is_taken_out_and_the_template_made_from_the_ot
     user = json.loads(output)
     assert user["id"] == str(ada.id)
     one, other = user["photos"]
-    before = await vectors.traces_of(ada.id)
+    before = (await vectors.traces(DataSubject(ada.id))).counts
     code, output, errors = await fecapass("users", "remove-photo", one["photo_id"], "--yes")
     assert (code, errors) == (0, "")
-    after = await vectors.traces_of(ada.id)
-    assert (before.templates, after.templates, after.galleries) == (2, 1, 1)
+    after = (await vectors.traces(DataSubject(ada.id))).counts
+    assert (before["templates"], after["templates"], after["gallery entries"]) == (2, 1, 1)
     assert [str(one) for one in await face_ids(records, ada)] == [other["face_id"]]
     code, _, errors = await fecapass("users", "remove-photo", one["photo_id"], "--yes")
     assert (code, errors) == (1, f"fecapass: there is no enrolled photo {one['photo_id']}\n")
@@ -136,7 +138,7 @@ async def test_field_21_enrolling_many_with_json_says_how_far_it_is(fecapass, cl
 async def test_field_16_the_command_line_enrols_no_deactivated_user(
     fecapass, client, records, tmp_path
 ):
-    user = await records.ensure_user(f"{uuid4().hex}@example.com")
+    user = await stored_user(records, f"{uuid4().hex}@example.com")
     async with records._connection("test") as connection:
         await connection.execute("UPDATE users SET is_active = false WHERE id = $1", user.id)
     photo = tmp_path / "photo.jpg"
@@ -144,7 +146,7 @@ async def test_field_16_the_command_line_enrols_no_deactivated_user(
     code, output, _ = await fecapass("enrol", "--user", user.email, str(photo), "--json")
     (row,) = json.loads(output)
     assert (code, row["status"], row["code"]) == (1, "refused", "user_inactive")
-    assert (await records.traces_of(user.id)).enrolled == 0
+    assert (await records.traces(DataSubject(user.id))).counts["enrolled faces"] == 0
 
 
 @pytest.mark.parametrize("bad", ["ada", "ada\u200b@example.com", "\u0430da@example.com"])

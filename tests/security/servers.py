@@ -6,7 +6,7 @@ from pathlib import Path
 
 from infra.embedded.embedded_server import Command
 from infra.embedded.seaweedfs import SeaweedFs
-from infra.processes.run_guard import RUN_VARIABLE
+from infra.processes.guard_process import RUN_VARIABLE
 from tests.containers import KAFKA_IMAGE, PGVECTOR_IMAGE, REDIS_IMAGE, Server
 from tests.security.certificates import Certificates
 

@@ -10,7 +10,8 @@ from uuid import uuid4
 import pytest
 
 from infra.embedded.server_processes import is_alive, wait_gone
-from infra.processes.run_guard import RUN_VARIABLE, RunGuard, end_run
+from infra.processes.guard_process import RUN_VARIABLE
+from infra.processes.run_guard import RunGuard, end_run
 from tests.compose.deployment import docker, removal, unavailable
 
 ROOT = Path(__file__).parents[2]

@@ -11,6 +11,7 @@ from tests.end_to_end.api.conftest import FACES, SEARCH, USERS, assert_problem, 
 from tests.end_to_end.conftest import running_workers
 from tests.end_to_end.delivery import bench
 from tests.end_to_end.test_dead_letters import fecapass
+from tests.stored_records import commit_results
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ async def test_an_answer_of_a_later_release_is_pending_here(prepared, records):
         face_count=0,
         answer=b'{"upload_id": "u", "status": "postponed"}',
     )
-    await records.commit([result])
+    await commit_results(records, [result])
     async with running_app(prepared, auth=False) as http:
         read = await http.get(f"/api/v1/uploads/{event.id}")
     assert (read.status_code, read.json()["status"]) == (200, "pending")

@@ -1,14 +1,13 @@
-"""Which objects are crops without a row: pure, whatever keys and rows there are."""
+"""Which parts of faces have no row: pure, whatever keys and rows there are."""
 
-from datetime import timedelta
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.object_keys import crop_key
-from infra.maintenance.checks import crops_by_face, without_row
-from sinks.objects.crops import StoredObject
+from domain.object_keys import crop_key, face_of_crop
+from domain.personal_data import FacePart
+from infra.maintenance.checks import without_row
 from tests.contract.builders import NOON
 
 faces = st.integers(0, 5).map(lambda number: UUID(int=number))
@@ -24,17 +23,25 @@ foreign = st.sampled_from(
         "crops/",
     ]
 ).map(lambda key: (key, None))
-ages = st.integers(-5, 5)
+rows = st.dictionaries(faces, st.one_of(st.none(), crops.map(lambda one: one[0])))
 
 
-@given(
-    page=st.lists(st.tuples(st.one_of(crops, foreign), ages)),
-    rows=st.dictionaries(faces, st.one_of(st.none(), crops.map(lambda one: one[0]))),
-)
-def test_what_is_left_is_old_is_a_crop_and_is_named_by_no_row(page, rows):
-    objects = [StoredObject(key, NOON + timedelta(seconds=age)) for (key, _), age in page]
-    orphans = without_row(crops_by_face(objects, NOON), rows)
-    assert {key for keys in orphans.values() for key in keys} == {
-        key for (key, face), age in page if face is not None and age < 0 and rows.get(face) != key
-    }
-    assert all(str(face_id) in key for face_id, keys in orphans.items() for key in keys)
+@given(st.one_of(crops, foreign))
+def test_a_key_tells_the_face_if_it_is_a_crops(key_and_face):
+    key, face = key_and_face
+    assert face_of_crop(key) == face
+
+
+@given(page=st.lists(crops), rows=rows)
+def test_crops_are_left_that_no_row_names(page, rows):
+    parts = [FacePart(face, "crop", key) for key, face in page]
+    assert without_row(parts, rows) == [
+        one for one in parts if rows.get(one.face_id) != one.crop_key
+    ]
+
+
+@given(page=st.lists(faces), rows=rows)
+def test_embeddings_are_left_whose_faces_have_no_row(page, rows):
+    """Whatever crop the row names."""
+    parts = [FacePart(face, "sighting") for face in page]
+    assert without_row(parts, rows) == [one for one in parts if one.face_id not in rows]

@@ -42,6 +42,12 @@ def groups(shared: Path) -> list[Path]:
     return found
 
 
+def template_of(embeddings):
+    """The mean of a person's embeddings at length 1, as the vector database makes it."""
+    mean = np.mean(embeddings, axis=0, dtype=np.float64)
+    return (mean / np.linalg.norm(mean)).astype(np.float32)
+
+
 def unit_vectors(count: int, dimension: int, seed: int = 0) -> np.ndarray:
     vectors = np.random.default_rng(seed).normal(size=(count, dimension))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)

@@ -15,9 +15,8 @@ from domain.images.image_errors import ModelError
 from ml.gallery.exact_search import Gallery
 from ml.images.decoding import decode
 from ml.recognition.analyser import build_analyser
-from ml.recognition.embedders import fuse
 from ml.runtime.registry import match_policy
-from tests.unit.ml.conftest import LIMITS, read
+from tests.unit.ml.conftest import LIMITS, read, template_of
 
 
 def largest(faces):
@@ -79,7 +78,7 @@ def test_enrolled_people_are_found_and_strangers_are_not(analyser, shared, portr
             people[person].append(embedding)
     gallery = Gallery(analyser.embedder.id, analyser.embedder.dimension)
     ids = {person: UUID(int=i) for i, person in enumerate(people)}
-    gallery.apply((ids[who], fuse(np.stack(photos[:-1]))) for who, photos in people.items())
+    gallery.apply((ids[who], template_of(photos[:-1])) for who, photos in people.items())
     assert len(gallery) > 30
 
     def who(embedding):

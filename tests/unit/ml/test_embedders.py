@@ -1,16 +1,14 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from config.settings import ConfigurationError, DetectSettings, ModelSettings, load_settings
 from domain.images.image_errors import ModelError
 from ml.recognition.alignment import align
 from ml.recognition.analyser import build_analyser
-from ml.recognition.embedders import UNCHANGED, ArcFaceEmbedder, Preprocessing, fuse
+from ml.recognition.embedders import UNCHANGED, ArcFaceEmbedder, Preprocessing
 from ml.runtime import registry
 from ml.runtime.sessions import create_session
-from tests.unit.ml.conftest import read, unit_vectors
+from tests.unit.ml.conftest import read
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
@@ -88,21 +86,3 @@ def test_two_channels_are_refused(monkeypatch):
     monkeypatch.setenv("FECAPASS_MODELS__EMBEDDER_MEAN", "[1,2]")
     with pytest.raises(ConfigurationError, match="EMBEDDER_MEAN"):
         load_settings(DetectSettings, env_files=())
-
-
-@given(st.integers(1, 6), st.integers(0, 1000))
-def test_fusion_is_the_mean_at_length_1(count, seed):
-    embeddings = unit_vectors(count, 16, seed)
-    fused = fuse(embeddings)
-    mean = embeddings.astype(np.float64).mean(0)
-    np.testing.assert_allclose(fused, mean / np.linalg.norm(mean), atol=1e-5)
-    np.testing.assert_allclose(fuse(embeddings[::-1]), fused, atol=1e-6)
-    assert fused.dtype == np.float32
-
-
-def test_what_cannot_be_fused():
-    one = unit_vectors(1, 16)
-    with pytest.raises(ValueError, match="at least one"):
-        fuse(one[:0])
-    with pytest.raises(ValueError, match="cancel"):
-        fuse(np.concatenate([one, -one]))

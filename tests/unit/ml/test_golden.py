@@ -11,9 +11,8 @@ from config.settings import ModelSettings
 from domain.decisions.matching import decide
 from ml.gallery.exact_search import Gallery
 from ml.recognition.analyser import build_analyser
-from ml.recognition.embedders import fuse
 from ml.runtime.registry import match_policy
-from tests.unit.ml.conftest import ALL_OPENVINO, SPLIT, read
+from tests.unit.ml.conftest import ALL_OPENVINO, SPLIT, read, template_of
 from tests.unit.ml.golden import FILE, pictures, rows_of
 
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
@@ -74,7 +73,7 @@ def identities(found_by_name):
             people[file[:6] if folder == "pair" else folder][name] = largest(found_by_name[name])
     gallery = Gallery("sface-2021dec", 128)
     gallery.apply(
-        (UUID(int=number), fuse(np.stack(list(photos.values())[:-1])))
+        (UUID(int=number), template_of(list(photos.values())[:-1]))
         for number, photos in enumerate(people.values())
     )
     policy = match_policy("sface-2021dec", ModelSettings())
