@@ -134,13 +134,13 @@ async def run(arguments: argparse.Namespace) -> Report:
                 results += await run_case(bench, consumer, frames)
         if not arguments.no_naive:
             results += await run_naive(bench, system, sets, results)
-    told = {
+    parameters = {
         "threads": bare.settings.threads,
         "provider": bare.chosen.provider,
         "cameras": bench.cameras,
         "gallery": arguments.gallery,
     }
-    return make_report(results, ratios(results), told)
+    return make_report(results, ratios(results), parameters)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -222,8 +222,8 @@ async def run(arguments: argparse.Namespace) -> Report:
             results += await _run_gallery(arguments, statistics, size)
     references = sorted({one.subject for one in results} - {PRODUCT})
     ratios = [one for other in references for one in compare(results, PRODUCT, other, "p50_ms")]
-    told = {"probes": arguments.probes, "statistics": str(arguments.statistics is not None)}
-    return make_report(results, ratios, told)
+    parameters = {"probes": arguments.probes, "statistics": str(arguments.statistics is not None)}
+    return make_report(results, ratios, parameters)
 
 
 async def _run_gallery(

@@ -219,8 +219,8 @@ async def run(arguments: argparse.Namespace) -> Report:
     """Start servers, measure, stop them."""
     async with bare_servers() as settings:
         results = await measure(settings, arguments.rounds, arguments.batch)
-    told = {"rounds": arguments.rounds}
-    return make_report(results, compare(results, SINK, BARE, RATE), told)
+    parameters = {"rounds": arguments.rounds}
+    return make_report(results, compare(results, SINK, BARE, RATE), parameters)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from ml.recognition.embedders import unit_rows
 Vectors = npt.NDArray[np.float32]
 
 #: One search in ten is for a person who is not enrolled.
-STRANGERS = 0.1
+UNKNOWN_SHARE = 0.1
 
 _SEED = 20_231
 _CHUNK = 100_000
@@ -75,8 +75,8 @@ def draw(statistics: Statistics, size: int, probes: int) -> Population:
         noise = random.standard_normal(of.shape, np.float32)
         return unit_rows(of + noise @ statistics.within.T)
 
-    strangers = round(probes * STRANGERS)
-    wanted = np.sort(random.choice(size, min(size, probes - strangers), replace=False))
+    unknowns = round(probes * UNKNOWN_SHARE)
+    wanted = np.sort(random.choice(size, min(size, probes - unknowns), replace=False))
     templates = np.empty((size, len(statistics.mean)), np.float32)
     looked_for = []
     for start in range(0, size, _CHUNK):
@@ -84,8 +84,8 @@ def draw(statistics: Statistics, size: int, probes: int) -> Population:
         templates[start : start + len(part)] = photos(part)
         inside = wanted[(wanted >= start) & (wanted < start + len(part))]
         looked_for.append(photos(part[inside - start]))
-    looked_for.append(photos(persons(strangers)))
-    people = np.concatenate([wanted, np.full(strangers, -1)])
+    looked_for.append(photos(persons(unknowns)))
+    people = np.concatenate([wanted, np.full(unknowns, -1)])
     return Population(templates, np.concatenate(looked_for), people)
 
 

@@ -50,7 +50,7 @@ class Caller:
 
 
 #: Every client that can connect, when no keys are needed.
-ANYBODY = Caller(None, "anybody", frozenset({"admin"}))
+ANONYMOUS = Caller(None, "anybody", frozenset({"admin"}))
 
 
 async def create_key(

@@ -11,7 +11,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from api.http.dependencies import ServicesDep
 from api.http.problems import ApiProblem
 from config.observability import metrics
-from services.api_keys import ANYBODY, Caller, Scope
+from services.api_keys import ANONYMOUS, Caller, Scope
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -32,7 +32,7 @@ async def authenticate(
     """
     if not services.settings.api.auth:
         _keep_other_sites_out(request)
-        return ANYBODY
+        return ANONYMOUS
     key = bearer.credentials if bearer is not None else header
     if key is None:
         raise _unknown("key_missing", "this needs an API key: Authorization: Bearer fp_...")

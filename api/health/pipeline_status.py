@@ -47,7 +47,7 @@ class PipelineWatch:
         self._supervisor = Supervisor()
         self._registry = WorkerRegistry()
         self._lags: list[GroupLag] = []
-        self._heard_since: float | None = None
+        self._listening_since: float | None = None
         self._looked_at: float | None = None
         self._missing: set[str] = set()
         self._known = asyncio.Event()
@@ -80,7 +80,7 @@ class PipelineWatch:
         if self._missing:
             return unknown(_NO_TOPICS)
         now = monotonic()
-        if self._heard_since is None or self._looked_at is None:
+        if self._listening_since is None or self._looked_at is None:
             return unknown(_NOT_YET)
         if now - self._looked_at > _STALE_SECONDS:
             return unknown(_AWAY)
@@ -88,19 +88,19 @@ class PipelineWatch:
             self._registry,
             self._lags,
             now=now,
-            since=self._heard_since,
+            since=self._listening_since,
             max_lag=self._max_lag,
         )
 
     async def _hear(self) -> None:
         try:
-            async with listening(self._kafka, self._timeout) as ear:
+            async with listening(self._kafka, self._timeout) as reader:
                 self._missing.discard("hear")
-                await ear.catch_up(self._registry)
-                if self._heard_since is None:
-                    self._heard_since = monotonic()
+                await reader.catch_up(self._registry)
+                if self._listening_since is None:
+                    self._listening_since = monotonic()
                 self._note_known()
-                await ear.follow(self._registry)
+                await reader.follow(self._registry)
         except MissingTopicsError:
             self._miss("hear")
             raise
@@ -126,5 +126,5 @@ class PipelineWatch:
         self._known.set()
 
     def _note_known(self) -> None:
-        if self._heard_since is not None and self._looked_at is not None:
+        if self._listening_since is not None and self._looked_at is not None:
             self._known.set()

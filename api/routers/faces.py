@@ -11,7 +11,7 @@ from api.http.prefer_header import Prefer, Preferences
 from api.http.problems import ApiProblem
 from api.http.request_context import address
 from api.schemas.faces import FaceResponse, FaceUploadRequest, FaceUploadResponse
-from api.uploads.enrolment_answers import publish_photos, told
+from api.uploads.enrolment_answers import enrolment_response, publish_photos
 from api.uploads.photo_forms import FormLimits, require_pictures, taken_in
 from services.face_erasure import erase_face
 from sinks.main.database_sessions import MainDb
@@ -73,7 +73,7 @@ async def enrol_face(
         events = await publish_photos(services, caller, user_id, form.photos)
         del form, photos
     answers = await services.uploads.answers(events, preferences.seconds)
-    result = await told(services, user_id, events, answers)
+    result = await enrolment_response(services, user_id, events, answers)
     preferences.acknowledge(response)
     locate(response, result)
     return result

@@ -52,7 +52,7 @@ def _require_active(user: User | None) -> None:
         raise ApiProblem(409, USER_INACTIVE.code, USER_INACTIVE.message)
 
 
-async def told(
+async def enrolment_response(
     services: Services,
     user_id: UUID,
     events: Sequence[ImageEvent],

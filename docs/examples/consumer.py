@@ -12,13 +12,13 @@ from aiokafka import AIOKafkaConsumer
 
 async def follow(broker: str, prefix: str = "") -> None:
     """Print every face of faces.matches once."""
-    told = set()  # delivery is at least once: the same face has the same ce_id
+    seen = set()  # delivery is at least once: the same face has the same ce_id
     topic = f"{prefix}faces.matches"
     async with AIOKafkaConsumer(topic, bootstrap_servers=broker) as consumer:
         async for message in consumer:
             face_id = dict(message.headers)["ce_id"]
-            if face_id not in told:
-                told.add(face_id)
+            if face_id not in seen:
+                seen.add(face_id)
                 match = json.loads(message.value)
                 who = match["user_id"] or "unknown"
                 print(match["event_id"], match["camera_id"], who, match["similarity"], flush=True)

@@ -52,13 +52,13 @@ def api(
     listening = _listen(settings.api, any_port=any_port)
     server = Server(settings)
     # What a browser on this machine opens.
-    told = "localhost" if settings.api.host == "127.0.0.1" else settings.api.host
-    url = url_of(told, port_of(listening))
+    host_name = "localhost" if settings.api.host == "127.0.0.1" else settings.api.host
+    url = url_of(host_name, port_of(listening))
     _announce(settings.api, url, server.instance)
     try:
         typer.echo(f"console and API on {url}", err=True)
         if not settings.api.auth:
-            typer.echo(_open_doors(settings.api), err=True)
+            typer.echo(_no_keys_notice(settings.api), err=True)
         uvloop.run(server.serve(listening))
     finally:
         withdraw(settings.api.address_file)
@@ -66,7 +66,7 @@ def api(
             each.close()
 
 
-def _open_doors(settings: "ApiSettings") -> str:
+def _no_keys_notice(settings: "ApiSettings") -> str:
     """The notice for an operator who runs the API without keys."""
     line = "API keys are not required: FECAPASS_API__AUTH is false"
     if settings.host == "localhost" or _is_loopback(settings.host):

@@ -109,12 +109,12 @@ def _enrol(
 
     from domain.user_errors import OtherUserError
     from infra.photos.upload_requests import open_client
-    from infra.terminal.progress_bar import told_progress
+    from infra.terminal.progress_bar import with_progress
     from infra.terminal.server_failures import expected_failures
 
     async def work() -> None:
         async with open_client(settings) as client:
-            for person in told_progress(people, "people enrolled"):
+            for person in with_progress(people, "people enrolled"):
                 try:
                     answers.extend(
                         await client.enrol_person(

@@ -90,7 +90,9 @@ def retain(*, dry_run: DryRun = False, json: Json = False) -> None:
     from infra.terminal.tables import Column
 
     settings = _settings()
-    done = _run(settings, lambda stores, told: work(stores, settings, told, dry_run=dry_run))
+    done = _run(
+        settings, lambda stores, progress: work(stores, settings, progress, dry_run=dry_run)
+    )
     columns = (
         Column("what", "what", style="bold"),
         Column("days", "kept for days"),

@@ -31,7 +31,7 @@ _LONGEST_LOCAL = 64
 _DIGEST_CHARACTERS = 8
 
 #: Maximum errors that are reported for one directory; there may be thousands of the same kind.
-_MOST_TOLD = 5
+_MOST_REPORTED = 5
 
 
 class NoPeopleError(Exception):
@@ -134,7 +134,7 @@ def people_in(directory: Path) -> PeopleFolder:
     except OSError as error:
         raise NoPeopleError(f"cannot read {error.filename}: {error.strerror}") from error
     if not photos:
-        reasons = "".join(f"; {one.path}: {one.reason}" for one in not_accepted[:_MOST_TOLD])
+        reasons = "".join(f"; {one.path}: {one.reason}" for one in not_accepted[:_MOST_REPORTED])
         raise NoPeopleError(f"no JPEG, PNG or WebP photo in {directory}{reasons}")
     _require_no_people_below(photos, directory)
     sources = _sources_of(photos, directory)
@@ -175,12 +175,12 @@ def _former_addresses(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(address for address in before if address != now))
 
 
-def _address(name: str, told_apart_by: str, longest: int = _LONGEST_LOCAL) -> str:
+def _address(name: str, distinguished_by: str, longest: int = _LONGEST_LOCAL) -> str:
     letters = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
     local = ".".join(re.findall("[a-z0-9]+", letters)) or "person"
     if not name.isascii() or len(local) > longest:
         # Names that lose letters in the conversion must not share an address.
-        digest = hashlib.sha256(told_apart_by.encode()).hexdigest()[:_DIGEST_CHARACTERS]
+        digest = hashlib.sha256(distinguished_by.encode()).hexdigest()[:_DIGEST_CHARACTERS]
         local = f"{local[: longest - _DIGEST_CHARACTERS - 1].rstrip('.')}.{digest}"
     return f"{local}@{DOMAIN}"
 
@@ -309,20 +309,20 @@ def _require_one_user_each(people: Sequence[tuple[_Source, Person]]) -> None:
             owners.setdefault(mark, set()).add(source.place.name)
     pairs = {frozenset(names) for names in owners.values() if len(names) > 1}
     if pairs:
-        told = "; ".join(
+        reported = "; ".join(
             " and ".join(_shown(name) for name in sorted(pair))
-            for pair in sorted(pairs, key=sorted)[:_MOST_TOLD]
+            for pair in sorted(pairs, key=sorted)[:_MOST_REPORTED]
         )
-        more = f" (and {len(pairs) - _MOST_TOLD} more)" if len(pairs) > _MOST_TOLD else ""
+        more = f" (and {len(pairs) - _MOST_REPORTED} more)" if len(pairs) > _MOST_REPORTED else ""
         raise NoPeopleError(
-            f"the same user by their names: {told}{more}; rename one of them, or put the photos of "
-            "one person into one folder"
+            f"the same user by their names: {reported}{more}; rename one of them, or put the "
+            "photos of one person into one folder"
         )
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_TOLD} more" if len(names) > _MOST_TOLD else ""
-    return ", ".join(map(_shown, names[:_MOST_TOLD])) + more
+    more = f" and {len(names) - _MOST_REPORTED} more" if len(names) > _MOST_REPORTED else ""
+    return ", ".join(map(_shown, names[:_MOST_REPORTED])) + more
 
 
 def _shown(name: str) -> str:

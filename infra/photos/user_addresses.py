@@ -103,20 +103,20 @@ async def normalise_addresses(settings: DatabaseSettings, report: Report) -> Non
 
 def lines(planned: AddressPlan, changed: int) -> list[str]:
     """What is reported: ids alone, for addresses are personal."""
-    told = []
+    report = []
     if changed:
-        told.append(f"addresses of users written in one way: {changed}")
-    told += [
+        report.append(f"addresses of users written in one way: {changed}")
+    report += [
         f"the users {' and '.join(map(str, ids))} have one address in several spellings, and are "
         "left as they are; change or erase one of them"
         for ids in planned.same
     ]
     if planned.refused:
-        told.append(
+        report.append(
             "left as they are, for they would be refused today: the addresses of the users "
             + ", ".join(map(str, planned.refused))
         )
-    return told
+    return report
 
 
 async def _planned(connection: AsyncConnection) -> AddressPlan:

@@ -9,10 +9,10 @@ from typing import TypeVar
 One = TypeVar("One")
 
 #: Seconds between two lines about how far a run is, where no bar can be drawn.
-_TOLD_EVERY = 5.0
+_REPORT_SECONDS = 5.0
 
 
-def told_progress(every: Sequence[One], what: str) -> Iterator[One]:
+def with_progress(every: Sequence[One], what: str) -> Iterator[One]:
     """Go over many things that take their time, and say on standard error how far it is.
 
     A bar on a terminal; a line now and then elsewhere, such as in a log. Nothing for one thing.
@@ -25,12 +25,12 @@ def told_progress(every: Sequence[One], what: str) -> Iterator[One]:
         yield from every
         return
     with progress_bar(what) as bar:
-        told = time.monotonic()
+        reported_at = time.monotonic()
         _tell(0, len(every), what)
         for done, one in enumerate(every):
             bar(done, len(every))
-            if time.monotonic() - told >= _TOLD_EVERY:
-                told = time.monotonic()
+            if time.monotonic() - reported_at >= _REPORT_SECONDS:
+                reported_at = time.monotonic()
                 _tell(done, len(every), what)
             yield one
         bar(len(every), len(every))

@@ -121,12 +121,12 @@ class Records(PostgresSink, PersonalData):
 
     async def mark_announced(self, keys: Iterable[tuple[UUID, str]]) -> None:
         """Note that the broker has acknowledged all messages about these events."""
-        told = sorted(set(keys))
-        if not told:
+        wanted = sorted(set(keys))
+        if not wanted:
             return
         async with self._connection("mark events announced") as connection:
             await connection.execute(
-                MARK_ANNOUNCED, [uuid for uuid, _ in told], [model for _, model in told]
+                MARK_ANNOUNCED, [uuid for uuid, _ in wanted], [model for _, model in wanted]
             )
 
     async def upload(self, event_uuid: UUID, model: str | None = None) -> LedgerRow | None:

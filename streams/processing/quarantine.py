@@ -39,7 +39,7 @@ _HALVE_AT = 64
 _SEVERAL = 2
 
 #: With this number of dead letters a quarantine is reported to the operator.
-_WORTH_TELLING = 10
+_WORTH_REPORTING = 10
 
 #: Most of a sender's name that is logged, in bytes.
 _LOGGED_BYTES = 80
@@ -54,7 +54,7 @@ class _Sender:
     refused: float = 0.0
     last_refused: bool = False
     heard_at: float = 0.0
-    told: bool = False
+    reported: bool = False
 
     @property
     def share(self) -> float:
@@ -102,8 +102,8 @@ class Quarantine:
         sender = sender or _Sender(message.partition.topic)
         sender.count(refused=False, now=now)
         self._keep(self._known, hashed, sender)
-        if sender.told and sender.share <= self._share:
-            sender.told = False
+        if sender.reported and sender.share <= self._share:
+            sender.reported = False
             logger.info("%s: %s sends good messages again", sender.topic, _logged(name))
             self._show(sender.topic)
 
@@ -152,8 +152,8 @@ class Quarantine:
         """Release senders that have fallen silent."""
         oldest = self._clock() - ACTIVE_SECONDS
         for sender in (*self._known.values(), *self._new.values()):
-            if sender.told and sender.heard_at < oldest:
-                sender.told = False
+            if sender.reported and sender.heard_at < oldest:
+                sender.reported = False
                 self._show(sender.topic)
 
     def _others_are_fine(self, sender: _Sender | None, now: float) -> bool:
@@ -180,13 +180,13 @@ class Quarantine:
         senders.move_to_end(hashed)
         if len(senders) > MOST_SENDERS:
             _, forgotten = senders.popitem(last=False)
-            if forgotten.told:
+            if forgotten.reported:
                 self._show(forgotten.topic)
 
     def _tell(self, sender: _Sender, name: bytes) -> None:
-        if sender.told or sender.refused < _WORTH_TELLING:
+        if sender.reported or sender.refused < _WORTH_REPORTING:
             return
-        sender.told = True
+        sender.reported = True
         logger.warning(
             "%s: %s is in quarantine: most of its messages are dead letters, and do not count "
             "towards the limit that stops this worker",
@@ -197,7 +197,7 @@ class Quarantine:
 
     def _show(self, topic: str) -> None:
         senders = (*self._known.values(), *self._new.values())
-        count = sum(sender.told and sender.topic == topic for sender in senders)
+        count = sum(sender.reported and sender.topic == topic for sender in senders)
         metrics.QUARANTINED_SENDERS.labels(topic=topic).set(count)
 
 
