@@ -78,7 +78,7 @@ RETURNING photos, revision
 GALLERY_ENTRY = "SELECT photos, revision FROM gallery WHERE user_id = $1 AND model = $2"
 
 # Takes no revision, and returns nothing, if there is a tombstone already.
-BURY = """
+WRITE_TOMBSTONE = """
 WITH head AS (
     UPDATE gallery_heads SET revision = revision + 1
     WHERE model = $2 AND NOT EXISTS (

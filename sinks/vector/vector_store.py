@@ -214,7 +214,7 @@ class Vectors(PostgresSink, PersonalData):
                 await connection.execute(sql.ADD_TOMBSTONE, user.id)
                 entries = await connection.fetchval(sql.GALLERY_ENTRIES, user.id)
                 for record in await connection.fetch(sql.LOCK_ALL_HEADS):
-                    await connection.execute(sql.BURY, user.id, record["model"])
+                    await connection.execute(sql.WRITE_TOMBSTONE, user.id, record["model"])
                 templates = await connection.fetchval(sql.DELETE_TEMPLATES, user.id)
             # A worker that was adding sightings when the tombstones were written may not have seen
             # them; wait for it, so that its sightings are also unlinked.
