@@ -65,8 +65,8 @@ async def test_the_console_has_no_other_files(gateway, path):
     [
         ("127.0.0.1", "API keys are not required", ["127.0.0.1"]),
         ("localhost", "API keys are not required", ["127.0.0.1"]),
-        ("0.0.0.0", "warning: no API keys", ["127.0.0.1"]),  # noqa: S104
-        ("::", "warning: no API keys", ["127.0.0.1", "[::1]"]),
+        ("0.0.0.0", "warning: API keys are not required", ["127.0.0.1"]),  # noqa: S104
+        ("::", "warning: API keys are not required", ["127.0.0.1", "[::1]"]),
     ],
 )
 async def test_field_21_the_command_serves_what_it_says_and_warns_of_open_doors(
