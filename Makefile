@@ -52,14 +52,14 @@ test-unit: $(TEST_READY) ## Run the tests that need no server (ARGS="-k expressi
 
 test-servers: $(TEST_READY) ## Run the tests on real servers, several sets at once (SERVERS=4 ARGS="...")
 	$(BIN)/python -m pytest $(if $(CHOSEN),,tests --ignore=tests/unit) --numprocesses $(SERVERS) \
-		--dist loadgroup --no-loadscope-reorder $(ARGS) || $(NONE_CHOSEN)
+		--dist loadscope --no-loadscope-reorder $(ARGS) || $(NONE_CHOSEN)
 
 # Without the console's: they see the API alone, and its own tests run on both stacks. Without those
 # of membership: they bring an Apache Kafka of their own, and are the same in `make test`.
 test-containers: $(TEST_READY) ## Run the tests that need servers against containers of the real ones
 	FECAPASS_TEST_STACK=containers $(BIN)/python -m pytest tests/contract tests/end_to_end \
 		--ignore=tests/end_to_end/console --ignore=tests/end_to_end/test_membership.py \
-		--numprocesses 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+		--numprocesses 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 compose-check: $(READY) ## Start docker-compose.yml for real, kill and scale workers, take it down
 	$(BIN)/python -m tests.compose.check

@@ -43,10 +43,9 @@ STACK_VARIABLE = "FECAPASS_TEST_STACK"
 def pytest_configure(config: pytest.Config) -> None:
     """One process of several, or the one that they are started by, is told to end as any other."""
     take_sigterm_for_ctrl_c()
-    config.pluginmanager.register(parallel.OrderlyEnd())
+    config.pluginmanager.register(parallel.Parallel())
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):
         items[:] = parallel.arrange(items, config.rootpath)

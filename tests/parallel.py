@@ -1,18 +1,15 @@
 """Tests in several processes at once: which of them go together, and how all of them end.
 
-Each process of pytest-xdist has servers of its own. The pipeline's workers and the API are started
-once a session and use CPU while they run: modules of a folder that need them go to one process,
-one after the other. Other modules that need servers can run anywhere, and what needs none goes
-where there is room, test by test.
+Each process of pytest-xdist has servers of its own, and starts the pipeline's workers and the API
+once a session if a test needs them. The API's folders stay together, so that few processes do.
 """
 
 import contextlib
-import itertools
 import os
 import signal
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,9 +17,9 @@ import pytest
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
-#: Session fixtures that start programs, and those that start servers.
-PROGRAMS = {"workers", "gateway"}
-SERVERS = {"stack", "engine"}
+#: Folders whose modules use the same API and browser, and a long module that does better alone.
+TOGETHER = {PurePosixPath("tests/end_to_end/api"), PurePosixPath("tests/end_to_end/console")}
+ALONE = {PurePosixPath("tests/end_to_end/api/test_contract.py")}
 
 #: Tests of what only tests use. They run after those of the product.
 HARNESS = (
@@ -37,32 +34,34 @@ HARNESS = (
 END_SECONDS = 90.0
 
 
+def scope(nodeid: str) -> str:
+    """What a test goes together with: its module, or the folder whose modules share programs."""
+    path = PurePosixPath(nodeid.partition("::")[0])
+    shared = path.parent in TOGETHER and path not in ALONE
+    return str(path.parent if shared else path)
+
+
 def arrange(items: Sequence[pytest.Item], root: Path) -> list[pytest.Item]:
-    """Mark what goes together, and put first what takes longest: folders, then what waits.
-
-    Tests of the harness come last. A module with a group of its own keeps it.
-    """
+    """Put first what takes longest: shared folders, then what waits; those of the harness last."""
     last = tuple(str(root / name) for name in HARNESS)
-    ranks = {}
-    for path, together in itertools.groupby(items, lambda item: item.path):
-        module = list(together)
-        needed = {name for item in module for name in getattr(item, "fixturenames", ())}
-        own = module[0].get_closest_marker("xdist_group")
-        name = path.parent.name if needed & PROGRAMS else path.stem
-        if own is None and needed & (PROGRAMS | SERVERS):
-            for item in module:
-                item.add_marker(pytest.mark.xdist_group(name))
-        ranks[path] = (
+
+    def rank(item: pytest.Item) -> tuple[bool, bool, bool]:
+        path = item.path
+        folders = {root / name for name in (*TOGETHER, *ALONE)}
+        long = path in folders or path.parent in folders
+        return (
             str(path).startswith(last),
-            own is None and not needed & PROGRAMS,
-            module[0].get_closest_marker("waits") is None,
-            not needed & SERVERS,
+            not long,
+            item.get_closest_marker("waits") is None,
         )
-    return sorted(items, key=lambda item: ranks[item.path])
+
+    return sorted(items, key=rank)
 
 
-class OrderlyEnd:
-    """When the run is told to end, its processes end in order before it does.
+class Parallel:
+    """The parts that the starting process has.
+
+    When the run is told to end, its processes end in order before it does.
 
     On an interrupt pytest-xdist allows them seconds, and then ends them by force: servers would
     stay behind for their guards, containers and directories for good.
@@ -70,6 +69,19 @@ class OrderlyEnd:
 
     def __init__(self) -> None:
         self._nodes: list[WorkerController] = []
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: object) -> object | None:
+        """pytest-xdist's own groups (``loadgroup`` of 3.8) have no effect under pytest 9.2."""
+        if config.getvalue("dist") != "loadscope":
+            return None
+        from xdist.scheduler import LoadScopeScheduling
+
+        class ByScope(LoadScopeScheduling):
+            def _split_scope(self, nodeid: str) -> str:
+                return scope(nodeid)
+
+        return ByScope(config, log)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodeready(self, node: "WorkerController") -> None:

@@ -38,6 +38,21 @@ async def test_that_waits(program):
 """
 
 
+NOTES_ITS_PROCESS = """
+import os
+import pathlib
+
+import pytest
+
+HERE = pathlib.Path(__file__)
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_it(number):
+    (HERE.parent / f"{HERE.stem}.{os.getpid()}.ran").touch()
+"""
+
+
 def test_all_processes_end_in_order_when_the_run_is_told_to_end(tmp_path):
     script = tmp_path / "test_that_is_interrupted.py"
     script.write_text(ENDS_SLOWLY)
@@ -61,49 +76,52 @@ def test_all_processes_end_in_order_when_the_run_is_told_to_end(tmp_path):
 class Item(SimpleNamespace):
     """A test as pytest has collected it."""
 
-    def add_marker(self, mark):
-        self.group = mark.mark.args[0]
-
     def get_closest_marker(self, name):
         return name if name in self.marks else None
 
 
-def item(path, *fixtures, marks=()):
-    return Item(path=ROOT / "tests" / path, fixturenames=fixtures, marks=marks, group=None)
+def item(path, marks=()):
+    return Item(path=ROOT / "tests" / path, marks=marks)
 
 
-def test_modules_go_together_that_need_the_same_programs():
-    items = [
-        item("contract/test_crops.py", "stack"),
-        item("end_to_end/test_enrol.py", "stack", "workers"),
-        item("end_to_end/test_enrol.py", "stack"),
-        item("end_to_end/api/test_faces.py", "gateway", "workers", "stack"),
-        item("end_to_end/api/test_health.py", "workers", "stack"),
-        item("end_to_end/test_crash.py", "stack"),
-        item("infra/test_embedded.py", "data_dir"),
-        item("infra/test_embedded.py", "data_dir"),
-    ]
-    parallel.arrange(items, ROOT)
-    groups = [each.group for each in items]
-    assert groups == ["test_crops", *["end_to_end"] * 2, "api", "api", "test_crash", None, None]
-
-
-def test_a_module_with_a_group_of_its_own_keeps_it():
-    items = [item("end_to_end/api/test_contract.py", "gateway", "stack", marks=["xdist_group"])]
-    parallel.arrange(items, ROOT)
-    assert items[0].group is None
+@pytest.mark.parametrize(
+    ("nodeid", "together"),
+    [
+        ("tests/contract/test_crops.py::test_a[x::y]", "tests/contract/test_crops.py"),
+        ("tests/end_to_end/api/test_faces.py::test_a", "tests/end_to_end/api"),
+        ("tests/end_to_end/api/test_contract.py::test_a", "tests/end_to_end/api/test_contract.py"),
+        ("tests/end_to_end/console/test_live.py::test_a", "tests/end_to_end/console"),
+        ("tests/end_to_end/test_crash.py::test_a", "tests/end_to_end/test_crash.py"),
+    ],
+)
+def test_modules_go_together_that_share_the_api(nodeid, together):
+    assert parallel.scope(nodeid) == together
 
 
 def test_those_that_take_longest_begin_first_and_those_of_the_harness_last():
     items = [
         item("chaos/test_harness.py", marks=["waits"]),
-        item("contract/test_crops.py", "stack"),
-        item("end_to_end/api/test_faces.py", "stack", "workers", "gateway"),
-        item("end_to_end/test_crash.py", "stack", marks=["waits"]),
-        item("infra/test_embedded.py"),
+        item("contract/test_crops.py"),
+        item("end_to_end/api/test_faces.py"),
+        item("end_to_end/test_crash.py", marks=["waits"]),
     ]
     ordered = [each.path.stem for each in parallel.arrange(items, ROOT)]
-    assert ordered == ["test_faces", "test_crash", "test_crops", "test_embedded", "test_harness"]
+    assert ordered == ["test_faces", "test_crash", "test_crops", "test_harness"]
+
+
+def test_a_module_is_run_by_one_process(tmp_path):
+    for name in ("one", "two", "three"):
+        (tmp_path / f"test_{name}.py").write_text(NOTES_ITS_PROCESS)
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadscope"]
+    plugins = ["-p", "tests.conftest", "-p", "no:cacheprovider"]
+    subprocess.run(
+        [*command, *plugins, "-c", ROOT / "pyproject.toml", tmp_path],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    ran = [path.name.split(".")[0] for path in tmp_path.glob("*.ran")]
+    assert sorted(ran) == ["test_one", "test_three", "test_two"]
 
 
 @pytest.mark.parametrize("name", parallel.HARNESS)

@@ -14,9 +14,6 @@ from schemathesis.checks import CHECKS
 
 from infra.openapi import render
 
-#: Long, and no neighbour of the API's other tests: those want answers in time.
-pytestmark = pytest.mark.xdist_group("schemathesis")
-
 #: Streams do not end; they have tests of their own.
 ENDLESS = "/api/v1/matches/stream"
 
