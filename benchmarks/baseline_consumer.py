@@ -8,12 +8,11 @@ the settings in its environment.
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 from aiokafka import AIOKafkaConsumer
 
 from agents.identify import effects
 from agents.identify.galleries import Galleries
-from agents.identify.recognition import Judge, Probe
+from agents.identify.recognition import Recogniser
 from config.settings import Settings, load_settings
 from domain.events import DetectedFace, DetectedFaces
 from ml.images.decoding import ImageLimits, decode
@@ -92,9 +91,10 @@ class _Handler:
         self._topics = Topics(settings.kafka.topic_prefix)
         self._analyser = analyser
         self._stores = stores
-        self._galleries = galleries
+        self._recogniser = Recogniser(
+            galleries, lambda model: match_policy(model, settings.models), searches
+        )
         self._publisher = publisher
-        self._searches = searches
 
     async def __call__(self, delivery: Message) -> None:
         models = self._settings.models
@@ -110,11 +110,8 @@ class _Handler:
             height=image.shape[0],
             faces=tuple(_detected(face) for face in faces),
         )
-        gallery = await self._galleries.get(embedder.id, embedder.dimension)
-        probes = [Probe(np.asarray(face.embedding, "<f4")) for face in faces]
-        judge = Judge(gallery, match_policy(embedder.id, models))
-        recognitions = await judge.recognise(probes, self._searches) if probes else []
-        finding = effects.seen(found, recognitions)
+        (searched,) = await self._recogniser.search([found])
+        finding = effects.of_image(searched, erased=())
         for key, crop in finding.crops:
             await self._stores.crops.put(key, crop)
         await self._stores.vectors.add_sightings(embedder.id, finding.sightings)

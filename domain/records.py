@@ -130,6 +130,11 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     seen_at: datetime | None = None
 
     @property
+    def event_key(self) -> EventKey:
+        """The name of this result in the ledger."""
+        return EventKey(self.event_uuid, self.model)
+
+    @property
     def announced(self) -> bool:
         """Whether all messages about this event are known to be out."""
         return self.announced_at is not None

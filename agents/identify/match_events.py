@@ -1,7 +1,13 @@
-"""What the world is told on ``faces.matches``, made from a result or anew from the stores."""
+"""The messages of ``faces.matches``, made from a face and from what was decided about it."""
 
-from agents.identify.effects import matches_of_search
-from domain.events import FaceMatch
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple, Self
+from uuid import UUID
+
+from domain.answers import RankedCandidate, SearchedFace, decode_answer
+from domain.decisions.matching import Decision
+from domain.events import DetectedFace, DetectedFaces, FaceMatch, MatchKind
 from domain.records import LedgerRow, Outcome
 from sinks.main.main_store import Records
 from streams.clients.durable_producer import Outgoing
@@ -10,17 +16,86 @@ from streams.contract.topics import Topics
 from streams.contract.value_codec import match_to_json
 
 
+class Origin(NamedTuple):
+    """The event that a face belongs to, and the model that looked at it."""
+
+    event_id: str
+    key: str
+    captured_at: datetime
+    seen_at: datetime | None
+    model: str
+
+    @classmethod
+    def of(cls, found: DetectedFaces) -> Self:
+        """Of an event that is processed now."""
+        event = found.event
+        return cls(event.id, event.key, event.captured_at, event.seen_at, found.model)
+
+    @classmethod
+    def of_row(cls, row: LedgerRow) -> Self:
+        """Of an event that is in the ledger."""
+        return cls(row.id, row.key, row.captured_at, row.seen_at, row.model)
+
+
+def match_of(  # noqa: PLR0913 - the parts of a match
+    origin: Origin,
+    face_id: UUID,
+    face: DetectedFace | SearchedFace,
+    decision: Decision,
+    *,
+    kind: MatchKind,
+    crop_key: str | None = None,
+) -> FaceMatch:
+    """A face, and who it is."""
+    return FaceMatch(
+        face_id=face_id,
+        event_id=origin.event_id,
+        camera_id=origin.key,
+        captured_at=origin.captured_at,
+        box=face.box,
+        score=face.score,
+        quality=face.quality,
+        user_id=decision.user_id,
+        similarity=decision.similarity,
+        runner_up_similarity=decision.runner_up_similarity,
+        model=origin.model,
+        crop_key=crop_key,
+        seen_at=origin.seen_at,
+        kind=kind,
+        decision=decision.reason,
+    )
+
+
+def search_matches(origin: Origin, faces: Sequence[SearchedFace]) -> list[FaceMatch]:
+    """The matches of a search, made from its answer, now and when it is announced again."""
+    return [
+        match_of(
+            origin,
+            face.face_id,
+            face,
+            Decision(
+                face.user_id,
+                _similarity(face.candidates, 0),
+                _similarity(face.candidates, 1),
+                face.decision,
+            ),
+            kind=MatchKind.SEARCH,
+        )
+        for face in faces
+    ]
+
+
 async def matches_of(records: Records, row: LedgerRow) -> list[FaceMatch]:
-    """The matches of a settled event, as they were told, or were to be.
+    """The matches of an event in the ledger, as they were announced, or were to be.
 
     Raises:
-        StoreUnavailable: the main database is away.
+        StoreUnavailable: the main database is unavailable.
     """
     if row.outcome is Outcome.SEARCHED:
-        return matches_of_search(row)
+        answer = decode_answer(row.answer or b"")
+        return search_matches(Origin.of_row(row), answer.faces if answer is not None else ())
     if row.outcome is Outcome.FACES:
-        faces = await records.faces_of(row.event_uuid, row.model)
-        return [face.match for face in faces]
+        return [face.match for face in await records.faces_of(row.event_uuid, row.model)]
     return []
 
 
@@ -29,3 +104,7 @@ def outgoing(match: FaceMatch, topics: Topics) -> Outgoing:
     return Outgoing(
         topics.matches, match.camera_id.encode(), match_to_json(match), match_headers(match)
     )
+
+
+def _similarity(candidates: Sequence[RankedCandidate], rank: int) -> float | None:
+    return candidates[rank].similarity if len(candidates) > rank else None

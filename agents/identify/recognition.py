@@ -1,34 +1,23 @@
-"""Who is it? Probes are searched in the gallery, then it is decided."""
+"""Who is it? Faces are searched in the gallery; then it is decided who each one is."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import groupby
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 
+from agents.identify.galleries import Galleries
 from config.observability import metrics
-from domain.decisions.matching import Candidate, Decision, MatchPolicy, decide
+from domain.decisions.matching import Candidate, Decision, MatchPolicy, decide_without
+from domain.events import DetectedFace, DetectedFaces, EventKind
 from ml.gallery.exact_search import Gallery
-
-Embedding = npt.NDArray[np.float32]
 
 #: Candidates that a search by photo is answered with.
 RANKED = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """A face to be identified.
-
-    Attributes:
-        embedding: float32, shape (dimension,), length 1.
-        reliable: whether the embedding says who it is.
-    """
-
-    embedding: Embedding
-    reliable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,40 +26,107 @@ class Recognition:
 
     Attributes:
         decision: the verdict.
-        candidates: who was considered, best first.
+        candidates: the users who resemble the face and were not erased, best first.
+        was_erased: the gallery, which may be a moment old, took the face for an erased user.
     """
 
     decision: Decision
     candidates: Sequence[Candidate]
+    was_erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """Identifies probes of one model.
+class SearchedImage:
+    """A frame, or the photo of a search, whose faces were searched in the gallery.
 
     Attributes:
-        gallery: the templates.
+        found: the faces.
+        candidates: of each face, best first.
         policy: when similarity counts as a match.
     """
 
-    gallery: Gallery
+    found: DetectedFaces
+    candidates: Sequence[Sequence[Candidate]]
     policy: MatchPolicy
 
-    async def recognise(self, probes: Sequence[Probe], executor: Executor) -> list[Recognition]:
-        """Identify probes, all in one search of the gallery.
+    def could_name(self) -> set[UUID]:
+        """The users whom the result may name: the answer to a search lists all candidates."""
+        is_search = self.found.event.kind is EventKind.SEARCH
+        return {
+            one.user_id
+            for candidates in self.candidates
+            for one in candidates
+            if is_search or one.similarity >= self.policy.threshold
+        }
+
+    def decide(self, erased: Collection[UUID] = ()) -> list[Recognition]:
+        """Decide about every face, in order.
 
         Args:
-            probes: the faces, one at least.
-            executor: where the search runs, off the event loop.
+            erased: those of `could_name` who do not exist any more.
         """
-        found = await asyncio.get_running_loop().run_in_executor(
-            executor, self._search, np.stack([probe.embedding for probe in probes])
-        )
         return [
-            Recognition(decide(candidates, self.policy, reliable=probe.reliable), candidates)
-            for probe, candidates in zip(probes, found, strict=True)
+            self._decide(face, candidates, erased)
+            for face, candidates in zip(self.found.faces, self.candidates, strict=True)
         ]
 
-    def _search(self, embeddings: Embedding) -> list[list[Candidate]]:
-        with metrics.stage("gallery_search"):
-            return self.gallery.search(embeddings, RANKED)
+    def _decide(
+        self, face: DetectedFace, candidates: Sequence[Candidate], erased: Collection[UUID]
+    ) -> Recognition:
+        decision, was_erased = decide_without(
+            erased, candidates, self.policy, reliable=face.reliable
+        )
+        left = [one for one in candidates if one.user_id not in erased]
+        return Recognition(decision, left, was_erased)
+
+
+class Recogniser:
+    """Searches faces in this worker's copies of the gallery."""
+
+    def __init__(
+        self, galleries: Galleries, policy: Callable[[str], MatchPolicy], executor: Executor
+    ) -> None:
+        """Search in these galleries.
+
+        Args:
+            galleries: this worker's copies of the templates.
+            policy: by model, when similarity counts as a match.
+            executor: where searches run, off the event loop.
+        """
+        self._galleries = galleries
+        self._policy = policy
+        self._executor = executor
+
+    async def search(self, images: Sequence[DetectedFaces]) -> list[SearchedImage]:
+        """Find the candidates of all faces, of each model in one search.
+
+        Raises:
+            StoreUnavailable: a gallery is not loaded yet, and the vector database is unavailable.
+        """
+        searched: list[SearchedImage] = []
+        by_model = sorted(images, key=lambda found: found.model)
+        for model, group in groupby(by_model, key=lambda found: found.model):
+            of_model = list(group)
+            faces = [face for found in of_model for face in found.faces]
+            ranked = iter(await self._candidates(model, faces))
+            searched += [
+                SearchedImage(found, [next(ranked) for _ in found.faces], self._policy(model))
+                for found in of_model
+            ]
+        return searched
+
+    async def _candidates(
+        self, model: str, faces: Sequence[DetectedFace]
+    ) -> Sequence[Sequence[Candidate]]:
+        if not faces:
+            return ()
+        probes = np.stack([np.frombuffer(face.embedding, "<f4") for face in faces])
+        gallery = await self._galleries.get(model, probes.shape[1])
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, _search, gallery, probes
+        )
+
+
+def _search(gallery: Gallery, probes: npt.NDArray[np.float32]) -> list[list[Candidate]]:
+    with metrics.stage("gallery_search"):
+        return gallery.search(probes, RANKED)

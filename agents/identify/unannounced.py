@@ -1,10 +1,13 @@
 """What this worker has committed and not announced yet, so that it is counted once it is."""
 
-import dataclasses
 from collections import OrderedDict
 from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple, Self
 
 from agents.identify.effects import EventEffects
+from config.observability import metrics
+from domain.events import EventKind, utc_now
 from domain.records import EventKey
 
 #: A batch comes again until all of it is announced. What is left over is of batches that were
@@ -12,21 +15,55 @@ from domain.records import EventKey
 MOST = 1024
 
 
-class UnannouncedFaces:
-    """Findings by event, without their pictures; the oldest go first."""
+class Counts(NamedTuple):
+    """What is counted of an event.
+
+    Attributes:
+        is_frame: whether a camera sent it.
+        at: the time that counts.
+        outcome: how it ended.
+        decisions: what decided about each of its faces.
+    """
+
+    is_frame: bool
+    at: datetime
+    outcome: str
+    decisions: tuple[str | None, ...]
+
+    @classmethod
+    def of(cls, effects: EventEffects) -> Self:
+        """Of the effects of an event."""
+        event = effects.result.event
+        decisions = tuple(match.decision for match in effects.matches)
+        return cls(event.kind is EventKind.FRAME, event.at, effects.result.outcome, decisions)
+
+    def observe(self) -> None:
+        """Count it in the metrics, now that it is announced."""
+        for decision in self.decisions:
+            metrics.MATCHES.labels(outcome=decision).inc()
+        if self.is_frame:
+            metrics.LATENCY_SECONDS.observe(max(0.0, (utc_now() - self.at).total_seconds()))
+        else:
+            metrics.UPLOADS.labels(outcome=self.outcome).inc()
+
+
+class UnannouncedEvents:
+    """Counts by event; the oldest go first."""
 
     def __init__(self) -> None:
-        self._findings: OrderedDict[EventKey, EventEffects] = OrderedDict()
+        self._counts: OrderedDict[EventKey, Counts] = OrderedDict()
 
-    def keep(self, findings: Iterable[EventEffects]) -> None:
+    def keep(self, results: Iterable[EventEffects]) -> None:
         """Keep what is about to be committed and announced."""
-        for finding in findings:
-            small = dataclasses.replace(finding, crops=(), sightings=())
-            self._findings[finding.result.key] = small
-            self._findings.move_to_end(finding.result.key)
-        while len(self._findings) > MOST:
-            self._findings.popitem(last=False)
+        for effects in results:
+            self._counts[effects.result.key] = Counts.of(effects)
+            self._counts.move_to_end(effects.result.key)
+        while len(self._counts) > MOST:
+            self._counts.popitem(last=False)
 
-    def take(self, keys: Iterable[EventKey]) -> list[EventEffects]:
-        """Take out those of these events that are here; they are announced."""
-        return [self._findings.pop(key) for key in keys if key in self._findings]
+    def observe(self, keys: Iterable[EventKey]) -> int:
+        """Count those of these events that are here: they are announced. Returns how many."""
+        counts = [self._counts.pop(key) for key in keys if key in self._counts]
+        for one in counts:
+            one.observe()
+        return len(counts)

@@ -1,7 +1,7 @@
 """Who is it? Pure functions of similarities."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
 
@@ -38,13 +38,13 @@ class Decision:
         user_id: the person; None when unknown.
         similarity: of the best candidate; None when the gallery is empty.
         runner_up_similarity: of the best candidate but one; None when there is none.
-        reason: what decided.
+        reason: what decided; None where nothing was compared, as with an enrolled face.
     """
 
     user_id: UUID | None
     similarity: float | None
     runner_up_similarity: float | None
-    reason: Reason
+    reason: str | None
 
 
 def decide(
@@ -80,3 +80,36 @@ def decide(
     if lead < policy.margin or best.similarity == second:
         return Decision(None, best.similarity, second, "ambiguous")
     return Decision(best.user_id, best.similarity, second, "matched")
+
+
+def decide_without(
+    erased: Collection[UUID],
+    candidates: Sequence[Candidate],
+    policy: MatchPolicy,
+    *,
+    reliable: bool = True,
+) -> tuple[Decision, bool]:
+    """Decide who a face is, where the gallery still has users who were erased.
+
+    A face that is an erased user's is an unknown's: the next best candidate, who lost to that user
+    by the margin, is not named instead.
+
+    Args:
+        erased: users who do not exist any more; no decision names them.
+        candidates: as for `decide`.
+        policy: threshold and margin.
+        reliable: as for `decide`.
+
+    Returns:
+        The decision, with the similarities of those who are left; and whether the face was taken
+        for an erased user.
+    """
+    decision = decide(candidates, policy, reliable=reliable)
+    left = [one for one in candidates if one.user_id not in erased]
+    if len(left) == len(candidates):
+        return decision, False
+    scores = decide(left, policy, reliable=reliable)
+    if decision.user_id not in erased:
+        return replace(scores, user_id=decision.user_id, reason=decision.reason), False
+    reason: Reason = "below_threshold" if left else "empty_gallery"
+    return replace(scores, user_id=None, reason=reason), True

@@ -124,7 +124,7 @@ class Claim:
     async def lock_users(self, user_ids: Collection[UUID]) -> set[UUID]:
         """Which of these users exist; they cannot be erased before the claim ends.
 
-        Call it last before `commit`: erasures wait for it.
+        Call it before anything is decided about them. Erasures wait until the claim ends.
         """
         if not user_ids:
             return set()

@@ -482,7 +482,7 @@ async def test_field_11_events_are_counted_when_they_are_told_at_the_second_atte
         delivery(found(EventKind.SEARCH, face(51, near=2)), 1),
     ]
     if broken == "announcement":
-        monkeypatch.setattr(agent, "_publisher", Unreliable(producer))
+        monkeypatch.setattr(agent._announcer, "_publisher", Unreliable(producer))
     else:
         mark, failures = records.mark_announced, [Retry("away")]
 

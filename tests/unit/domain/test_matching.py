@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from domain.decisions.matching import Candidate, MatchPolicy, decide
+from domain.decisions.matching import Candidate, MatchPolicy, decide, decide_without
 
 cosines = st.floats(-1, 1, width=32)
 policies = st.builds(MatchPolicy, threshold=cosines, margin=st.floats(0, 0.5, width=32))
@@ -81,3 +81,17 @@ def test_a_stricter_policy_never_matches_more(gallery, policy, more):
     strict = MatchPolicy(policy.threshold + more, policy.margin + more)
     if decide(gallery, strict).user_id is not None:
         assert decide(gallery, policy).user_id == decide(gallery, strict).user_id
+
+
+@given(galleries, policies, st.sets(st.integers(0, 6)), st.booleans())
+def test_no_decision_names_an_erased_user_nor_who_lost_to_one(gallery, policy, gone, reliable):
+    erased = {UUID(int=number) for number in gone}
+    before = decide(gallery, policy, reliable=reliable)
+    decision, was_erased = decide_without(erased, gallery, policy, reliable=reliable)
+    assert was_erased == (before.user_id in erased)
+    assert decision.user_id == (None if was_erased else before.user_id)
+    assert (decision.user_id is not None) == (decision.reason == "matched")
+    left = [one for one in gallery if one.user_id not in erased]
+    assert decision.similarity == max((one.similarity for one in left), default=None)
+    if len(left) == len(gallery):
+        assert decision == before

@@ -1,0 +1,68 @@
+"""After the commit: the listing in Redis, ``faces.matches``, and the answers to callers."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from agents.identify.cache_circuit import CacheBreaker
+from agents.identify.effects import EventEffects
+from agents.identify.match_events import matches_of, outgoing
+from agents.identify.unannounced import UnannouncedEvents
+from config.observability import metrics
+from domain.events import EventKind, FaceMatch
+from domain.records import EventKey, LedgerRow, Outcome
+from sinks.stores import Stores
+from streams.clients.durable_producer import Publisher
+from streams.contract.topics import Topics
+
+
+class Announcer:
+    """Announces what is committed, at least once."""
+
+    def __init__(self, stores: Stores, publisher: Publisher, topics: Topics) -> None:
+        """Announce with this publisher, and note it in these stores."""
+        self._stores = stores
+        self._publisher = publisher
+        self._topics = topics
+        self._cache = CacheBreaker()
+        self._unannounced = UnannouncedEvents()
+
+    def expect(self, results: Iterable[EventEffects]) -> None:
+        """Keep what is to be counted, should the commit or the announcement fail."""
+        self._unannounced.keep(results)
+
+    async def announce(self, results: Sequence[EventEffects]) -> int:
+        """Announce what is committed now; returns how many events these are."""
+        seen = [
+            match
+            for one in results
+            for match in one.matches
+            if one.result.event.kind is EventKind.FRAME
+        ]
+        with metrics.stage("recents"):
+            await self._cache.ask(partial(self._stores.recents.remember_matches, seen), None)
+        keys = [one.result.key for one in results]
+        await self._send([match for one in results for match in one.matches], keys)
+        for one in results:
+            if one.result.answer is not None:
+                await self._answer(one.result.event.key, one.result.answer)
+        return self._unannounced.observe(keys)
+
+    async def announce_again(self, row: LedgerRow) -> int:
+        """Finish the work of a worker that ended after the commit; returns 1 if it was this one."""
+        if row.answer is not None:
+            await self._answer(row.key, row.answer)
+        # What a later release has to announce, its workers announce.
+        if not row.announced and row.outcome is not Outcome.OTHER:
+            await self._send(await matches_of(self._stores.records, row), [row.event_key])
+        return self._unannounced.observe([row.event_key])
+
+    async def _send(self, matches: Sequence[FaceMatch], events: Sequence[EventKey]) -> None:
+        """Send the matches, and note in the ledger that the broker has them."""
+        with metrics.stage("send_matches"):
+            await self._publisher.send_all([outgoing(match, self._topics) for match in matches])
+        with metrics.stage("mark_announced"):
+            await self._stores.records.mark_announced(events)
+
+    async def _answer(self, upload_id: str, answer: bytes) -> None:
+        """Answer a caller; if Redis is unavailable, the ledger has the answer."""
+        await self._cache.ask(partial(self._stores.recents.answer, upload_id, answer), None)

@@ -1,0 +1,61 @@
+"""The events of a batch, in the rounds that they are processed in: nearly always one."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from domain.events import DetectedFaces
+from domain.failures import Reject
+from domain.records import EventKey
+from streams.contract.message import Message
+
+Round = dict[EventKey, DetectedFaces]
+
+
+class Rounds(NamedTuple):
+    """A batch.
+
+    Attributes:
+        rounds: the events of each round; no event is in one twice.
+        refused: messages that cannot be processed.
+        duplicates: how many messages repeat another of the batch.
+    """
+
+    rounds: list[Round]
+    refused: dict[Message, Reject]
+    duplicates: int
+
+
+def in_rounds(batch: Iterable[Message], read: Callable[[Message], DetectedFaces]) -> Rounds:
+    """Read the messages of a batch, and put each event into a round.
+
+    Args:
+        batch: the messages, in order.
+        read: reads one, or raises `Reject`.
+    """
+    rounds: list[Round] = [{}]
+    refused: dict[Message, Reject] = {}
+    count = 0
+    for message in batch:
+        try:
+            faces = read(message)
+        except Reject as reject:
+            refused[message] = reject
+        else:
+            count += 1
+            _place(EventKey(faces.event.uuid, faces.model), faces, rounds)
+    return Rounds(rounds, refused, count - sum(map(len, rounds)))
+
+
+def _place(key: EventKey, faces: DetectedFaces, rounds: list[Round]) -> None:
+    """As in the ledger: after a failure the next result counts; other rules decide once more."""
+    for found in rounds:
+        if key not in found or _failed(found[key]):
+            found[key] = faces
+            return
+        if found[key].policy == faces.policy:
+            return
+    rounds.append({key: faces})
+
+
+def _failed(faces: DetectedFaces) -> bool:
+    return faces.refusal is not None and faces.refusal.given_up
