@@ -69,7 +69,6 @@ async def _follow(consumer: AIOKafkaConsumer, handle: "_Handler") -> None:
                 value=message.value or b"",
                 headers=tuple(message.headers),
                 timestamp=message.timestamp / 1000,
-                acknowledge=lambda: None,
             )
         )
         await consumer.commit()

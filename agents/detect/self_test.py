@@ -47,7 +47,6 @@ def _message(topics: Topics, offset: int, name: str, suffix: str) -> Message:
         value=cv2.imencode(suffix, _picture())[1].tobytes(),
         headers=tuple(encode_headers(event, f"image/{name}")),
         timestamp=event.captured_at.timestamp(),
-        acknowledge=lambda: None,
     )
 
 

@@ -1,7 +1,6 @@
 """One Kafka message on its way through a worker."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -14,7 +13,7 @@ class Partition(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Message:
-    """One message as the broker delivered it, with the means to acknowledge it.
+    """One message as the broker delivered it.
 
     Attributes:
         partition: where it came from.
@@ -24,7 +23,6 @@ class Message:
         headers: as sent, in order, repetitions included.
         timestamp: Kafka's timestamp, seconds since the epoch.
         by_broker: whether the broker has set the timestamp (LogAppendTime), not the producer.
-        acknowledge: lets the broker's offset move past this message.
     """
 
     partition: Partition
@@ -33,7 +31,6 @@ class Message:
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
     timestamp: float
-    acknowledge: Callable[[], object] = field(repr=False)
     by_broker: bool = False
 
     @property

@@ -229,9 +229,7 @@ def _identified(
     partition, offset = (_number(letter.told.get(name)) for name in ("partition", "offset"))
     if stamp is None or partition is None or offset is None:
         raise NotReplayable("it is a bare message, and the dead letter lacks its original position")
-    original = Message(
-        Partition(topic, partition), offset, letter.key, b"", (), stamp / 1000, lambda: None
-    )
+    original = Message(Partition(topic, partition), offset, letter.key, b"", (), stamp / 1000)
     try:
         source, event_id, moment = bare_identity(original)
     except Reject as error:

@@ -1,12 +1,12 @@
-"""The Faust app: how it is configured, and how a window becomes one of its agents.
+"""The Faust app: how it is configured, and how a batcher becomes one of its agents.
 
-Faust does what it is good at: group membership, assignment, fetching with flow control, and
-committing offsets. What its plain agents get wrong (acknowledging what was not done) is kept from
-them: the body of every agent only hands messages to a `Batcher`, never raises, runs
-once (``concurrency=1``), and messages are acknowledged by the window, in order.
+Faust does what it is good at: group membership, assignment, fetching, and committing offsets. What
+its plain agents get wrong (acknowledging what was not done) is kept from them: the body of every
+agent only hands messages to a `Batcher`, never raises and runs once (``concurrency=1``). Faust's
+own acknowledgements are not used: `streams.processing.commit_tracker` says what is committed.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, cast
 
 import faust
@@ -33,7 +33,7 @@ _NEVER = (2**31 - 1) // 1000
 #: A member that has not joined by then is left out, and joins later.
 _REJOIN_SECONDS = 5.0
 
-#: The window takes in at once whatever a fetch brings, so Faust's own buffers never fill.
+#: The batcher takes in at once whatever a fetch brings, so Faust's own buffers never fill.
 _FAUST_BUFFERS = 4
 
 
@@ -72,7 +72,7 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
         TableManager=_NoTables,
         web_enabled=False,
         topic_disable_leader=True,
-        # The window drains itself, with a bound; Faust's own waiting has none.
+        # The batcher drains itself, with a bound; Faust's own waiting has none.
         stream_wait_empty=False,
         stream_buffer_maxsize=workers.buffer_messages * _FAUST_BUFFERS,
         broker_max_poll_records=workers.buffer_messages,
@@ -93,34 +93,28 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
 
 
 def attach(app: faust.App, topic: str, batcher: Batcher) -> None:
-    """Feed a topic's messages into a window.
+    """Feed a topic's messages into a batcher.
 
     Args:
         app: the app to subscribe with.
         topic: what to consume.
-        batcher: processes and acknowledges.
+        batcher: processes the messages, and knows which offsets may be committed.
     """
 
     async def feed(stream: StreamT[Any]) -> None:
         async for event in cast("faust.Stream[bytes]", stream).noack().events():
-            batcher.admit(_message_of(event, transport.note_acknowledged))
+            batcher.admit(_message_of(event))
 
     transport = cast("SteeredTransport", app.transport)
     transport.has_room[topic] = lambda number: batcher.has_room(Partition(topic, number))
-    transport.acknowledged[topic] = lambda number: batcher.position(Partition(topic, number))
+    transport.trackers[topic] = batcher.tracker
     channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw")
     app.agent(channel, name=f"feed-{topic}", concurrency=1)(feed)
 
 
-def _message_of(event: Any, note_acknowledged: Callable[[TP, int], None]) -> Message:
-    """The event as ours. Faust keeps it until it is acknowledged, and its bytes are taken away."""
+def _message_of(event: Any) -> Message:
+    """The event as ours. Faust keeps it until the next one comes; its bytes are taken away."""
     theirs = event.message
-    tp, offset = TP(theirs.topic, theirs.partition), theirs.offset
-
-    def acknowledge() -> None:
-        note_acknowledged(tp, offset)
-        event.ack()
-
     message = Message(
         partition=Partition(theirs.topic, theirs.partition),
         offset=theirs.offset,
@@ -128,7 +122,6 @@ def _message_of(event: Any, note_acknowledged: Callable[[TP, int], None]) -> Mes
         value=theirs.value or b"",
         headers=tuple(theirs.headers or ()),
         timestamp=theirs.timestamp or 0.0,
-        acknowledge=acknowledge,
         by_broker=theirs.timestamp_type == _LOG_APPEND_TIME,
     )
     theirs.value = event.value = None

@@ -12,8 +12,13 @@ partition whether it wants more, and only those are asked for.
 
 Faust commits the offset after the last message that was acknowledged. What lies behind it and is
 no message (markers of transactions, aborted batches) would count as lag for ever, and a gap behind
-the first message of a partition stops its commits. Here the offset to commit is the consumer's
-position once all that was fetched is acknowledged (`streams.faust.committable`).
+the first message of a partition stops its commits. Here `streams.processing.commit_tracker` says
+which offset is committed; it hears of each fetch in the consumer's thread, at the moment at which
+the position moves.
+
+After a rebalance Faust goes back to what was committed, but not where nothing was committed yet.
+It also lets in what was fetched before, then takes the messages that lie before it for known, and
+drops them. Here the consumer goes back on all partitions, and an earlier fetch counts for nothing.
 
 When partitions are revoked, Faust first drops its list of what was acknowledged and then says so:
 what was done since the last commit would be done again by the next owner. Here the worker hears of
@@ -25,18 +30,21 @@ and leave the group first. Here each of these has a bound, and the broker finds 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import aiokafka
 import faust
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 
 from config.tasks.cancellation import leaked_cancellation_as
-from streams.faust.committable import Fetched, committable
-from streams.faust.open_offsets import OpenOffsets
+from streams.contract.message import Partition
+
+if TYPE_CHECKING:
+    from streams.processing.commit_tracker import CommitTracker
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +58,6 @@ _LEAVE_SECONDS = 4.0
 _LOOK_AGAIN = 0.02
 
 HasRoom = Callable[[int], bool]
-Acknowledged = Callable[[int], int | None]
 BeforeRevoked = Callable[[], Awaitable[None]]
 BeforeAssigned = Callable[[], None]
 
@@ -90,27 +97,21 @@ class SteeredTransport(Transport):
     Attributes:
         has_room: by topic, says of a partition's number whether more of it is wanted. Topics that
             are not here are always fetched.
-        acknowledged: by topic, says of a partition's number the offset after the last message
-            that is acknowledged, with all before it; None before the first.
+        trackers: by topic, which offsets may be committed. Other topics are not committed.
         before_revoked: awaited while all that was acknowledged can still be committed: before
             Faust tells anybody of a revocation, it drops what it has not committed yet.
         before_assigned: called before any message of a new assignment is fetched.
-        fetched: how far each partition was fetched, as of the last fetch that came through.
-        brought: offsets of the first and the last message that fetches brought since the
-            partition was assigned, came they through or not.
-        open: by partition, the offsets that were brought and are not acknowledged yet.
+        returns: how often the consumer has gone back to what was committed.
         fetching: settings of aiokafka's consumer, by attribute, that Faust does not offer.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.has_room: dict[str, HasRoom] = {}
-        self.acknowledged: dict[str, Acknowledged] = {}
+        self.trackers: dict[str, CommitTracker] = {}
         self.before_revoked: BeforeRevoked = _nothing_to_finish
         self.before_assigned: BeforeAssigned = _nothing_to_begin
-        self.fetched: dict[TP, Fetched] = {}
-        self.brought: dict[TP, tuple[int, int]] = {}
-        self.open: dict[TP, OpenOffsets] = {}
+        self.returns = 0
         self.fetching: dict[str, object] = {}
 
     def wants(self, tp: TP) -> bool:
@@ -120,24 +121,29 @@ class SteeredTransport(Transport):
 
     def committable(self, tp: TP) -> int | None:
         """The offset up to which all of a partition is done; None where nothing is known."""
-        acknowledged = self.acknowledged.get(tp.topic)
-        position = acknowledged(tp.partition) if acknowledged is not None else None
-        done = committable(position, self.fetched.get(tp))
-        first = self.open[tp].first() if tp in self.open else None
-        return done if done is None or first is None else min(done, first)
+        tracker = self.trackers.get(tp.topic)
+        return tracker.committable(Partition(*tp)) if tracker is not None else None
 
-    def note_acknowledged(self, tp: TP, offset: int) -> None:
-        """The effects of a message are durable."""
-        if tp in self.open:
-            self.open[tp].acknowledged(offset)
+    def note_fetched(self, records: Mapping[TP, Any], positions: Mapping[TP, int]) -> None:
+        """A fetch has brought these records and has left each assigned partition at a position."""
+        for tp, position in positions.items():
+            if tp.topic in self.trackers:
+                offsets = [record.offset for record in records.get(tp, ())]
+                self.trackers[tp.topic].fetched(Partition(*tp), offsets, position)
+
+    def note_return(self) -> None:
+        """The consumer has gone back to what was committed."""
+        self.returns += 1
+        for tracker in self.trackers.values():
+            tracker.restart()
 
 
 class _Batch(dict[TP, Any]):
-    """What a fetch brought, with how far each partition was fetched then."""
+    """What a fetch brought, and how often the consumer had gone back by then."""
 
-    def __init__(self, records: dict[TP, Any], fetched: dict[TP, Fetched]) -> None:
+    def __init__(self, records: Mapping[TP, Any], returns: int) -> None:
         super().__init__(records)
-        self.fetched = fetched
+        self.returns = returns
 
 
 class _Thread(AIOKafkaConsumerThread):
@@ -160,12 +166,25 @@ class _Thread(AIOKafkaConsumerThread):
     ) -> Any:
         records = await super()._fetch_records(consumer, *args, **options)
         # Nothing is awaited from here on: positions and records are of one moment.
-        for tp, messages in records.items():
-            first = self.transport.brought.get(tp, (messages[0].offset, 0))[0]
-            self.transport.brought[tp] = (first, messages[-1].offset)
-            offsets = [message.offset for message in messages]
-            self.transport.open.setdefault(tp, OpenOffsets()).brought(offsets)
-        return _Batch(dict(records), _fetched(consumer, self.transport.brought))
+        self.transport.note_fetched(records, _positions(consumer))
+        return _Batch(records, self.transport.returns)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        return cast("Mapping[TP, int]", await self.call_thread(self._return_to_committed))
+
+    async def _return_to_committed(self) -> Mapping[TP, int | None]:
+        """Go back to what was committed, and where nothing was, to the beginning."""
+        consumer = self._ensure_consumer()
+        committed = {TP(*tp): await consumer.committed(tp) for tp in consumer.assignment()}
+        # Nothing is awaited until all positions have moved and that is noted.
+        for tp, offset in committed.items():
+            if offset:
+                consumer.seek(TopicPartition(*tp), offset)
+        self.transport.note_return()
+        new = [TopicPartition(*tp) for tp, offset in committed.items() if not offset]
+        if new:
+            await consumer.seek_to_beginning(*new)
+        return committed
 
     def highwater(self, tp: TP) -> int:
         consumer = self._ensure_consumer()
@@ -192,18 +211,18 @@ class _Consumer(Consumer):
         if len(wanted) < len(active):
             timeout = min(timeout, _LOOK_AGAIN)
         batch = await super()._getmany(wanted, timeout)
-        if isinstance(batch, _Batch):
-            self.transport.fetched.update(batch.fetched)
+        if isinstance(batch, _Batch) and batch.returns != self.transport.returns:
+            return {}  # the consumer has gone back since: all of it comes again
         return batch
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:  # noqa: ARG002 - Faust's signature
         return iter(self.assignment())
 
     def _new_offset(self, tp: TP) -> int | None:
-        self._acked.pop(tp, None)
-        self._acked_index.pop(tp, None)
-        self._gap.pop(tp, None)
         return self.transport.committable(tp) or None
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Keep no list of offsets that are no messages: `_new_offset` needs none."""
 
     async def verify_all_partitions_active(self) -> None:
         """Leave it to `streams.lifecycle.stall_detector`.
@@ -217,10 +236,8 @@ class _Consumer(Consumer):
             if revoked:
                 await self.transport.before_revoked()
         finally:  # whatever became of the commit: the partitions are another's now
-            for tp in revoked:
-                self.transport.fetched.pop(tp, None)
-                self.transport.brought.pop(tp, None)
-                self.transport.open.pop(tp, None)
+            for tracker in self.transport.trackers.values():
+                tracker.revoke(Partition(*tp) for tp in revoked)
             await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
@@ -248,15 +265,10 @@ def steer(app: faust.App, fetch_wait: float, isolation_level: str) -> None:
     app.transport = transport
 
 
-def _fetched(
-    consumer: aiokafka.AIOKafkaConsumer, brought: dict[TP, tuple[int, int]]
-) -> dict[TP, Fetched]:
-    """How far each assigned partition that has a position was fetched."""
+def _positions(consumer: aiokafka.AIOKafkaConsumer) -> dict[TP, int]:
+    """Of each assigned partition that has one, the offset that will be fetched next."""
     subscription = consumer._subscription.subscription  # noqa: SLF001 - its own question awaits
     if subscription is None or subscription.assignment is None:
         return {}
-    found = {}
-    for tp, position in subscription.assignment.all_consumed_offsets().items():
-        first, last = brought.get(TP(*tp), (None, None))
-        found[TP(*tp)] = Fetched(first, last, position.offset)
-    return found
+    consumed = subscription.assignment.all_consumed_offsets()
+    return {TP(*tp): position.offset for tp, position in consumed.items()}

@@ -284,7 +284,7 @@ class Worker:
         if not all(drained):
             logger.warning(
                 "%d message(s) were not finished, or wait for a retry, and will be delivered again",
-                sum(batcher.in_flight for batcher in self._batchers.values()),
+                sum(batcher.tracker.in_flight for batcher in self._batchers.values()),
             )
         try:
             async with asyncio.timeout(_COMMIT_SECONDS):
@@ -334,7 +334,7 @@ class Worker:
             await asyncio.sleep(_WATCH_SECONDS)
             self._quarantine.refresh()
             for topic, batcher in self._batchers.items():
-                metrics.IN_FLIGHT.labels(topic=topic).set(batcher.in_flight)
+                metrics.IN_FLIGHT.labels(topic=topic).set(batcher.tracker.in_flight)
                 if batcher.silent_for() > self._settings.batch_timeout:
                     self.fail(
                         Fatal(

@@ -1,8 +1,9 @@
-"""From a stream of messages to overlapping micro-batches, and back to ordered acknowledgement.
+"""From a stream of messages to micro-batches that overlap.
 
-While one batch is in the models, the next is being decoded and the one before it written. What
-an agent must not do with Faust's own means (FACTS: acknowledge out of order, raise, run
-concurrently), is done here once, for all agents.
+While one batch is in the models, the next is being decoded and the one before it written. What an
+agent must not do with Faust's own means (acknowledge out of order, raise, run concurrently) is done
+here once, for all agents. Which offset may be committed of what is taken in here, and finished out
+of order, `streams.processing.commit_tracker` says.
 """
 
 import asyncio
@@ -13,35 +14,9 @@ from time import monotonic
 
 from config.observability import metrics
 from streams.contract.message import Message, Partition
-from streams.processing.ordered_ack import InOrderAcknowledger
+from streams.processing.commit_tracker import CommitTracker
+from streams.processing.running_batch import RunningBatch
 from streams.processing.waiting_retries import WaitingRetries
-
-
-class RunningBatch:
-    """What a batch in work tells its window."""
-
-    def __init__(self, done: Callable[[Message], None], leave: Callable[[], None]) -> None:
-        """Use the window's own means to note what is done, and to free the batch's place."""
-        self._done = done
-        self._leave = leave
-        self._inside = True
-        self.beat_at = monotonic()
-
-    def beat(self) -> None:
-        """The batch is alive: an attempt has ended, with whatever result."""
-        self.beat_at = monotonic()
-
-    def done(self, message: Message) -> None:
-        """A message of the batch has its outcome, durably."""
-        self.beat()
-        self._done(message)
-
-    def release_slot(self) -> None:
-        """What remains of the batch only waits for something: another may begin meanwhile."""
-        if self._inside:
-            self._inside = False
-            self._leave()
-
 
 Process = Callable[[Sequence[Message], RunningBatch], Awaitable[None]]
 
@@ -51,15 +26,15 @@ Shed = Callable[[Sequence[Message]], Sequence[Message]]
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """How much a window takes.
+    """How much a batcher takes in.
 
     Attributes:
         batch_size: most messages in a batch.
         batch_wait: how long the first message of a batch waits for company, in seconds.
         overlap: most batches in work at once.
         ahead: most messages that wait for a batch, or for a store without holding a batch's place.
-        held: most messages of a partition that are taken in and not acknowledged: how many may be
-            finished behind one that is not.
+        held: most messages of a partition that are fetched and cannot be committed yet: how many
+            may be finished behind one that is not.
     """
 
     batch_size: int
@@ -73,6 +48,9 @@ class Batcher:
     """Collects messages into batches and keeps a few batches in work at once.
 
     Memory is bounded by `has_room`, which the consumer asks before it fetches.
+
+    Attributes:
+        tracker: knows what was fetched, begun and done.
     """
 
     def __init__(
@@ -82,11 +60,11 @@ class Batcher:
         shed: Shed | None = None,
         pauses: WaitingRetries | None = None,
     ) -> None:
-        """Make a window; `run` gives it life.
+        """Make a batcher; `run` starts it.
 
         Args:
-            process: brings every message of a batch to its outcome, and tells the ticket. It may
-                only return when the effects are durable and, but for cancellation, never raises.
+            process: brings every message of a batch to its outcome, and notes each. It may only
+                return when the effects are durable and, but for cancellation, never raises.
             limits: how much it takes.
             shed: chooses what is dropped when messages wait; None drops nothing.
             pauses: counts what of the work in hand waits for a retry.
@@ -102,26 +80,16 @@ class Batcher:
         self._slots = asyncio.Semaphore(limits.overlap)
         self._aside = 0
         self._running: set[RunningBatch] = set()
-        self._acknowledger = InOrderAcknowledger()
+        self.tracker = CommitTracker()
         self._idle = asyncio.Event()
-        self._idle.set()
         self._closed = False
-
-    @property
-    def in_flight(self) -> int:
-        """Messages admitted and not yet acknowledged."""
-        return len(self._acknowledger)
-
-    def position(self, partition: Partition) -> int | None:
-        """The offset after the last acknowledged message; None before the first."""
-        return self._acknowledger.position(partition)
 
     def has_room(self, partition: Partition) -> bool:
         """Whether more messages of a partition may be fetched."""
         return (
             not self._closed
             and len(self._waiting) + self._aside < self._limits.ahead
-            and self._acknowledger.pending(partition) < self._limits.held
+            and self.tracker.held(partition) < self._limits.held
         )
 
     def silent_for(self) -> float:
@@ -131,15 +99,12 @@ class Batcher:
 
     def admit(self, message: Message) -> None:
         """Take one message; after a drain none, and the broker will deliver it again."""
-        if self._closed:
-            return
-        self._acknowledger.track(message)
-        self._idle.clear()
-        self._waiting.append(message)
-        self._arrived.set()
+        if not self._closed and self.tracker.begin(message):
+            self._waiting.append(message)
+            self._arrived.set()
 
     async def run(self) -> None:
-        """Work until cancelled. Batches in work are cancelled too, and stay unacknowledged."""
+        """Work until cancelled. Batches in work are cancelled too; they are delivered again."""
         async with asyncio.TaskGroup() as batches:
             while True:
                 await self._slots.acquire()
@@ -147,7 +112,7 @@ class Batcher:
                 batches.create_task(self._work(batch))
 
     async def drain(self, deadline: float) -> bool:
-        """Begin nothing that waits, and wait until what is in work is acknowledged.
+        """Begin nothing that waits, and wait until what is in work is done.
 
         When all that is left waits for a retry, something is not to be had, and it is not waited
         for: another worker gets these messages.
@@ -163,26 +128,25 @@ class Batcher:
         """
         self._closed = True
         while self._waiting:
-            self._acknowledger.untrack(self._waiting.pop())
+            self.tracker.abandon(self._waiting.pop())
+        self._idle.clear()
         self._note_idle()
         try:
             async with asyncio.timeout(deadline):
                 await self._idle.wait()
         except TimeoutError:
             return False
-        return not self._acknowledger
+        return not self.tracker.unfinished
 
     def reopen(self) -> None:
-        """Take messages again: the broker delivers anew from what was committed."""
+        """Take messages again: the broker delivers again what was not committed."""
         self._closed = False
-        if self._acknowledger:
-            self._idle.clear()
 
     def forget(self, partitions: Iterable[Partition]) -> None:
-        """Partitions were revoked: what is in work of them will not be acknowledged."""
+        """Partitions were revoked: what is in work of them will not be committed."""
         gone = set(partitions)
         self._waiting = deque(one for one in self._waiting if one.partition not in gone)
-        self._acknowledger.forget(gone)
+        self.tracker.revoke(gone)
         self._note_idle()
 
     async def _collect(self) -> list[Message]:
@@ -214,8 +178,7 @@ class Batcher:
         self._waiting = deque(one for one in self._waiting if one not in dropped)
         for message in dropped:
             metrics.DROPPED.labels(topic=message.partition.topic, reason="stale").inc()
-            self._acknowledger.done(message)
-        self._note_idle()
+            self.tracker.done(message)
 
     async def _work(self, batch: Sequence[Message]) -> None:
         topic = batch[0].partition.topic
@@ -230,7 +193,7 @@ class Batcher:
             self._aside -= aside
             self._in_work -= 1
             metrics.EVENTS.labels(topic=topic).inc()
-            self._acknowledger.done(message)
+            self.tracker.done(message)
             self._note_idle()
 
         def leave() -> None:
@@ -250,6 +213,8 @@ class Batcher:
             self._in_work -= remaining
 
     def _note_idle(self) -> None:
-        stuck = self._closed and 0 < self._in_work <= self._pauses.count
-        if stuck or not self._acknowledger:
+        if not self._closed:
+            return
+        stuck = 0 < self._in_work <= self._pauses.count
+        if stuck or not self.tracker.unfinished:
             self._idle.set()

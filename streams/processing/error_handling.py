@@ -19,6 +19,7 @@ from streams.contract.message import Message
 from streams.processing.dead_letter_limit import DeadLetterLimit
 from streams.processing.lasting_retries import LastingRetries
 from streams.processing.quarantine import Quarantine
+from streams.processing.running_batch import RunningBatch
 from streams.processing.waiting_retries import WaitingRetries
 
 logger = logging.getLogger(__name__)
@@ -53,19 +54,6 @@ class DeadLetterSink(Protocol):
             Retry: the broker is away.
             Fatal: the deployment does not let this worker write there.
         """
-
-
-class RunningBatch(Protocol):
-    """What a batch in work tells its window; see `streams.processing.batcher.RunningBatch`."""
-
-    def beat(self) -> None:
-        """The batch is alive."""
-
-    def done(self, message: Message) -> None:
-        """A message has its outcome."""
-
-    def release_slot(self) -> None:
-        """What remains only waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ The value of a message is words: ``ok``, ``raise``, ``reject``, ``hang``, ``slow
 ``wait FILE`` (a store that is away until the file is there). What is begun and done is written to
 the file HAZARD_LOG, one line each.
 
-HAZARD_MUTE names a file: while it is there, the consumer asks the broker for nothing.
+HAZARD_MUTE names a file: while it is there, the consumer asks the broker for nothing, and notes so.
+HAZARD_LATE names another: while it is there, what a fetch brings does not reach the worker.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from aiokafka.consumer.fetcher import Fetcher
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 from config.observability.logging import configure_logging
 from config.settings import DetectSettings, load_settings
@@ -30,6 +32,7 @@ from streams.processing.load_shedding import SheddingPolicy, frame_reader, shedd
 
 LOG = Path(os.environ["HAZARD_LOG"])
 MUTE = Path(os.environ.get("HAZARD_MUTE", "/nowhere"))
+LATE = Path(os.environ.get("HAZARD_LATE", "/nowhere"))
 BATCH_SIZE = int(os.environ.get("HAZARD_BATCH_SIZE", "1"))
 OVERLAP = int(os.environ.get("HAZARD_OVERLAP", "1"))
 
@@ -68,12 +71,29 @@ def stop_fetching_on_demand():
 
     async def fetch_or_not(self, *arguments):
         with suppress(asyncio.CancelledError):  # as the original does when it is closed
+            if MUTE.exists():  # noqa: ASYNC240 - a file has no event
+                write(f"muted {os.getpid()}")
             while MUTE.exists():  # noqa: ASYNC110, ASYNC240 - a file has no event
                 await asyncio.sleep(0.1)
             return await fetch(self, *arguments)
         return False
 
     Fetcher._proc_fetch_request = fetch_or_not
+
+
+def bring_late_on_demand():
+    """As happens while the worker's event loop is busy, or its partitions are given back."""
+    fetch = AIOKafkaConsumerThread.getmany
+
+    async def fetch_late(self, *arguments, **options):
+        records = await fetch(self, *arguments, **options)
+        if records and LATE.exists():  # noqa: ASYNC240 - a file has no event
+            write(f"held {sorted(tp.partition for tp in records)}")
+            while LATE.exists():  # noqa: ASYNC110, ASYNC240 - the same
+                await asyncio.sleep(0.05)
+        return records
+
+    AIOKafkaConsumerThread.getmany = fetch_late
 
 
 async def main():
@@ -114,6 +134,7 @@ async def main():
 
         app.on_partitions_assigned.connect(assigned)
         stop_fetching_on_demand()
+        bring_late_on_demand()
         await producer.start()
         try:
             await worker.run()

@@ -212,8 +212,8 @@ def listening(pid):
     return found
 
 
-async def committed_is(own, offset):
-    return await own.committed() == offset
+async def committed_is(own, offset, partition=0):
+    return await own.committed(partition=partition) == offset
 
 
 async def test_what_was_done_since_the_last_commit_is_not_done_again_after_a_rebalance(own):
@@ -231,3 +231,46 @@ async def test_what_was_done_since_the_last_commit_is_not_done_again_after_a_reb
     sent += await own.publish("ok", partition=1)
     await until(lambda: set(own.noted("done")) == set(sent))
     assert sorted(own.noted("done")) == sorted(sent)
+
+
+async def test_a_batch_that_comes_late_hides_none_that_was_dropped_before_it(own):
+    """A rebalance drops what waits; a fetch of before it comes through after it.
+
+    Protection: the worker commits by what was fetched, and a fetch of before the last rebalance
+    counts for nothing.
+    """
+    back, late, mute = own.folder / "back", own.folder / "late", own.folder / "mute"
+    sent = []
+    for partition in (0, 1):
+        sent += await own.publish(f"wait {back}", *["ok"] * 4, partition=partition)
+    worker = own.start(MUTE=str(mute), LATE=str(late))
+    await until(lambda: own.noted("begin"))
+    await until(lambda: taken_in(worker, 10))
+    mute.touch()
+    await until(lambda: own.noted("muted"))
+    for partition in (0, 1):
+        sent += await own.publish(*["ok"] * 5, partition=partition)
+    late.touch()
+    mute.unlink()
+    await until(lambda: own.noted("held"))
+    own.start()
+    await until(lambda: len(own.noted("assigned")) == 3)
+    back.touch()
+    late.unlink()
+
+    async def all_is_done():
+        for partition in (0, 1):
+            committed = await own.committed(partition=partition)
+            done = set(own.noted("done"))
+            for offset in range(committed):
+                assert f"{own.topics.frames}/{partition}/{offset}" in done
+        return set(own.noted("done")) == set(sent)
+
+    await until(all_is_done)
+    for partition in (0, 1):
+        await until(lambda: committed_is(own, 10, partition))  # noqa: B023 - awaited at once
+    assert worker.returncode is None, worker.tail()
+
+
+async def taken_in(worker, count):
+    return await worker.metric("fecapass_in_flight_messages{") == count

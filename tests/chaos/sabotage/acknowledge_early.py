@@ -8,7 +8,7 @@ admit = Batcher.admit
 
 def acknowledge_first(self, delivery):
     admit(self, delivery)
-    self._acknowledger.done(delivery)
+    self.tracker.done(delivery)
 
 
 Batcher.admit = acknowledge_first

@@ -53,7 +53,6 @@ def frame(camera, number):
         value=IMAGE,
         headers=tuple((name, value.encode()) for name, value in headers.items()),
         timestamp=0.0,
-        acknowledge=lambda: None,
     )
 
 
@@ -74,7 +73,6 @@ def photo(kind, number):
         value=IMAGE,
         headers=tuple((name, value.encode()) for name, value in headers.items()),
         timestamp=0.0,
-        acknowledge=lambda: None,
     )
 
 

@@ -7,9 +7,25 @@ from hypothesis import strategies as st
 from streams.contract.message import Partition
 from streams.processing.batcher import Batcher, BatchLimits
 from streams.processing.waiting_retries import WaitingRetries
-from tests.unit.streams.messages import Log
+from tests.unit.streams.messages import delivery
 
 PARTITION = Partition("camera.frames", 0)
+
+
+def admit(batcher, offset, number=0):
+    """A message as a fetch brings it; returns it."""
+    message = delivery(offset, number=number)
+    batcher.tracker.fetched(message.partition, [offset], offset + 1)
+    batcher.admit(message)
+    return message
+
+
+def committable(batcher, number=0):
+    return batcher.tracker.committable(Partition("camera.frames", number))
+
+
+def idle(batcher):
+    return not batcher.tracker.in_flight
 
 
 async def until(condition):
@@ -44,8 +60,7 @@ async def running(batcher):
     overlap=st.integers(1, 4),
     turns=st.lists(st.integers(0, 5), min_size=1),
 )
-async def test_everything_is_acknowledged_once_and_in_order(count, batch_size, overlap, turns):
-    log = Log()
+async def test_everything_is_done_once_and_can_be_committed(count, batch_size, overlap, turns):
     at_once = most_at_once = 0
     sizes = []
 
@@ -62,16 +77,16 @@ async def test_everything_is_acknowledged_once_and_in_order(count, batch_size, o
     batcher = Batcher(process, limits(batch_size, overlap))
     async with running(batcher):
         for offset in range(count):
-            batcher.admit(log.delivery(offset, number=offset % 3))
-        await until(lambda: not batcher.in_flight)
-    assert {n: list(range(n, count, 3)) for n in range(min(3, count))} == log.offsets
+            admit(batcher, offset, number=offset % 3)
+        await until(lambda: idle(batcher))
+        for number in range(min(3, count)):
+            assert committable(batcher, number) == max(range(number, count, 3)) + 1
     assert sum(sizes) == count
     assert max(sizes) <= batch_size
     assert most_at_once <= overlap
 
 
 async def test_the_next_batch_starts_while_the_one_before_is_in_work():
-    log = Log()
     both = asyncio.Barrier(3)
     release = asyncio.Event()
 
@@ -82,17 +97,16 @@ async def test_the_next_batch_starts_while_the_one_before_is_in_work():
         settle(batch, running)
 
     async with running(Batcher(process, limits(1, 2))) as batcher:
-        batcher.admit(log.delivery(0))
-        batcher.admit(log.delivery(1))
+        admit(batcher, 0)
+        admit(batcher, 1)
         await both.wait()
-        assert log.offsets == {}
+        assert committable(batcher) == 0
         release.set()
-        await until(lambda: not batcher.in_flight)
-    assert log.offsets == {0: [0, 1]}
+        await until(lambda: idle(batcher))
+        assert committable(batcher) == 2
 
 
 async def test_a_full_window_has_no_room_until_a_batch_begins():
-    log = Log()
     release = asyncio.Event()
 
     async def process(batch, running):
@@ -102,18 +116,17 @@ async def test_a_full_window_has_no_room_until_a_batch_begins():
     async with running(Batcher(process, limits(2, 1, ahead=4))) as batcher:
         offset = 0
         while batcher.has_room(PARTITION):
-            batcher.admit(log.delivery(offset))
+            admit(batcher, offset)
             offset += 1
             await asyncio.sleep(0)
         assert 4 <= offset <= 4 + 2 + 2
         release.set()
-        await until(lambda: log.offsets == {0: list(range(offset))})
+        await until(lambda: committable(batcher) == offset)
         assert batcher.has_room(PARTITION)
 
 
 async def test_a_partition_held_by_one_message_is_full_and_the_others_are_not():
     """Bounded memory: what is finished behind a message that waits cannot be acknowledged."""
-    log = Log()
 
     async def process(batch, running):
         rest = [
@@ -127,16 +140,15 @@ async def test_a_partition_held_by_one_message_is_full_and_the_others_are_not():
     async with running(Batcher(process, limits(2, 1, held=5))) as batcher:
         for offset in range(5):
             assert batcher.has_room(PARTITION)
-            batcher.admit(log.delivery(offset, number=0))
-        batcher.admit(log.delivery(0, number=1))
-        await until(lambda: log.offsets == {1: [0]})
+            admit(batcher, offset, number=0)
+        admit(batcher, 0, number=1)
+        await until(lambda: committable(batcher, 1) == 1)
         assert not batcher.has_room(PARTITION)
         assert batcher.has_room(Partition("camera.frames", 1))
-        assert batcher.in_flight == 5
+        assert batcher.tracker.in_flight == 5
 
 
 async def test_batches_that_stepped_aside_are_not_unlimited():
-    log = Log()
 
     aside = []
 
@@ -147,7 +159,7 @@ async def test_batches_that_stepped_aside_are_not_unlimited():
 
     async with running(Batcher(process, limits(1, 1, ahead=3))) as batcher:
         for offset in range(3):
-            batcher.admit(log.delivery(offset))
+            admit(batcher, offset)
         await until(lambda: len(aside) == 3)
         assert not batcher.has_room(PARTITION)
 
@@ -156,10 +168,9 @@ async def test_batches_that_stepped_aside_are_not_unlimited():
     cameras=st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=1, max_size=30),
     in_work=st.integers(0, 8),
 )
-async def test_a_drain_acknowledges_nothing_past_what_was_not_begun(cameras, in_work):
+async def test_a_drain_lets_nothing_be_committed_past_what_was_not_begun(cameras, in_work):
     """Stale ones are finished before older ones of other cameras have begun."""
-    log = Log()
-    order = [log.delivery(offset, number) for offset, (number, _) in enumerate(cameras)]
+    order = [delivery(offset, number=number) for offset, (number, _) in enumerate(cameras)]
     stale = {one for one, (_, dropped) in zip(order, cameras, strict=True) if dropped}
     release = asyncio.Event()
     begun = []
@@ -174,6 +185,7 @@ async def test_a_drain_acknowledges_nothing_past_what_was_not_begun(cameras, in_
 
     batcher = Batcher(process, limits(1, in_work + 1), shed)
     for one in order:
+        batcher.tracker.fetched(one.partition, [one.offset], one.offset + 1)
         batcher.admit(one)
     async with running(batcher):
         await until(lambda: len(begun) == min(in_work + 1, len(order) - len(stale)))
@@ -181,16 +193,13 @@ async def test_a_drain_acknowledges_nothing_past_what_was_not_begun(cameras, in_
         await asyncio.sleep(0)
         release.set()
         assert await draining
-    settled = {(one.partition.number, one.offset) for one in (*begun, *stale)}
-    for number in range(3):
-        mine = [one.offset for one in order if one.partition.number == number]
-        acknowledged = log.offsets.get(number, [])
-        assert acknowledged == mine[: len(acknowledged)]
-        assert {(number, offset) for offset in acknowledged} <= settled
+    done = {*begun, *stale}
+    for number in {number for number, _ in cameras}:
+        left = [one.offset for one in order if one.partition.number == number and one not in done]
+        assert committable(batcher, number) <= min(left, default=len(order))
 
 
 async def test_a_drain_begins_nothing_and_waits_for_what_is_in_work():
-    log = Log()
     release = asyncio.Event()
 
     async def process(batch, running):
@@ -199,17 +208,16 @@ async def test_a_drain_begins_nothing_and_waits_for_what_is_in_work():
 
     async with running(Batcher(process, limits(1, 1))) as batcher:
         for offset in range(5):
-            batcher.admit(log.delivery(offset))
+            admit(batcher, offset)
         await until(lambda: len(batcher._waiting) < 5)
         draining = asyncio.create_task(batcher.drain(5))
         await asyncio.sleep(0)
         release.set()
         assert await draining
-    assert log.offsets in ({0: [0]}, {0: [0, 1]})
+    assert committable(batcher) in {1, 2}
 
 
 async def test_a_silent_batch_is_noticed_and_a_retrying_one_is_not():
-    log = Log()
     begun = []
 
     async def process(_batch, running):
@@ -218,7 +226,7 @@ async def test_a_silent_batch_is_noticed_and_a_retrying_one_is_not():
 
     async with running(Batcher(process, limits(1, 1))) as batcher:
         assert batcher.silent_for() == 0
-        batcher.admit(log.delivery(0))
+        admit(batcher, 0)
         await until(lambda: begun)
         begun[0].beat_at -= 100
         assert batcher.silent_for() > 99
@@ -226,8 +234,7 @@ async def test_a_silent_batch_is_noticed_and_a_retrying_one_is_not():
         assert batcher.silent_for() < 1
 
 
-async def test_a_batch_cut_off_in_the_middle_is_not_acknowledged():
-    log = Log()
+async def test_a_batch_cut_off_in_the_middle_is_not_committed():
     started = asyncio.Event()
 
     async def process(_batch, _ticket):
@@ -235,29 +242,27 @@ async def test_a_batch_cut_off_in_the_middle_is_not_acknowledged():
         await asyncio.Event().wait()
 
     async with running(Batcher(process, limits(4, 1))) as batcher:
-        batcher.admit(log.delivery(0))
+        admit(batcher, 0)
         await started.wait()
-    assert log.offsets == {}
-    assert batcher.in_flight == 1
+    assert committable(batcher) == 0
+    assert batcher.tracker.in_flight == 1
 
 
 async def test_a_revoked_partition_no_longer_holds_up_the_drain():
-    log = Log()
 
     async def process(_batch, _ticket):
         await asyncio.Event().wait()
 
     async with running(Batcher(process, limits(4, 1))) as batcher:
-        batcher.admit(log.delivery(0))
+        admit(batcher, 0)
         await until(lambda: not batcher._waiting)
         assert not await batcher.drain(0.05)
         batcher.forget([Partition("camera.frames", 0)])
         assert await batcher.drain(0.05)
-    assert log.offsets == {}
+    assert committable(batcher) is None
 
 
-async def test_what_comes_after_a_drain_is_not_begun_until_the_window_opens_again():
-    log = Log()
+async def test_what_comes_after_a_drain_is_not_begun_until_the_batcher_opens_again():
     begun = []
 
     async def process(batch, running):
@@ -265,22 +270,22 @@ async def test_what_comes_after_a_drain_is_not_begun_until_the_window_opens_agai
         settle(batch, running)
 
     async with running(Batcher(process, limits(1, 1))) as batcher:
-        batcher.admit(log.delivery(0))
-        await until(lambda: not batcher.in_flight)
+        admit(batcher, 0)
+        await until(lambda: idle(batcher))
         assert await batcher.drain(5)
         assert not batcher.has_room(PARTITION)
-        batcher.admit(log.delivery(1))
-        assert not batcher.in_flight
+        admit(batcher, 1)
+        assert idle(batcher)
         batcher.reopen()
         assert batcher.has_room(PARTITION)
-        batcher.admit(log.delivery(2))
-        await until(lambda: not batcher.in_flight)
+        admit(batcher, 2)
+        await until(lambda: not batcher.tracker.unfinished)
     assert begun == [0, 2]
-    assert log.offsets == {0: [0, 2]}
+    assert committable(batcher) == 1
 
 
 async def test_field_27_a_drain_does_not_wait_for_what_waits_for_a_retry():
-    log, pauses, begun = Log(), WaitingRetries(), asyncio.Event()
+    pauses, begun = WaitingRetries(), asyncio.Event()
 
     async def process(batch, _ticket):
         with pauses.of(len(batch)):
@@ -288,17 +293,17 @@ async def test_field_27_a_drain_does_not_wait_for_what_waits_for_a_retry():
             await asyncio.Event().wait()
 
     async with running(Batcher(process, limits(2, 1), pauses=pauses)) as batcher:
-        batcher.admit(log.delivery(0))
+        admit(batcher, 0)
         await begun.wait()
         assert not await asyncio.wait_for(batcher.drain(60), 5)
         batcher.reopen()
-        batcher.admit(log.delivery(1))
+        admit(batcher, 1)
         assert not await asyncio.wait_for(batcher.drain(60), 5)
-    assert log.offsets == {}
+    assert committable(batcher) == 0
 
 
 async def test_field_27_a_drain_waits_for_work_beside_what_waits_for_a_retry():
-    log, pauses, go, begun = Log(), WaitingRetries(), asyncio.Event(), []
+    pauses, go, begun = WaitingRetries(), asyncio.Event(), []
 
     async def process(batch, running):
         (message,) = batch
@@ -310,12 +315,12 @@ async def test_field_27_a_drain_waits_for_work_beside_what_waits_for_a_retry():
         running.done(message)
 
     async with running(Batcher(process, limits(1, 2), pauses=pauses)) as batcher:
-        batcher.admit(log.delivery(0, number=0))
-        batcher.admit(log.delivery(0, number=1))
+        admit(batcher, 0, number=0)
+        admit(batcher, 0, number=1)
         await until(lambda: len(begun) == 2)
         draining = asyncio.create_task(batcher.drain(60))
         await asyncio.sleep(0.05)
         assert not draining.done()
         go.set()
         assert not await asyncio.wait_for(draining, 5)
-    assert log.offsets == {1: [0]}
+    assert (committable(batcher, 0), committable(batcher, 1)) == (0, 1)

@@ -52,7 +52,6 @@ messages = st.builds(
     value=st.binary(max_size=5),
     headers=st.lists(header, max_size=7).map(tuple),
     timestamp=st.integers(0, 4 * 10**12).map(lambda ms: ms / 1000),
-    acknowledge=st.just(lambda: None),
 )
 
 

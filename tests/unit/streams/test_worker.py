@@ -60,7 +60,7 @@ class App:
         self.consumer = consumer
         self.rebalancing = False
         self.on_partitions_assigned = self.on_partitions_revoked = Signal()
-        self.transport = SimpleNamespace(has_room={}, acknowledged={}, committable=lambda _tp: None)
+        self.transport = SimpleNamespace(has_room={}, trackers={}, committable=lambda _tp: None)
 
     def topic(self, *_args, **_options):
         return None
