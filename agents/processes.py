@@ -33,7 +33,7 @@ from streams.dead_letters.dead_letter_writer import DeadLetters
 from streams.faust.connections import SILENCE_SECONDS
 from streams.faust.faust_app import create_app
 from streams.lifecycle.shutdown_deadline import BoundedEnd
-from streams.lifecycle.worker import Stage, Worker
+from streams.lifecycle.worker import Worker
 from streams.monitoring.heartbeats import (
     HEARTBEAT_PARTITION,
     GalleryState,
@@ -41,8 +41,8 @@ from streams.monitoring.heartbeats import (
     Identity,
     instance_name,
 )
-from streams.processing.batcher import Shed
 from streams.processing.load_shedding import SheddingPolicy, frame_reader, shedder
+from streams.processing.stage import Shed, Subscription
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ async def run_detect(settings: DetectSettings) -> None:
         decoders = stack.enter_context(ThreadPoolExecutor(settings.workers.decode_threads))
         models = stack.enter_context(ThreadPoolExecutor(analyser.lanes))
         publisher = Publisher(await _producer(settings.kafka, stack))
-        handler = Detect(
+        stage = Detect(
             analyser,
             publisher,
             topics,
@@ -99,16 +99,16 @@ async def run_detect(settings: DetectSettings) -> None:
         await Worker(
             create_app("detect", settings.kafka, settings.workers),
             {
-                topics.frames: Stage(
-                    handler, size, overlap, _shed(settings, topics), prove=handler.prove
+                topics.frames: Subscription(
+                    stage, size, overlap, _shed(settings, topics), prove=stage.prove
                 ),
-                topics.uploads: Stage(
-                    handler,
+                topics.uploads: Subscription(
+                    stage,
                     size,
                     overlap,
                     as_one=True,
-                    tell=handler.notify_caller,
-                    prove=handler.prove,
+                    tell=stage.notify_caller,
+                    prove=stage.prove,
                 ),
             },
             DeadLetters(publisher, topics),
@@ -147,7 +147,7 @@ async def run_identify(settings: Settings) -> None:
             max_age=settings.workers.gallery_max_age,
         )
         await galleries.load()
-        handler = Identify(
+        stage = Identify(
             stores,
             galleries,
             publisher,
@@ -162,15 +162,15 @@ async def run_identify(settings: Settings) -> None:
             clocks=ClockPolicy(settings.workers.clock_ahead),
         )
         # One batch at a time: "the first result wins" is decided in the ledger, between batches.
-        stage = Stage(
-            handler,
+        subscription = Subscription(
+            stage,
             settings.workers.identify_batch_size,
             overlap=1,
-            tell=handler.notify_caller,
+            tell=stage.notify_caller,
         )
         await Worker(
             create_app("identify", settings.kafka, settings.workers),
-            {topics.detected: stage},
+            {topics.detected: subscription},
             DeadLetters(publisher, topics),
             settings.workers,
             checks=galleries.checks,

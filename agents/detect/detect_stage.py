@@ -30,7 +30,7 @@ from streams.contract.envelope import decode as read_envelope
 from streams.contract.message import Message
 from streams.contract.topics import Topics
 from streams.contract.value_codec import pack
-from streams.processing.error_handling import Outcomes
+from streams.processing.stage import Outcomes, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +65,8 @@ class _Frame:
     image: Image
 
 
-class Detect:
-    """Handles batches of ``frames`` or ``uploads``; see `Handler`."""
+class Detect(Stage):
+    """Processes batches of ``frames`` or ``uploads``; keeps nothing of a partition in between."""
 
     def __init__(  # noqa: PLR0913 - the parts of a stage, named once, where the worker is built
         self,
@@ -109,7 +109,7 @@ class Detect:
         self._turns = Turns()
         self._policy = policy
 
-    async def __call__(self, batch: Sequence[Message]) -> Outcomes:
+    async def process(self, batch: Sequence[Message]) -> Outcomes:
         """Find the faces of every image and send them to ``faces.detected``.
 
         An image whose store is away is to be tried again, and does not hold up the others. The
@@ -117,7 +117,7 @@ class Detect:
         """
         at_hand = {one.key for one in batch if one.value and one.key is not None}
         with self._turns.take(at_hand) as turn:
-            return await self._process(batch, turn)
+            return await self._process_in_turn(batch, turn)
 
     async def prove(self) -> bool:
         """Whether this worker can read good messages and find faces in good pictures."""
@@ -159,7 +159,7 @@ class Detect:
         )
         await self._publisher.send_all([self._outgoing(message, found)])
 
-    async def _process(
+    async def _process_in_turn(
         self, batch: Sequence[Message], turn: Callable[[], Awaitable[None]]
     ) -> Outcomes:
         """Find the faces, and send them when the turn has come."""

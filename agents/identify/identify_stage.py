@@ -40,6 +40,7 @@ from streams.contract.envelope import DEFAULT_CLOCKS, with_time_that_counts
 from streams.contract.message import Message
 from streams.contract.topics import Topics
 from streams.contract.value_codec import unpack
+from streams.processing.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Policies:
     enrolment: EnrolmentPolicy
 
 
-class Identify:
+class Identify(Stage):
     """Handles batches of ``faces.detected``; see `streams.processing.error_handling.Handler`."""
 
     def __init__(  # noqa: PLR0913 - the parts of a stage, named once, where the worker is built
@@ -83,7 +84,7 @@ class Identify:
         self._recogniser = Recogniser(galleries, policies.match, executor)
         self._announcer = Announcer(stores, publisher, topics)
 
-    async def __call__(self, batch: Sequence[Message]) -> Mapping[Message, Reject]:
+    async def process(self, batch: Sequence[Message]) -> Mapping[Message, Reject]:
         """Bring every event of the batch into the stores and onto ``faces.matches``."""
         rounds, refused, duplicates = in_rounds(batch, self._read_fitting)
         for found in rounds:

@@ -6,12 +6,11 @@ agent only hands messages to a `Batcher`, never raises and runs once (``concurre
 own acknowledgements are not used: `streams.processing.commit_tracker` says what is committed.
 """
 
-from collections.abc import Iterable
 from typing import Any, cast
 
 import faust
 from faust.tables import TableManager
-from faust.types import TP, StreamT
+from faust.types import StreamT
 
 from config.settings import KafkaSettings, WorkerSettings
 from streams.clients.tls_and_sasl import faust_credentials
@@ -128,8 +127,3 @@ def _message_of(event: Any) -> Message:
     theirs.key = event.key = None
     theirs.headers, event.headers = (), {}
     return message
-
-
-def partitions_of(tps: Iterable[TP]) -> set[Partition]:
-    """Faust's topic-partitions as ours."""
-    return {Partition(tp.topic, tp.partition) for tp in tps}

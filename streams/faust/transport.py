@@ -58,8 +58,8 @@ _LEAVE_SECONDS = 4.0
 _LOOK_AGAIN = 0.02
 
 HasRoom = Callable[[int], bool]
-BeforeRevoked = Callable[[], Awaitable[None]]
-BeforeAssigned = Callable[[], None]
+BeforeRevoked = Callable[[set[Partition]], Awaitable[None]]
+BeforeAssigned = Callable[[set[Partition]], None]
 
 
 class _CutShort(Exception):
@@ -83,11 +83,11 @@ async def _within(seconds: float, work: Awaitable[None], what: str) -> None:
         logger.warning("%s was cut short: %r", what, error)
 
 
-async def _nothing_to_finish() -> None:
+async def _nothing_to_finish(_revoked: set[Partition]) -> None:
     pass
 
 
-def _nothing_to_begin() -> None:
+def _nothing_to_begin(_assigned: set[Partition]) -> None:
     pass
 
 
@@ -98,8 +98,8 @@ class SteeredTransport(Transport):
         has_room: by topic, says of a partition's number whether more of it is wanted. Topics that
             are not here are always fetched.
         trackers: by topic, which offsets may be committed. Other topics are not committed.
-        before_revoked: awaited while all that was acknowledged can still be committed: before
-            Faust tells anybody of a revocation, it drops what it has not committed yet.
+        before_revoked: awaited while all that is done can still be committed, and before another
+            worker gets the partitions.
         before_assigned: called before any message of a new assignment is fetched.
         returns: how often the consumer has gone back to what was committed.
         fetching: settings of aiokafka's consumer, by attribute, that Faust does not offer.
@@ -176,14 +176,13 @@ class _Thread(AIOKafkaConsumerThread):
         """Go back to what was committed, and where nothing was, to the beginning."""
         consumer = self._ensure_consumer()
         committed = {TP(*tp): await consumer.committed(tp) for tp in consumer.assignment()}
+        new = [TopicPartition(*tp) for tp, offset in committed.items() if offset is None]
+        # Not `seek_to_beginning`: it waits for the fetches that are under way.
+        beginnings = await consumer.beginning_offsets(new) if new else {}
         # Nothing is awaited until all positions have moved and that is noted.
         for tp, offset in committed.items():
-            if offset:
-                consumer.seek(TopicPartition(*tp), offset)
+            consumer.seek(TopicPartition(*tp), beginnings.get(tp, 0) if offset is None else offset)
         self.transport.note_return()
-        new = [TopicPartition(*tp) for tp, offset in committed.items() if not offset]
-        if new:
-            await consumer.seek_to_beginning(*new)
         return committed
 
     def highwater(self, tp: TP) -> int:
@@ -234,14 +233,12 @@ class _Consumer(Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         try:
             if revoked:
-                await self.transport.before_revoked()
+                await self.transport.before_revoked(_ours(revoked))
         finally:  # whatever became of the commit: the partitions are another's now
-            for tracker in self.transport.trackers.values():
-                tracker.revoke(Partition(*tp) for tp in revoked)
             await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        self.transport.before_assigned()
+        self.transport.before_assigned(_ours(assigned))
         await super().on_partitions_assigned(assigned, generation_id)
 
 
@@ -263,6 +260,10 @@ def steer(app: faust.App, fetch_wait: float, isolation_level: str) -> None:
         "_isolation_level": isolation_level,
     }
     app.transport = transport
+
+
+def _ours(tps: set[TP]) -> set[Partition]:
+    return {Partition(*tp) for tp in tps}
 
 
 def _positions(consumer: aiokafka.AIOKafkaConsumer) -> dict[TP, int]:

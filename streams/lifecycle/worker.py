@@ -4,36 +4,27 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
-from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 import faust
-from aiokafka.errors import IllegalStateError, KafkaError
-from faust.exceptions import ConsumerNotStarted
-from faust.types import TP
 
-from config.observability import metrics
 from config.settings import WorkerSettings
 from config.tasks.supervisor import Supervisor
 from domain.failures import Fatal
 from streams.contract.message import Partition
-from streams.faust.faust_app import attach, partitions_of
+from streams.dead_letters.dead_letter_limit import DeadLetterLimit, DeadLetterLimitPolicy
+from streams.dead_letters.dead_letter_routing import DeadLetterSink
+from streams.dead_letters.quarantine import Quarantine
+from streams.faust.faust_app import attach
 from streams.lifecycle.health_server import Check, HealthServer, task_checks, why_no_health
-from streams.lifecycle.stall_detector import PartitionState, StallDetector
+from streams.lifecycle.progress_watch import ASSIGNMENT_MOVED, ProgressWatch
+from streams.lifecycle.stage_life import StageLife
 from streams.monitoring.heartbeats import Condition, HeartbeatSender
-from streams.processing.batcher import Batcher, BatchLimits, Shed
-from streams.processing.dead_letter_limit import DeadLetterLimit, DeadLetterLimitPolicy
-from streams.processing.error_handling import (
-    DeadLetterSink,
-    GuardedHandler,
-    Handler,
-    NotifyCaller,
-    RetryPolicy,
-    SelfTest,
-)
+from streams.processing.batcher import Batcher, BatchLimits
+from streams.processing.error_handling import GuardedHandler
 from streams.processing.lasting_retries import LastingRetries
-from streams.processing.quarantine import Quarantine
+from streams.processing.retry_policy import RetryPolicy
+from streams.processing.stage import Subscription
 from streams.processing.waiting_retries import WaitingRetries
 
 if TYPE_CHECKING:
@@ -43,53 +34,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_WATCH_SECONDS = 1.0
-
-#: So often the broker is asked how much lies in it, in seconds.
-_ENDS_SECONDS = 5.0
-
 #: A worker that cannot go on finishes what it can within this time.
 _LAST_SECONDS = 2.0
 
 #: What was finished last is committed within this time, or delivered again.
 _COMMIT_SECONDS = 3.0
 
-#: What the consumer, which lives in a thread of its own, answers about a partition that has gone
-#: since it was listed, or before it has started (aiokafka uses both of the others).
-_ASSIGNMENT_MOVED = (ConsumerNotStarted, IllegalStateError, AssertionError)
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What is done with the messages of a topic.
-
-    Attributes:
-        handler: works on a batch.
-        batch_size: most messages in a batch.
-        overlap: most batches in work at once.
-        shed: chooses what is dropped when messages wait.
-        as_one: every message has a key of its own; for the limit on dead letters all are one's.
-        tell: is told of every message that became a dead letter; None where nobody waits.
-        prove: whether the worker can do this work on a message of its own; None where it cannot
-            say.
-    """
-
-    handler: Handler
-    batch_size: int
-    overlap: int
-    shed: Shed | None = None
-    as_one: bool = False
-    tell: NotifyCaller | None = None
-    prove: SelfTest | None = None
-
 
 class Worker:
-    """Runs a Faust app whose topics are fed into windows, until it is told to stop."""
+    """Runs a Faust app whose topics are fed into stages, until it is told to stop."""
 
     def __init__(  # noqa: PLR0913 - the parts of a process, named once, where it is built
         self,
         app: faust.App,
-        stages: Mapping[str, Stage],
+        subscriptions: Mapping[str, Subscription],
         dead_letters: DeadLetterSink,
         settings: WorkerSettings,
         *,
@@ -102,7 +60,7 @@ class Worker:
 
         Args:
             app: made by `streams.faust.faust_app.create_app`.
-            stages: what is to be done with the messages of each topic.
+            subscriptions: what is to be done with the messages of each topic.
             dead_letters: keeps what the stages refuse.
             settings: timeouts, and where to serve health and metrics.
             checks: what else decides on the worker's health.
@@ -121,8 +79,6 @@ class Worker:
         self._stop = asyncio.Event()
         self._fatal: Fatal | None = None
         self._joined = False
-        self._stall = StallDetector(settings.stall_timeout)
-        self._ends: dict[TP, int] = {}
         self._troubles = LastingRetries()
         retry = RetryPolicy(
             settings.retry_initial,
@@ -137,42 +93,59 @@ class Worker:
                 settings.dead_letter_least,
             )
         )
-        pauses = {topic: WaitingRetries() for topic in stages}
-        self._quarantine = Quarantine(limit.failing_share)
-        self._batchers = {
-            topic: Batcher(
+        quarantine = Quarantine(limit.failing_share)
+        self._batchers: dict[str, Batcher] = {}
+        self._lives: list[StageLife] = []
+        for topic, wanted in subscriptions.items():
+            pauses = WaitingRetries()
+            batcher = Batcher(
                 GuardedHandler(
-                    stage.handler,
+                    wanted.stage.process,
                     dead_letters,
                     retry,
                     limit,
                     self.fail,
-                    as_one=stage.as_one,
-                    tell=stage.tell,
-                    pauses=pauses[topic],
-                    quarantine=self._quarantine,
-                    prove=stage.prove,
+                    as_one=wanted.as_one,
+                    tell=wanted.tell,
+                    pauses=pauses,
+                    quarantine=quarantine,
+                    prove=wanted.prove,
                     troubles=self._troubles,
                 ),
                 BatchLimits(
-                    batch_size=stage.batch_size,
+                    batch_size=wanted.batch_size,
                     batch_wait=settings.batch_wait,
-                    overlap=stage.overlap,
+                    overlap=wanted.overlap,
                     ahead=settings.buffer_messages,
                     held=settings.held_messages,
                 ),
-                stage.shed,
-                pauses[topic],
+                wanted.shed,
+                pauses,
             )
-            for topic, stage in stages.items()
-        }
-        for topic, batcher in self._batchers.items():
             attach(app, topic, batcher)
+            self._batchers[topic] = batcher
+            self._lives.append(
+                StageLife(
+                    topic,
+                    wanted.stage,
+                    batcher,
+                    policy=retry,
+                    troubles=self._troubles,
+                    on_fatal=self.fail,
+                )
+            )
+        self._watch = ProgressWatch(
+            app,
+            self._batchers,
+            quarantine,
+            stall_timeout=settings.stall_timeout,
+            batch_timeout=settings.batch_timeout,
+            on_fatal=self.fail,
+        )
         app.on_partitions_assigned.connect(self._on_assigned)
-        app.on_partitions_revoked.connect(self._on_revoked)
-        self._transport = cast("SteeredTransport", app.transport)
-        self._transport.before_revoked = self._before_revoked
-        self._transport.before_assigned = self._before_assigned
+        transport = cast("SteeredTransport", app.transport)
+        transport.before_revoked = self._before_revoked
+        transport.before_assigned = self._before_assigned
 
     def stop(self) -> None:
         """Ask the worker to drain and end."""
@@ -215,7 +188,7 @@ class Worker:
             raise self._fatal
 
     async def _follow(self) -> None:
-        """Run the app and its windows until one of them, or a signal, ends the work."""
+        """Run the app and its batchers until one of them, or a signal, ends the work."""
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(batcher.run()) for batcher in self._batchers.values()
         ]
@@ -228,6 +201,8 @@ class Worker:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             self._note_why(ended)
             await self._drain()
+            for life in self._lives:
+                await life.end()
         finally:
             await self._supervisor.close()
             if self._heart is not None:
@@ -240,8 +215,8 @@ class Worker:
 
     def _start_background(self) -> None:
         """Start what watches, follows and reports; each is started again should it end."""
-        self._supervisor.start("watch-progress", self._watch)
-        self._supervisor.start("ask-for-ends", self._ask_for_ends)
+        self._supervisor.start("watch-progress", self._watch.run)
+        self._supervisor.start("ask-for-ends", self._watch.ask_for_ends)
         if self._background is not None:
             self._supervisor.start("follow-gallery", self._background)
         heart = self._heart
@@ -254,7 +229,7 @@ class Worker:
         try:
             for tp in sorted(self._app.consumer.assignment() if self._joined else ()):
                 partitions.setdefault(tp.topic, []).append(tp.partition)
-        except _ASSIGNMENT_MOVED as error:
+        except ASSIGNMENT_MOVED as error:
             logger.debug("no look at the assignment during a rebalance: %r", error)
         return Condition(
             problems=tuple(check.name for check in self._all_checks() if not check.ok),
@@ -300,88 +275,26 @@ class Worker:
                 _COMMIT_SECONDS,
             )
 
-    async def _before_revoked(self) -> None:
+    async def _before_revoked(self, revoked: set[Partition]) -> None:
         """Finish what is in flight before another worker gets these partitions."""
-        await self._finish(min(self._settings.stop_timeout, self._settings.revoke_timeout))
+        try:
+            await self._finish(min(self._settings.stop_timeout, self._settings.revoke_timeout))
+        finally:
+            for life in self._lives:
+                await life.revoke(revoked)
+            self._watch.forget(revoked)
 
-    def _before_assigned(self) -> None:
+    def _before_assigned(self, assigned: set[Partition]) -> None:
         """Take messages in again, unless the end has begun: a rebalance may cross it."""
         if self._stop.is_set():
             return
-        for batcher in self._batchers.values():
-            batcher.reopen()
+        for life in self._lives:
+            life.assign(assigned)
 
     async def _on_assigned(self, *_args: Any, **_kwargs: Any) -> None:
         self._joined = True
         if self._heart is not None:
             self._heart.changed()
-
-    async def _on_revoked(self, *args: Any, **_kwargs: Any) -> None:
-        """Forget the partitions that another worker gets."""
-        revoked: set[TP] = args[1]
-        gone = partitions_of(revoked)
-        for batcher in self._batchers.values():
-            batcher.forget(gone)
-        for partition in gone:
-            if partition not in self._stall:
-                continue
-            self._stall.forget(partition)
-            metrics.CONSUMER_LAG.remove(partition.topic, str(partition.number))
-
-    async def _watch(self) -> None:
-        """Keep the lag up to date, and end a worker that stands still though there is work."""
-        while True:
-            await asyncio.sleep(_WATCH_SECONDS)
-            self._quarantine.refresh()
-            for topic, batcher in self._batchers.items():
-                metrics.IN_FLIGHT.labels(topic=topic).set(batcher.tracker.in_flight)
-                if batcher.silent_for() > self._settings.batch_timeout:
-                    self.fail(
-                        Fatal(
-                            f"a batch of {topic} hangs: neither an outcome nor a retry for "
-                            f"{self._settings.batch_timeout:.0f} s"
-                        )
-                    )
-            try:
-                stalled = [tp for tp in self._app.consumer.assignment() if await self._stalled(tp)]
-            except _ASSIGNMENT_MOVED as error:
-                logger.debug("no look at the lag during a rebalance: %r", error)
-                continue
-            if stalled and not self._app.rebalancing:
-                self.fail(
-                    Fatal(
-                        f"no progress on {len(stalled)} partition(s) for "
-                        f"{self._settings.stall_timeout:.0f} s though messages wait"
-                    )
-                )
-
-    async def _ask_for_ends(self) -> None:
-        """Keep up how much lies in the broker: a consumer that does not fetch never hears of it."""
-        while True:
-            await asyncio.sleep(_ENDS_SECONDS)
-            try:
-                # Without a timeout of our own: Faust's consumer would go on with the question, and
-                # has two places for all it is asked.
-                assignment = self._app.consumer.assignment()
-                self._ends = dict(await self._app.consumer.highwaters(*assignment))
-            except (*_ASSIGNMENT_MOVED, KafkaError) as error:
-                logger.debug("the broker does not say how much lies in it: %r", error)
-
-    async def _stalled(self, tp: TP) -> bool:
-        """Whether messages wait on a partition and none was taken in for too long."""
-        partition = Partition(tp.topic, tp.partition)
-        batcher = self._batchers.get(tp.topic)
-        end = max(self._app.consumer.highwater(tp) or 0, self._ends.get(tp, 0))
-        if batcher is None:
-            return False
-        state = PartitionState(
-            end=end,
-            fetched=await self._app.consumer.position(tp) or 0,
-            done=self._transport.committable(tp),
-            has_room=batcher.has_room(partition),
-        )
-        metrics.CONSUMER_LAG.labels(topic=tp.topic, partition=str(tp.partition)).set(state.lag)
-        return self._stall.stalled(partition, state, monotonic())
 
     def _all_checks(self) -> Sequence[Check]:
         detail = (

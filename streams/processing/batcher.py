@@ -16,12 +16,10 @@ from config.observability import metrics
 from streams.contract.message import Message, Partition
 from streams.processing.commit_tracker import CommitTracker
 from streams.processing.running_batch import RunningBatch
+from streams.processing.stage import Shed
 from streams.processing.waiting_retries import WaitingRetries
 
 Process = Callable[[Sequence[Message], RunningBatch], Awaitable[None]]
-
-#: Says of all that waits, in order, what is not worth the work any more.
-Shed = Callable[[Sequence[Message]], Sequence[Message]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,14 @@ class BatchLimits:
     held: int = 1024
 
 
+@dataclass(frozen=True, slots=True)
+class _InWork:
+    """The task of a batch, and the partitions that its messages are from."""
+
+    task: "asyncio.Task[None] | None"
+    partitions: frozenset[Partition]
+
+
 class Batcher:
     """Collects messages into batches and keeps a few batches in work at once.
 
@@ -51,6 +57,7 @@ class Batcher:
 
     Attributes:
         tracker: knows what was fetched, begun and done.
+        ready: set while what does the work is ready for it; else messages wait.
     """
 
     def __init__(
@@ -79,8 +86,10 @@ class Batcher:
         self._arrived = asyncio.Event()
         self._slots = asyncio.Semaphore(limits.overlap)
         self._aside = 0
-        self._running: set[RunningBatch] = set()
+        self._running: dict[RunningBatch, _InWork] = {}
         self.tracker = CommitTracker()
+        self.ready = asyncio.Event()
+        self.ready.set()
         self._idle = asyncio.Event()
         self._closed = False
 
@@ -88,6 +97,7 @@ class Batcher:
         """Whether more messages of a partition may be fetched."""
         return (
             not self._closed
+            and self.ready.is_set()
             and len(self._waiting) + self._aside < self._limits.ahead
             and self.tracker.held(partition) < self._limits.held
         )
@@ -142,11 +152,18 @@ class Batcher:
         """Take messages again: the broker delivers again what was not committed."""
         self._closed = False
 
-    def forget(self, partitions: Iterable[Partition]) -> None:
-        """Partitions were revoked: what is in work of them will not be committed."""
+    async def forget(self, partitions: Iterable[Partition]) -> None:
+        """Partitions were revoked: cut off what is in work of them; it will not be committed.
+
+        Returns when no batch of these partitions is in work any more.
+        """
         gone = set(partitions)
         self._waiting = deque(one for one in self._waiting if one.partition not in gone)
         self.tracker.revoke(gone)
+        cut = [one.task for one in self._running.values() if one.task and one.partitions & gone]
+        for task in cut:
+            task.cancel()
+        await asyncio.gather(*cut, return_exceptions=True)
         self._note_idle()
 
     async def _collect(self) -> list[Message]:
@@ -162,14 +179,17 @@ class Batcher:
             except TimeoutError:
                 pass
             self._drop_stale()
-            size = min(self._limits.batch_size, len(self._waiting))
+            size = min(self._limits.batch_size, len(self._waiting)) if self.ready.is_set() else 0
             batch = [self._waiting.popleft() for _ in range(size)]
         return batch
 
     async def _arrival(self) -> None:
-        while not self._waiting:
-            self._arrived.clear()
-            await self._arrived.wait()
+        while not (self._waiting and self.ready.is_set()):
+            if self._waiting:
+                await self.ready.wait()
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
 
     def _drop_stale(self) -> None:
         dropped = set(self._shed(self._waiting)) if self._shed is not None else set()
@@ -203,11 +223,12 @@ class Batcher:
             self._slots.release()
 
         running = RunningBatch(done, leave)
-        self._running.add(running)
+        partitions = frozenset(message.partition for message in batch)
+        self._running[running] = _InWork(asyncio.current_task(), partitions)
         try:
             await self._process(batch, running)
         finally:
-            self._running.discard(running)
+            self._running.pop(running)
             running.release_slot()
             self._aside -= remaining
             self._in_work -= remaining

@@ -27,8 +27,9 @@ from streams.contract.topics import Topics
 from streams.dead_letters.dead_letter_writer import DeadLetters
 from streams.faust.faust_app import create_app
 from streams.lifecycle.shutdown_deadline import BoundedEnd
-from streams.lifecycle.worker import Stage, Worker
+from streams.lifecycle.worker import Worker
 from streams.processing.load_shedding import SheddingPolicy, frame_reader, shedder
+from streams.processing.stage import Stage, Subscription
 
 LOG = Path(os.environ["HAZARD_LOG"])
 MUTE = Path(os.environ.get("HAZARD_MUTE", "/nowhere"))
@@ -96,33 +97,48 @@ def bring_late_on_demand():
     AIOKafkaConsumerThread.getmany = fetch_late
 
 
+class Obedient(Stage):
+    """Does what the messages say, and notes what it is told."""
+
+    def __init__(self, hanging):
+        self._hanging = hanging
+
+    async def assigned(self, partitions):
+        for partition in partitions:
+            write(f"ready {partition.topic}/{partition.number} {os.getpid()}")
+
+    async def process(self, batch):
+        for delivery in batch:
+            note("begin", delivery)
+            await obey(delivery, self._hanging)
+        outcomes = {one: verdict(one) for one in batch}
+        if len(batch) == 1 and isinstance(outcomes[batch[0]], Retry):
+            raise outcomes[batch[0]]
+        for delivery, outcome in outcomes.items():
+            if outcome is None:
+                note("done", delivery)
+        return {one: outcome for one, outcome in outcomes.items() if outcome}
+
+    async def revoked(self, partitions):
+        for partition in partitions:
+            write(f"revoked {partition.topic}/{partition.number} {os.getpid()}")
+
+
 async def main():
     settings = load_settings(DetectSettings)
     configure_logging(settings)
     topics = Topics(settings.kafka.topic_prefix)
     producer = create_producer(settings.kafka)
     with BoundedEnd(settings.workers.stop_timeout + 3) as end, ThreadPoolExecutor(2) as hanging:
-
-        async def handler(batch):
-            for delivery in batch:
-                note("begin", delivery)
-                await obey(delivery, hanging)
-            outcomes = {one: verdict(one) for one in batch}
-            if len(batch) == 1 and isinstance(outcomes[batch[0]], Retry):
-                raise outcomes[batch[0]]
-            for delivery, outcome in outcomes.items():
-                if outcome is None:
-                    note("done", delivery)
-            return {one: outcome for one, outcome in outcomes.items() if outcome}
-
+        stage = Obedient(hanging)
         policy = SheddingPolicy(settings.workers.frame_max_age, {})
         shed = shedder(policy, frame_reader(topics)) if policy.drops_anything else None
         app = create_app("hazard", settings.kafka, settings.workers)
         worker = Worker(
             app,
             {
-                topics.frames: Stage(handler, BATCH_SIZE, OVERLAP, shed),
-                topics.uploads: Stage(handler, BATCH_SIZE, OVERLAP),
+                topics.frames: Subscription(stage, BATCH_SIZE, OVERLAP, shed),
+                topics.uploads: Subscription(stage, BATCH_SIZE, OVERLAP),
             },
             DeadLetters(Publisher(producer), topics),
             settings.workers,

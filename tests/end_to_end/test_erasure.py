@@ -120,7 +120,7 @@ async def test_a_photo_of_the_erased_goes_with_its_refusal(agents, stores, model
     found = found_in(EventKind.ENROL, 0, model, user, uuid4().hex)
     key = f"uploads/{found.event.uuid}.jpg"
     await crops.put(key, b"photo")
-    await agents[0]([delivery(found)])
+    await agents[0].process([delivery(found)])
     assert not await crops.exists(key)
     ledger = await ledger_row(records, found.event.uuid, model)
     assert ledger.outcome == "refused"
@@ -154,7 +154,7 @@ async def test_field_16_refused_photos_of_other_programs_are_found(
     )
     key = f"uploads/hr/{run}.jpg"
     await crops.put(key, b"photo")
-    await agents[0]([delivery(found)])
+    await agents[0].process([delivery(found)])
     assert await waiter.wait(found.event.key, 5.0) is not None
     looked = {(one.store, one.what): one.found for one in (await look_for(stores, user)).checks}
     assert looked["main", "answers to uploads"] == 1
@@ -167,7 +167,7 @@ async def test_field_16_refused_photos_of_other_programs_are_found(
     assert await waiter.wait(found.event.key, 0.05) is None
     # Delivered again, it leaves nothing of the person.
     await crops.put(key, b"photo")
-    await agents[0]([delivery(found)])
+    await agents[0].process([delivery(found)])
     assert not await crops.exists(key)
     assert [one for one in (await look_for(stores, user)).checks if one.found] == []
 
@@ -181,7 +181,7 @@ async def test_field_16_what_lies_elsewhere_is_not_deleted(agents, stores, model
         found = sent_by_another_program(
             EventKind.ENROL, model, user, f"{run}{number}", bucket=crops.bucket, refusal=REFUSED
         )
-        await agents[0]([delivery(replace(found, dataref=f"s3://{crops.bucket}/{place}"))])
+        await agents[0].process([delivery(replace(found, dataref=f"s3://{crops.bucket}/{place}"))])
     receipt = await erase(stores, user, BY_TEST)
     assert receipt.complete
     for place in ("crops/somebody.jpg", "hr/a.jpg"):
@@ -198,7 +198,7 @@ async def test_field_14_lines_of_an_older_release_are_found_too(agents, stores, 
         for one in (user, other)
         for kind in (EventKind.ENROL, EventKind.SEARCH)
     ]
-    await agents[0]([delivery(one) for one in found])
+    await agents[0].process([delivery(one) for one in found])
     async with records._connection("test") as connection:
         await connection.execute(
             "UPDATE events SET people = NULL WHERE event_uuid = ANY($1::uuid[])",
@@ -219,7 +219,7 @@ async def test_erasing_is_found_in_the_receipt_and_the_audit(stores, model, agen
     run = uuid4().hex
     user = (await stored_user(records, f"{run}@example.org")).id
     for kind in (EventKind.ENROL, EventKind.FRAME, EventKind.SEARCH):
-        await agents[0]([delivery(found_in(kind, 1, model, user, run))])
+        await agents[0].process([delivery(found_in(kind, 1, model, user, run))])
     looked = {(one.store, one.what): one.found for one in (await look_for(stores, user)).checks}
     receipt = await erase(stores, user, BY_TEST)
     assert receipt.complete

@@ -53,9 +53,7 @@ def face(seed, *, near=None):
 
 
 def delivery(found, offset=0):
-    return Message(
-        Partition("faces.detected", 0), offset, b"key", pack(found), (), 0.0, lambda: None
-    )
+    return Message(Partition("faces.detected", 0), offset, b"key", pack(found), (), 0.0)
 
 
 @asynccontextmanager
@@ -172,7 +170,7 @@ async def test_any_order_and_repetition_leaves_the_same(
         ]
 
     once, often = fresh_events(), fresh_events()
-    await agent([delivery(found) for found in detections(once)])
+    await agent.process([delivery(found) for found in detections(once)])
     messages = detections(often)
     order = data.draw(
         st.permutations(messages * data.draw(st.integers(1, 3), label="copies")), label="order"
@@ -180,7 +178,7 @@ async def test_any_order_and_repetition_leaves_the_same(
     while order:
         size = data.draw(st.integers(1, len(order)), label="batch")
         batch, order = order[:size], order[size:]
-        assert await agent([delivery(found) for found in batch]) == {}
+        assert await agent.process([delivery(found) for found in batch]) == {}
     expected = await stored(records, vectors, crops, once, model)
     repeated = await stored(records, vectors, crops, often, model)
     # Of one probe and of several at once the product is summed in another order.
@@ -207,10 +205,10 @@ async def test_the_first_result_wins_whole(agent, known, records, crops, vectors
         return delivery(DetectedFaces(event=event, model=model, width=640, height=480, faces=faces))
 
     first, second = face(21), face(22)
-    await agent([result(first)])
+    await agent.process([result(first)])
     before = await stored(records, vectors, crops, [event], model)
-    await agent([result(second, first)])
-    await agent([result(second, first), result(first)])
+    await agent.process([result(second, first)])
+    await agent.process([result(second, first), result(first)])
     assert await stored(records, vectors, crops, [event], model) == before
     assert before[0]["crops"] == [first.crop]
 
@@ -228,7 +226,7 @@ async def test_the_slower_of_two_workers_overwrites_nothing(agent, known, record
     first, second, third = face(61), face(62), face(63)
     async with asyncio.TaskGroup() as group:
         for faces in ([first], [second, third], [third, first]):
-            group.create_task(agent([result(*faces)]))
+            group.create_task(agent.process([result(*faces)]))
     stored_now = (await stored(records, vectors, crops, [event], model))[0]
     winners = {1: [[first.crop]], 2: [[second.crop, third.crop], [third.crop, first.crop]]}
     count = len(stored_now["rows"])
@@ -275,7 +273,7 @@ async def test_a_person_deleted_before_the_commit_is_not_announced(
         event=event, model=model, width=640, height=480, faces=(face(72, near=71),)
     )
     async with listening(prepared, topics.matches) as matches:
-        await agent([delivery(found)])
+        await agent.process([delivery(found)])
         (message,) = await matches.messages(1, lambda one: one.key == event.key.encode())
     (row,) = await records.faces_of(event.uuid, model)
     assert row.match.user_id is None
@@ -291,8 +289,8 @@ async def test_a_frame_without_faces_stays_without(agent, known, records, crops,
     def result(*faces):
         return delivery(DetectedFaces(event=event, model=model, width=640, height=480, faces=faces))
 
-    await agent([result()])
-    await agent([result(face(31))])
+    await agent.process([result()])
+    await agent.process([result(face(31))])
     assert await records.faces_of(event.uuid, model) == []
     ledger = await ledger_row(records, event.uuid, model)
     assert (ledger.outcome, ledger.face_count) == ("no_face", 0)
@@ -311,14 +309,14 @@ async def test_what_was_committed_but_not_announced_is_announced_on_redelivery(
         event=event, model=model, width=640, height=480, faces=(face(41, near=1), face(42))
     )
     async with listening(prepared, topics.matches) as matches:
-        await agent([delivery(found)])
+        await agent.process([delivery(found)])
         wanted = lambda message: message.key == event.key.encode()  # noqa: E731
         told = [match_from_json(one.value) for one in await matches.messages(2, wanted)]
         async with records._connection("test") as connection:
             await connection.execute(
                 "UPDATE events SET announced_at = NULL WHERE event_uuid = $1", event.uuid
             )
-        await agent([delivery(found)])
+        await agent.process([delivery(found)])
         again = [match_from_json(one.value) for one in await matches.messages(2, wanted)]
     by_face = {match.face_id: match for match in told}
     assert {match.face_id: match for match in again} == by_face
@@ -338,14 +336,14 @@ async def test_the_answer_survives_the_loss_of_redis(agent, known, records, rece
     found = DetectedFaces(
         event=event, model=model, width=640, height=480, faces=(face(51, near=2),)
     )
-    await agent([delivery(found)])
+    await agent.process([delivery(found)])
     answer = decode_answer(await waiter.wait(event.key, 10))
     assert await recents._client.delete(answer_key(event.key)) == 1
     kept = await ledger_row(records, event.uuid, model)
     assert decode_answer(kept.answer) == answer
     assert answer.faces[0].user_id == people[2]
     assert isinstance(answer.faces[0].face_id, UUID)
-    await agent([delivery(found)])
+    await agent.process([delivery(found)])
     assert decode_answer(await waiter.wait(event.key, 10)) == answer
 
 
@@ -365,7 +363,7 @@ async def test_an_upload_that_is_given_up_here_fails_until_a_replay_settles_it(
     assert (answer.status, answer.code) == ("failed", "store_rejected")
     assert (await records.upload(event.uuid)).outcome == "failed"
 
-    await agent([delivery(found)])
+    await agent.process([delivery(found)])
     expected = "searched" if kind is EventKind.SEARCH else "enrolled"
     assert decode_answer(await waiter.wait(upload, 1)).status == expected
     row = await records.upload(event.uuid)
@@ -385,7 +383,7 @@ async def test_in_one_batch_too_a_replay_takes_the_place_of_the_failure(
     found = DetectedFaces(event=event, model=known[0], width=640, height=480, faces=(face(1),))
     failed = structs.replace(found, faces=(), refusal=given_up("access_denied"))
     fates = {"f": failed, "s": found}
-    await agent([delivery(fates[letter], offset) for offset, letter in enumerate(order)])
+    await agent.process([delivery(fates[letter], offset) for offset, letter in enumerate(order)])
     assert (await records.upload(event.uuid)).outcome == "searched"
 
 
@@ -393,14 +391,14 @@ async def test_what_a_later_release_has_settled_is_left_to_it(agent, known, reco
     """Workers of two releases run side by side during an upgrade."""
     event = ImageEvent(kind=EventKind.FRAME, source="t", id=uuid4().hex, key="c", captured_at=NOON)
     found = DetectedFaces(event=event, model=known[0], width=640, height=480, faces=())
-    await agent([delivery(found)])
+    await agent.process([delivery(found)])
     async with records._connection("test") as connection, constraint_off(connection):
         await connection.execute(
             "UPDATE events SET outcome = 'postponed', announced_at = NULL WHERE event_uuid = $1",
             event.uuid,
         )
         try:
-            await agent([delivery(found)])
+            await agent.process([delivery(found)])
             row = await ledger_row(records, event.uuid, known[0])
             assert (row.outcome, row.announced) == ("other", False)
         finally:
@@ -425,7 +423,7 @@ async def test_of_a_frame_or_of_garbage_nobody_is_told(agent, known, records):
     found = DetectedFaces(event=event, model=known[0], width=640, height=480, faces=())
     await agent.notify_caller(delivery(found), Reject("store_rejected", "no"))
     assert await records.upload(event.uuid) is None
-    garbage = Message(Partition("faces.detected", 0), 0, b"k", b"\xff", (), 0.0, lambda: None)
+    garbage = Message(Partition("faces.detected", 0), 0, b"k", b"\xff", (), 0.0)
     await agent.notify_caller(garbage, Reject("bad_encoding", "no"))
 
 
@@ -494,12 +492,12 @@ async def test_field_11_events_are_counted_when_they_are_told_at_the_second_atte
         monkeypatch.setattr(records, "mark_announced", unreliable)
     before = counted()
     with pytest.raises(Retry):
-        await agent(batch)
+        await agent.process(batch)
     assert counted() == before
-    await agent(batch)
+    await agent.process(batch)
     once = {"latency": 1, "known": 2, "unknown": 1, "uploads": 1, "duplicates": 0}
     assert {name: value - before[name] for name, value in counted().items()} == once
-    await agent(batch)
+    await agent.process(batch)
     assert counted() == {
         name: before[name] + value + 2 * (name == "duplicates") for name, value in once.items()
     }
@@ -521,7 +519,7 @@ async def test_an_unknown_says_why_and_of_what_kind_it_is(
     probe = face(96, near=95) if decision == "ambiguous" else face(97)
     async with listening(prepared, topics.matches) as matches:
         found = DetectedFaces(event=event, model=model, width=9, height=9, faces=(probe,))
-        await agent([delivery(found)])
+        await agent.process([delivery(found)])
         (message,) = await matches.messages(1, lambda one: one.key == event.key.encode())
     told = match_from_json(message.value)
     name = "frame" if kind is EventKind.FRAME else "search"
@@ -543,8 +541,8 @@ async def test_field_01_an_unreliable_face_is_nobody(agent, known, records, prep
 
     upright, turned = one(reliable=True), one(reliable=False)
     async with listening(prepared, topics.matches) as matches:
-        await agent([delivery(upright)])
-        await agent([delivery(turned)])
+        await agent.process([delivery(upright)])
+        await agent.process([delivery(turned)])
         messages = await matches.messages(2, lambda message: message.key == key.encode())
     first, second = (match_from_json(message.value) for message in messages)
     assert (first.user_id, first.decision) == (people[1], "matched")
@@ -572,7 +570,7 @@ async def test_field_01_an_unreliable_face_is_not_enrolled(agent, known, records
         subject=str(user.id),
     )
     seen = structs.replace(face(92), reliable=False)
-    await agent(
+    await agent.process(
         [delivery(DetectedFaces(event=event, model=model, width=9, height=9, faces=(seen,)))]
     )
     row = await ledger_row(records, event.uuid, model)

@@ -88,17 +88,17 @@ async def test_field_08_a_refusal_by_a_policy_that_is_over_is_decided_again(
 ):
     strict, mild = await agents(STRICT), await agents(MILD)
     found = photo_of(user, model)
-    await strict([delivery(found)])
+    await strict.process([delivery(found)])
     assert (await answered(waiter, found)).code == "poor_quality"
-    await strict([delivery(found)])
+    await strict.process([delivery(found)])
     assert await outcome(records, found) == "refused"
-    await mild([delivery(found)])
+    await mild.process([delivery(found)])
     assert (await answered(waiter, found)).status == "enrolled"
     assert await outcome(records, found) == "enrolled"
     (row,) = await records.faces_of(found.event.uuid, model)
     assert row.match.user_id == user.id
     # An enrolment stands: the first result that could be used has won.
-    await strict([delivery(found)])
+    await strict.process([delivery(found)])
     assert await outcome(records, found) == "enrolled"
 
 
@@ -108,11 +108,11 @@ async def test_field_08_so_is_one_by_the_detect_workers_policy(
     agent = await agents(MILD)
     too_large = Refusal(code="too_many_pixels", message="too many")
     found = photo_of(user, model, faces=(), refusal=too_large)
-    await agent([delivery(found)])
+    await agent.process([delivery(found)])
     again = structs.replace(found, faces=(face(7),), refusal=None)
-    await agent([delivery(again)])
+    await agent.process([delivery(again)])
     assert (await answered(waiter, found)).code == "too_many_pixels"
-    await agent([delivery(structs.replace(again, policy="detect-2"))])
+    await agent.process([delivery(structs.replace(again, policy="detect-2"))])
     assert (await answered(waiter, found)).status == "enrolled"
 
 
@@ -121,15 +121,15 @@ async def test_field_08_in_one_batch_too(agents, records, model, user):
     found = photo_of(user, model, faces=())
     better = structs.replace(found, faces=(face(7),), policy="detect-2")
     same = structs.replace(found, faces=(face(7),))
-    await agent([delivery(found), delivery(same, 1), delivery(better, 2)])
+    await agent.process([delivery(found), delivery(same, 1), delivery(better, 2)])
     assert await outcome(records, found) == "enrolled"
 
 
 async def test_field_08_a_refusal_for_its_bytes_stands(agents, records, model, user, waiter):
     agent = await agents(MILD)
     found = photo_of(user, model, faces=(), refusal=Refusal(code="corrupt", message="broken"))
-    await agent([delivery(found)])
-    await agent([delivery(structs.replace(found, refusal=None, faces=(face(7),), policy="new"))])
+    await agent.process([delivery(found)])
+    await agent.process([delivery(structs.replace(found, refusal=None, faces=(face(7),), policy="new"))])
     assert (await answered(waiter, found)).code == "corrupt"
 
 
@@ -138,12 +138,12 @@ async def test_field_08_a_refusal_of_a_release_before_policies_is_decided_again(
 ):
     strict, mild = await agents(STRICT), await agents(MILD)
     found = photo_of(user, model)
-    await strict([delivery(found)])
+    await strict.process([delivery(found)])
     async with records._connection("test") as connection:
         await connection.execute(
             "UPDATE events SET answer = answer - 'policy' WHERE event_uuid = $1", found.event.uuid
         )
-    await mild([delivery(found)])
+    await mild.process([delivery(found)])
     assert await outcome(records, found) == "enrolled"
 
 
@@ -152,11 +152,11 @@ async def test_field_08_the_same_photo_sent_in_again_is_not_answered_by_the_refu
 ):
     strict = await agents(STRICT)
     found = photo_of(user, model)
-    await strict([delivery(found)])
+    await strict.process([delivery(found)])
     sender = client(model)
     assert await sender.ask([(found.event, b"photo")], 0.2) == [None]
     assert await records.upload(found.event.uuid) is None
-    await strict([delivery(found)])
+    await strict.process([delivery(found)])
     (answer,) = await sender.answers([found.event], 5)
     assert answer.code == "poor_quality"
 
@@ -164,7 +164,7 @@ async def test_field_08_the_same_photo_sent_in_again_is_not_answered_by_the_refu
 async def test_field_08_a_refusal_for_its_bytes_answers_at_once(agents, client, model, user):
     agent = await agents(MILD)
     found = photo_of(user, model, faces=(), refusal=Refusal(code="corrupt", message="broken"))
-    await agent([delivery(found)])
+    await agent.process([delivery(found)])
     (answer,) = await client(model).ask([(found.event, b"photo")], 5)
     assert answer.code == "corrupt"
 
@@ -174,7 +174,7 @@ async def test_field_09_the_old_models_answer_does_not_answer_for_the_new_one(
 ):
     agent = await agents(MILD)
     found = photo_of(user, model)
-    await agent([delivery(found)])
+    await agent.process([delivery(found)])
     (answer,) = await client(model).ask([(found.event, b"photo")], 5)
     assert (answer.status, answer.model) == ("enrolled", model)
     newer = unique("newer")
@@ -182,7 +182,7 @@ async def test_field_09_the_old_models_answer_does_not_answer_for_the_new_one(
     event = structs.replace(found.event, captured_at=enrol_event(user.id, b"").captured_at)
     sender = client(newer)
     assert await sender.ask([(event, b"photo")], 0.2) == [None]
-    await agent([delivery(structs.replace(found, event=event, model=newer))])
+    await agent.process([delivery(structs.replace(found, event=event, model=newer))])
     (answer,) = await sender.answers([event], 5)
     assert (answer.status, answer.model) == ("enrolled", newer)
     # From the ledger, too.
@@ -199,7 +199,7 @@ async def test_field_09_the_api_says_pending_until_the_new_model_has_answered(
     agent = await agents(MILD)
     photo = photos.astronaut() + uuid4().bytes
     found = photo_of(user, model, event=enrol_event(user.id, photo))
-    await agent([delivery(found)])
+    await agent.process([delivery(found)])
     newer = unique("newer")
     await vectors.ensure_model(newer, DIMENSION)
 
@@ -217,7 +217,7 @@ async def test_field_09_the_api_says_pending_until_the_new_model_has_answered(
         assert sent.status_code == 202, sent.text
         (upload,) = sent.json()["uploads"]
         assert (await http.get(upload["status_url"])).json()["status"] == "pending"
-        await agent([delivery(structs.replace(found, model=newer))])
+        await agent.process([delivery(structs.replace(found, model=newer))])
         read = (await http.get(upload["status_url"])).json()
         assert (read["status"], read["face"]["model"]) == ("enrolled", newer)
         assert (await http.get(f"/api/v1/users/{user.id}")).json()["photos"] == 1
@@ -235,11 +235,11 @@ async def test_field_16_a_deactivated_user_s_photo_is_refused_until_the_user_is_
     agent = await agents(MILD)
     found = photo_of(user, model)
     await activate(records, user, active=False)
-    await agent([delivery(found)])
+    await agent.process([delivery(found)])
     answer = await answered(waiter, found)
     assert (answer.status, answer.code) == ("refused", "user_inactive")
     await activate(records, user, active=True)
-    await agent([delivery(found)])
+    await agent.process([delivery(found)])
     assert (await answered(waiter, found)).status == "enrolled"
 
 

@@ -17,8 +17,7 @@ from domain.events import NAMESPACE, EventKind, FaceMatch, MatchType
 from infra.cli.main import app
 from sinks import store_errors
 from streams.contract.topics import Topics
-from streams.dead_letters import dead_letter_writer
-from streams.processing import error_handling
+from streams.dead_letters import dead_letter_routing, dead_letter_writer
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -182,7 +181,7 @@ def test_the_contract_names_every_reason_of_a_dead_letter():
     table = set(re.findall(r"^\| `(\w+)` \| ", TEXTS["docs/hostile-input.md"], re.MULTILINE))
     indirect = {
         "store_rejected",
-        error_handling.UNEXPECTED,
+        dead_letter_routing.UNEXPECTED,
         failures.Denied.reason,
         store_errors.ObjectFault.reason,
     }

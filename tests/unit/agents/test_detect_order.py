@@ -91,11 +91,11 @@ async def test_a_camera_waits_for_its_earlier_frames_and_another_does_not():
             policy="",
         )
         async with asyncio.timeout(20), asyncio.TaskGroup() as batches:
-            batches.create_task(detect([frame("a", 0), frame("a", 1)]))
+            batches.create_task(detect.process([frame("a", 0), frame("a", 1)]))
             while not models.calls:  # noqa: ASYNC110 - a thread's count
                 await asyncio.sleep(0.001)
-            batches.create_task(detect([frame("a", 2)]))
-            await detect([frame("b", 3)])
+            batches.create_task(detect.process([frame("a", 2)]))
+            await detect.process([frame("b", 3)])
             while models.calls < 3:  # noqa: ASYNC110 - a thread's count
                 await asyncio.sleep(0.001)
             assert sent == ["b-3"]

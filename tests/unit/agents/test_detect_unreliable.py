@@ -59,7 +59,7 @@ async def test_field_01_a_turned_face_is_told_as_unreliable(margin, reliable):
             image_memory=1 << 20,
             policy="",
         )
-        await detect([frame("a", 0)])
+        await detect.process([frame("a", 0)])
     ((face,),) = (message.faces for message in sent)
     assert face.reliable is reliable
     assert (face.quality >= 0.35) is reliable
@@ -93,5 +93,5 @@ async def test_field_01_every_face_of_a_photo_gets_a_second_look(message, check_
             image_memory=1 << 20,
             policy="",
         )
-        await detect([message])
+        await detect.process([message])
     assert asked == [{"check_all": check_all}]

@@ -23,6 +23,7 @@ AWAITED = {
     "infra/demo/run.py": "steps of a command that awaits them",
     "benchmarks/search.py": "a thread waits for its result",
     "benchmarks/latency.py": "a step of a command that awaits it",
+    "streams/lifecycle/stage_life.py": "it handles its errors itself, and `revoke` ends it",
 }
 STARTERS = {"create_task", "ensure_future", "run_coroutine_threadsafe"}
 

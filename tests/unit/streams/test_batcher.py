@@ -257,7 +257,7 @@ async def test_a_revoked_partition_no_longer_holds_up_the_drain():
         admit(batcher, 0)
         await until(lambda: not batcher._waiting)
         assert not await batcher.drain(0.05)
-        batcher.forget([Partition("camera.frames", 0)])
+        await batcher.forget([Partition("camera.frames", 0)])
         assert await batcher.drain(0.05)
     assert committable(batcher) is None
 

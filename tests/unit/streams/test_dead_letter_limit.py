@@ -3,7 +3,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.processing.dead_letter_limit import DeadLetterLimit, DeadLetterLimitPolicy
+from streams.dead_letters.dead_letter_limit import DeadLetterLimit, DeadLetterLimitPolicy
 from tests.unit.streams.messages import delivery
 
 outcomes = st.lists(

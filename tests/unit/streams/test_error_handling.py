@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.failures import Denied, Fatal, GivenUp, Reject, Retry
-from streams.processing.dead_letter_limit import DeadLetterLimit, DeadLetterLimitPolicy
-from streams.processing.error_handling import UNEXPECTED, GuardedHandler, RetryPolicy
+from streams.dead_letters.dead_letter_limit import DeadLetterLimit, DeadLetterLimitPolicy
+from streams.dead_letters.dead_letter_routing import UNEXPECTED
+from streams.processing.error_handling import GuardedHandler
+from streams.processing.retry_policy import RetryPolicy
 from tests.unit.streams.messages import delivery
 
 POLICY = RetryPolicy(initial=0.0001, maximum=0.001, unexpected_attempts=2, denied_patience=0.05)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from streams.processing.quarantine import ACTIVE_SECONDS, MOST_SENDERS, PROOF_SECONDS, Quarantine
+from streams.dead_letters.quarantine import ACTIVE_SECONDS, MOST_SENDERS, PROOF_SECONDS, Quarantine
 from tests.unit.streams.messages import delivery
 
 
@@ -124,7 +124,7 @@ def shown():
 
 
 def test_field_19_operators_see_the_quarantine_begin_and_end(quarantine, clock, caplog):
-    caplog.set_level("INFO", "streams.processing.quarantine")
+    caplog.set_level("INFO", "streams.dead_letters.quarantine")
     before, _ = shown()
     healthy(quarantine, "door-1")
     for _ in range(20):

@@ -72,7 +72,6 @@ def arrived(outgoing):
         outgoing.value,
         tuple(outgoing.headers),
         1_900_000_000.0,
-        lambda: None,
     )
 
 
@@ -134,9 +133,7 @@ async def test_headers_with_an_identity_of_their_own_are_kept_as_they_are(messag
 
 
 async def test_a_letter_of_faces_is_sent_back_as_it_was():
-    message = Message(
-        Partition(TOPICS.detected, 2), 9, b"door", b"packed", (("ce_id", b"1"),), 5.0, lambda: None
-    )
+    message = Message(Partition(TOPICS.detected, 2), 9, b"door", b"packed", (("ce_id", b"1"),), 5.0)
     back = revive(await buried(message), TOPICS)
     assert (back.topic, back.key, back.value, back.partition) == (
         TOPICS.detected,

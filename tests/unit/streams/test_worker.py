@@ -9,10 +9,18 @@ from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 
 from config.settings import WorkerSettings
-from streams.lifecycle import worker as worker_module
-from streams.lifecycle.worker import Stage, Worker
+from streams.contract.message import Partition
+from streams.lifecycle import progress_watch
+from streams.lifecycle.worker import Worker
+from streams.processing.stage import Stage, Subscription
 
 PARTITION = TP("camera.frames", 0)
+OURS = {Partition(*PARTITION)}
+
+
+class Idle(Stage):
+    async def process(self, _batch):
+        return {}
 
 
 class Signal:
@@ -59,7 +67,7 @@ class App:
         self.conf = SimpleNamespace(id="test")
         self.consumer = consumer
         self.rebalancing = False
-        self.on_partitions_assigned = self.on_partitions_revoked = Signal()
+        self.on_partitions_assigned = Signal()
         self.transport = SimpleNamespace(has_room={}, trackers={}, committable=lambda _tp: None)
 
     def topic(self, *_args, **_options):
@@ -91,13 +99,12 @@ async def test_a_partition_that_goes_while_it_is_looked_at_does_not_end_the_work
     monkeypatch, failure
 ):
     """aiokafka raises each of these when a rebalance comes between two questions."""
-    monkeypatch.setattr(worker_module, "_WATCH_SECONDS", 0.001)
+    monkeypatch.setattr(progress_watch, "_WATCH_SECONDS", 0.001)
     consumer = Consumer(failure)
 
-    async def handler(_batch):
-        return {}
-
-    worker = Worker(App(consumer), {"camera.frames": Stage(handler, 1, 1)}, None, WorkerSettings())
+    worker = Worker(
+        App(consumer), {"camera.frames": Subscription(Idle(), 1, 1)}, None, WorkerSettings()
+    )
     running = asyncio.create_task(worker.run())
     async with asyncio.timeout(10):
         await asyncio.wait(
@@ -110,18 +117,16 @@ async def test_a_partition_that_goes_while_it_is_looked_at_does_not_end_the_work
 
 @pytest.mark.parametrize("ending", [False, True])
 async def test_an_assignment_opens_the_windows_again_unless_the_end_has_begun(ending):
-    async def handler(_batch):
-        return {}
-
     app = App(Consumer())
-    worker = Worker(app, {"camera.frames": Stage(handler, 1, 1)}, None, WorkerSettings())
+    worker = Worker(app, {"camera.frames": Subscription(Idle(), 1, 1)}, None, WorkerSettings())
     has_room = app.transport.has_room["camera.frames"]
     assert has_room(0)
-    await app.transport.before_revoked()
+    await app.transport.before_revoked(OURS)
     assert not has_room(0)
     if ending:
         worker.stop()
-    app.transport.before_assigned()
+    app.transport.before_assigned(OURS)
+    await asyncio.sleep(0)  # the stage is asked
     assert has_room(0) is not ending
 
 
@@ -137,10 +142,7 @@ async def test_the_last_commit_is_not_one_that_had_begun_before():
         async def commit(self):
             self.committed = self.under_way < 0
 
-    async def handler(_batch):
-        return {}
-
     app = App(Busy())
-    Worker(app, {"camera.frames": Stage(handler, 1, 1)}, None, WorkerSettings())
-    await app.transport.before_revoked()
+    Worker(app, {"camera.frames": Subscription(Idle(), 1, 1)}, None, WorkerSettings())
+    await app.transport.before_revoked(OURS)
     assert app.consumer.committed

@@ -3,7 +3,7 @@
 A broken deployment refuses the messages of all senders. While messages of other senders are
 processed, a sender with many dead letters is at fault itself: it is in quarantine. Its messages
 become dead letters as before, but do not count towards the limit that stops the worker
-(`streams.processing.dead_letter_limit`).
+(`streams.dead_letters.dead_letter_limit`).
 
 A sender is a key (a camera); for uploads, which have a key each, it is ``ce_source``. Only senders
 of which something was processed are evidence for the deployment, so that a producer that invents a
