@@ -19,6 +19,7 @@ from domain.personal_data import Cutoffs, DataSubject, PersonalData, Traces
 from sinks.cache.answer_waiter import CHANNEL, answer_key
 from sinks.cache.redis_client import PREFIX, calling, create_client, encode_name, probe
 from sinks.sink import Connected
+from sinks.store_errors import StoreUnavailable
 
 #: A listing without a new entry for this time expires.
 _LISTING_SECONDS = 7 * 24 * 3600
@@ -89,12 +90,15 @@ class Recents(Connected, PersonalData):
         self.store = f"Redis {settings.safe_url}"
         self._settings = settings
         self._client: Any = create_client(settings)
+        self._connected = False
 
     async def connect(self) -> None:
-        """Nothing to do: connections are made when needed, for a cache may come later."""
+        """Allow connections; they are made when needed, for a cache may come later."""
+        self._connected = True
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and make no others."""
+        self._connected = False
         await self._client.aclose()
 
     async def ping(self) -> None:
@@ -104,9 +108,20 @@ class Recents(Connected, PersonalData):
             StoreReadOnly: it is a replica.
             StoreUnavailable: it does not answer, or takes no writes now.
         """
+        self._require_connected("ping")
         await probe(self._client, self.store)
 
+    def _require_connected(self, operation: str) -> None:
+        """The client itself would connect again after it was closed.
+
+        Raises:
+            StoreUnavailable: this sink is not connected.
+        """
+        if not self._connected:
+            raise StoreUnavailable(self.store, operation, "not connected")
+
     def _calling(self, operation: str) -> AbstractAsyncContextManager[None]:
+        self._require_connected(operation)
         return calling(self._client, self.store, operation)
 
     async def remember_matches(self, matches: Sequence[FaceMatch]) -> None:

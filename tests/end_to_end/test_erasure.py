@@ -92,7 +92,7 @@ async def test_any_interleaving_leaves_no_trace(
         else:
             _, kind, number, worker = step
             message = delivery(found_in(kind, number, model, user, run))
-            assert await agents[worker]([message]) == {}
+            assert await agents[worker].process([message]) == {}
 
     await asyncio.gather(*(do(("event", EventKind.ENROL, 0, worker)) for worker in (0, 1)))
     for group in (*before, [*beside, ("erase",)], *after):

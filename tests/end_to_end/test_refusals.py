@@ -129,7 +129,9 @@ async def test_field_08_a_refusal_for_its_bytes_stands(agents, records, model, u
     agent = await agents(MILD)
     found = photo_of(user, model, faces=(), refusal=Refusal(code="corrupt", message="broken"))
     await agent.process([delivery(found)])
-    await agent.process([delivery(structs.replace(found, refusal=None, faces=(face(7),), policy="new"))])
+    await agent.process(
+        [delivery(structs.replace(found, refusal=None, faces=(face(7),), policy="new"))]
+    )
     assert (await answered(waiter, found)).code == "corrupt"
 
 

@@ -1,0 +1,184 @@
+"""What every stage promises to the worker that runs it; see `streams.processing.stage.Stage`."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from uuid import uuid4
+
+import cv2
+import numpy as np
+import pytest
+
+from agents.detect.detect_stage import Detect
+from agents.identify.galleries import Galleries
+from agents.identify.identify_stage import Identify, Policies
+from domain.decisions.enrolment import EnrolmentPolicy
+from domain.decisions.matching import MatchPolicy
+from domain.events import DetectedFaces
+from domain.failures import Reject, Retry
+from ml.images.decoding import ImageLimits
+from sinks.stores import Stores
+from streams.contract.message import Message, Partition
+from streams.contract.topics import Topics
+from streams.contract.value_codec import pack
+from tests.contract.builders import an_event, unique
+
+DIMENSION = 8
+TOPICS = Topics("")
+
+
+class Broker:
+    """Takes messages, and none while it is away."""
+
+    def __init__(self):
+        self.away = False
+        self.sent = Counter()
+
+    async def send_all(self, messages):
+        if self.away:
+            raise Retry("the broker is away")
+        self.sent.update((one.topic, one.key, one.value) for one in messages)
+
+
+class Models:
+    """Models that find no face."""
+
+    lanes = 1
+    embedder = SimpleNamespace(id="none")
+
+    def analyse(self, images, **_options):
+        return [[] for _ in images]
+
+
+@asynccontextmanager
+async def detect_stage(broker, **_stores):
+    with ThreadPoolExecutor(2) as threads:
+        yield Detect(
+            Models(),
+            broker,
+            TOPICS,
+            limits=ImageLimits(1 << 20, 1 << 20),
+            claims=None,
+            decoders=threads,
+            models=threads,
+            image_memory=1 << 30,
+            policy="test",
+        )
+
+
+def frame(offset):
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": uuid4().hex,
+        "ce_source": "camera/door",
+        "ce_type": "fecapass.frame.captured",
+        "ce_time": "2026-05-04T12:00:00Z",
+    }
+    return Message(
+        Partition(TOPICS.frames, 0),
+        offset,
+        b"door",
+        cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes(),
+        tuple((name, value.encode()) for name, value in headers.items()),
+        0.0,
+    )
+
+
+@asynccontextmanager
+async def identify_stage(broker, **stores):
+    with ThreadPoolExecutor(1) as executor:
+        yield Identify(
+            Stores(**stores),
+            Galleries(stores["vectors"], poll=1.0, max_age=2.0),
+            broker,
+            TOPICS,
+            policies=Policies(
+                match=lambda _: MatchPolicy(0.5, 0.05), enrolment=EnrolmentPolicy(0.0, 0.0)
+            ),
+            executor=executor,
+        )
+
+
+def detected(offset):
+    found = DetectedFaces(
+        event=an_event(), model=unique("model"), width=64, height=64, faces=(), policy="test"
+    )
+    return Message(Partition(TOPICS.detected, 0), offset, b"door", pack(found), (), 0.0)
+
+
+STAGES = {"detect": (detect_stage, frame), "identify": (identify_stage, detected)}
+
+
+@pytest.fixture(params=STAGES)
+async def case(request, records, vectors, crops, recents):
+    """A stage, what makes good messages for it, and the broker that it sends to."""
+    make, message = STAGES[request.param]
+    broker = Broker()
+    stores = {"records": records, "vectors": vectors, "crops": crops, "recents": recents}
+    async with make(broker, **stores) as stage:
+        yield SimpleNamespace(stage=stage, message=message, broker=broker)
+
+
+def garbage(case, offset):
+    good = case.message(offset)
+    return Message(good.partition, offset, b"door", b"\xff", good.headers, 0.0)
+
+
+async def test_an_empty_batch_is_nothing(case):
+    assert await case.stage.process([]) == {}
+    assert not case.broker.sent
+
+
+async def test_what_is_refused_is_named_with_the_reason_and_the_rest_is_processed(case):
+    batch = [case.message(0), garbage(case, 1), case.message(2)]
+    outcomes = await case.stage.process(batch)
+    assert list(outcomes) == [batch[1]]
+    assert isinstance(outcomes[batch[1]], Reject)
+    assert outcomes[batch[1]].reason
+
+
+async def test_a_batch_of_refused_messages_alone_is_no_error(case):
+    batch = [garbage(case, offset) for offset in range(3)]
+    assert set(await case.stage.process(batch)) == set(batch)
+
+
+async def test_messages_that_are_delivered_again_have_the_same_effects(case):
+    """Also twice in one batch, and by the next owner of the partition."""
+    batch = [case.message(offset) for offset in range(3)]
+    assert await case.stage.process(batch) == {}
+    once = set(case.broker.sent)
+    assert await case.stage.process([*batch, *batch]) == {}
+    partitions = sorted({message.partition for message in batch})
+    await case.stage.revoked(partitions)
+    await case.stage.assigned(partitions)
+    assert await case.stage.process(batch) == {}
+    assert set(case.broker.sent) == once
+
+
+async def test_an_outage_is_a_retry_and_the_next_attempt_goes_through(case):
+    batch = [case.message(0), case.message(1)]
+    quiet = not await sends_something(case)
+    case.broker.away = True
+    if not quiet:
+        with pytest.raises(Retry):
+            await case.stage.process(batch)
+        assert not any(count for count in case.broker.sent.values() if count > 1)
+    case.broker.away = False
+    assert await case.stage.process(batch) == {}
+
+
+async def sends_something(case):
+    """Whether the stage sends something for its messages: identify does so for faces alone."""
+    await case.stage.process([case.message(9)])
+    return bool(case.broker.sent)
+
+
+async def test_a_stage_forgets_what_it_never_had_and_gets_ready_twice(case):
+    partitions = [case.message(0).partition]
+    await case.stage.revoked(partitions)
+    for _ in range(2):
+        await case.stage.assigned(partitions)
+    await case.stage.revoked(partitions)
+    await case.stage.revoked([])
+    assert await case.stage.process([case.message(0)]) == {}
