@@ -24,10 +24,9 @@ ALONE = {PurePosixPath("tests/end_to_end/api/test_contract.py")}
 #: Tests of what only tests use. They run after those of the product.
 HARNESS = (
     "tests/chaos",
+    "tests/harness",
     "tests/unit/chaos",
     "tests/unit/benchmarks",
-    "tests/unit/test_interrupted.py",
-    "tests/unit/test_parallel.py",
 )
 
 #: How long the processes have to stop what they have started.
