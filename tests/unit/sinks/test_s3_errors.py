@@ -21,8 +21,8 @@ def refusal(code, status):
         ("308", 308, "sends us elsewhere"),
         ("AuthorizationHeaderMalformed", 400, "another region"),
         ("IllegalLocationConstraintException", 400, "another region"),
-        ("SlowDown", 503, "slower pace"),
-        ("ServiceUnavailable", 503, "slower pace"),
+        ("SlowDown", 503, "throttles"),
+        ("ServiceUnavailable", 503, "throttles"),
         ("XMinioStorageFull", 507, "full"),
         ("507", 507, "full"),
         ("InsufficientStorage", 507, "full"),
@@ -53,8 +53,8 @@ def test_field_05_of_our_own_objects_nothing_but_their_size_is_at_fault(code, st
 
 
 def test_field_05_a_store_that_only_reads_is_said_to():
-    assert "takes no writes" in described(refusal("MethodNotAllowed", 405))
-    assert "takes no writes" in described(refusal("405", 405))
+    assert "accepts no writes" in described(refusal("MethodNotAllowed", 405))
+    assert "accepts no writes" in described(refusal("405", 405))
 
 
 def test_a_fault_is_told_from_a_slower_pace():
