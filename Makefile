@@ -36,7 +36,8 @@ demo: $(READY) ## Run the whole pipeline on sample media (ARGS="--video FILE --p
 # processes than cores, for much of it is waiting. An expression may choose none of a part (5).
 # Where ARGS names files, all of them run in one process.
 CHOSEN := $(filter tests/%,$(ARGS))
-SERVERS ?= 4
+SERVERS ?= 3
+CONTAINERS ?= 2
 NONE_CHOSEN = [ $$? -eq 5 ]
 
 ifeq ($(CHOSEN),)
@@ -50,7 +51,7 @@ test-unit: $(TEST_READY) ## Run the tests that need no server (ARGS="-k expressi
 	$(BIN)/python -m pytest $(if $(CHOSEN),,tests/unit) --numprocesses auto --dist worksteal $(ARGS) \
 		|| $(NONE_CHOSEN)
 
-test-servers: $(TEST_READY) ## Run the tests on real servers, several sets at once (SERVERS=4 ARGS="...")
+test-servers: $(TEST_READY) ## Run the tests on real servers, several sets at once (SERVERS=3 ARGS="...")
 	$(BIN)/python -m pytest $(if $(CHOSEN),,tests --ignore=tests/unit) --numprocesses $(SERVERS) \
 		--dist loadscope --no-loadscope-reorder $(ARGS) || $(NONE_CHOSEN)
 
@@ -59,7 +60,7 @@ test-servers: $(TEST_READY) ## Run the tests on real servers, several sets at on
 test-containers: $(TEST_READY) ## Run the tests that need servers against containers of the real ones
 	FECAPASS_TEST_STACK=containers $(BIN)/python -m pytest tests/contract tests/end_to_end \
 		--ignore=tests/end_to_end/console --ignore=tests/end_to_end/test_membership.py \
-		--numprocesses 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+		--numprocesses $(CONTAINERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 compose-check: $(READY) ## Start docker-compose.yml for real, kill and scale workers, take it down
 	$(BIN)/python -m tests.compose.check
