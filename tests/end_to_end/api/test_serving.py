@@ -82,7 +82,7 @@ async def test_field_21_the_command_serves_what_it_says_and_warns_of_open_doors(
             told = [(await process.stderr.readline()).decode() for _ in range(2)]
             port = int(re.fullmatch(r".* on http://localhost:(\d+)\n", told[0])[1])
             assert told[1].startswith(words)
-            assert ("whoever reaches" in told[1]) is (host in {"0.0.0.0", "::"})  # noqa: S104
+            assert ("has full access" in told[1]) is (host in {"0.0.0.0", "::"})  # noqa: S104
             async with httpx.AsyncClient() as client:
                 for address in ["localhost", *reached]:
                     url = f"http://{address}:{port}/health/live"
