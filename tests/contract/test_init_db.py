@@ -76,7 +76,7 @@ async def test_a_present_topic_is_left_alone_and_too_few_partitions_reported(bar
     lines = await run(bare.model_copy(update={"kafka": wider}))
     frames = Topics(bare.kafka.topic_prefix).frames
     (line,) = [line for line in lines if line.startswith(f"topic {frames} ")]
-    assert "has 3 partitions, the settings want 5" in line
+    assert "has 3 partitions, the settings say 5" in line
     admin = AIOKafkaAdminClient(bootstrap_servers=bare.kafka.bootstrap_servers)
     await admin.start()
     (described,) = await admin.describe_topics([frames])
