@@ -226,6 +226,19 @@ class Crops(Connected, FaceParts):
                 return
             following = {"ContinuationToken": page["NextContinuationToken"]}
 
+    async def url(self, key: str, expires: int) -> str:
+        """A presigned address of an object, for programs that have no credentials.
+
+        Args:
+            key: the object.
+            expires: lifetime of the address, in seconds.
+        """
+        async with self._client("sign an address") as client:
+            address: str = await client.generate_presigned_url(
+                "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=expires
+            )
+        return address
+
     async def delete_many(self, keys: Iterable[str]) -> None:
         """Delete objects; those that are not there are no error."""
         pending = list(keys)
