@@ -10,8 +10,8 @@ from time import monotonic
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from agents.detect.claim_checks import ClaimCheckBreaker
-from agents.detect.detect_stage import Claims, Detect
+from agents.detect.claim_checks import ClaimCheckBreaker, Fetch
+from agents.detect.detect_stage import Detect
 from agents.identify.galleries import Galleries
 from agents.identify.identify_stage import Identify, Policies
 from agents.upload_policies import detection_policy
@@ -247,7 +247,7 @@ async def _stop(producer: AIOKafkaProducer) -> None:
         logger.warning("the producer's connections were dropped: the broker does not answer")
 
 
-async def _claims(settings: DetectSettings, stack: AsyncExitStack) -> Claims:
+async def _claims(settings: DetectSettings, stack: AsyncExitStack) -> Fetch:
     """What fetches images that came by claim check."""
     if settings.s3 is None:
         return _no_claims

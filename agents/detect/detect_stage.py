@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from agents.detect.claim_checks import Fetch
 from agents.detect.ordering import Turns
 from agents.detect.self_test import good_messages, is_as_sent
 from config.observability import metrics
@@ -33,9 +34,6 @@ from streams.contract.value_codec import pack
 from streams.processing.stage import Outcomes, Stage
 
 logger = logging.getLogger(__name__)
-
-#: Fetches what a claim check (``s3://bucket/key``) names.
-Claims = Callable[[str], Awaitable[bytes]]
 
 #: Images of claim checks that a worker holds encoded at once, each of `ImageLimits.max_bytes` at
 #: most: enough for one batch to be fetched while another is decoded.
@@ -75,7 +73,7 @@ class Detect(Stage):
         topics: Topics,
         *,
         limits: ImageLimits,
-        claims: Claims,
+        claims: Fetch,
         decoders: Executor,
         models: Executor,
         image_memory: int,
@@ -134,7 +132,7 @@ class Detect(Stage):
         return True
 
     async def notify_caller(self, message: Message, reject: Reject) -> None:
-        """Of an upload somebody awaits the answer: why it is a dead letter goes on beside it.
+        """Send the reason of an upload's dead letter on to its caller.
 
         Raises:
             Retry: the broker did not take it.

@@ -13,7 +13,7 @@ class _Turn:
 
 
 class Turns:
-    """Who shares a key takes turns; all others pass each other.
+    """Batches that share a key hand on in the order in which they began; others do not wait.
 
     Not thread-safe: it belongs to one event loop.
     """

@@ -1,7 +1,7 @@
 """Messages as they should be, by which a detect worker proves that it can do its work. Pure.
 
-Nobody sends them: when most messages are refused, the worker tries these. If it refuses them too,
-its code, its libraries or its settings are at fault, and not those who sent the others.
+No producer sends them: when most messages are refused, the worker tries these. If it refuses them
+too, its code, its libraries or its settings are at fault, and not the senders of the others.
 """
 
 from collections.abc import Sequence

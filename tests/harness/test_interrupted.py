@@ -2,12 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from tests.harness.pytest_run import pytest_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,14 +36,7 @@ async def test_that_waits():
 def test_sigterm_ends_what_a_test_has_started(tmp_path, started_by):
     script = tmp_path / "test_that_is_interrupted.py"
     script.write_text(STARTS_A_PROCESS)
-    command = [*started_by, sys.executable, "-m", "pytest", "-q", "-s", "-p", "tests.conftest"]
-    with subprocess.Popen(
-        [*command, "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", script],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as tests:
+    with pytest_run(script, "-s", started_by=started_by) as tests:
         pid = int(line_of(tests, "started").split()[1])
         try:
             tests.send_signal(signal.SIGTERM)
@@ -60,14 +53,7 @@ def test_sigterm_ends_what_a_test_has_started(tmp_path, started_by):
 def test_field_23_sigkill_ends_what_a_test_has_started(tmp_path):
     script = tmp_path / "test_that_is_killed.py"
     script.write_text(STARTS_A_PROCESS)
-    command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "tests.conftest"]
-    with subprocess.Popen(
-        [*command, "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", script],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as tests:
+    with pytest_run(script, "-s") as tests:
         pid = int(line_of(tests, "started").split()[1])
         try:
             tests.kill()

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests import parallel
+from tests.harness.pytest_run import pytest_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,14 +57,7 @@ def test_it(number):
 def test_all_processes_end_in_order_when_the_run_is_told_to_end(tmp_path):
     script = tmp_path / "test_that_is_interrupted.py"
     script.write_text(ENDS_SLOWLY)
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "tests.conftest"]
-    with subprocess.Popen(
-        [*command, "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", script],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as tests:
+    with pytest_run(script, "-n", "2") as tests:
         while len([*tmp_path.glob("*.started")]) < 2:
             assert tests.poll() is None, tests.communicate()[0]
             time.sleep(0.05)
