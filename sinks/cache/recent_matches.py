@@ -5,7 +5,7 @@ after a miss.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, ClassVar, Final, TypeVar
 from uuid import UUID
@@ -27,6 +27,9 @@ _LISTING_SECONDS = 7 * 24 * 3600
 #: For so long nothing about an erased person is taken in. It outlasts every batch that was in
 #: work when the person was erased; what begins later learns of the erasure from the stores.
 _TOMBSTONE_SECONDS = 7 * 24 * 3600
+
+#: Keys that are looked at in one round trip.
+_PAGE = 1000
 
 _UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -220,7 +223,7 @@ class Recents(Connected, PersonalData):
             return Traces({"cache entries": gone})
         older = f"({before.sightings.timestamp()}"
         async with self._calling("forget old matches"):
-            async for key in self._client.scan_iter(match=f"{_ALL_MATCHES}*", count=1000):
+            async for key in self._client.scan_iter(match=f"{_ALL_MATCHES}*", count=_PAGE):
                 gone += await self._client.zremrangebyscore(key, "-inf", older)
         return Traces({"cache entries": gone})
 
@@ -230,19 +233,30 @@ class Recents(Connected, PersonalData):
         """Delete what has the id of a face or person in it; with ``dry_run``, count it."""
         client, gone, uploads = self._client, 0, frozenset(upload_ids)
         name = str(identifier).encode()
-        async for key in client.scan_iter(match=f"{_ALL_MATCHES}*", count=1000):
+        async for key in client.scan_iter(match=f"{_ALL_MATCHES}*", count=_PAGE):
             for value in await client.zrange(key, 0, -1):
                 if name in value:
                     gone += 1 if dry_run else await client.zrem(key, value)
-        async for key in client.scan_iter(match=answer_key("*"), count=1000):
-            value = await client.get(key) or b""
+        async for key, value in self._answers():
             if name in value or _upload_of(value) in uploads:
                 gone += 1 if dry_run else await client.delete(key)
-        async for key in client.scan_iter(match=_OLDER_FACES, count=1000):
+        async for key in client.scan_iter(match=_OLDER_FACES, count=_PAGE):
             for value in await client.lrange(key, 0, -1):
                 if name in value:
                     gone += 1 if dry_run else await client.lrem(key, 0, value)
         return gone
+
+    async def _answers(self) -> AsyncIterator[tuple[bytes, bytes]]:
+        """Every answer with its key; a page takes two round trips, however many there are."""
+        cursor = 0
+        while True:
+            cursor, keys = await self._client.scan(cursor, match=answer_key("*"), count=_PAGE)
+            values = await self._client.mget(keys) if keys else []
+            for key, value in zip(keys, values, strict=True):
+                if value is not None:
+                    yield key, value
+            if not cursor:
+                return
 
     async def answer(self, upload_id: str, payload: bytes) -> None:
         """Leave the answer to an upload for as long as the setting says, and wake who waits.
