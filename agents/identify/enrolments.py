@@ -20,7 +20,7 @@ from sinks.stores import Stores
 
 
 class Enrolments:
-    """Enrols photos, and decides whether a refusal stands."""
+    """Enrols photos, and decides whether a refusal is final."""
 
     def __init__(self, stores: Stores, galleries: Galleries, policy: EnrolmentPolicy) -> None:
         """Enrol into these stores by this policy; ``galleries`` take in the new templates."""
@@ -42,7 +42,7 @@ class Enrolments:
             if found.event.kind is EventKind.SEARCH and found.refusal is not None
         ]
 
-    def stands(self, row: LedgerRow, found: DetectedFaces) -> bool:
+    def is_final(self, row: LedgerRow, found: DetectedFaces) -> bool:
         """Whether a row of the ledger is final, by the rules in force."""
         if row.outcome is not Outcome.REFUSED or row.answer is None:
             return True

@@ -98,9 +98,9 @@ class Identify(Stage):
         The claim keeps other workers off these events, and holds until the commit is durable.
         """
         async with self._stores.records.claim(
-            found, lambda row: self._enrolments.stands(row, found[row.event_key])
+            found, lambda row: self._enrolments.is_final(row, found[row.event_key])
         ) as claim:
-            fresh = [faces for key, faces in found.items() if key not in claim.settled]
+            fresh = [faces for key, faces in found.items() if key not in claim.existing]
             results = await self._decide(claim, fresh)
             await self._store(results)
             with metrics.stage("records"):
@@ -108,7 +108,7 @@ class Identify(Stage):
             committed = [one for one in results if one.result.key in written]
             self._announcer.expect(committed)
         announced = 0
-        for row in claim.settled.values():
+        for row in claim.existing.values():
             announced += await self._announcer.announce_again(row)
         return len(found) - announced - await self._announcer.announce(committed)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from config.settings import Settings
-    from infra.maintenance.maintenance_stores import Progress, UpkeepStores
+    from infra.maintenance.maintenance_stores import MaintenanceStores, Progress
 
 T = TypeVar("T")
 
@@ -143,16 +143,16 @@ def _settings() -> "Settings":
 
 
 def _run(
-    settings: "Settings", work: "Callable[[UpkeepStores, Progress], Awaitable[list[T]]]"
+    settings: "Settings", work: "Callable[[MaintenanceStores, Progress], Awaitable[list[T]]]"
 ) -> list[T]:
     import asyncio
 
-    from infra.maintenance.maintenance_stores import UpkeepStores
+    from infra.maintenance.maintenance_stores import MaintenanceStores
     from infra.terminal.server_failures import expected_failures
     from sinks.stores import opened
 
     async def run() -> list[T]:
-        async with opened(UpkeepStores.of(settings)) as stores:
+        async with opened(MaintenanceStores.of(settings)) as stores:
             with _shown() as progress:
                 return await work(stores, progress)
 

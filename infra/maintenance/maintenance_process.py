@@ -9,7 +9,7 @@ from config.observability import metrics
 from config.settings import Settings
 from config.tasks.supervisor import Supervisor
 from domain.failures import Fatal, Reject, Retry
-from infra.maintenance.maintenance_stores import UpkeepStores
+from infra.maintenance.maintenance_stores import MaintenanceStores
 from infra.maintenance.reconcile import Reconciler
 from infra.maintenance.retention import retain
 from infra.processes.signals import stop_event
@@ -75,7 +75,7 @@ class Maintenance:
 
     async def _round(self) -> None:
         """Retention first: should it be cut off, what it leaves is repaired a little later."""
-        async with opened(UpkeepStores.of(self._settings)) as stores:
+        async with opened(MaintenanceStores.of(self._settings)) as stores:
             while await stores.records.fill_event_users(self._settings.maintenance.batch):
                 pass  # rows of an older release; an erasure would have to wait for this
             for one in await retain(stores, self._settings, _silent, dry_run=False):

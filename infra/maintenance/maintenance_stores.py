@@ -9,9 +9,9 @@ from aiokafka.errors import KafkaError
 
 from config.settings import Settings
 from domain.failures import Retry
-from sinks.main.main_maintenance import MainUpkeep
+from sinks.main.main_maintenance import MainMaintenance
 from sinks.stores import Stores
-from sinks.vector.vector_maintenance import VectorUpkeep
+from sinks.vector.vector_maintenance import VectorMaintenance
 from streams.clients.client_factory import create_producer
 from streams.clients.durable_producer import Publisher
 
@@ -20,14 +20,14 @@ Progress = Callable[[str, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class UpkeepStores(Stores):
+class MaintenanceStores(Stores):
     """The four stores, with what maintenance needs."""
 
-    records: MainUpkeep
-    vectors: VectorUpkeep
+    records: MainMaintenance
+    vectors: VectorMaintenance
 
-    _records_type: ClassVar[type[MainUpkeep]] = MainUpkeep
-    _vectors_type: ClassVar[type[VectorUpkeep]] = VectorUpkeep
+    _records_type: ClassVar[type[MainMaintenance]] = MainMaintenance
+    _vectors_type: ClassVar[type[VectorMaintenance]] = VectorMaintenance
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 It goes through each store in pages. Data that is younger than the grace period counts as work in
 progress. Age alone is not enough, because a frame may be delivered again whose crop is an hour old:
 so everything is checked again before it is deleted, while no worker has a claim
-(`sinks.main.main_maintenance.MainUpkeep.no_claim_is_open`). A second run finds nothing.
+(`sinks.main.main_maintenance.MainMaintenance.no_claim_is_open`). A second run finds nothing.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -19,7 +19,7 @@ from domain.events import utc_now
 from domain.personal_data import FacePart, FaceParts
 from infra.maintenance import checks
 from infra.maintenance.faults import Fault, FaultCount
-from infra.maintenance.maintenance_stores import Progress, UpkeepStores, publishing
+from infra.maintenance.maintenance_stores import MaintenanceStores, Progress, publishing
 from sinks.main.main_maintenance import Unannounced
 from sinks.objects.crops import StoredObject
 from sinks.vector.deactivation import align_suspension
@@ -48,7 +48,7 @@ class Reconciler:
         progress: called with the progress.
     """
 
-    stores: UpkeepStores
+    stores: MaintenanceStores
     settings: Settings
     dry_run: bool
     progress: Progress
@@ -153,7 +153,7 @@ class Reconciler:
                 for person in await self.stores.vectors.wrong_means(model, page):
                     count.found += 1
                     if not self.dry_run:
-                        await self.stores.vectors.mend_mean(model, person)
+                        await self.stores.vectors.repair_mean(model, person)
                         count.repaired += 1
                 self.progress("people", count.checked)
 
@@ -178,7 +178,7 @@ class Reconciler:
         """Announce under the events' claim: no worker is about to do so at the same time."""
         topics = Topics(self.settings.kafka.topic_prefix)
         async with self.stores.records.claim([one.key for one in page]) as claim:
-            rows = [row for row in claim.settled.values() if not row.announced]
+            rows = [row for row in claim.existing.values() if not row.announced]
             found = [match for row in rows for match in await matches_of(self.stores.records, row)]
             await publisher.send_all([outgoing(match, topics) for match in found])
             await self.stores.records.mark_announced((row.event_uuid, row.model) for row in rows)

@@ -14,7 +14,7 @@ from config.observability import metrics
 from config.settings import Settings
 from domain.events import utc_now
 from domain.personal_data import Cutoffs
-from infra.maintenance.maintenance_stores import Progress, UpkeepStores
+from infra.maintenance.maintenance_stores import MaintenanceStores, Progress
 
 
 class Retained(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +39,7 @@ _LEDGER_LINES = "ledger lines"
 
 
 async def retain(
-    stores: UpkeepStores, settings: Settings, progress: Progress, *, dry_run: bool
+    stores: MaintenanceStores, settings: Settings, progress: Progress, *, dry_run: bool
 ) -> list[Retained]:
     """Delete old sightings, with their crops and embeddings, and old lines of the ledger.
 
@@ -74,7 +74,7 @@ async def retain(
     return done
 
 
-async def _delete(stores: UpkeepStores, before: Cutoffs, progress: Progress) -> Counter[str]:
+async def _delete(stores: MaintenanceStores, before: Cutoffs, progress: Progress) -> Counter[str]:
     """Batch after batch, from the main database on, which knows what lies in the others."""
     gone: Counter[str] = Counter()
     *others, main = stores.personal_data

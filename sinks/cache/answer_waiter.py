@@ -48,7 +48,7 @@ class AnswerWaiter:
         """Begin to listen; harmless when it does already."""
         if self._supervisor.started:
             return
-        for name, run in (("hear-of-answers", self._listen), ("read-answers", self._read)):
+        for name, run in (("listen-for-answers", self._listen), ("read-answers", self._read)):
             self._supervisor.start(
                 name,
                 run,
@@ -67,7 +67,7 @@ class AnswerWaiter:
         for futures in self._waiting.values():
             for future in futures:
                 if not future.done():
-                    future.set_exception(self._away("the waiter was closed"))
+                    future.set_exception(self._unavailable("the waiter was closed"))
         await self._listener.aclose()
         await self._reader.aclose()
 
@@ -112,7 +112,7 @@ class AnswerWaiter:
                 await self._reader.delete(*map(answer_key, upload_ids))
 
     async def probe(self) -> None:
-        """Write something that is gone at once; see `sinks.cache.redis_client.probe`.
+        """Write something that expires at once; see `sinks.cache.redis_client.probe`.
 
         Raises:
             StoreUnavailable: Redis takes no answers.
@@ -131,13 +131,13 @@ class AnswerWaiter:
         Raises:
             StoreUnavailable: Redis is unavailable.
         """
-        with typed_failures(self._store, "hear of answers"):
+        with typed_failures(self._store, "listen for answers"):
             async with self._listener.pubsub() as subscription:
                 await subscription.subscribe(CHANNEL)
                 async for message in subscription.listen():
-                    self._heard(message)
+                    self._on_message(message)
 
-    def _heard(self, message: dict[str, Any]) -> None:
+    def _on_message(self, message: dict[str, Any]) -> None:
         if message["type"] == "subscribe":
             self._look_up(self._waiting)
         elif message["type"] == "message":
@@ -176,5 +176,5 @@ class AnswerWaiter:
             if not future.done():
                 future.set_result(answer)
 
-    def _away(self, detail: str) -> StoreUnavailable:
+    def _unavailable(self, detail: str) -> StoreUnavailable:
         return StoreUnavailable(self._store, "wait for an answer", detail)

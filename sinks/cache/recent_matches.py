@@ -164,11 +164,11 @@ class Recents(Connected, PersonalData):
                 erased: set[UUID] = set()
                 if keys:
                     await pipeline.watch(*keys.values())
-                    stones = await pipeline.mget(list(keys.values()))
+                    tombstones = await pipeline.mget(list(keys.values()))
                     erased = {
                         person
-                        for person, stone in zip(keys, stones, strict=True)
-                        if stone is not None
+                        for person, tombstone in zip(keys, tombstones, strict=True)
+                        if tombstone is not None
                     }
                     pipeline.multi()
                 write(pipeline, erased)
@@ -218,33 +218,33 @@ class Recents(Connected, PersonalData):
 
     async def expire(self, before: Cutoffs) -> Traces:
         """Take matches out of the listings whose pictures are too old."""
-        gone = 0
+        deleted = 0
         if before.sightings is None:
-            return Traces({"cache entries": gone})
+            return Traces({"cache entries": deleted})
         older = f"({before.sightings.timestamp()}"
         async with self._calling("forget old matches"):
             async for key in self._client.scan_iter(match=f"{_ALL_MATCHES}*", count=_PAGE):
-                gone += await self._client.zremrangebyscore(key, "-inf", older)
-        return Traces({"cache entries": gone})
+                deleted += await self._client.zremrangebyscore(key, "-inf", older)
+        return Traces({"cache entries": deleted})
 
     async def _forget(
         self, identifier: UUID, upload_ids: Collection[str] = (), *, dry_run: bool = False
     ) -> int:
         """Delete what has the id of a face or person in it; with ``dry_run``, count it."""
-        client, gone, uploads = self._client, 0, frozenset(upload_ids)
+        client, deleted, uploads = self._client, 0, frozenset(upload_ids)
         name = str(identifier).encode()
         async for key in client.scan_iter(match=f"{_ALL_MATCHES}*", count=_PAGE):
             for value in await client.zrange(key, 0, -1):
                 if name in value:
-                    gone += 1 if dry_run else await client.zrem(key, value)
+                    deleted += 1 if dry_run else await client.zrem(key, value)
         async for key, value in self._answers():
             if name in value or _upload_of(value) in uploads:
-                gone += 1 if dry_run else await client.delete(key)
+                deleted += 1 if dry_run else await client.delete(key)
         async for key in client.scan_iter(match=_OLDER_FACES, count=_PAGE):
             for value in await client.lrange(key, 0, -1):
                 if name in value:
-                    gone += 1 if dry_run else await client.lrem(key, 0, value)
-        return gone
+                    deleted += 1 if dry_run else await client.lrem(key, 0, value)
+        return deleted
 
     async def _answers(self) -> AsyncIterator[tuple[bytes, bytes]]:
         """Every answer with its key; a page takes two round trips, however many there are."""

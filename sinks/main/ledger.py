@@ -37,14 +37,14 @@ SELECT pg_advisory_xact_lock(lock) FROM (
 
 # The reconciler takes the same lock exclusively: then no claim is open, so no data in the stores
 # without a row is about to get one.
-AT_WORK = 0x66656361_776F726B
+CLAIMS_LOCK = 0x66656361_776F726B
 
 # A wait for a lock ends with an error before the connection seems dead.
-SHARE_WORK = """
+SHARE_CLAIMS_LOCK = """
 SELECT set_config('lock_timeout', $2, true), pg_advisory_xact_lock_shared($1)
 """
 
-SETTLED = f"""
+EXISTING = f"""
 SELECT {LEDGER_COLUMNS} FROM events
 JOIN unnest($1::uuid[], $2::text[]) AS asked (event_uuid, model) USING (event_uuid, model)
 """  # noqa: S608 - made of constants, as all below
@@ -111,12 +111,13 @@ _encode = msgspec.json.Encoder().encode
 class Claim:
     """Results that one worker holds; made by `sinks.main.main_store.Records.claim`.
 
-    Attributes: settled: the ledger's row of each existing result, except failed uploads and
-    refusals that are no longer valid.
+    Attributes:
+        existing: the ledger's row of each existing result, except failed uploads and refusals that
+            are no longer valid.
     """
 
-    settled: Mapping[EventKey, LedgerRow]
-    _overruled: Collection[EventKey]
+    existing: Mapping[EventKey, LedgerRow]
+    _outdated: Collection[EventKey]
     _connection: "Session"
     _heartbeat: Heartbeat
     _store: str
@@ -143,7 +144,7 @@ class Claim:
 
         Returns:
             For each result that was written now, those of its faces that were stored as unknown,
-            be it that the person was deleted in the meantime.
+            also because the user was deleted in the meantime.
         """
         firsts: dict[EventKey, EventResult] = {}
         for result in results:
@@ -162,8 +163,8 @@ class Claim:
                         COMMIT,
                         events,
                         faces.decode(),
-                        [key.event_uuid for key in self._overruled],
-                        [key.model for key in self._overruled],
+                        [key.event_uuid for key in self._outdated],
+                        [key.model for key in self._outdated],
                     )
             except StoreRejected as rejected:
                 if rejected.state != _FOREIGN_KEY_VIOLATION:
@@ -174,7 +175,7 @@ class Claim:
                 for record in records
             }
         raise StoreUnavailable(
-            self._store, "commit results", "users keep vanishing in the meantime"
+            self._store, "commit results", "users were deleted at the same time, again and again"
         )
 
 
@@ -190,7 +191,7 @@ async def open_claim(  # noqa: PLR0913 - what a claim is made of
     heartbeat: Heartbeat,
     store: str,
     *,
-    stands: Callable[[LedgerRow], bool],
+    is_final: Callable[[LedgerRow], bool],
 ) -> Claim:
     """Take the locks of these results in the connection's transaction, then look them up.
 
@@ -200,20 +201,22 @@ async def open_claim(  # noqa: PLR0913 - what a claim is made of
         lock_seconds: how long to wait for each lock.
         heartbeat: keeps the transaction open, once it has begun.
         store: what error messages call the database.
-        stands: whether a refusal is still valid; called for rows with that outcome.
+        is_final: whether a refusal is still valid; called for rows with that outcome.
     """
-    await connection.execute(SHARE_WORK, AT_WORK, f"{max(1, round(lock_seconds * 1000))}ms")
+    await connection.execute(
+        SHARE_CLAIMS_LOCK, CLAIMS_LOCK, f"{max(1, round(lock_seconds * 1000))}ms"
+    )
     await connection.execute(CLAIM, [uuid for uuid, _ in keys], [model for _, model in keys])
     rows = await look_up(connection, keys)
-    overruled = {
-        key for key, row in rows.items() if row.outcome is Outcome.REFUSED and not stands(row)
+    outdated = {
+        key for key, row in rows.items() if row.outcome is Outcome.REFUSED and not is_final(row)
     }
-    settled = {
+    existing = {
         key: row
         for key, row in rows.items()
-        if row.outcome is not Outcome.FAILED and key not in overruled
+        if row.outcome is not Outcome.FAILED and key not in outdated
     }
-    return Claim(settled, overruled, connection, heartbeat, store)
+    return Claim(existing, outdated, connection, heartbeat, store)
 
 
 async def look_up(
@@ -223,7 +226,7 @@ async def look_up(
     if not keys:
         return {}
     records = await connection.fetch(
-        SETTLED, [uuid for uuid, _ in keys], [model for _, model in keys]
+        EXISTING, [uuid for uuid, _ in keys], [model for _, model in keys]
     )
     rows = (ledger_row(record) for record in records)
     return {EventKey(row.event_uuid, row.model): row for row in rows}

@@ -9,7 +9,7 @@ from uuid import UUID
 from domain.personal_data import Cutoffs, Traces
 from domain.records import EventKey
 from sinks.main.expiry import overdue
-from sinks.main.ledger import AT_WORK
+from sinks.main.ledger import CLAIMS_LOCK
 from sinks.main.main_store import Records
 from sinks.postgres.keepalive import Heartbeat
 from sinks.store_errors import StoreUnavailable
@@ -18,7 +18,7 @@ LOCK_TIMEOUT = "SELECT set_config('lock_timeout', $1, true)"
 
 _LOCK_NOT_AVAILABLE = "55P03"
 
-WORK_ALONE = "SELECT pg_advisory_xact_lock($1)"
+TAKE_CLAIMS_LOCK = "SELECT pg_advisory_xact_lock($1)"
 
 LOCK_USER = "SELECT is_active FROM users WHERE id = $1 FOR UPDATE"
 
@@ -69,17 +69,17 @@ class Unannounced(NamedTuple):
     processed_at: datetime
 
 
-class MainUpkeep(Records):
+class MainMaintenance(Records):
     """`Records`, and what reconciler and retention need in addition."""
 
     @asynccontextmanager
     async def no_claim_is_open(self, seconds: float) -> AsyncIterator[bool]:
         """While this is held no worker is between writing crops and committing their rows.
 
-        Workers that come wait, for at most as long as this waits itself and is held.
+        Workers that open a claim wait, at most as long as this waits and is held.
 
         Args:
-            seconds: how long to wait for those who are at work.
+            seconds: how long to wait until all open claims end.
 
         Yields:
             Whether the lock was taken; not when a worker holds its claim for too long.
@@ -88,14 +88,14 @@ class MainUpkeep(Records):
             await connection.execute(LOCK_TIMEOUT, f"{int(seconds * 1000)}ms")
             try:
                 async with connection.transaction():
-                    await connection.execute(WORK_ALONE, AT_WORK)
+                    await connection.execute(TAKE_CLAIMS_LOCK, CLAIMS_LOCK)
             except StoreUnavailable as failure:
                 if failure.state != _LOCK_NOT_AVAILABLE:
                     raise
-                there = False
+                locked = False
             else:
-                there = True
-            if there:
+                locked = True
+            if locked:
                 async with Heartbeat(connection, self._settings.idle_transaction_timeout):
                     yield True
             else:

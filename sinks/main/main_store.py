@@ -95,7 +95,7 @@ class Records(PostgresSink, PersonalData):
 
     @asynccontextmanager
     async def claim(
-        self, keys: Iterable[tuple[UUID, str]], stands: Callable[[LedgerRow], bool] = always
+        self, keys: Iterable[tuple[UUID, str]], is_final: Callable[[LedgerRow], bool] = always
     ) -> AsyncIterator[Claim]:
         """Hold results for oneself, in a transaction: look, work, `Claim.commit`.
 
@@ -104,7 +104,7 @@ class Records(PostgresSink, PersonalData):
 
         Args:
             keys: event UUID and model of each.
-            stands: whether a refusal in the ledger is still valid; called for each of them.
+            is_final: whether a refusal in the ledger is still valid; called for each of them.
 
         Raises:
             StoreUnavailable: the database is unavailable, or another worker holds one for too long.
@@ -114,7 +114,7 @@ class Records(PostgresSink, PersonalData):
             heartbeat = Heartbeat(connection, settings.idle_transaction_timeout)
             patience = settings.command_timeout * _LOCK_SHARE
             claim = await open_claim(
-                connection, set(keys), patience, heartbeat, self.store, stands=stands
+                connection, set(keys), patience, heartbeat, self.store, is_final=is_final
             )
             async with heartbeat:
                 yield claim

@@ -1,4 +1,4 @@
-"""Every statement of `vector_store`, named. Values are parameters without exception."""
+"""The SQL statements of `vector_store`. All values are passed as parameters."""
 
 PGVECTOR_VERSION = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
 
@@ -132,10 +132,10 @@ DELETE FROM face_embeddings WHERE face_id = ANY($1::uuid[]) AND kind = 'sighting
 """
 
 DELETE_TEMPLATES = """
-WITH gone AS (
+WITH deleted AS (
     DELETE FROM face_embeddings WHERE user_id = $1 AND kind = 'template' RETURNING 1
 )
-SELECT count(*) FROM gone
+SELECT count(*) FROM deleted
 """
 
 # Conflicts with every insert and update under way; released at once.

@@ -60,7 +60,7 @@ DELETE FROM face_embeddings WHERE user_id = $1 AND model = $2 AND kind = 'templa
 """
 
 
-class VectorUpkeep(Vectors, FaceParts):
+class VectorMaintenance(Vectors, FaceParts):
     """`Vectors`, and what reconciler and retention need in addition."""
 
     async def face_parts(self, before: datetime, limit: int) -> AsyncIterator[Sequence[FacePart]]:
@@ -105,7 +105,7 @@ class VectorUpkeep(Vectors, FaceParts):
             records = await connection.fetch(WRONG_MEANS, model, list(user_ids))
         return [record["user_id"] for record in records]
 
-    async def mend_mean(self, model: str, user_id: UUID) -> bool:
+    async def repair_mean(self, model: str, user_id: UUID) -> bool:
         """Make a fused template again if it is wrong; templates of the erased are deleted.
 
         Returns:

@@ -8,7 +8,7 @@ from msgspec import structs
 from config.settings import Settings
 from domain.object_keys import crop_key
 from domain.records import Sighting
-from infra.maintenance.maintenance_stores import UpkeepStores
+from infra.maintenance.maintenance_stores import MaintenanceStores
 from infra.maintenance.reconcile import Reconciler
 from sinks.main.main_store import Records
 from sinks.objects.crops import Crops
@@ -34,7 +34,7 @@ def short_lived(settings: Settings) -> Settings:
 
 
 async def reconcile(settings: Settings, *, dry_run=False):
-    async with opened(UpkeepStores.of(settings)) as stores:
+    async with opened(MaintenanceStores.of(settings)) as stores:
         counts = await Reconciler(stores, settings, dry_run, lambda *_: None).run()
     return {count.fault: (count.found, count.repaired) for count in counts}
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from sinks.main.main_maintenance import MainUpkeep
+from sinks.main.main_maintenance import MainMaintenance
 from sinks.main.main_store import Records
 from sinks.objects.crops import Crops
 from sinks.store_errors import StoreUnavailable
@@ -72,7 +72,7 @@ async def test_field_27_a_claim_that_works_elsewhere_is_not_taken_for_an_abandon
     async with Records(settings) as records, records.claim([key]) as claim:
         await asyncio.sleep(1.5)  # S3 takes its time
         assert await claim.lock_users([uuid4()]) == set()
-    upkeep = MainUpkeep(settings)
+    upkeep = MainMaintenance(settings)
     async with upkeep, upkeep.no_claim_is_open(5) as alone:
         assert alone
         await asyncio.sleep(1.5)

@@ -15,7 +15,7 @@ from domain.object_keys import crop_key
 from domain.personal_data import DataSubject
 from domain.records import Sighting
 from infra.maintenance.faults import Fault
-from infra.maintenance.maintenance_stores import UpkeepStores
+from infra.maintenance.maintenance_stores import MaintenanceStores
 from infra.maintenance.reconcile import Reconciler
 from sinks.stores import opened
 from streams.clients.client_factory import create_consumer
@@ -42,7 +42,7 @@ async def plant_sightings(world):
     lost = [await world.a_face(without=("row", "crop")) for _ in range(2)]
 
     async def check():
-        async with opened(UpkeepStores.of(world.prepared)) as stores:
+        async with opened(MaintenanceStores.of(world.prepared)) as stores:
             assert await stores.vectors.there([one.face_id for one in lost]) == set()
 
     return check
@@ -64,7 +64,7 @@ async def plant_rows_without_crop(world):
     broken = [await world.a_face(without=("crop",)) for _ in range(2)]
 
     async def check():
-        async with opened(UpkeepStores.of(world.prepared)) as stores:
+        async with opened(MaintenanceStores.of(world.prepared)) as stores:
             keys = await stores.records.crop_keys([one.face_id for one in broken])
         assert keys == {one.face_id: None for one in broken}
 
@@ -75,7 +75,7 @@ async def plant_rows_without_embedding(world):
     broken = [await world.a_face(without=("embedding",)) for _ in range(2)]
 
     async def check():
-        async with opened(UpkeepStores.of(world.prepared)) as stores:
+        async with opened(MaintenanceStores.of(world.prepared)) as stores:
             assert await stores.records.not_yet_lost([one.face_id for one in broken]) == set()
 
     return check
@@ -190,7 +190,7 @@ async def test_a_planted_fault_is_found_repaired_and_gone(clean, fault, world, p
     await repaired()
     assert await reconcile(settings) == expected
     assert await world.crops.exists(whole.crop_key)
-    async with opened(UpkeepStores.of(prepared)) as stores:
+    async with opened(MaintenanceStores.of(prepared)) as stores:
         assert await stores.records.crop_keys([whole.face_id]) == {whole.face_id: whole.crop_key}
         assert await stores.vectors.there([whole.face_id]) == {whole.face_id}
 
@@ -227,7 +227,7 @@ async def test_nothing_is_deleted_that_a_worker_is_about_to_commit(
         await claim.commit([result])
     await patient
     assert await crops.exists(match.crop_key)
-    async with opened(UpkeepStores.of(prepared)) as stores:
+    async with opened(MaintenanceStores.of(prepared)) as stores:
         assert await stores.vectors.there([match.face_id]) == {match.face_id}
 
 
@@ -277,7 +277,7 @@ async def test_field_15_a_change_that_is_under_way_is_waited_for(clean, world, p
     async with world.records._connection("test") as connection, connection.transaction():
         await connection.execute("UPDATE users SET is_active = false WHERE id = $1", user)
         await world.vectors.suspend_user(user)
-        async with opened(UpkeepStores.of(prepared)) as stores:
+        async with opened(MaintenanceStores.of(prepared)) as stores:
             reconciler = Reconciler(stores, young(prepared), False, lambda *_: None)
             aligning = asyncio.create_task(reconciler._align(user))
             async with asyncio.timeout(20):

@@ -10,7 +10,7 @@ from msgspec import structs
 from domain.events import MatchKind, utc_now
 from domain.personal_data import Cutoffs, DataSubject
 from infra.maintenance.faults import Fault
-from infra.maintenance.maintenance_stores import UpkeepStores
+from infra.maintenance.maintenance_stores import MaintenanceStores
 from infra.maintenance.retention import retain
 from sinks.store_errors import StoreUnavailable
 from sinks.stores import opened
@@ -33,7 +33,7 @@ async def age(sink, table, column, where, days):
 
 
 async def run(settings, *, dry_run=False):
-    async with opened(UpkeepStores.of(settings)) as stores:
+    async with opened(MaintenanceStores.of(settings)) as stores:
         done = await retain(stores, settings, lambda *_: None, dry_run=dry_run)
     return {one.what: one.deleted if not dry_run else one.found for one in done}
 
@@ -63,7 +63,7 @@ async def test_old_sightings_go_with_all_they_have_and_nothing_else_does(clean, 
     assert (await run(settings, dry_run=True))["sightings"] == 7
     done = await run(settings)
     assert (done["sightings"], done["crops"], done["embeddings"]) == (7, 7, 7)
-    async with opened(UpkeepStores.of(prepared)) as stores:
+    async with opened(MaintenanceStores.of(prepared)) as stores:
         everybody = [one.face_id for one in (*old, recent, enrolled)]
         kept = {recent.face_id, enrolled.face_id}
         assert (await stores.records.crop_keys(everybody)).keys() == kept

@@ -71,7 +71,7 @@ async def test_field_12_a_timeout_around_a_claim_ends_the_claim_and_no_more(prep
         with pytest.raises(TimeoutError):
             await claim_and_wait()
         async with asyncio.timeout(5), records.claim([key]) as claim:
-            assert claim.settled == {}
+            assert claim.existing == {}
         assert await processes(records, 3) == before
 
 
@@ -82,7 +82,7 @@ async def test_field_12_a_statement_cut_off_by_its_caller_frees_what_it_held(pre
             async with asyncio.timeout(0.2), records.claim([key]), records.claim([key]):
                 pass  # the second waits for the first
         async with asyncio.timeout(5), records.claim([key]) as claim:
-            assert claim.settled == {}
+            assert claim.existing == {}
 
 
 async def test_field_12_a_statement_that_fails_is_typed_and_undone(records):

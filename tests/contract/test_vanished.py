@@ -43,7 +43,7 @@ async def test_the_claim_of_a_vanished_worker_falls_to_another(prepared, records
         await claimed.wait()
         proxy.swallow()
         async with asyncio.timeout(15), records.claim([key]) as claim:
-            assert claim.settled == {}
+            assert claim.existing == {}
         holding.cancel()
         proxy.cut()
         await asyncio.gather(holding, return_exceptions=True)
