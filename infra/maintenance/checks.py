@@ -1,6 +1,5 @@
 """What is at fault among the rows and objects of a page."""
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
@@ -29,6 +28,5 @@ async def without_crop(crops: Crops, page: Sequence[StoredFace]) -> list[StoredF
     Raises:
         StoreUnavailable: the object store is unavailable.
     """
-    named = [face for face in page if face.crop_key]
-    there = await asyncio.gather(*(crops.exists(face.crop_key or "") for face in named))
-    return [face for face, is_there in zip(named, there, strict=True) if not is_there]
+    there = await crops.existing(face.crop_key for face in page if face.crop_key)
+    return [face for face in page if face.crop_key and face.crop_key not in there]

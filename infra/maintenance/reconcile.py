@@ -21,7 +21,7 @@ from infra.maintenance import checks
 from infra.maintenance.faults import Fault, FaultCount
 from infra.maintenance.maintenance_stores import MaintenanceStores, Progress, publishing
 from sinks.main.main_maintenance import Unannounced
-from sinks.objects.crops import StoredObject
+from sinks.objects.bucket import StoredObject
 from sinks.vector.deactivation import align_suspension
 from streams.clients.durable_producer import Publisher
 from streams.contract.topics import Topics
