@@ -20,7 +20,8 @@ from sinks.main.schema import MainBase, VectorBase
 from sinks.postgres.connect import Connector
 from sinks.postgres.driver_errors import typed_failures
 from sinks.store_errors import StoreUnavailable
-from sinks.vector.vector_store import PGVECTOR_MINIMUM, Vectors, is_recent, require_pgvector
+from sinks.vector.vector_database import PGVECTOR_MINIMUM, is_recent, require_pgvector
+from sinks.vector.vector_store import Vectors
 
 Report = Callable[[str], None]
 Which = Literal["main", "vector"]

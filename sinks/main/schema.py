@@ -1,7 +1,7 @@
 """The tables of both databases, once: SQLAlchemy models that migrations and queries share.
 
-The hot paths speak SQL of their own (`main_store`, `vector_store`); a test holds these models
-and the migrations under ``infra/migrations`` together.
+The hot paths use SQL of their own, in the modules of `sinks.main` and `sinks.vector`; a test
+compares these models with the migrations under ``infra/migrations``.
 """
 
 from datetime import datetime

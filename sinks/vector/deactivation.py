@@ -6,11 +6,11 @@ from sinks.vector.vector_store import Vectors
 
 
 async def align_suspension(vectors: Vectors, user_id: UUID, *, is_active: bool | None) -> None:
-    """Suspend or resume a person, as the user's row says; harmless when it is so already.
+    """Suspend or resume a user, as the user's row says; harmless when it is so already.
 
     Args:
         vectors: the galleries.
-        user_id: the person.
+        user_id: the user.
         is_active: of the row, which the caller keeps from being changed; None if there is no row,
             which an erasure handles.
 

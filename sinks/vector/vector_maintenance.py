@@ -5,8 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.personal_data import FacePart, FaceParts
-from sinks.vector import sql
-from sinks.vector.vector_store import Vectors, fuse
+from sinks.vector.template_store import LOCK_HEAD, LOCK_USER, fuse
+from sinks.vector.vector_store import Vectors
 
 _FIRST = UUID(int=0)
 
@@ -88,19 +88,19 @@ class VectorMaintenance(Vectors, FaceParts):
         return {record["face_id"] for record in records}
 
     async def standing_after(self, last: UUID, limit: int) -> dict[UUID, bool]:
-        """The next people by id who have a place in a gallery: whether they are suspended."""
+        """The next users by id who have a place in a gallery: whether they are suspended."""
         async with self._connection("page through the galleries") as connection:
             records = await connection.fetch(STANDING_PAGE, last, limit)
         return {record["user_id"]: record["is_suspended"] for record in records}
 
     async def people_after(self, model: str, last: UUID, limit: int) -> list[UUID]:
-        """The next people by id who have templates of a model or a place in its gallery."""
-        async with self._connection("page through people") as connection:
+        """The next users by id who have templates of a model or a place in its gallery."""
+        async with self._connection("page through users") as connection:
             records = await connection.fetch(PEOPLE_PAGE, model, last, limit)
         return [record["user_id"] for record in records]
 
     async def wrong_means(self, model: str, user_ids: Collection[UUID]) -> list[UUID]:
-        """Those of these people whose fused template is not the mean of their templates."""
+        """Those of these users whose fused template is not the mean of their templates."""
         async with self._connection("check fused templates") as connection:
             records = await connection.fetch(WRONG_MEANS, model, list(user_ids))
         return [record["user_id"] for record in records]
@@ -113,8 +113,8 @@ class VectorMaintenance(Vectors, FaceParts):
         """
         operation = "make a fused template again"
         async with self._connection(operation) as connection, connection.transaction():
-            await connection.execute(sql.LOCK_PERSON, user_id)
-            await connection.fetchval(sql.LOCK_HEAD, model)
+            await connection.execute(LOCK_USER, user_id)
+            await connection.fetchval(LOCK_HEAD, model)
             wrong = await connection.fetchrow(WRONG_MEANS, model, [user_id])
             if wrong is None:
                 return False

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from domain.personal_data import DataSubject
 from domain.records import EnrolStatus, Sighting
 from sinks.store_errors import StoreRejected, StoreUnavailable
-from sinks.vector import sql
 from sinks.vector.partitions import partition_name
+from sinks.vector.sighting_store import SIMILAR_SIGHTINGS
+from sinks.vector.vector_database import is_recent
 from sinks.vector.vector_format import encode_vector
-from sinks.vector.vector_store import Vectors, is_recent
+from sinks.vector.vector_store import Vectors
 from tests.contract.builders import NOON, a_vector, unique
 
 DIMENSION = 16
@@ -258,7 +259,7 @@ async def test_sightings_are_found_best_first(vectors, model, rng):
 
 async def test_the_sightings_search_uses_the_index(vectors, model, rng, prepared):
     await vectors.add_sightings(model, [a_sighting(rng) for _ in range(50)])
-    statement = sql.SIMILAR_SIGHTINGS.format(partition=partition_name(model), dimension=DIMENSION)
+    statement = SIMILAR_SIGHTINGS.format(partition=partition_name(model), dimension=DIMENSION)
     async with vectors._connection("explain") as connection, connection.transaction():
         await connection.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
         plan = await connection.fetch(

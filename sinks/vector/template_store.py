@@ -1,0 +1,197 @@
+"""Templates: the embeddings of users' photos, and the fused template of each user and model.
+
+Where several locks are taken, it is in this order: the user's, then the heads by model.
+"""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import asyncpg
+
+from domain.records import Embedding, Enrolment, EnrolStatus
+from sinks.store_errors import StoreRejected
+from sinks.vector.vector_database import VectorDatabase
+
+if TYPE_CHECKING:
+    from sinks.postgres.checked_connection import Session
+
+# Taken before any head: enrolment and erasure of a user run one after the other, also when the
+# model's head is created at that time.
+LOCK_USER = "SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, 1))"
+
+# Writing into the user's row of a gallery and taking the next revision belong together, and the
+# head stays locked until the transaction ends: revisions become visible in their order.
+LOCK_HEAD = "SELECT dimension FROM gallery_heads WHERE model = $1 FOR UPDATE"
+
+LOCK_ALL_HEADS = "SELECT model FROM gallery_heads ORDER BY model FOR UPDATE"
+
+# A user is erased for all models.
+IS_ERASED = "SELECT EXISTS (SELECT FROM erased_people WHERE user_id = $1)"
+
+ADD_TEMPLATE = """
+INSERT INTO face_embeddings (face_id, user_id, model, kind, embedding, captured_at)
+VALUES ($1, $2, $3, 'template', $4, $5)
+ON CONFLICT (face_id, model) DO NOTHING
+RETURNING face_id
+"""
+
+MODEL_OF_TEMPLATE = "SELECT model FROM face_embeddings WHERE face_id = $1 AND kind = 'template'"
+
+REMOVE_TEMPLATE = """
+DELETE FROM face_embeddings WHERE face_id = $1 AND model = $2 AND kind = 'template'
+RETURNING user_id
+"""
+
+# The mean of no template is null: out of the gallery. Nothing of a suspended user is fused.
+FUSE = """
+WITH fused AS (
+    SELECT l2_normalize(avg(embedding)) AS embedding, count(*)::integer AS photos
+    FROM face_embeddings WHERE user_id = $1 AND model = $2 AND kind = 'template'
+    AND NOT EXISTS (SELECT FROM gallery WHERE user_id = $1 AND suspended_at IS NOT NULL)
+), head AS (
+    UPDATE gallery_heads SET revision = revision + 1 WHERE model = $2 RETURNING revision
+)
+INSERT INTO gallery (user_id, model, embedding, photos, revision)
+SELECT $1, $2, embedding, photos, revision FROM fused, head
+ON CONFLICT (user_id, model) DO UPDATE
+SET embedding = excluded.embedding, photos = excluded.photos, revision = excluded.revision,
+    updated_at = now()
+RETURNING photos, revision
+"""
+
+GALLERY_ENTRY = "SELECT photos, revision FROM gallery WHERE user_id = $1 AND model = $2"
+
+# Takes no revision where the user is suspended, or erased, already.
+SUSPEND = """
+WITH head AS (
+    UPDATE gallery_heads SET revision = revision + 1
+    WHERE model = $2 AND NOT EXISTS (
+        SELECT FROM gallery WHERE user_id = $1 AND model = $2
+        AND (erased_at IS NOT NULL OR suspended_at IS NOT NULL))
+    RETURNING revision
+)
+INSERT INTO gallery (user_id, model, embedding, photos, revision, suspended_at)
+SELECT $1, $2, NULL, 0, revision, now() FROM head
+ON CONFLICT (user_id, model) DO UPDATE
+SET embedding = NULL, photos = 0, revision = excluded.revision, suspended_at = now(),
+    updated_at = now()
+RETURNING revision
+"""
+
+# The models to fuse for: those of the suspension, and those that were set up, and enrolled with,
+# since.
+RESUME = """
+WITH resumed AS (
+    UPDATE gallery SET suspended_at = NULL WHERE user_id = $1 AND suspended_at IS NOT NULL
+    RETURNING model
+)
+SELECT model FROM resumed
+UNION
+SELECT model FROM face_embeddings WHERE user_id = $1 AND kind = 'template' AND NOT EXISTS (
+    SELECT FROM gallery
+    WHERE user_id = $1 AND gallery.model = face_embeddings.model AND embedding IS NOT NULL)
+ORDER BY model
+"""
+
+
+class TemplateStore(VectorDatabase):
+    """Adds, removes, suspends and resumes templates; every change has a revision."""
+
+    async def enrol(
+        self, face_id: UUID, user_id: UUID, model: str, embedding: Embedding, captured_at: datetime
+    ) -> Enrolment:
+        """Add one photo's template to a user and make the fused template again.
+
+        The same face again changes nothing. A user who was erased is not enrolled again.
+
+        Args:
+            face_id: the face.
+            user_id: the user.
+            model: id of the embedder.
+            embedding: float32, shape (dimension,), length 1.
+            captured_at: when the photo was taken.
+
+        Returns:
+            Whether it was added, and how many photos the user has now.
+
+        Raises:
+            StoreRejected: the embedding is of another dimension, or has no direction.
+        """
+        operation = "enrol"
+        async with self._connection(operation) as connection, connection.transaction():
+            await connection.execute(LOCK_USER, user_id)
+            dimension = await connection.fetchval(LOCK_HEAD, model)
+            if dimension is None:
+                raise self._no_such_model(operation, model)
+            if embedding.shape != (dimension,):
+                raise StoreRejected(
+                    self.store,
+                    operation,
+                    f"model {model} has dimension {dimension}, the embedding {embedding.shape}",
+                    reason="wrong_dimension",
+                )
+            if await connection.fetchval(IS_ERASED, user_id):
+                return Enrolment(status=EnrolStatus.ERASED, photos=0, revision=0)
+            added = await connection.fetchval(
+                ADD_TEMPLATE,
+                face_id,
+                user_id,
+                model,
+                self._encoded(operation, embedding),
+                captured_at,
+            )
+            if added is None:
+                record = await connection.fetchrow(GALLERY_ENTRY, user_id, model)
+                return _enrolment(EnrolStatus.UNCHANGED, record)
+            return _enrolment(EnrolStatus.ENROLLED, await fuse(connection, user_id, model))
+
+    async def remove_template(self, face_id: UUID) -> Enrolment | None:
+        """Take one photo's template away and make the fused template again.
+
+        With the last one the user leaves the gallery, but may be enrolled again.
+
+        Returns:
+            The user's state after it; None when there is no such template.
+        """
+        async with self._connection("remove a template") as connection, connection.transaction():
+            model = await connection.fetchval(MODEL_OF_TEMPLATE, face_id)
+            if model is None:
+                return None
+            await connection.fetchval(LOCK_HEAD, model)
+            user_id = await connection.fetchval(REMOVE_TEMPLATE, face_id, model)
+            if user_id is None:
+                return None
+            return _enrolment(EnrolStatus.ENROLLED, await fuse(connection, user_id, model))
+
+    async def suspend_user(self, user_id: UUID) -> None:
+        """Take a user out of every gallery, and keep the templates; doing it again is harmless.
+
+        Photos that are enrolled during the suspension are kept too; they count from `resume_user`
+        on.
+        """
+        async with self._connection("suspend a user") as connection, connection.transaction():
+            for record in await connection.fetch(LOCK_ALL_HEADS):
+                await connection.fetchval(SUSPEND, user_id, record["model"])
+
+    async def resume_user(self, user_id: UUID) -> None:
+        """Bring a suspended user's templates back into the galleries.
+
+        Also those of models that came after the suspension.
+        """
+        async with self._connection("resume a user") as connection, connection.transaction():
+            await connection.fetch(LOCK_ALL_HEADS)
+            for record in await connection.fetch(RESUME, user_id):
+                await fuse(connection, user_id, record["model"])
+
+
+async def fuse(connection: "Session", user_id: UUID, model: str) -> asyncpg.Record | None:
+    """Make a user's fused template again; the gallery's head is locked."""
+    return await connection.fetchrow(FUSE, user_id, model)
+
+
+def _enrolment(status: EnrolStatus, record: asyncpg.Record | None) -> Enrolment:
+    """The gallery's row as the caller gets it; without a row, as after a template of no gallery."""
+    if record is None:
+        return Enrolment(status=status, photos=0, revision=0)
+    return Enrolment(status=status, photos=record["photos"], revision=record["revision"])
