@@ -42,7 +42,7 @@ class Gateway(ListeningProcess):
         )
 
     async def health(self, patience: float) -> dict[str, Any] | None:
-        """The body of ``/health``, as soon as all is well, at the latest after the patience.
+        """The body of ``/health``, as soon as all is well and processed, or after the patience.
 
         Args:
             patience: seconds; the consumer lag that it reports may be some seconds old.
@@ -60,7 +60,7 @@ class Gateway(ListeningProcess):
                         body = await response.json()
                 except (aiohttp.ClientError, TimeoutError, ValueError):
                     body = None
-                if (body and not body["problems"]) or time.monotonic() > deadline:
+                if (body and _is_settled(body)) or time.monotonic() > deadline:
                     return body
                 await asyncio.sleep(_POLL_SECONDS)
 
@@ -72,3 +72,9 @@ class Gateway(ListeningProcess):
             DemoError: it does not listen yet.
         """
         return self._usual not in {0, urlsplit(self.address).port}
+
+
+def _is_settled(health: dict[str, Any]) -> bool:
+    return not health["problems"] and not any(
+        group["messages"] for group in health["pipeline"]["lag"].values()
+    )
