@@ -87,7 +87,7 @@ lint: $(LINT_READY) ## Check style, formatting, types, known holes and forgotten
 	$(BIN)/mypy
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(ROOMS)
 	$(BIN)/python -m infra.checks.secrets
-	$(BIN)/python -m infra.checks.known_holes
+	$(BIN)/python -m infra.checks.known_vulnerabilities
 
 docs: $(DOCS_READY) ## Build the documentation site into out/site; fails on a dead link
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

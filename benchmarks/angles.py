@@ -19,8 +19,8 @@ from benchmarks.frames import Picture
 from benchmarks.report import Report, Result, make_report
 from config.settings import DetectSettings
 from ml.recognition.alignment import align
-from ml.recognition.analyser import AnalysedFace, Analyser, build_analyser
-from ml.runtime.registry import match_policy
+from ml.recognition.face_analyser import AnalysedFace, Analyser, build_analyser
+from ml.runtime.model_registry import match_policy
 
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 

@@ -16,8 +16,8 @@ from agents.identify.recognition import Recogniser
 from config.settings import Settings, load_settings
 from domain.events import DetectedFace, DetectedFaces
 from ml.images.decoding import ImageLimits, decode
-from ml.recognition.analyser import AnalysedFace, Analyser, build_analyser
-from ml.runtime.registry import match_policy
+from ml.recognition.face_analyser import AnalysedFace, Analyser, build_analyser
+from ml.runtime.model_registry import match_policy
 from sinks.stores import Stores, opened
 from streams.clients.client_factory import create_consumer, create_producer
 from streams.clients.durable_producer import Publisher

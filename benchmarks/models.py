@@ -21,9 +21,9 @@ from config.settings import ModelSettings
 from config.settings.models import ExecutionProvider
 from ml.images.decoding import ImageLimits, decode
 from ml.recognition.alignment import align
-from ml.recognition.analyser import Analyser, build_analyser
-from ml.runtime.cores import available_cores
-from ml.runtime.registry import SFACE, YUNET, prepare_builtin
+from ml.recognition.face_analyser import Analyser, build_analyser
+from ml.runtime.cpu_cores import available_cores
+from ml.runtime.model_registry import SFACE, YUNET, prepare_builtin
 
 #: All threads share every run; a loop handles one frame after the other.
 ONE_LOOP = "bare models, one loop"

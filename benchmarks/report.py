@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ml.runtime.cores import available_cores
+from ml.runtime.cpu_cores import available_cores
 
 RATE = "frames_per_second"
 

@@ -19,7 +19,7 @@ from benchmarks.frames import Case, FrameSet, compose, load_faces
 from benchmarks.models import BareModels
 from benchmarks.report import Report, Result, compare, make_report
 from benchmarks.system import System, running_pipeline, running_servers
-from ml.runtime.cores import available_cores
+from ml.runtime.cpu_cores import available_cores
 
 ONE, TWO = "one pinned worker", "two pinned workers"
 

@@ -28,7 +28,7 @@ from benchmarks.report import Report, Result, compare, make_report
 from benchmarks.system import bare_servers
 from config.settings import S3Settings, Settings
 from domain.events import EventKind, FaceMatch, ImageEvent, MatchKind
-from domain.records import EventResult, FaceRow, Outcome, Sighting
+from domain.store_rows import EventResult, FaceRow, Outcome, Sighting
 from ml.recognition.embedders import unit_rows
 from sinks.main.main_store import Records
 from sinks.objects.crops import Crops

@@ -22,8 +22,8 @@ from infra.database.create_topics import ensure_topics
 from infra.demo.demo_workers import Worker
 from infra.demo.run import init_stores
 from infra.embedded.stack import EmbeddedStack, settings_from
-from ml.recognition.analyser import Analyser
 from ml.recognition.embedders import unit_rows
+from ml.recognition.face_analyser import Analyser
 from services.users import make_user
 from sinks.main.database_sessions import Databases
 from sinks.vector.vector_store import Vectors

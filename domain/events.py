@@ -84,10 +84,10 @@ class DetectedFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     Attributes: box: x, y of the upper left corner, width, height. landmarks: right eye, left eye,
     nose tip, right and left corner of the mouth (the subject's own right and left), as x0, y0, ...
     y4. score: the detector's confidence, 0 to 1. quality: fitness for recognition, 0 to 1
-    (`ml.recognition.quality`). embedding: float32, little endian, length 1. crop: JPEG of the face
-    with some surroundings. measures: the values behind the quality, by name; set for uploads, whose
-    answers contain them. reliable: whether the embedding says who it is: not of a face that is
-    turned, or is none.
+    (`ml.recognition.face_quality`). embedding: float32, little endian, length 1. crop: JPEG of the
+    face with some surroundings. measures: the values behind the quality, by name; set for uploads,
+    whose answers contain them. reliable: whether the embedding says who it is: not of a face that
+    is turned, or is none.
     """
 
     box: tuple[float, float, float, float]

@@ -4,7 +4,7 @@ import asyncio
 
 from config.settings import ModelSettings
 from domain.images.image_errors import ModelError
-from ml.runtime.registry import embedder_id
+from ml.runtime.model_registry import embedder_id
 
 
 async def embedder_in_force(settings: ModelSettings) -> str | None:

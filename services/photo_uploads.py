@@ -7,10 +7,10 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from domain.answers import UploadAnswer, decode_answer
 from domain.events import EventKind, ImageEvent
-from domain.records import LedgerRow, Outcome
 from domain.refusal_codes import is_final
+from domain.store_rows import LedgerRow, Outcome
+from domain.upload_answers import UploadAnswer, decode_answer
 from sinks.cache.answer_waiter import AnswerWaiter
 from sinks.main.main_store import Records
 from sinks.store_errors import StoreUnavailable

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from domain.records import EventKey, EventResult, LedgerRow, UserRow
+from domain.store_rows import EventKey, EventResult, LedgerRow, UserRow
 from sinks.main.main_store import Records
 
 _USER = """

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from agents.detect.claim_checks import Fetch
-from agents.detect.ordering import Turns
+from agents.detect.ordered_batches import Turns
 from agents.detect.self_test import good_messages, is_as_sent
 from config.observability import metrics
 from domain.events import DetectedFace, DetectedFaces, EventKind
@@ -23,7 +23,7 @@ from domain.images.image_errors import ImageRejected
 from domain.memory_budget import Budget, groups
 from domain.refusals import refusal_of_dead_letter
 from ml.images.decoding import Image, ImageHeader, ImageLimits, decode_inspected, inspect
-from ml.recognition.analyser import AnalysedFace, Analyser
+from ml.recognition.face_analyser import AnalysedFace, Analyser
 from streams.clients.durable_producer import Outgoing, Publisher
 from streams.contract.camera_clocks import ClockPolicy
 from streams.contract.envelope import DEFAULT_CLOCKS, Envelope, detected_headers

@@ -6,10 +6,10 @@ from functools import partial
 from agents.identify.cache_circuit import CacheBreaker
 from agents.identify.effects import EventEffects
 from agents.identify.match_events import matches_of, outgoing
-from agents.identify.unannounced import UnannouncedEvents
+from agents.identify.unannounced_results import UnannouncedEvents
 from config.observability import metrics
 from domain.events import EventKind, FaceMatch
-from domain.records import EventKey, LedgerRow, Outcome
+from domain.store_rows import EventKey, LedgerRow, Outcome
 from sinks.stores import Stores
 from streams.clients.durable_producer import Publisher
 from streams.contract.topics import Topics

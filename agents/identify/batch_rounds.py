@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from domain.events import DetectedFaces
 from domain.failures import Reject
-from domain.records import EventKey
+from domain.store_rows import EventKey
 from streams.contract.message import Message
 
 Round = dict[EventKey, DetectedFaces]

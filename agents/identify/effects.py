@@ -11,7 +11,6 @@ import numpy as np
 
 from agents.identify.match_events import Origin, match_of, search_matches
 from agents.identify.recognition import Recognition, SearchedImage
-from domain.answers import RankedCandidate, SearchedFace, Status, UploadAnswer, encode_answer
 from domain.decisions.matching import Decision, MatchPolicy
 from domain.events import (
     DetectedFaces,
@@ -22,7 +21,8 @@ from domain.events import (
     Refusal,
 )
 from domain.object_keys import crop_key, split_dataref
-from domain.records import EventResult, FaceRow, Outcome, Sighting
+from domain.store_rows import EventResult, FaceRow, Outcome, Sighting
+from domain.upload_answers import RankedCandidate, SearchedFace, Status, UploadAnswer, encode_answer
 
 #: The id is left out: of an erased person not even that is written down again.
 UNKNOWN_USER = Refusal(code="unknown_user", message="there is no user with this id")

@@ -9,11 +9,11 @@ from agents.identify import effects
 from agents.identify.effects import EventEffects
 from agents.identify.galleries import Galleries
 from agents.upload_policies import upload_policy
-from domain.answers import decode_answer
 from domain.decisions.enrolment import EnrolmentPolicy, refusal_of
 from domain.events import DetectedFaces, EventKind
-from domain.records import EnrolStatus, LedgerRow, Outcome, UserRow
 from domain.refusal_codes import is_settled
+from domain.store_rows import EnrolStatus, LedgerRow, Outcome, UserRow
+from domain.upload_answers import decode_answer
 from domain.upload_events import USER_INACTIVE
 from sinks.main.ledger import Claim
 from sinks.stores import Stores

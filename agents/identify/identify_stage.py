@@ -29,8 +29,8 @@ from domain.decisions.matching import MatchPolicy
 from domain.events import DetectedFaces, EventKind
 from domain.failures import Reject
 from domain.object_keys import uploaded_key
-from domain.records import EventKey
 from domain.refusals import given_up
+from domain.store_rows import EventKey
 from sinks.main.ledger import Claim
 from sinks.stores import Stores
 from streams.clients.durable_producer import Publisher

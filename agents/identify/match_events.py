@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import NamedTuple, Self
 from uuid import UUID
 
-from domain.answers import RankedCandidate, SearchedFace, decode_answer
 from domain.decisions.matching import Decision
 from domain.events import DetectedFace, DetectedFaces, FaceMatch, MatchKind
-from domain.records import LedgerRow, Outcome
+from domain.store_rows import LedgerRow, Outcome
+from domain.upload_answers import RankedCandidate, SearchedFace, decode_answer
 from sinks.main.main_store import Records
 from streams.clients.durable_producer import Outgoing
 from streams.contract.envelope import match_headers

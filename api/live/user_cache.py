@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from time import monotonic
 from uuid import UUID
 
-from domain.records import UserRow
+from domain.store_rows import UserRow
 from sinks.main.main_store import Records
 
 _REMEMBERED_SECONDS = 5.0

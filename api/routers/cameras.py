@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from sqlalchemy import text
 
-from api.auth.callers import Reader
+from api.auth.authorization import Reader
 from api.schemas.matches import CameraListResponse, CameraResponse
 from sinks.main.database_sessions import MainDb
 

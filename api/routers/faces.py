@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth.callers import Enroller, Reader
+from api.auth.authorization import Enroller, Reader
 from api.http.dependencies import ServicesDep
 from api.http.prefer_header import Prefer, Preferences
 from api.http.problems import ApiProblem

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BeforeValidator
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
-from api.auth.callers import Reader
+from api.auth.authorization import Reader
 from api.http.dependencies import Services, ServicesDep
 from api.http.pagination import PageDep
 from api.http.problems import ApiProblem

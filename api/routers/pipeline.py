@@ -4,7 +4,7 @@ from time import monotonic
 
 from fastapi import APIRouter
 
-from api.auth.callers import Reader
+from api.auth.authorization import Reader
 from api.http.dependencies import ServicesDep
 from api.routers.cameras import list_cameras
 from api.schemas.pipeline import (

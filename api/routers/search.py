@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from api.auth.callers import Searcher
+from api.auth.authorization import Searcher
 from api.http.dependencies import ServicesDep
 from api.http.prefer_header import Prefer, Preferences
 from api.http.problems import ApiProblem, upload_failed

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from api.auth.callers import Uploader
+from api.auth.authorization import Uploader
 from api.http.dependencies import Services, ServicesDep
 from api.http.problems import ApiProblem
 from api.schemas.faces import MAX_CANDIDATES, CandidateLimit, Threshold, UploadStatusResponse
 from api.uploads.enrolment_answers import read_faces
 from api.uploads.search_answers import search_response
-from domain.answers import UploadAnswer, decode_answer
+from domain.upload_answers import UploadAnswer, decode_answer
 from domain.upload_events import event_uuid
 from sinks.store_errors import StoreUnavailable
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth.callers import Administrator, Enroller, Reader
+from api.auth.authorization import Administrator, Enroller, Reader
 from api.http.dependencies import Services, ServicesDep
 from api.http.pagination import PageDep
 from api.http.problems import ApiProblem

@@ -9,7 +9,7 @@ from api.schemas.common import Box, Moment, Schema
 from api.schemas.faces import DECISION, crop_url
 from api.schemas.users import SUMMARY, UserSummary
 from domain.events import FaceMatch, standing_decision
-from domain.records import UserRow
+from domain.store_rows import UserRow
 from sinks.main.schema import Face
 
 _MATCH: dict[str, Any] = {

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StrictBool, model_valida
 from api.schemas.common import PLAIN_TEXT, Moment, Schema
 from domain.names.email_addresses import MAX_ADDRESS_CHARACTERS, normal_address
 from domain.names.person_names import MAX_NAME_CHARACTERS, tidy_name
-from domain.records import UserRow
+from domain.store_rows import UserRow
 from sinks.main.schema import User
 
 #: What a client can check by itself; `domain.names.email_addresses` says the rest.

@@ -8,8 +8,8 @@ from sqlalchemy import func, select
 from api.http.dependencies import Services
 from api.http.problems import ApiProblem, upload_failed
 from api.schemas.faces import FaceResponse, FaceUploadResponse, UploadResult, status_url
-from domain.answers import UploadAnswer
 from domain.events import ImageEvent
+from domain.upload_answers import UploadAnswer
 from domain.upload_events import USER_INACTIVE, enrol_event
 from services.api_keys import Caller
 from services.audit import record

@@ -10,9 +10,9 @@ from api.schemas.faces import (
     FaceSearchResult,
 )
 from api.schemas.users import UserSummary
-from domain.answers import SearchedFace, UploadAnswer
 from domain.decisions.matching import Candidate, MatchPolicy, decide
-from domain.records import UserRow
+from domain.store_rows import UserRow
+from domain.upload_answers import SearchedFace, UploadAnswer
 
 
 async def search_response(

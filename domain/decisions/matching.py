@@ -61,7 +61,7 @@ def decide(
     Args:
         candidates: the best ones of the gallery, at least two where it has two, in any order.
         policy: threshold and margin.
-        reliable: whether the embedding of the probe says who it is (`ml.recognition.quality`).
+        reliable: whether the embedding of the probe says who it is (`ml.recognition.face_quality`).
     """
     best, runner_up = None, None
     for candidate in candidates:

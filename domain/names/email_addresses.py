@@ -13,7 +13,7 @@ import idna
 from precis_i18n import get_profile
 
 from domain.names.person_names import BadNameError, describe, require_visible
-from domain.names.scripts import mixes_scripts
+from domain.names.unicode_scripts import mixes_scripts
 
 MAX_ADDRESS_CHARACTERS: Final = 320
 _MAX_LOCAL_CHARACTERS: Final = 64

@@ -6,7 +6,7 @@ from typing import Final
 
 from precis_i18n import get_profile
 
-from domain.names.scripts import look, mixes_scripts
+from domain.names.unicode_scripts import look, mixes_scripts
 
 MAX_NAME_CHARACTERS: Final = 200
 

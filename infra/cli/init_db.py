@@ -22,7 +22,7 @@ def init_db() -> None:
 
     from config.settings import Settings, load_settings
     from infra.database.init_db import initialise
-    from ml.runtime.registry import SFACE
+    from ml.runtime.model_registry import SFACE
     from sinks.store_errors import StoreRejected, StoreUnavailable
 
     quiet_libraries()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from config.settings import Settings
-    from domain.records import UserRow
+    from domain.store_rows import UserRow
     from infra.photos.upload_requests import PhotoAnswer
     from infra.terminal.tables import Row
 

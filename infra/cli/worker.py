@@ -33,7 +33,7 @@ def detect(health_port: Port = None) -> None:
     Consumes `camera.frames` and `photo.uploads`, produces `faces.detected`. On SIGTERM or Ctrl-C
     the worker finishes its messages in flight and gives the partitions back.
     """
-    from agents.processes import run_detect
+    from agents.worker_processes import run_detect
     from config.settings import DetectSettings
 
     settings = _settings(DetectSettings, health_port)
@@ -47,7 +47,7 @@ def identify(health_port: Port = None) -> None:
     Consumes `faces.detected`, produces `faces.matches`. On SIGTERM or Ctrl-C the worker finishes
     its messages in flight and gives the partitions back.
     """
-    from agents.processes import run_identify
+    from agents.worker_processes import run_identify
     from config.settings import Settings
 
     settings = _settings(Settings, health_port)

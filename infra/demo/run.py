@@ -39,8 +39,8 @@ INIT_SECONDS = 120.0
 #: Longest time without a single further frame being processed, in seconds.
 STALL_SECONDS = 90.0
 
-#: How long the end waits for a healthy pipeline without lag, in seconds: it is reported some seconds
-#: late.
+#: How long the end waits for a healthy pipeline without lag, in seconds: the lag is reported some
+#: seconds late.
 HEALTH_SECONDS = 12.0
 
 _POLL_SECONDS = 0.3

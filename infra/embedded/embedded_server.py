@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from infra.embedded.account import Account
-from infra.embedded.child import Child
+from infra.embedded.child_process import Child
 from infra.embedded.embedded_errors import StackError
-from infra.embedded.files import tail
+from infra.embedded.postgres_account import Account
+from infra.embedded.private_files import tail
 from infra.embedded.server_processes import Record, children, owns_port, signal_all, wait_gone
-from infra.embedded.state import LOOPBACK
+from infra.embedded.stack_state import LOOPBACK
 
 POLL_SECONDS = 0.05
 

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from infra.embedded.files import DataDirectoryLock
+from infra.embedded.private_files import DataDirectoryLock
 from infra.embedded.server_processes import end_leftovers
 from infra.processes.guard_process import GuardProcess, wait_for_end
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from infra.embedded.account import unprivileged_account
 from infra.embedded.embedded_errors import StackError
 from infra.embedded.embedded_server import Command, NotReadyError, Server
-from infra.embedded.files import write_private
-from infra.embedded.placement import postgres_home, postgres_programs
+from infra.embedded.postgres_account import unprivileged_account
+from infra.embedded.postgres_placement import postgres_home, postgres_programs
+from infra.embedded.private_files import write_private
 from infra.embedded.server_processes import signal_all, wait_gone, working_in
-from infra.embedded.state import LOOPBACK
+from infra.embedded.stack_state import LOOPBACK
 
 USER = "fecapass"
 ORPHAN_SECONDS = 10.0

@@ -13,8 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.embedded import programs
 from infra.embedded.embedded_server import Command, NotReadyError, Server, remove_quietly
-from infra.embedded.files import write_private
-from infra.embedded.state import GRPC_OFFSET, LOOPBACK
+from infra.embedded.private_files import write_private
+from infra.embedded.stack_state import GRPC_OFFSET, LOOPBACK
 
 REGION = "us-east-1"
 

@@ -34,12 +34,12 @@ from config.settings import (
 from infra.embedded import programs
 from infra.embedded.embedded_errors import StackError
 from infra.embedded.embedded_server import Server
-from infra.embedded.files import DataDirectoryLock, write_private
 from infra.embedded.guard import start_guard
 from infra.embedded.postgres import USER, Postgres
+from infra.embedded.private_files import DataDirectoryLock, write_private
 from infra.embedded.seaweedfs import REGION, SeaweedFs
 from infra.embedded.server_processes import Record, dump_records, end_leftovers
-from infra.embedded.state import GRPC_OFFSET, LOOPBACK, StackState, load_state
+from infra.embedded.stack_state import GRPC_OFFSET, LOOPBACK, StackState, load_state
 from infra.embedded.tansu import Tansu
 from infra.embedded.valkey import Valkey
 from infra.processes.ports import Ports, is_free

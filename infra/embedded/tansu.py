@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from infra.embedded import programs
 from infra.embedded.embedded_server import Command, NotReadyError, Server
-from infra.embedded.state import LOOPBACK
+from infra.embedded.stack_state import LOOPBACK
 
 # ApiVersions, version 0, of the Kafka protocol: the request every client begins with.
 _API_VERSIONS = 18

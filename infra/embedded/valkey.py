@@ -10,8 +10,8 @@ from redis.retry import Retry
 
 from infra.embedded import programs
 from infra.embedded.embedded_server import Command, NotReadyError, Server
-from infra.embedded.files import write_private
-from infra.embedded.state import LOOPBACK
+from infra.embedded.private_files import write_private
+from infra.embedded.stack_state import LOOPBACK
 
 
 class Valkey(Server):

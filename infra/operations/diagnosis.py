@@ -175,7 +175,7 @@ async def _start(admin: AIOKafkaAdminClient, settings: KafkaSettings) -> None:
 
 
 def _models(settings: ModelSettings) -> str:
-    from ml.recognition.analyser import build_analyser  # noqa: PLC0415 - heavy
+    from ml.recognition.face_analyser import build_analyser  # noqa: PLC0415 - heavy
 
     analyser = build_analyser(settings)
     return f"{analyser.detector.id} and {analyser.embedder.id} on {analyser.provider}"

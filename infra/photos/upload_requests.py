@@ -9,10 +9,10 @@ from pathlib import Path
 from uuid import UUID
 
 from config.settings import Settings
-from domain.answers import UploadAnswer
 from domain.events import ImageEvent
 from domain.personal_data import Author
-from domain.records import UserRow
+from domain.store_rows import UserRow
+from domain.upload_answers import UploadAnswer
 from domain.upload_events import USER_INACTIVE, enrol_event, search_event
 from domain.user_errors import EmailTakenError
 from services.audit import record

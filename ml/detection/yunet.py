@@ -13,7 +13,7 @@ from domain.images.image_errors import ModelError
 from ml.detection.dense_detector import Candidates, cells, run_detector
 from ml.detection.detections import DetectionPolicy, Detections
 from ml.detection.letterbox import canvas_size
-from ml.runtime.registry import YUNET
+from ml.runtime.model_registry import YUNET
 from ml.runtime.sessions import Session, to_nchw
 
 _STRIDES = (8, 16, 32)

@@ -8,7 +8,7 @@ import sys
 
 from config.settings import ConfigurationError, DetectSettings, load_settings
 from domain.images.image_errors import ModelError
-from ml.runtime.registry import SFACE, YUNET, prepare_builtin
+from ml.runtime.model_registry import SFACE, YUNET, prepare_builtin
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from config.settings.models import ExecutionProvider
 from domain.arrays import FloatArray
 from ml.runtime import onnxruntime_sessions, openvino_sessions
-from ml.runtime.cores import available_cores
+from ml.runtime.cpu_cores import available_cores
 
 
 class Session(Protocol):

@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 
 from domain.events import EventKind
-from domain.records import KIND_NAMES, EventKey, EventResult, FaceRow, LedgerRow, Outcome
+from domain.store_rows import KIND_NAMES, EventKey, EventResult, FaceRow, LedgerRow, Outcome
 from sinks.main.user_erasure import PRESENT
 from sinks.postgres.driver_errors import typed_failures
 from sinks.postgres.keepalive import Heartbeat

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from domain.personal_data import Cutoffs, Traces
-from domain.records import EventKey
+from domain.store_rows import EventKey
 from sinks.main.expiry import overdue
 from sinks.main.ledger import CLAIMS_LOCK
 from sinks.main.main_store import Records

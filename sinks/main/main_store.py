@@ -13,7 +13,7 @@ import asyncpg
 from config.settings import DatabaseSettings
 from domain.events import FaceMatch, standing_decision
 from domain.personal_data import Cutoffs, DataSubject, PersonalData, Traces
-from domain.records import FaceRow, LedgerRow, UserRow
+from domain.store_rows import FaceRow, LedgerRow, UserRow
 from sinks.main.expiry import expire
 from sinks.main.ledger import LEDGER_COLUMNS, Claim, always, ledger_row, open_claim
 from sinks.main.user_erasure import (

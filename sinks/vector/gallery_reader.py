@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from domain.records import GalleryChange, GalleryChunk
+from domain.store_rows import GalleryChange, GalleryChunk
 from sinks.vector.vector_database import VectorDatabase
 from sinks.vector.vector_format import decode_vector, decode_vectors
 

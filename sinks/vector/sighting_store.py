@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from domain.records import Embedding, Sighting, SimilarSighting
+from domain.store_rows import Embedding, Sighting, SimilarSighting
 from sinks.vector.partitions import partition_name
 from sinks.vector.vector_database import VectorDatabase
 

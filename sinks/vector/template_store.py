@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from domain.records import Embedding, Enrolment, EnrolStatus
+from domain.store_rows import Embedding, Enrolment, EnrolStatus
 from sinks.store_errors import StoreRejected
 from sinks.vector.vector_database import VectorDatabase
 

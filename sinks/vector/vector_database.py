@@ -4,7 +4,7 @@ import re
 from typing import TYPE_CHECKING
 
 from config.settings import DatabaseSettings
-from domain.records import Embedding
+from domain.store_rows import Embedding
 from sinks.postgres.pool import PostgresSink
 from sinks.store_errors import StoreRejected, StoreUnavailable
 from sinks.vector.partitions import DimensionConflictError, ensure_partition

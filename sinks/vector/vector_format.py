@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from domain.records import Embedding
+from domain.store_rows import Embedding
 
 _HEADER = struct.Struct(">HH")
 

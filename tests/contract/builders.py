@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import numpy as np
 
 from domain.events import EventKind, FaceMatch, ImageEvent, MatchKind
-from domain.records import Embedding, EventResult, FaceRow, Outcome
+from domain.store_rows import Embedding, EventResult, FaceRow, Outcome
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 MODEL = "contract"

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from config.settings import Settings
 from domain.object_keys import crop_key
-from domain.records import Sighting
+from domain.store_rows import Sighting
 from infra.maintenance.maintenance_stores import MaintenanceStores
 from infra.maintenance.reconcile import Reconciler
 from sinks.main.main_store import Records

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from domain.personal_data import DataSubject
-from domain.records import EnrolStatus
+from domain.store_rows import EnrolStatus
 from tests.contract.builders import a_vector
 
 

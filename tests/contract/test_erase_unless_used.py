@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from domain.personal_data import Author
-from domain.records import EnrolStatus
+from domain.store_rows import EnrolStatus
 from services.erasure import erase_unless_used
 from sinks.stores import Stores
 from tests.contract.builders import unique

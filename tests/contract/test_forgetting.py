@@ -2,8 +2,8 @@
 
 from uuid import uuid4
 
-from domain.answers import UploadAnswer, encode_answer
 from domain.personal_data import DataSubject
+from domain.upload_answers import UploadAnswer, encode_answer
 from sinks.cache.recent_matches import Recents
 from tests.contract.builders import a_match, an_event
 

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec import structs
 
-from domain.answers import UploadAnswer, encode_answer
 from domain.events import EventKind, MatchKind, utc_now
 from domain.personal_data import Author, Cutoffs, DataSubject, References
-from domain.records import Outcome, Sighting
+from domain.store_rows import Outcome, Sighting
+from domain.upload_answers import UploadAnswer, encode_answer
 from services.erasure import erase
 from sinks.cache.redis_client import PREFIX
 from sinks.main.schema import MainBase, VectorBase

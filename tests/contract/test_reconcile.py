@@ -13,7 +13,7 @@ import pytest
 
 from domain.object_keys import crop_key
 from domain.personal_data import DataSubject
-from domain.records import Sighting
+from domain.store_rows import Sighting
 from infra.maintenance.faults import Fault
 from infra.maintenance.maintenance_stores import MaintenanceStores
 from infra.maintenance.reconcile import Reconciler

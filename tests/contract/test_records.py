@@ -10,7 +10,7 @@ from msgspec import structs
 
 from domain.events import EventKind, MatchKind
 from domain.personal_data import DataSubject
-from domain.records import Outcome
+from domain.store_rows import Outcome
 from sinks.main.main_store import Records
 from sinks.store_errors import StoreRejected, StoreUnavailable
 from tests.contract.builders import MODEL, NOON, a_result, an_event, unique

@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 
 from agents.identify import effects
-from domain.answers import decode_answer
 from domain.events import DetectedFaces
 from domain.refusals import given_up
+from domain.upload_answers import decode_answer
 from domain.upload_events import enrol_event
 from infra.database.create_topics import ensure_topics
 from services.photo_uploads import UploadClient

@@ -6,10 +6,10 @@ from uuid import uuid4
 import pytest
 from msgspec import structs
 
-from domain.answers import RankedCandidate, SearchedFace, UploadAnswer, encode_answer
 from domain.events import EventKind
 from domain.personal_data import DataSubject
-from domain.records import Outcome
+from domain.store_rows import Outcome
+from domain.upload_answers import RankedCandidate, SearchedFace, UploadAnswer, encode_answer
 from infra.database.migrate import ensure_indexes
 from sinks.main import user_erasure
 from tests.contract.builders import MODEL, a_result, an_event

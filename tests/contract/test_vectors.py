@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.personal_data import DataSubject
-from domain.records import EnrolStatus, Sighting
+from domain.store_rows import EnrolStatus, Sighting
 from sinks.store_errors import StoreRejected, StoreUnavailable
 from sinks.vector.partitions import partition_name
 from sinks.vector.sighting_store import SIMILAR_SIGHTINGS

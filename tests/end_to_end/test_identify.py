@@ -15,12 +15,12 @@ from prometheus_client import REGISTRY
 
 from agents.identify.galleries import Galleries
 from agents.identify.identify_stage import Identify, Policies
-from domain.answers import decode_answer
 from domain.decisions.enrolment import EnrolmentPolicy
 from domain.decisions.matching import MatchPolicy
 from domain.events import DetectedFace, DetectedFaces, EventKind, ImageEvent
 from domain.failures import Reject, Retry
 from domain.refusals import given_up
+from domain.upload_answers import decode_answer
 from sinks.cache.answer_waiter import answer_key
 from sinks.stores import Stores
 from streams.clients.durable_producer import Publisher

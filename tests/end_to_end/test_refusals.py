@@ -6,9 +6,9 @@ import httpx
 import pytest
 from msgspec import structs
 
-from domain.answers import decode_answer
 from domain.decisions.enrolment import EnrolmentPolicy
 from domain.events import DetectedFaces, Refusal
+from domain.upload_answers import decode_answer
 from domain.upload_events import enrol_event
 from infra.database.create_topics import ensure_topics
 from services.photo_uploads import UploadClient

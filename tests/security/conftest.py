@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from infra.embedded.state import GRPC_OFFSET
+from infra.embedded.stack_state import GRPC_OFFSET
 from infra.processes.ports import Ports
 from tests.conftest import reachable_directory
 from tests.containers import Server, missing_engine

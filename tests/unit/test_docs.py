@@ -12,8 +12,8 @@ from msgspec.structs import fields
 
 from config.settings import Group, Settings, load_settings
 from domain import failures
-from domain.answers import UploadAnswer
 from domain.events import NAMESPACE, EventKind, FaceMatch, MatchType
+from domain.upload_answers import UploadAnswer
 from infra.cli.main import app
 from sinks import store_errors
 from streams.contract.topics import Topics

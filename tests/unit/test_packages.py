@@ -96,7 +96,7 @@ def test_the_rule_sees_what_is_forbidden(room, source):
         ("sinks", "from domain import events"),
         ("services", "from ml.runtime import registry"),
         ("agents", "import sinks.main.main_store"),
-        ("infra", "import agents.processes"),
+        ("infra", "import agents.worker_processes"),
     ],
 )
 def test_the_rule_lets_pass_what_is_allowed(room, source):

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from domain.answers import UploadAnswer, encode_answer
+from domain.upload_answers import UploadAnswer, encode_answer
 from domain.upload_events import enrol_event, event_uuid
 from sinks.cache.recent_matches import Recents
 from tests.end_to_end import photos

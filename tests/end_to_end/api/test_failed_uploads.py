@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.records import EventResult, Outcome
+from domain.store_rows import EventResult, Outcome
 from domain.upload_events import search_event
 from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import FACES, SEARCH, USERS, assert_problem, running_app, until

@@ -8,8 +8,8 @@ import pytest
 
 from agents.detect.detect_stage import Detect
 from ml.images.decoding import ImageLimits
-from ml.recognition.analyser import AnalysedFace
-from ml.recognition.quality import QualityReport
+from ml.recognition.face_analyser import AnalysedFace
+from ml.recognition.face_quality import QualityReport
 from streams.contract.topics import Topics
 from streams.contract.value_codec import unpack
 from tests.unit.agents.test_detect_order import frame, photo

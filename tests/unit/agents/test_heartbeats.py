@@ -1,6 +1,6 @@
 from types import SimpleNamespace
 
-from agents.processes import _heart
+from agents.worker_processes import _heart
 from streams.monitoring.heartbeats import HEARTBEAT_PARTITION, Identity, decode_heartbeat
 
 

@@ -3,7 +3,7 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.detect.ordering import Turns
+from agents.detect.ordered_batches import Turns
 
 KEYS = st.frozensets(st.sampled_from([b"door-1", b"door-2", b"door-3"]))
 

@@ -13,7 +13,7 @@ from agents.detect.detect_stage import Detect
 from agents.detect.self_test import good_messages, is_as_sent
 from config.settings import ModelSettings
 from ml.images.decoding import ImageLimits, decode
-from ml.recognition.analyser import build_analyser
+from ml.recognition.face_analyser import build_analyser
 from streams.contract.topics import Topics
 
 LIMITS = ImageLimits(1 << 20, 10_000_000)

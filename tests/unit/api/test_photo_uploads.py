@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from domain.answers import UploadAnswer, encode_answer
 from domain.events import utc_now
-from domain.records import LedgerRow, Outcome
+from domain.store_rows import LedgerRow, Outcome
+from domain.upload_answers import UploadAnswer, encode_answer
 from domain.upload_events import search_event
 from services.photo_uploads import UploadClient
 from sinks.store_errors import StoreUnavailable

@@ -5,8 +5,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.uploads.search_answers import search_response
-from domain.answers import RankedCandidate, SearchedFace, UploadAnswer
-from domain.records import UserRow
+from domain.store_rows import UserRow
+from domain.upload_answers import RankedCandidate, SearchedFace, UploadAnswer
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 ADA = UserRow(

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.frames import Case, compose, load_faces
 from config.settings import ModelSettings
-from ml.recognition.analyser import Analyser, build_analyser
+from ml.recognition.face_analyser import Analyser, build_analyser
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from config.settings import ConfigurationError, Settings, load_settings
 from domain.images.image_errors import ModelError
 from infra.cameras.sources import SourceError, open_source
 from infra.operations.diagnosis import _look, healthy
-from ml.runtime.registry import SFACE, check_file, prepare_builtin
+from ml.runtime.model_registry import SFACE, check_file, prepare_builtin
 
 ROOT = Path(__file__).parents[3]
 

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from domain.answers import UploadAnswer, decode_answer, encode_answer
+from domain.upload_answers import UploadAnswer, decode_answer, encode_answer
 
 
 def test_an_answer_comes_back():

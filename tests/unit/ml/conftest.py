@@ -5,7 +5,7 @@ import pytest
 
 from config.settings import ModelSettings
 from ml.images.decoding import Image, ImageLimits, decode
-from ml.recognition.analyser import Analyser, build_analyser
+from ml.recognition.face_analyser import Analyser, build_analyser
 
 # Both models on OpenVINO; only the embedder, which is what is advised.
 ALL_OPENVINO = {"execution_provider": "openvino"}

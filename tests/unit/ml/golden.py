@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from config.settings import ModelSettings
-from ml.recognition.analyser import AnalysedFace, build_analyser
+from ml.recognition.face_analyser import AnalysedFace, build_analyser
 from tests.unit.ml.conftest import read
 
 FILE = Path(__file__).parent / "golden.json"

@@ -12,8 +12,8 @@ from ml.detection.detections import DetectionPolicy
 from ml.detection.letterbox import batches, canvas_size, letterbox
 from ml.detection.scrfd import Scrfd
 from ml.detection.yunet import YuNet
-from ml.recognition.analyser import build_analyser
-from ml.runtime import registry
+from ml.recognition.face_analyser import build_analyser
+from ml.runtime import model_registry
 from ml.runtime.sessions import create_session
 from tests.unit.ml.conftest import read
 
@@ -23,7 +23,7 @@ SCRFD_POLICY = DetectionPolicy(threshold=0.5, nms_threshold=0.4, min_face_pixels
 
 @pytest.fixture(scope="module")
 def yunet(model_cache):
-    path = registry.prepare_builtin(registry.YUNET, model_cache)
+    path = model_registry.prepare_builtin(model_registry.YUNET, model_cache)
     return YuNet(create_session(path, "cpu", 0), POLICY, 640)
 
 
@@ -54,7 +54,7 @@ def opencv_faces(image):
         size = (round(width * ratio), round(height * ratio))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     detector = cv2.FaceDetectorYN.create(
-        str(registry._locate(registry.YUNET)), "", image.shape[1::-1], 0.7, 0.3
+        str(model_registry._locate(model_registry.YUNET)), "", image.shape[1::-1], 0.7, 0.3
     )
     faces = detector.detect(image)[1]
     if faces is None:
@@ -152,7 +152,7 @@ def test_large_pictures_are_scaled_down_and_boxes_are_in_their_pixels(yunet, sha
 
 
 def test_other_files_are_refused(shared, model_cache):
-    sface = registry.prepare_builtin(registry.SFACE, model_cache)
+    sface = model_registry.prepare_builtin(model_registry.SFACE, model_cache)
     session = create_session(sface, "cpu", 1)
     with pytest.raises(ModelError, match="YuNet"):
         YuNet(session, POLICY, 640)
@@ -165,7 +165,7 @@ def test_the_settings_choose_the_detector(shared, model_cache):
     analyser = build_analyser(
         ModelSettings(detector="scrfd", detector_file=path, cache_dir=model_cache)
     )
-    assert analyser.detector.id == f"scrfd-{registry.sha256_of(path)[:8]}"
+    assert analyser.detector.id == f"scrfd-{model_registry.sha256_of(path)[:8]}"
     assert analyser.detector.provider == "cpu"
 
 

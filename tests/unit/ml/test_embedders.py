@@ -4,9 +4,9 @@ import pytest
 from config.settings import ConfigurationError, DetectSettings, ModelSettings, load_settings
 from domain.images.image_errors import ModelError
 from ml.recognition.alignment import align
-from ml.recognition.analyser import build_analyser
 from ml.recognition.embedders import UNCHANGED, ArcFaceEmbedder, Preprocessing
-from ml.runtime import registry
+from ml.recognition.face_analyser import build_analyser
+from ml.runtime import model_registry
 from ml.runtime.sessions import create_session
 from tests.unit.ml.conftest import read
 
@@ -48,7 +48,7 @@ def test_an_arcface_file_with_its_own_preprocessing(shared, aligned, model_cache
         cache_dir=model_cache,
     )
     embedder = build_analyser(settings).embedder
-    assert embedder.id == registry.embedder_id(settings) != registry.SFACE.id
+    assert embedder.id == model_registry.embedder_id(settings) != model_registry.SFACE.id
     assert embedder.dimension == 128
     check_people_apart(embedder.embed(aligned), genuine=0.45, impostor=0.45)
 

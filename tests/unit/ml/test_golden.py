@@ -10,8 +10,8 @@ import pytest
 from config.settings import ModelSettings
 from domain.decisions.matching import decide
 from ml.gallery.exact_search import Gallery
-from ml.recognition.analyser import build_analyser
-from ml.runtime.registry import match_policy
+from ml.recognition.face_analyser import build_analyser
+from ml.runtime.model_registry import match_policy
 from tests.unit.ml.conftest import ALL_OPENVINO, SPLIT, read, template_of
 from tests.unit.ml.golden import FILE, pictures, rows_of
 

@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from domain.images.image_errors import ModelError
-from ml.runtime import registry
+from ml.runtime import model_registry
 from ml.runtime.onnx_rewrite import prepare_model
 
 # What the dequantised graph computes, and what the folded one computes, differ by rounding.
@@ -15,7 +15,7 @@ TOLERANCE = 1e-5
 
 
 def published(model):
-    return registry._locate(model)
+    return model_registry._locate(model)
 
 
 def run(serialized, batch):
@@ -29,15 +29,15 @@ def prepared(model):
 
 def test_sface_computes_what_the_published_graph_computes():
     batch = np.random.default_rng(0).integers(0, 256, (1, 3, 112, 112)).astype(np.float32)
-    reference = ReferenceEvaluator(onnx.load(published(registry.SFACE)))
+    reference = ReferenceEvaluator(onnx.load(published(model_registry.SFACE)))
     expected = reference.run(None, {"data": batch})[0]
-    (actual,) = run(prepared(registry.SFACE), batch)
+    (actual,) = run(prepared(model_registry.SFACE), batch)
     np.testing.assert_allclose(actual, expected, atol=TOLERANCE)
 
 
 def test_sface_takes_any_batch():
     batch = np.random.default_rng(0).integers(0, 256, (3, 3, 112, 112)).astype(np.float32)
-    model = prepared(registry.SFACE)
+    model = prepared(model_registry.SFACE)
     (together,) = run(model, batch)
     alone = np.concatenate([run(model, batch[i : i + 1])[0] for i in range(3)])
     np.testing.assert_allclose(together, alone, atol=TOLERANCE)
@@ -47,19 +47,19 @@ def test_yunet_computes_what_the_published_graph_computes(shared):
     image = cv2.imread(str(shared / "data/groups/compreface/014_5.jpg"))
     batch = np.ascontiguousarray(image[:512, :640].transpose(2, 0, 1)[None], np.float32)
     batch = np.pad(batch, ((0, 0), (0, 0), (0, 640 - batch.shape[2]), (0, 640 - batch.shape[3])))
-    network = cv2.dnn.readNetFromONNX(str(published(registry.YUNET)))
+    network = cv2.dnn.readNetFromONNX(str(published(model_registry.YUNET)))
     network.setInput(batch)
-    names = [out.name for out in onnx.load(published(registry.YUNET)).graph.output]
+    names = [out.name for out in onnx.load(published(model_registry.YUNET)).graph.output]
     expected = network.forward(names)
     for name, actual, reference in zip(
-        names, run(prepared(registry.YUNET), batch), expected, strict=True
+        names, run(prepared(model_registry.YUNET), batch), expected, strict=True
     ):
         np.testing.assert_allclose(actual, reference, atol=1e-4, err_msg=name)
 
 
 def test_yunet_takes_any_batch_and_size():
     random = np.random.default_rng(0)
-    model = prepared(registry.YUNET)
+    model = prepared(model_registry.YUNET)
     batch = random.integers(0, 256, (2, 3, 96, 160)).astype(np.float32)
     together = run(model, batch)
     assert [out.shape for out in together[:3]] == [(2, 240, 1), (2, 60, 1), (2, 15, 1)]
@@ -69,7 +69,7 @@ def test_yunet_takes_any_batch_and_size():
 
 
 def test_prepared_models_have_one_input_and_plain_weights():
-    for model in (registry.SFACE, registry.YUNET):
+    for model in (model_registry.SFACE, model_registry.YUNET):
         graph = onnx.load_model_from_string(prepared(model)).graph
         assert len(graph.input) == 1
         kinds = {node.op_type for node in graph.node}

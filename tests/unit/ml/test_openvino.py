@@ -11,8 +11,8 @@ import pytest
 
 from config.settings import ModelSettings
 from domain.images.image_errors import ModelError, ProviderUnavailable
-from ml.recognition.analyser import build_analyser
-from ml.runtime.registry import SFACE, YUNET, prepare_builtin
+from ml.recognition.face_analyser import build_analyser
+from ml.runtime.model_registry import SFACE, YUNET, prepare_builtin
 from ml.runtime.sessions import create_session
 from tests.unit.ml.conftest import ALL_OPENVINO, SPLIT
 

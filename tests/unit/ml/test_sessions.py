@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from domain.images.image_errors import ModelError, ProviderUnavailable
-from ml.runtime.registry import YUNET, prepare_builtin
+from ml.runtime.model_registry import YUNET, prepare_builtin
 from ml.runtime.sessions import create_session, to_nchw
 
 

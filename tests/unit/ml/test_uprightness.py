@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.angles import turned
 from config.settings import ModelSettings
-from ml.recognition.analyser import build_analyser
+from ml.recognition.face_analyser import build_analyser
 from ml.recognition.uprightness import LEAST_MARGIN, NOT_CHECKED, NOT_FOUND, LocatedFace
 from tests.unit.ml.conftest import read
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from infra.embedded.embedded_errors import StackError
-from infra.embedded.files import write_private
+from infra.embedded.private_files import write_private
 from infra.processes.ports import NoPortError, Ports
 
 LOOPBACK = "127.0.0.1"

@@ -17,7 +17,7 @@ from ml.detection.yunet import YuNet
 from ml.images.decoding import encode_jpeg
 from ml.recognition.alignment import ALIGNED_SIZE, align, face_crop
 from ml.recognition.embedders import UNCHANGED, ArcFaceEmbedder, Embedder, Preprocessing, unit_rows
-from ml.recognition.quality import QualityReport, assess
+from ml.recognition.face_quality import QualityReport, assess
 from ml.recognition.uprightness import (
     NOT_CHECKED,
     SECOND_LOOK,
@@ -25,8 +25,8 @@ from ml.recognition.uprightness import (
     LocatedFace,
     UprightCheck,
 )
-from ml.runtime.cores import available_cores
-from ml.runtime.registry import (
+from ml.runtime.cpu_cores import available_cores
+from ml.runtime.model_registry import (
     SFACE,
     YUNET,
     check_file,

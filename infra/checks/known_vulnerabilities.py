@@ -1,4 +1,4 @@
-"""``python -m infra.checks.known_holes``: has a pinned package a known hole?
+"""``python -m infra.checks.known_vulnerabilities``: has a pinned package a known hole?
 
 Every package of requirements-dev.txt, which holds all others' pins, is looked up in the OSV
 database by pip-audit. Where that cannot be reached the check says so and passes; a finding always

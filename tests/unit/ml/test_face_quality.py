@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import ModelSettings
-from ml.recognition.quality import QualityReport, assess
+from ml.recognition.face_quality import QualityReport, assess
 
 ENROL = ModelSettings().enrol_min_quality
 GOOD = QualityReport(

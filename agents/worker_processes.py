@@ -20,8 +20,8 @@ from config.settings import DatabaseSettings, DetectSettings, KafkaSettings, Set
 from domain.decisions.enrolment import EnrolmentPolicy
 from domain.failures import Fatal, GivenUp
 from ml.images.decoding import ImageLimits
-from ml.recognition.analyser import build_analyser
-from ml.runtime.registry import match_policy
+from ml.recognition.face_analyser import build_analyser
+from ml.runtime.model_registry import match_policy
 from sinks.objects.crops import Crops
 from sinks.stores import Stores, opened
 from streams.clients.client_factory import create_producer

@@ -8,8 +8,8 @@ import pytest
 from config.settings import ModelSettings
 from domain.decisions.matching import MatchPolicy
 from domain.images.image_errors import ModelError
-from ml.runtime import registry
-from ml.runtime.registry import YUNET, check_file, embedder_id, match_policy, prepare_builtin
+from ml.runtime import model_registry
+from ml.runtime.model_registry import YUNET, check_file, embedder_id, match_policy, prepare_builtin
 
 
 def prepare_in(cache):
@@ -18,7 +18,7 @@ def prepare_in(cache):
 
 def test_prepared_once_and_found_again(tmp_path, monkeypatch):
     path = prepare_builtin(YUNET, tmp_path)
-    monkeypatch.setattr(registry, "_locate", lambda _: pytest.fail("prepared again"))
+    monkeypatch.setattr(model_registry, "_locate", lambda _: pytest.fail("prepared again"))
     assert prepare_builtin(YUNET, tmp_path) == path
     assert [entry for entry in path.parent.iterdir() if entry != path] == []
 
@@ -51,11 +51,11 @@ def test_processes_may_prepare_at_once(tmp_path):
 
 def test_an_altered_source_is_refused(tmp_path, monkeypatch):
     altered = tmp_path / "altered.onnx"
-    shutil.copy(registry._locate(YUNET), altered)
+    shutil.copy(model_registry._locate(YUNET), altered)
     altered.chmod(0o644)
     with altered.open("ab") as file:
         file.write(b"\0")
-    monkeypatch.setattr(registry, "_locate", lambda _: altered)
+    monkeypatch.setattr(model_registry, "_locate", lambda _: altered)
     with pytest.raises(ModelError, match="SHA-256"):
         prepare_builtin(YUNET, tmp_path / "cache")
 
@@ -93,7 +93,7 @@ def test_other_weights_have_another_id(tmp_path):
         path.write_bytes(content)
         settings = ModelSettings(embedder="arcface", embedder_file=path)
         ids.add(embedder_id(settings))
-        known = ModelSettings(embedder="arcface", embedder_sha256=registry.sha256_of(path))
+        known = ModelSettings(embedder="arcface", embedder_sha256=model_registry.sha256_of(path))
         assert embedder_id(known) in ids
     assert len(ids) == 2
     assert embedder_id(ModelSettings()) == "sface-2021dec"

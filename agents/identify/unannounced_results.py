@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 from agents.identify.effects import EventEffects
 from config.observability import metrics
 from domain.events import EventKind, utc_now
-from domain.records import EventKey
+from domain.store_rows import EventKey
 
 #: A batch comes again until all of it is announced. What is left over is of batches that were
 #: cancelled, as when their partitions went to another worker.

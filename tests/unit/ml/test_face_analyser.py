@@ -14,8 +14,8 @@ from domain.decisions.matching import decide
 from domain.images.image_errors import ModelError
 from ml.gallery.exact_search import Gallery
 from ml.images.decoding import decode
-from ml.recognition.analyser import build_analyser
-from ml.runtime.registry import match_policy
+from ml.recognition.face_analyser import build_analyser
+from ml.runtime.model_registry import match_policy
 from tests.unit.ml.conftest import LIMITS, read, template_of
 
 
