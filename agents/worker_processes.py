@@ -5,13 +5,13 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from functools import partial
 from time import monotonic
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from agents.detect.claim_checks import ClaimCheckBreaker, Fetch
-from agents.detect.detect_stage import Detect
+from agents.detect.detect_stage import Detect, Fetch
 from agents.identify.galleries import Galleries
 from agents.identify.identify_stage import Identify, Policies
 from agents.upload_policies import detection_policy
@@ -22,6 +22,7 @@ from domain.failures import Fatal, GivenUp
 from ml.images.decoding import ImageLimits
 from ml.recognition.face_analyser import build_analyser
 from ml.runtime.model_registry import match_policy
+from sinks.circuit_breaker import CircuitBreaker
 from sinks.objects.crops import Crops
 from sinks.stores import Stores, opened
 from streams.clients.client_factory import create_producer
@@ -252,8 +253,8 @@ async def _claims(settings: DetectSettings, stack: AsyncExitStack) -> Fetch:
     if settings.s3 is None:
         return _no_claims
     crops = await stack.enter_async_context(Crops(settings.s3))
-    limit = settings.models.max_image_bytes
-    return ClaimCheckBreaker(lambda dataref: crops.fetch(dataref, limit))
+    breaker, limit = CircuitBreaker(), settings.models.max_image_bytes
+    return lambda dataref: breaker.call(partial(crops.fetch, dataref, limit))
 
 
 async def _no_claims(dataref: str) -> bytes:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from agents.detect.claim_checks import Fetch
 from agents.detect.ordered_batches import Turns
 from agents.detect.self_test import good_messages, is_as_sent
 from config.observability import metrics
@@ -40,6 +39,9 @@ logger = logging.getLogger(__name__)
 CLAIMS_AT_ONCE = 16
 
 _BYTES_PER_PIXEL = 3
+
+#: Fetches what a claim check (``s3://bucket/key``) names.
+Fetch = Callable[[str], Awaitable[bytes]]
 
 Good = TypeVar("Good")
 

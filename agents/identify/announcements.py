@@ -1,18 +1,25 @@
 """After the commit: the listing in Redis, ``faces.matches``, and the answers to callers."""
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
-from agents.identify.cache_circuit import CacheBreaker
 from agents.identify.effects import EventEffects
 from agents.identify.match_events import matches_of, outgoing
 from agents.identify.unannounced_results import UnannouncedEvents
 from config.observability import metrics
 from domain.events import EventKind, FaceMatch
 from domain.store_rows import EventKey, LedgerRow, Outcome
+from sinks.circuit_breaker import CircuitBreaker, CircuitOpen
+from sinks.store_errors import StoreUnavailable
 from sinks.stores import Stores
 from streams.clients.durable_producer import Publisher
 from streams.contract.topics import Topics
+
+logger = logging.getLogger(__name__)
+
+#: After a failure the cache is not called for so many seconds.
+_CACHE_PAUSE = 3.0
 
 
 class Announcer:
@@ -23,7 +30,7 @@ class Announcer:
         self._stores = stores
         self._publisher = publisher
         self._topics = topics
-        self._cache = CacheBreaker()
+        self._cache = CircuitBreaker(_CACHE_PAUSE)
         self._unannounced = UnannouncedEvents()
 
     def expect(self, results: Iterable[EventEffects]) -> None:
@@ -39,7 +46,7 @@ class Announcer:
             if one.result.event.kind is EventKind.FRAME
         ]
         with metrics.stage("recents"):
-            await self._cache.ask(partial(self._stores.recents.remember_matches, seen), None)
+            await self._cached(partial(self._stores.recents.remember_matches, seen))
         keys = [one.result.key for one in results]
         await self._send([match for one in results for match in one.matches], keys)
         for one in results:
@@ -65,4 +72,14 @@ class Announcer:
 
     async def _answer(self, upload_id: str, answer: bytes) -> None:
         """Answer a caller; if Redis is unavailable, the ledger has the answer."""
-        await self._cache.ask(partial(self._stores.recents.answer, upload_id, answer), None)
+        await self._cached(partial(self._stores.recents.answer, upload_id, answer))
+
+    async def _cached(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write to the cache; if it is unavailable, continue without it."""
+        try:
+            await self._cache.call(write)
+        except CircuitOpen:
+            metrics.CACHE_ERRORS.inc()
+        except StoreUnavailable as error:
+            metrics.CACHE_ERRORS.inc()
+            logger.warning("done without the cache: %s", error)

@@ -2,17 +2,19 @@
 
 import logging
 from collections.abc import Callable
-from time import monotonic, time
+from functools import partial
+from time import time
 
 from api.http.problems import ApiProblem
 from config.observability import metrics
 from sinks.cache.request_rates import WINDOW, Rates
+from sinks.circuit_breaker import CircuitBreaker, CircuitOpen
 from sinks.store_errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
-#: After Redis did not answer, it is not asked for this time: each request would wait in vain.
-_SPARED_SECONDS = 2.0
+#: After a failure Redis is not called for so many seconds.
+_CACHE_PAUSE = 2.0
 
 _RETRY_AFTER = str(WINDOW // 6)
 
@@ -59,7 +61,7 @@ class RequestLimit:
         self._rates = rates
         self._local = LocalRates()
         self._limit = per_minute
-        self._spared_until = 0.0
+        self._cache = CircuitBreaker(_CACHE_PAUSE)
 
     async def count(self, caller: str) -> None:
         """Note a call.
@@ -77,12 +79,12 @@ class RequestLimit:
             )
 
     async def _calls(self, caller: str) -> float:
-        if monotonic() >= self._spared_until:
-            try:
-                return await self._rates.count(caller)
-            except StoreUnavailable as error:
-                logger.warning("requests are counted in this process alone: %s", error)
-                metrics.CACHE_ERRORS.inc()
-                self._spared_until = monotonic() + _SPARED_SECONDS
+        try:
+            return await self._cache.call(partial(self._rates.count, caller))
+        except CircuitOpen:
+            pass
+        except StoreUnavailable as error:
+            logger.warning("requests are counted in this process alone: %s", error)
+            metrics.CACHE_ERRORS.inc()
         metrics.RATE_FALLBACKS.inc()
         return self._local.count(caller)

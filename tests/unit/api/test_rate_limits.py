@@ -1,10 +1,14 @@
 """What one process counts by itself is what Redis would have counted."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.auth.rate_limits import LocalRates
+from api.auth.rate_limits import LocalRates, RequestLimit
+from api.http.problems import ApiProblem
+from config.observability import metrics
 from sinks.cache.request_rates import WINDOW
+from sinks.store_errors import StoreUnavailable
 
 
 class Clock:
@@ -52,3 +56,24 @@ def test_nobody_is_remembered_for_longer_than_two_minutes():
     clock.now = 2.5 * WINDOW
     rates.count("a")
     assert len(rates._now) + len(rates._before) == 1
+
+
+class UnavailableRates:
+    calls = 0
+
+    async def count(self, _caller):
+        self.calls += 1
+        raise StoreUnavailable("Redis", "count", "no answer")
+
+
+async def test_without_redis_the_limit_holds_and_redis_is_called_once():
+    rates = UnavailableRates()
+    limit = RequestLimit(rates, per_minute=2)
+    counters = (metrics.CACHE_ERRORS, metrics.RATE_FALLBACKS)
+    before = [one._value.get() for one in counters]
+    for _ in range(2):
+        await limit.count("a")
+    with pytest.raises(ApiProblem, match="2 requests a minute"):
+        await limit.count("a")
+    assert rates.calls == 1
+    assert [one._value.get() - was for one, was in zip(counters, before, strict=True)] == [1, 3]
