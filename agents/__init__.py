@@ -1,1 +1,1 @@
-"""One file per agent: subscribe, call `ml` and `sinks`, acknowledge."""
+"""The agents: a sub-package for each. They call `ml` and `sinks`; `streams` runs them."""

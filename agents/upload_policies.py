@@ -1,4 +1,4 @@
-"""The policies that decide about a photo, as short texts: equal where the rules are. Pure."""
+"""Digests of the policies that decide about a photo: equal if the rules are equal. Pure."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from domain.decisions.enrolment import EnrolmentPolicy
 
 _CHARACTERS: Final = 12
 
-#: The place of models, where they run, and what counts as a match: nothing that refuses a photo.
+#: Settings that cannot refuse a photo: files of models, where they run, and what is a match.
 _NO_POLICY: Final = {
     "cache_dir", "detector_file", "detector_sha256", "embedder_file", "embedder_sha256",
     "execution_provider", "detector_provider", "embedder_provider", "threads", "match_threshold",
@@ -22,7 +22,7 @@ _NO_POLICY: Final = {
 
 
 def detection_policy(settings: ModelSettings, detector: str) -> str:
-    """What a detect worker takes for a picture, and for a face in it.
+    """Digest of the rules of a detect worker: what is a picture, and what is a face in it.
 
     Args:
         settings: its thresholds and limits.
@@ -32,11 +32,11 @@ def detection_policy(settings: ModelSettings, detector: str) -> str:
 
 
 def upload_policy(detection: str, enrolment: EnrolmentPolicy) -> str:
-    """What decides about an upload in all: the detect worker's policy and the identify worker's."""
+    """All rules that decide about an upload: those of the detect and of the identify worker."""
     return f"{detection}.{_digest(asdict(enrolment))}"
 
 
 def _digest(rules: Mapping[str, object]) -> str:
-    """Of the rules, and of the release, whose code may decide otherwise by the same numbers."""
-    told = msgspec.json.encode({**rules, "release": RELEASE}, order="deterministic")
-    return hashlib.sha256(told).hexdigest()[:_CHARACTERS]
+    """Digest of rules and release: another release may decide differently by the same rules."""
+    encoded = msgspec.json.encode({**rules, "release": RELEASE}, order="deterministic")
+    return hashlib.sha256(encoded).hexdigest()[:_CHARACTERS]

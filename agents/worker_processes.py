@@ -1,4 +1,4 @@
-"""Put the two kinds of worker together from the settings, and run them."""
+"""Builds the two kinds of worker from the settings, and runs them."""
 
 import asyncio
 import logging
@@ -27,13 +27,13 @@ from sinks.objects.crops import Crops
 from sinks.stores import Stores, opened
 from streams.clients.client_factory import create_producer
 from streams.clients.durable_producer import Outgoing, Publisher
-from streams.clients.tls_and_sasl import why_not
+from streams.clients.tls_and_sasl import connection_problem
 from streams.contract.camera_clocks import ClockPolicy
 from streams.contract.topics import Topics
 from streams.dead_letters.dead_letter_writer import DeadLetters
 from streams.faust.connections import SILENCE_SECONDS
 from streams.faust.faust_app import create_app
-from streams.lifecycle.shutdown_deadline import BoundedEnd
+from streams.lifecycle.shutdown_deadline import ShutdownDeadline
 from streams.lifecycle.worker import Worker
 from streams.monitoring.heartbeats import (
     HEARTBEAT_PARTITION,
@@ -47,26 +47,26 @@ from streams.processing.stage import Shed, Subscription
 
 logger = logging.getLogger(__name__)
 
-#: So often a worker that starts asks for a broker that says nothing.
+#: Number of attempts to connect to a broker that does not answer when a worker starts.
 _START_ATTEMPTS = 3
 
-#: No statement of a batch takes longer, in seconds, unless its line is dead or its server stands
-#: still; the batch is tried again then.
+#: Time limit of a batch's SQL statements, in seconds. A statement takes longer only if its
+#: connection is dead or its server hangs; then the batch is retried.
 _STATEMENT_SECONDS = 8.0
 
-#: What the producer may take to stop.
+#: Time limit for stopping the producer, in seconds.
 _PRODUCER_SECONDS = 2.0
 
-#: What leaving the group and closing the connections may take beyond the work in flight.
+#: Additional time limit for leaving the group and closing the connections, after the drain.
 _END_SECONDS = 15.0
 
 
 async def run_detect(settings: DetectSettings) -> None:
-    """Run a detect worker until it is told to stop.
+    """Run a detect worker until it is stopped.
 
     Raises:
-        Fatal: it cannot work as it is configured.
-        ModelError: a model is missing, altered, or not to be had on the provider asked for.
+        Fatal: it cannot work with this configuration.
+        ModelError: a model is missing, was changed, or cannot run on the selected provider.
     """
     topics = Topics(settings.kafka.topic_prefix)
     analyser = await asyncio.to_thread(build_analyser, settings.models)
@@ -76,7 +76,9 @@ async def run_detect(settings: DetectSettings) -> None:
         execution_provider=analyser.provider,
     ).set(1)
     async with AsyncExitStack() as stack:
-        end = stack.enter_context(BoundedEnd(settings.workers.stop_timeout + _END_SECONDS))
+        deadline = stack.enter_context(
+            ShutdownDeadline(settings.workers.stop_timeout + _END_SECONDS)
+        )
         decoders = stack.enter_context(ThreadPoolExecutor(settings.workers.decode_threads))
         models = stack.enter_context(ThreadPoolExecutor(analyser.lanes))
         publisher = Publisher(await _producer(settings.kafka, stack))
@@ -101,21 +103,21 @@ async def run_detect(settings: DetectSettings) -> None:
             create_app("detect", settings.kafka, settings.workers),
             {
                 topics.frames: Subscription(
-                    stage, size, overlap, _shed(settings, topics), prove=stage.prove
+                    stage, size, overlap, _shed(settings, topics), self_test=stage.self_test
                 ),
                 topics.uploads: Subscription(
                     stage,
                     size,
                     overlap,
-                    as_one=True,
-                    tell=stage.notify_caller,
-                    prove=stage.prove,
+                    as_one_key=True,
+                    notify_caller=stage.notify_caller,
+                    self_test=stage.self_test,
                 ),
             },
             DeadLetters(publisher, topics),
             settings.workers,
-            stopping=end.begin,
-            heart=_heart(
+            stopping=deadline.begin,
+            heartbeats=_heartbeats(
                 publisher,
                 settings,
                 Identity(
@@ -129,15 +131,17 @@ async def run_detect(settings: DetectSettings) -> None:
 
 
 async def run_identify(settings: Settings) -> None:
-    """Run an identify worker until it is told to stop.
+    """Run an identify worker until it is stopped.
 
     Raises:
-        Fatal: it cannot work as it is configured.
-        StoreUnavailable: a store is away at the start.
+        Fatal: it cannot work with this configuration.
+        StoreUnavailable: a store is unavailable at the start.
     """
     topics = Topics(settings.kafka.topic_prefix)
     async with AsyncExitStack() as stack:
-        end = stack.enter_context(BoundedEnd(settings.workers.stop_timeout + _END_SECONDS))
+        deadline = stack.enter_context(
+            ShutdownDeadline(settings.workers.stop_timeout + _END_SECONDS)
+        )
         searches = stack.enter_context(ThreadPoolExecutor(1))
         stores = Stores.of(settings, _with_short_statements)
         await stack.enter_async_context(opened(stores))
@@ -162,12 +166,12 @@ async def run_identify(settings: Settings) -> None:
             executor=searches,
             clocks=ClockPolicy(settings.workers.clock_ahead),
         )
-        # One batch at a time: "the first result wins" is decided in the ledger, between batches.
+        # One batch at a time: which result of an event counts is decided in the ledger, by commits.
         subscription = Subscription(
             stage,
             settings.workers.identify_batch_size,
             overlap=1,
-            tell=stage.notify_caller,
+            notify_caller=stage.notify_caller,
         )
         await Worker(
             create_app("identify", settings.kafka, settings.workers),
@@ -176,8 +180,8 @@ async def run_identify(settings: Settings) -> None:
             settings.workers,
             checks=galleries.checks,
             background=galleries.follow,
-            stopping=end.begin,
-            heart=_heart(
+            stopping=deadline.begin,
+            heartbeats=_heartbeats(
                 publisher,
                 settings,
                 Identity(instance_name("identify", settings.workers.instance_id), "identify"),
@@ -187,29 +191,29 @@ async def run_identify(settings: Settings) -> None:
 
 
 def _with_short_statements(database: DatabaseSettings) -> DatabaseSettings:
-    """The settings for the statements of batches, which are all short."""
+    """The settings with the time limit for statements of batches, which are all short."""
     seconds = min(database.command_timeout, _STATEMENT_SECONDS)
     return database.model_copy(update={"command_timeout": seconds})
 
 
-def _heart(
+def _heartbeats(
     publisher: Publisher,
     settings: DetectSettings,
     identity: Identity,
     galleries: Callable[[], Sequence[GalleryState]] = tuple,
 ) -> HeartbeatSender:
-    """What sends a worker's heartbeats."""
+    """The sender of a worker's heartbeats."""
     topic = Topics(settings.kafka.topic_prefix).heartbeats
 
     async def send(key: bytes, value: bytes) -> None:
-        # A broker that makes topics by itself gives this one more partitions than are listened to.
+        # A broker that creates topics itself may give this one more partitions than are read.
         await publisher.send_all([Outgoing(topic, key, value, (), HEARTBEAT_PARTITION)])
 
     return HeartbeatSender(identity, send, settings.workers.heartbeat_interval, galleries)
 
 
 def _shed(settings: DetectSettings, topics: Topics) -> Shed | None:
-    """What drops frames that are too old; None where every frame counts."""
+    """A function that drops frames that are too old; None if no frame is dropped."""
     policy = SheddingPolicy(
         settings.workers.frame_max_age, settings.workers.frame_max_age_by_camera or {}
     )
@@ -231,25 +235,25 @@ async def _producer(settings: KafkaSettings, stack: AsyncExitStack) -> AIOKafkaP
         try:
             await producer.start()
         except KafkaError as error:
-            # Who refuses does so at once; a broker that says nothing may only just be away.
+            # A refusal comes at once; a broker that does not answer may be restarting.
             if attempts < _START_ATTEMPTS and monotonic() - began >= SILENCE_SECONDS:
                 continue
-            reason = await why_not(settings)
+            reason = await connection_problem(settings)
             raise Fatal(f"no Kafka broker at {settings.bootstrap_servers}: {reason}") from error
         return producer
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
-    """Close its connections; what it has not sent is not acknowledged, and sent again."""
+    """Close its connections; messages that it has not sent are sent again by another worker."""
     try:
         async with asyncio.timeout(_PRODUCER_SECONDS):
             await producer.stop()
     except TimeoutError:
-        logger.warning("the producer's connections were dropped: the broker does not answer")
+        logger.warning("the producer was not stopped in time: the broker does not answer")
 
 
 async def _claims(settings: DetectSettings, stack: AsyncExitStack) -> Fetch:
-    """What fetches images that came by claim check."""
+    """A function that fetches the images of claim checks."""
     if settings.s3 is None:
         return _no_claims
     crops = await stack.enter_async_context(Crops(settings.s3))

@@ -1,1 +1,1 @@
-"""The detect agent: an image in, its faces out. It needs Kafka and its models only."""
+"""The detect agent: finds the faces in an image. It needs only Kafka and its models."""

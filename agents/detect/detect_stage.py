@@ -1,8 +1,8 @@
 """The detect agent: from an image to the faces in it.
 
-decode -> detect -> align -> embed, in micro-batches that overlap: while one batch is in the
-models, the next is being decoded and the one before it sent. Needs Kafka and its models only; S3
-is read for claim checks alone.
+decode -> detect -> align -> embed, in micro-batches that overlap: while one batch is in the models,
+the next is decoded and the previous one is sent. It needs only Kafka and its models; S3 is read
+only for claim checks.
 """
 
 import asyncio
@@ -34,8 +34,8 @@ from streams.processing.stage import Outcomes, Stage
 
 logger = logging.getLogger(__name__)
 
-#: Images of claim checks that a worker holds encoded at once, each of `ImageLimits.max_bytes` at
-#: most: enough for one batch to be fetched while another is decoded.
+#: Number of encoded images of claim checks in memory at the same time, each at most
+#: `ImageLimits.max_bytes`: enough to fetch one batch while another is decoded.
 CLAIMS_AT_ONCE = 16
 
 _BYTES_PER_PIXEL = 3
@@ -48,7 +48,7 @@ Good = TypeVar("Good")
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A message whose image was looked at, but is not decoded yet."""
+    """A message whose image is fetched and inspected, but not decoded yet."""
 
     message: Message
     envelope: Envelope
@@ -66,7 +66,7 @@ class _Frame:
 
 
 class Detect(Stage):
-    """Processes batches of ``frames`` or ``uploads``; keeps nothing of a partition in between."""
+    """Processes batches of frames or uploads; keeps no state between batches."""
 
     def __init__(  # noqa: PLR0913 - the parts of a stage, named once, where the worker is built
         self,
@@ -82,19 +82,19 @@ class Detect(Stage):
         policy: str,
         clocks: ClockPolicy = DEFAULT_CLOCKS,
     ) -> None:
-        """Put the stage together.
+        """Create the stage.
 
         Args:
             analyser: the models.
-            publisher: sends what was found.
+            publisher: sends the results.
             topics: names of the topics.
-            limits: what is too large to be decoded.
-            claims: fetches images that came by claim check.
+            limits: limits of images that are decoded.
+            claims: fetches the images of claim checks.
             decoders: threads that decode.
             models: threads that run the models, as many as the analyser has lanes.
-            image_memory: bytes that decoded images, and their decoding, may take at once.
-            policy: the rules that images are judged by; see `agents.upload_policies`.
-            clocks: how far a camera's clock may be off.
+            image_memory: bytes for all images that are being decoded or are decoded.
+            policy: digest of the rules for images; see `agents.upload_policies`.
+            clocks: how far a camera's clock may be wrong.
         """
         self._analyser = analyser
         self._publisher = publisher
@@ -112,21 +112,21 @@ class Detect(Stage):
     async def process(self, batch: Sequence[Message]) -> Outcomes:
         """Find the faces of every image and send them to ``faces.detected``.
 
-        An image whose store is away is to be tried again, and does not hold up the others. The
-        images of a camera that came in their messages are sent on in the order of the calls.
+        An image whose store is unavailable is retried and does not delay the others. The results of
+        a camera's images that were sent in their messages are sent in the order of the calls.
         """
-        at_hand = {one.key for one in batch if one.value and one.key is not None}
-        with self._turns.take(at_hand) as turn:
+        inline_keys = {one.key for one in batch if one.value and one.key is not None}
+        with self._turns.take(inline_keys) as turn:
             return await self._process_in_turn(batch, turn)
 
-    async def prove(self) -> bool:
-        """Whether this worker can read good messages and find faces in good pictures."""
-        opened, refused = _apart(
+    async def self_test(self) -> bool:
+        """Whether this worker can read valid messages, decode their images and run the models."""
+        opened, refused = _split(
             await asyncio.gather(*map(self._open, good_messages(self._topics)))
         )
-        frames, undecodable = _apart(await asyncio.gather(*map(self._decode, opened)))
+        frames, undecodable = _split(await asyncio.gather(*map(self._decode, opened)))
         for unreadable in (*refused, *undecodable):
-            logger.error("this worker refuses a good picture: %s", unreadable.failure)
+            logger.error("this worker refuses a valid picture: %s", unreadable.failure)
         if refused or undecodable or not all(is_as_sent(frame.image) for frame in frames):
             return False
         loop = asyncio.get_running_loop()
@@ -134,16 +134,16 @@ class Detect(Stage):
         return True
 
     async def notify_caller(self, message: Message, reject: Reject) -> None:
-        """Send the reason of an upload's dead letter on to its caller.
+        """Notify the caller of an upload that it is a dead letter, through ``faces.detected``.
 
         Raises:
-            Retry: the broker did not take it.
-            Fatal: the broker does not let this client write.
+            Retry: the broker did not accept it.
+            Fatal: this client has no permission to write.
         """
         try:
             envelope = read_envelope(message, self._topics, self._clocks)
         except Reject:
-            return  # an upload that does not say whose it is
+            return  # the upload does not name its caller
         event = envelope.event
         if event.kind is EventKind.FRAME:
             return
@@ -162,9 +162,9 @@ class Detect(Stage):
     async def _process_in_turn(
         self, batch: Sequence[Message], turn: Callable[[], Awaitable[None]]
     ) -> Outcomes:
-        """Find the faces, and send them when the turn has come."""
+        """Find the faces, and send them when it is this batch's turn."""
         async with self._claimed.hold(sum(not message.value for message in batch)):
-            opened, unreadable = _apart(await asyncio.gather(*map(self._open, batch)))
+            opened, unreadable = _split(await asyncio.gather(*map(self._open, batch)))
             detected: list[tuple[Message, DetectedFaces]] = []
             for group in groups(opened, _cost, self._memory.total):
                 found_here, undecodable = await self._detect(group)
@@ -184,7 +184,7 @@ class Detect(Stage):
         return outcomes
 
     async def _open(self, message: Message) -> "_Opened | _Unreadable":
-        """Open the envelope, fetch the image if it lies elsewhere, look at its header."""
+        """Read the envelope, fetch the image of a claim check, inspect the image's header."""
         try:
             envelope = read_envelope(message, self._topics, self._clocks)
             data = await self._claims(envelope.dataref) if envelope.dataref else message.value
@@ -197,11 +197,11 @@ class Detect(Stage):
     async def _detect(
         self, group: Sequence[_Opened]
     ) -> "tuple[list[tuple[Message, DetectedFaces]], list[_Unreadable]]":
-        """Decode images that fit into memory together, and find their faces."""
+        """Decode images that fit into the memory budget together, and find their faces."""
         async with self._memory.hold(sum(map(_cost, group))) as share:
             with metrics.stage("decode"):
                 decoded = await asyncio.gather(*map(self._decode, group))
-            frames, unreadable = _apart(decoded)
+            frames, unreadable = _split(decoded)
             share.shrink(_BYTES_PER_PIXEL * sum(one.header.pixels for one in group))
             found = await self._analyse(frames)
         return [(frame.message, faces) for frame, faces in found], unreadable
@@ -219,7 +219,7 @@ class Detect(Stage):
         if not frames:
             return []
         images = [frame.image for frame in frames]
-        # What becomes a template is looked at twice, whatever its embedding.
+        # A face that may become a template is checked a second time, whatever its embedding.
         found = await self._find(images, check_all=any(map(_is_upload, frames)))
         return [
             (frame, self._detected(frame, faces))
@@ -266,7 +266,7 @@ class Detect(Stage):
 
 @dataclass(frozen=True, slots=True)
 class _Unreadable:
-    """A message that cannot be processed, ever or now."""
+    """A message that cannot be processed, either now or ever."""
 
     message: Message
     failure: Reject | Retry
@@ -280,8 +280,8 @@ def _cost(opened: _Opened) -> int:
     return opened.header.decoding_bytes
 
 
-def _apart(outcomes: Iterable[Good | _Unreadable]) -> tuple[list[Good], list[_Unreadable]]:
-    """Those that can go on, and those that cannot."""
+def _split(outcomes: Iterable[Good | _Unreadable]) -> tuple[list[Good], list[_Unreadable]]:
+    """Split outcomes into those that can be processed further and those that cannot."""
     good: list[Good] = []
     unreadable: list[_Unreadable] = []
     for outcome in outcomes:

@@ -1,4 +1,4 @@
-"""Batches that overlap, and yet hand on what they found in the order in which they began."""
+"""Keeps the order of results per key while batches overlap."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -13,7 +13,7 @@ class _Turn:
 
 
 class Turns:
-    """Batches that share a key hand on in the order in which they began; others do not wait.
+    """Batches with a common key send their results in the order of their start; others do not wait.
 
     Not thread-safe: it belongs to one event loop.
     """
@@ -23,24 +23,24 @@ class Turns:
 
     @contextmanager
     def take(self, keys: Iterable[bytes]) -> Iterator[Callable[[], Awaitable[None]]]:
-        """Take a turn behind all that were taken before and are not over.
+        """Take a turn after all earlier turns with a common key.
 
         Args:
-            keys: of what order is to be kept.
+            keys: the keys whose order is kept.
 
         Yields:
-            What waits until the turn has come. The turn is over when the context ends, however.
+            A function that waits for the turn. The turn ends with the context, also on an error.
         """
-        mine = _Turn(frozenset(keys))
-        ahead = [turn for turn in self._taken if not turn.keys.isdisjoint(mine.keys)]
+        turn = _Turn(frozenset(keys))
+        ahead = [one for one in self._taken if not one.keys.isdisjoint(turn.keys)]
 
         async def come() -> None:
-            for turn in ahead:
-                await turn.over.wait()
+            for one in ahead:
+                await one.over.wait()
 
-        self._taken.append(mine)
+        self._taken.append(turn)
         try:
             yield come
         finally:
-            self._taken.remove(mine)
-            mine.over.set()
+            self._taken.remove(turn)
+            turn.over.set()

@@ -1,7 +1,7 @@
-"""Messages as they should be, by which a detect worker proves that it can do its work. Pure.
+"""Valid messages for the self-test of a detect worker. Pure.
 
-No producer sends them: when most messages are refused, the worker tries these. If it refuses them
-too, its code, its libraries or its settings are at fault, and not the senders of the others.
+If most messages are refused, the worker processes these messages. If it refuses them too, its code,
+its libraries or its settings are at fault, and not the senders of the other messages.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from streams.contract.topics import Topics
 _HEIGHT, _WIDTH = 240, 320
 _FORMATS = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
 
-#: Most that a grey value may differ on average after a lossy encoding.
+#: Maximum mean difference of grey values (0 to 255) after a lossy encoding.
 _LOSS = 4.0
 
 
@@ -51,7 +51,7 @@ def _message(topics: Topics, offset: int, name: str, suffix: str) -> Message:
 
 
 def _picture() -> Image:
-    """A grey ramp: every row, column and value counts, and every format keeps it."""
+    """A grey ramp, 240 x 320 x 3 uint8: an error in rows, columns or values changes it."""
     rows, columns = np.mgrid[0:_HEIGHT, 0:_WIDTH]
     grey = (rows + columns) * 255 // (_HEIGHT + _WIDTH)
     return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)

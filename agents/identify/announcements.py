@@ -18,7 +18,7 @@ from streams.contract.topics import Topics
 
 logger = logging.getLogger(__name__)
 
-#: After a failure the cache is not called for so many seconds.
+#: After a failure the cache is not called for this time, in seconds.
 _CACHE_PAUSE = 3.0
 
 
@@ -26,7 +26,7 @@ class Announcer:
     """Announces what is committed, at least once."""
 
     def __init__(self, stores: Stores, publisher: Publisher, topics: Topics) -> None:
-        """Announce with this publisher, and note it in these stores."""
+        """Announce with this publisher, and record it in these stores."""
         self._stores = stores
         self._publisher = publisher
         self._topics = topics
@@ -34,11 +34,11 @@ class Announcer:
         self._unannounced = UnannouncedEvents()
 
     def expect(self, results: Iterable[EventEffects]) -> None:
-        """Keep what is to be counted, should the commit or the announcement fail."""
+        """Keep these events for the metrics, in case the commit or the announcement fails."""
         self._unannounced.keep(results)
 
     async def announce(self, results: Sequence[EventEffects]) -> int:
-        """Announce what is committed now; returns how many events these are."""
+        """Announce newly committed events; returns how many of them are counted in the metrics."""
         seen = [
             match
             for one in results
@@ -55,16 +55,16 @@ class Announcer:
         return self._unannounced.observe(keys)
 
     async def announce_again(self, row: LedgerRow) -> int:
-        """Finish the work of a worker that ended after the commit; returns 1 if it was this one."""
+        """Announce an event of an earlier commit; returns 1 if this worker committed it, else 0."""
         if row.answer is not None:
             await self._answer(row.key, row.answer)
-        # What a later release has to announce, its workers announce.
+        # Events of a later release are announced by workers of that release.
         if not row.announced and row.outcome is not Outcome.OTHER:
             await self._send(await matches_of(self._stores.records, row), [row.event_key])
         return self._unannounced.observe([row.event_key])
 
     async def _send(self, matches: Sequence[FaceMatch], events: Sequence[EventKey]) -> None:
-        """Send the matches, and note in the ledger that the broker has them."""
+        """Send the matches, and record in the ledger that the broker has them."""
         with metrics.stage("send_matches"):
             await self._publisher.send_all([outgoing(match, self._topics) for match in matches])
         with metrics.stage("mark_announced"):

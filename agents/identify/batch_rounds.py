@@ -1,4 +1,4 @@
-"""The events of a batch, in the rounds that they are processed in: nearly always one."""
+"""Splits the events of a batch into rounds that are processed in order; nearly always one round."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -12,12 +12,12 @@ Round = dict[EventKey, DetectedFaces]
 
 
 class Rounds(NamedTuple):
-    """A batch.
+    """The rounds of a batch.
 
     Attributes:
-        rounds: the events of each round; no event is in one twice.
+        rounds: the events of each round; an event is at most once in a round.
         refused: messages that cannot be processed.
-        duplicates: how many messages repeat another of the batch.
+        duplicates: number of messages that repeat another message of the batch.
     """
 
     rounds: list[Round]
@@ -47,7 +47,10 @@ def in_rounds(batch: Iterable[Message], read: Callable[[Message], DetectedFaces]
 
 
 def _place(key: EventKey, faces: DetectedFaces, rounds: list[Round]) -> None:
-    """As in the ledger: after a failure the next result counts; other rules decide once more."""
+    """Put an event into a round by the ledger's rules.
+
+    The next message of the event replaces a failure; one with another policy is decided again.
+    """
     for found in rounds:
         if key not in found or _failed(found[key]):
             found[key] = faces

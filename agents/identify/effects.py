@@ -1,6 +1,6 @@
 """The effects of an event: the rows, objects and messages that follow from it. Pure.
 
-The users whom a result names are locked before it is built, so it is built once and stays as it is.
+The users that a result names are locked before it is built, so it is built once and never changed.
 """
 
 from collections.abc import Collection, Sequence
@@ -24,7 +24,7 @@ from domain.object_keys import crop_key, split_dataref
 from domain.store_rows import EventResult, FaceRow, Outcome, Sighting
 from domain.upload_answers import RankedCandidate, SearchedFace, Status, UploadAnswer, encode_answer
 
-#: The id is left out: of an erased person not even that is written down again.
+#: The message does not contain the id: not even the id of an erased user is stored again.
 UNKNOWN_USER = Refusal(code="unknown_user", message="there is no user with this id")
 
 
@@ -35,11 +35,11 @@ class EventEffects:
     Attributes:
         result: the ledger's row, and the rows of the faces.
         crops: JPEG by S3 key.
-        deleted_crops: S3 keys that an earlier attempt may have written, of erased users' faces.
+        deleted_crops: S3 keys of erased users' faces, which an earlier attempt may have written.
         sightings: embeddings of faces that a camera saw.
         answer: of an upload, the answer to its caller.
         matches: the messages of ``faces.matches``.
-        photo_is_deleted: the photo of an enrolment for a user who does not exist.
+        photo_is_deleted: whether the photo is deleted, because its user does not exist.
     """
 
     result: EventResult
@@ -60,7 +60,7 @@ def of_image(image: SearchedImage, erased: Collection[UUID]) -> EventEffects:
 
 
 def seen(found: DetectedFaces, recognitions: Sequence[Recognition]) -> EventEffects:
-    """A camera's frame: every face is stored and announced; an erased user's without its crop."""
+    """A camera's frame: every face is stored and announced; for an erased user without a crop."""
     event, origin = found.event, Origin.of(found)
     rows, crops, deleted, sightings = [], [], [], []
     for index, (face, recognition) in enumerate(zip(found.faces, recognitions, strict=True)):
@@ -143,8 +143,8 @@ def refused(
     Args:
         found: the upload.
         refusal: why.
-        policy: the rules that decided; see `agents.upload_policies`.
-        users: the users who exist, of those whom uploads name.
+        policy: digest of the rules that decided; see `agents.upload_policies`.
+        users: those users named by uploads who exist.
     """
     status: Status = "failed" if refusal.given_up else "refused"
     outcome = Outcome.FAILED if refusal.given_up else Outcome.REFUSED
@@ -167,12 +167,12 @@ def refused(
 
 
 def enrolled(found: DetectedFaces, user_id: UUID, photos: int) -> EventEffects:
-    """A template: the face is stored as the user's own.
+    """A template: the face is stored for its user.
 
     Args:
-        found: the one face of the photo.
-        user_id: whose face it is.
-        photos: how many photos the user's fused template now holds.
+        found: the photo, with one face.
+        user_id: the user.
+        photos: number of photos in the user's fused template now.
     """
     event, (face,) = found.event, found.faces
     face_id = event.face_id(found.model, 0)
@@ -203,7 +203,7 @@ def enrolled(found: DetectedFaces, user_id: UUID, photos: int) -> EventEffects:
 
 
 def user_of(event: ImageEvent) -> UUID | None:
-    """Whom a photo is to enrol; None of other events, and where the subject is no id."""
+    """The user that a photo enrols; None for other events, and if the subject is not an id."""
     if event.kind is not EventKind.ENROL or event.subject is None:
         return None
     try:

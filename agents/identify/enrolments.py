@@ -1,4 +1,4 @@
-"""Uploads that become templates, and those that are refused."""
+"""Uploads that become templates, and uploads that are refused."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -23,7 +23,7 @@ class Enrolments:
     """Enrols photos, and decides whether a refusal is final."""
 
     def __init__(self, stores: Stores, galleries: Galleries, policy: EnrolmentPolicy) -> None:
-        """Enrol into these stores by this policy; ``galleries`` take in the new templates."""
+        """Enrol into these stores by this policy; ``galleries`` load the new templates."""
         self._stores = stores
         self._galleries = galleries
         self._policy = policy
@@ -35,7 +35,7 @@ class Enrolments:
         return [await self._enrol(found, users) for found in photos]
 
     def refuse_unreadable(self, images: Sequence[DetectedFaces]) -> list[EventEffects]:
-        """Refuse the searches whose photo the detect worker could not use."""
+        """Refuse the searches whose photo the detect worker refused."""
         return [
             effects.refused(found, found.refusal, self._rules(found))
             for found in images
@@ -43,7 +43,7 @@ class Enrolments:
         ]
 
     def is_final(self, row: LedgerRow, found: DetectedFaces) -> bool:
-        """Whether a row of the ledger is final, by the rules in force."""
+        """Whether a row of the ledger is final by the present rules."""
         if row.outcome is not Outcome.REFUSED or row.answer is None:
             return True
         answer = decode_answer(row.answer)

@@ -1,8 +1,8 @@
-"""Every identify worker's own copy of the gallery, kept current.
+"""Each identify worker has its own copy of the gallery and keeps it current.
 
-pgvector holds the templates. Every change there gets the next revision of its model, in commit
-order, so a copy is updated by the changes after its last revision. An erasure is a change
-like any other: its template is None.
+The templates are stored in pgvector. Every change there gets the next revision of its model, in
+commit order, so a copy reads the changes after its last revision. An erasure is a change whose
+template is None.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ _PAGE = 1000
 
 @dataclass(slots=True)
 class _Copy:
-    """One model's gallery, and how far it has followed.
+    """The copy of one model's gallery.
 
     Attributes:
         gallery: the templates.
-        revision: the last change that it holds.
-        current_at: when (monotonic clock) it was last known to be current.
-        lock: lets one caller at a time bring it up to date.
+        revision: the last change that it contains.
+        current_at: when it was last known to be current, seconds of the monotonic clock.
+        lock: held by the caller that updates it.
     """
 
     gallery: Gallery
@@ -41,15 +41,15 @@ class _Copy:
 
 
 class Galleries:
-    """The galleries of all models that this worker has met."""
+    """The galleries of all models that this worker has used."""
 
     def __init__(self, vectors: Vectors, *, poll: float, max_age: float) -> None:
-        """Follow what ``vectors`` holds.
+        """Copy the galleries of ``vectors``.
 
         Args:
-            vectors: the truth.
-            poll: seconds between two looks for changes.
-            max_age: seconds after which a copy that could not follow counts as unhealthy.
+            vectors: the vector database.
+            poll: seconds between two updates.
+            max_age: seconds without an update after which a copy is unhealthy.
         """
         self._vectors = vectors
         self._poll = poll
@@ -58,7 +58,7 @@ class Galleries:
         self._loading = asyncio.Lock()
 
     async def load(self) -> None:
-        """Load the galleries of all models that are set up, before the first face waits for one.
+        """Load the galleries of all models in the database, before the first face needs one.
 
         Raises:
             StoreUnavailable: the vector database is unavailable.
@@ -69,11 +69,11 @@ class Galleries:
     async def get(self, model: str, dimension: int) -> Gallery:
         """The gallery of a model.
 
-        One that did not exist at the start is loaded at its first use.
+        A gallery that did not exist at the start is loaded at its first use.
 
         Raises:
             StoreUnavailable: the vector database is unavailable.
-            StoreRejected: the model is there with another dimension.
+            StoreRejected: the database has the model with another dimension.
         """
         if model not in self._copies:
             async with self._loading:
@@ -82,12 +82,12 @@ class Galleries:
         return self._copies[model].gallery
 
     def dimension(self, model: str) -> int | None:
-        """Of a model's embeddings; None when this worker has not met the model yet."""
+        """Dimension of a model's embeddings; None if this worker has not used the model yet."""
         copy = self._copies.get(model)
         return None if copy is None else copy.gallery.dimension
 
     async def refresh(self, model: str) -> None:
-        """Take in what has changed since the last look.
+        """Load the changes since the last update.
 
         Raises:
             StoreUnavailable: the vector database is unavailable.
@@ -117,12 +117,12 @@ class Galleries:
                     await self.refresh(model)
                 except StoreUnavailable as error:
                     if following:
-                        logger.warning("the gallery cannot follow: %s", error)
+                        logger.warning("the gallery cannot be updated: %s", error)
                     following = False
                     self._note(model, copy)
                 else:
                     if not following:
-                        logger.info("the gallery follows again")
+                        logger.info("the gallery is updated again")
                     following = True
             await asyncio.sleep(self._poll)
 
@@ -139,7 +139,7 @@ class Galleries:
         ]
 
     def states(self) -> Sequence[GalleryState]:
-        """What a heartbeat says of each copy."""
+        """The state of each copy, for heartbeats."""
         return [
             GalleryState(
                 model=model, templates=len(copy.gallery), age_seconds=round(self._age(copy), 1)

@@ -1,11 +1,11 @@
 """The identify agent: from faces to users, and into every store.
 
-1. claim the events; what is in the ledger already is not done again (first result wins, whole)
+1. claim the events; an event that is already in the ledger is not processed again
 2. enrol photos; search the other faces in the gallery
-3. lock the users whom the results may name, so that none can be erased before the commit
+3. lock the users that the results may name, so that none can be erased before the commit
 4. decide who it is, and build the effects
 5. crops -> S3, embeddings -> pgvector
-6. rows -> Postgres, the commit point: a face exists when its row does
+6. rows -> Postgres, the commit point: a face exists if its row exists
 7. the listing -> Redis, the matches -> ``faces.matches``, the answers -> callers
 """
 
@@ -36,7 +36,7 @@ from sinks.stores import Stores
 from streams.clients.durable_producer import Publisher
 from streams.clients.image_producer import upload_keys
 from streams.contract.camera_clocks import ClockPolicy
-from streams.contract.envelope import DEFAULT_CLOCKS, with_time_that_counts
+from streams.contract.envelope import DEFAULT_CLOCKS, with_trusted_time
 from streams.contract.message import Message
 from streams.contract.topics import Topics
 from streams.contract.value_codec import unpack
@@ -45,14 +45,14 @@ from streams.processing.stage import Stage
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """What counts: as a match, by model, and as a photo fit for enrolment."""
+    """The rules for a match, by model, and for a photo that can be enrolled."""
 
     match: Callable[[str], MatchPolicy]
     enrolment: EnrolmentPolicy
 
 
 class Identify(Stage):
-    """Handles batches of ``faces.detected``; see `streams.processing.error_handling.Handler`."""
+    """Processes batches of ``faces.detected``; keeps no state between batches."""
 
     def __init__(  # noqa: PLR0913 - the parts of a stage, named once, where the worker is built
         self,
@@ -65,16 +65,16 @@ class Identify(Stage):
         executor: Executor,
         clocks: ClockPolicy = DEFAULT_CLOCKS,
     ) -> None:
-        """Put the stage together.
+        """Create the stage.
 
         Args:
             stores: the four sinks.
             galleries: this worker's copy of the templates.
             publisher: sends the matches.
             topics: names of the topics.
-            policies: the rules of decision.
+            policies: the rules for matches and enrolments.
             executor: where searches run.
-            clocks: how far a camera's clock may be off.
+            clocks: how far a camera's clock may be wrong.
         """
         self._stores = stores
         self._galleries = galleries
@@ -85,7 +85,7 @@ class Identify(Stage):
         self._announcer = Announcer(stores, publisher, topics)
 
     async def process(self, batch: Sequence[Message]) -> Mapping[Message, Reject]:
-        """Bring every event of the batch into the stores and onto ``faces.matches``."""
+        """Write every event of the batch to the stores, and announce it."""
         rounds, refused, duplicates = in_rounds(batch, self._read_fitting)
         for found in rounds:
             duplicates += await self._process(found)
@@ -95,7 +95,7 @@ class Identify(Stage):
     async def _process(self, found: Mapping[EventKey, DetectedFaces]) -> int:
         """Process a round of events; returns how many were processed and announced before.
 
-        The claim keeps other workers off these events, and holds until the commit is durable.
+        The claim is held until the commit is durable, so that no other worker processes the events.
         """
         async with self._stores.records.claim(
             found, lambda row: self._enrolments.is_final(row, found[row.event_key])
@@ -127,11 +127,11 @@ class Identify(Stage):
         ]
 
     async def _store(self, results: Sequence[EventEffects]) -> None:
-        """Crops and embeddings: all that has to be there before the commit point."""
+        """Write crops and embeddings: they must be stored before the commit point."""
         with metrics.stage("crops"):
             await self._stores.crops.put_many([crop for one in results for crop in one.crops])
             await self._stores.crops.delete_many(
-                [key for one in results for key in self._gone(one)]
+                [key for one in results for key in self._keys_to_delete(one)]
             )
         with metrics.stage("vectors"):
             by_model = sorted(results, key=lambda one: one.result.model)
@@ -139,15 +139,15 @@ class Identify(Stage):
                 sightings = [sighting for one in group for sighting in one.sightings]
                 await self._stores.vectors.add_sightings(model, sightings)
 
-    def _gone(self, one: EventEffects) -> Sequence[str]:
-        """Keys of pictures that must not stay: their user does not exist (any more)."""
+    def _keys_to_delete(self, one: EventEffects) -> Sequence[str]:
+        """Keys of pictures that must be deleted, because their user does not exist."""
         if not one.photo_is_deleted:
             return one.deleted_crops
         named = uploaded_key(one.result.dataref, self._stores.crops.bucket)
         return [*upload_keys(one.result.event.uuid), *([named] if named else ())]
 
     async def notify_caller(self, message: Message, reject: Reject) -> None:
-        """Answer the caller of an upload that it is a dead letter, and why.
+        """Notify the caller of an upload that it is a dead letter, and why.
 
         Raises:
             StoreUnavailable: the main database is unavailable.
@@ -155,24 +155,28 @@ class Identify(Stage):
         try:
             faces = self._read(message)
         except Reject:
-            return  # it is not known whose it is
+            return  # the caller is unknown
         if faces.event.kind is not EventKind.FRAME:
             failed = structs.replace(faces, faces=(), refusal=given_up(reject.reason))
             duplicates = await self._process({EventKey(faces.event.uuid, faces.model): failed})
             metrics.DROPPED.labels(topic=self._topics.detected, reason="duplicate").inc(duplicates)
 
     def _read(self, message: Message) -> DetectedFaces:
-        """A message, which a worker of an earlier release may have sent, or another program.
+        """Read a message; it may come from an earlier release, or from another program.
 
         Raises:
             Reject: see `streams.contract.value_codec.unpack`.
         """
         faces = unpack(message.value)
-        event = with_time_that_counts(faces.event, message, self._clocks)
+        event = with_trusted_time(faces.event, message, self._clocks)
         return faces if event is faces.event else structs.replace(faces, event=event)
 
     def _read_fitting(self, message: Message) -> DetectedFaces:
-        """The same; one message of another dimension would spoil the search of its whole batch."""
+        """Read a message, and refuse a wrong dimension: it would make its whole batch fail.
+
+        Raises:
+            Reject: see `streams.contract.value_codec.unpack`; or ``wrong_dimension``.
+        """
         faces = self._read(message)
         known = self._galleries.dimension(faces.model)
         if known is not None and faces.faces and len(faces.faces[0].embedding) != 4 * known:

@@ -1,4 +1,4 @@
-"""The messages of ``faces.matches``, made from a face and from what was decided about it."""
+"""The messages of ``faces.matches``, built from a face and the decision about it."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ from streams.contract.value_codec import match_to_json
 
 
 class Origin(NamedTuple):
-    """The event that a face belongs to, and the model that looked at it."""
+    """The event that a face belongs to, and the model that found it."""
 
     event_id: str
     key: str
@@ -27,13 +27,13 @@ class Origin(NamedTuple):
 
     @classmethod
     def of(cls, found: DetectedFaces) -> Self:
-        """Of an event that is processed now."""
+        """The origin of an event that is processed now."""
         event = found.event
         return cls(event.id, event.key, event.captured_at, event.seen_at, found.model)
 
     @classmethod
     def of_row(cls, row: LedgerRow) -> Self:
-        """Of an event that is in the ledger."""
+        """The origin of an event in the ledger."""
         return cls(row.id, row.key, row.captured_at, row.seen_at, row.model)
 
 
@@ -46,7 +46,7 @@ def match_of(  # noqa: PLR0913 - the parts of a match
     kind: MatchKind,
     crop_key: str | None = None,
 ) -> FaceMatch:
-    """A face, and who it is."""
+    """The match of a face."""
     return FaceMatch(
         face_id=face_id,
         event_id=origin.event_id,
@@ -67,7 +67,7 @@ def match_of(  # noqa: PLR0913 - the parts of a match
 
 
 def search_matches(origin: Origin, faces: Sequence[SearchedFace]) -> list[FaceMatch]:
-    """The matches of a search, made from its answer, now and when it is announced again."""
+    """The matches of a search, built from its answer; the same when it is announced again."""
     return [
         match_of(
             origin,
@@ -86,7 +86,7 @@ def search_matches(origin: Origin, faces: Sequence[SearchedFace]) -> list[FaceMa
 
 
 async def matches_of(records: Records, row: LedgerRow) -> list[FaceMatch]:
-    """The matches of an event in the ledger, as they were announced, or were to be.
+    """The matches of an event in the ledger, as they were or should have been announced.
 
     Raises:
         StoreUnavailable: the main database is unavailable.

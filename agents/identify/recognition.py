@@ -1,4 +1,4 @@
-"""Who is it? Faces are searched in the gallery; then it is decided who each one is."""
+"""Searches faces in the gallery, and decides who each one is."""
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
@@ -16,18 +16,18 @@ from domain.decisions.matching import Candidate, Decision, MatchPolicy, decide_w
 from domain.events import DetectedFace, DetectedFaces, EventKind
 from ml.gallery.exact_search import Gallery
 
-#: Candidates that a search by photo is answered with.
+#: Number of candidates in the answer to a search by photo.
 RANKED = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """Who it is, and why.
+    """The decision about a face.
 
     Attributes:
-        decision: the verdict.
-        candidates: the users who resemble the face and were not erased, best first.
-        was_erased: the gallery, which may be a moment old, took the face for an erased user.
+        decision: who it is, and why.
+        candidates: the most similar users who were not erased, best first.
+        was_erased: whether the face matched an erased user who was still in the gallery's copy.
     """
 
     decision: Decision
@@ -50,7 +50,7 @@ class SearchedImage:
     policy: MatchPolicy
 
     def could_name(self) -> set[UUID]:
-        """The users whom the result may name: the answer to a search lists all candidates."""
+        """The users that the result may name; the answer to a search names all candidates."""
         is_search = self.found.event.kind is EventKind.SEARCH
         return {
             one.user_id
@@ -63,7 +63,7 @@ class SearchedImage:
         """Decide about every face, in order.
 
         Args:
-            erased: those of `could_name` who do not exist any more.
+            erased: those users of `could_name` that do not exist any more.
         """
         return [
             self._decide(face, candidates, erased)
@@ -90,8 +90,8 @@ class Recogniser:
 
         Args:
             galleries: this worker's copies of the templates.
-            policy: by model, when similarity counts as a match.
-            executor: where searches run, off the event loop.
+            policy: by model, which similarity is a match.
+            executor: where searches run, outside of the event loop.
         """
         self._galleries = galleries
         self._policy = policy

@@ -1,4 +1,4 @@
-"""What this worker has committed and not announced yet, so that it is counted once it is."""
+"""Events that this worker has committed and not announced yet; they are counted when announced."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -10,19 +10,19 @@ from config.observability import metrics
 from domain.events import EventKind, utc_now
 from domain.store_rows import EventKey
 
-#: A batch comes again until all of it is announced. What is left over is of batches that were
-#: cancelled, as when their partitions went to another worker.
+#: A batch is retried until all of it is announced. Events that remain are from cancelled batches,
+#: for example because their partitions went to another worker.
 MOST = 1024
 
 
 class Counts(NamedTuple):
-    """What is counted of an event.
+    """The values of an event for the metrics.
 
     Attributes:
         is_frame: whether a camera sent it.
-        at: the time that counts.
-        outcome: how it ended.
-        decisions: what decided about each of its faces.
+        at: its trusted time.
+        outcome: its outcome.
+        decisions: the decision about each of its faces.
     """
 
     is_frame: bool
@@ -32,13 +32,13 @@ class Counts(NamedTuple):
 
     @classmethod
     def of(cls, effects: EventEffects) -> Self:
-        """Of the effects of an event."""
+        """The values of an event with these effects."""
         event = effects.result.event
         decisions = tuple(match.decision for match in effects.matches)
         return cls(event.kind is EventKind.FRAME, event.at, effects.result.outcome, decisions)
 
     def observe(self) -> None:
-        """Count it in the metrics, now that it is announced."""
+        """Add an announced event to the metrics."""
         for decision in self.decisions:
             metrics.MATCHES.labels(outcome=decision).inc()
         if self.is_frame:
@@ -48,13 +48,13 @@ class Counts(NamedTuple):
 
 
 class UnannouncedEvents:
-    """Counts by event; the oldest go first."""
+    """Counts by event; the oldest are dropped first."""
 
     def __init__(self) -> None:
         self._counts: OrderedDict[EventKey, Counts] = OrderedDict()
 
     def keep(self, results: Iterable[EventEffects]) -> None:
-        """Keep what is about to be committed and announced."""
+        """Keep events that are about to be committed and announced."""
         for effects in results:
             self._counts[effects.result.key] = Counts.of(effects)
             self._counts.move_to_end(effects.result.key)
@@ -62,7 +62,7 @@ class UnannouncedEvents:
             self._counts.popitem(last=False)
 
     def observe(self, keys: Iterable[EventKey]) -> int:
-        """Count those of these events that are here: they are announced. Returns how many."""
+        """Count announced events, as far as they are kept here; returns how many were counted."""
         counts = [self._counts.pop(key) for key in keys if key in self._counts]
         for one in counts:
             one.observe()

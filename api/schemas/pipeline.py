@@ -135,7 +135,7 @@ class WorkerResponse(Schema):
         return cls(
             instance=last.instance,
             role=last.role,
-            state="running" if seen.lives(now) else "lost" if seen.is_lost(now) else "left",
+            state="running" if seen.is_alive(now) else "lost" if seen.is_lost(now) else "left",
             silent_seconds=round(seen.silent_for(now), 1),
             started_at=last.started_at,
             problems=list(last.problems),

@@ -86,36 +86,38 @@ async def _read(
             receipts = await reader.receipts(progress)
             replayed |= receipts
             copies = Copies(receipts)
-            async for letters in reader.letters(progress):
-                replayed.update(letter.id for letter in letters if copies.is_replayed(letter))
+            async for page in reader.dead_letters(progress):
+                replayed.update(
+                    dead_letter.id for dead_letter in page if copies.is_replayed(dead_letter)
+                )
                 chosen = [
-                    letter
-                    for letter in letters
-                    if selection.takes(letter) and copies.is_first(letter)
+                    dead_letter
+                    for dead_letter in page
+                    if selection.takes(dead_letter) and copies.is_first(dead_letter)
                 ]
-                counted.update(letter.reason for letter in chosen)
-                latest.extend(letter.without_value() for letter in chosen)
-    by_time = sorted(latest, key=_buried_at)
-    return [_row(letter, replayed) for letter in by_time], counted
+                counted.update(dead_letter.reason for dead_letter in chosen)
+                latest.extend(dead_letter.without_value() for dead_letter in chosen)
+    by_time = sorted(latest, key=_written_at)
+    return [_row(dead_letter, replayed) for dead_letter in by_time], counted
 
 
-def _buried_at(letter: "DeadLetter") -> float:
-    return letter.buried_at.timestamp() if letter.buried_at else 0.0
+def _written_at(dead_letter: "DeadLetter") -> float:
+    return dead_letter.written_at.timestamp() if dead_letter.written_at else 0.0
 
 
-def _row(letter: "DeadLetter", replayed: set[str]) -> "Row":
+def _row(dead_letter: "DeadLetter", replayed: set[str]) -> "Row":
     return {
-        "id": letter.id,
-        "letter": letter.address,
-        "topic": letter.told.get("topic"),
-        "original": letter.original,
-        "key": letter.key.decode(errors="replace") if letter.key else None,
-        "event_id": letter.event_id,
-        "reason": letter.reason,
-        "error": letter.told.get("error"),
-        "attempts": letter.attempts,
-        "buried_at": letter.buried_at,
-        "bytes": letter.size,
-        "value_left_out": "value_left_out" in letter.told,
-        "replayed": not replayed.isdisjoint({letter.address, letter.id}),
+        "id": dead_letter.id,
+        "letter": dead_letter.address,
+        "topic": dead_letter.attributes.get("topic"),
+        "original": dead_letter.original,
+        "key": dead_letter.key.decode(errors="replace") if dead_letter.key else None,
+        "event_id": dead_letter.event_id,
+        "reason": dead_letter.reason,
+        "error": dead_letter.attributes.get("error"),
+        "attempts": dead_letter.attempts,
+        "buried_at": dead_letter.written_at,
+        "bytes": dead_letter.size,
+        "value_left_out": "value_left_out" in dead_letter.attributes,
+        "replayed": not replayed.isdisjoint({dead_letter.address, dead_letter.id}),
     }

@@ -10,7 +10,7 @@ from config.settings import KafkaSettings
 from infra.database.migrate import Report
 from sinks.store_errors import StoreUnavailable
 from streams.clients.client_factory import create_admin
-from streams.clients.tls_and_sasl import why_not
+from streams.clients.tls_and_sasl import connection_problem
 from streams.contract.topics import Topics
 
 #: Who reads heartbeats wants the newest; one partition keeps them in order.
@@ -94,7 +94,7 @@ async def _start(admin: AIOKafkaAdminClient, settings: KafkaSettings, store: str
     try:
         await admin.start()
     except KafkaError as error:
-        raise StoreUnavailable(store, "connect", await why_not(settings)) from error
+        raise StoreUnavailable(store, "connect", await connection_problem(settings)) from error
 
 
 def _present(plan: TopicPlan, partitions: int) -> str:

@@ -14,7 +14,7 @@ from infra.maintenance.reconcile import Reconciler
 from infra.maintenance.retention import retain
 from infra.processes.signals import stop_event
 from sinks.stores import opened
-from streams.lifecycle.health_server import Check, HealthServer, task_checks, why_no_health
+from streams.lifecycle.health_server import Check, HealthServer, health_server_problem, task_checks
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Maintenance:
         try:
             url = await health.start()
         except OSError as error:
-            raise Fatal(why_no_health(workers, error)) from error
+            raise Fatal(health_server_problem(workers, error)) from error
         logger.info("fecapass-maintain serves %s/health and %s/metrics", url, url)
         self._supervisor.start("maintenance-rounds", self._rounds, longest_pause=60.0)
         try:

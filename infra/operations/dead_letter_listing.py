@@ -28,7 +28,7 @@ from streams.dead_letters.dead_letter import (
     receipt,
     receipt_for,
     receipt_names,
-    revive,
+    restore_original,
 )
 
 _POLL_MS = 500
@@ -59,13 +59,13 @@ class Selection:
     ids: frozenset[str] = frozenset()
     since: datetime | None = None
 
-    def takes(self, letter: DeadLetter) -> bool:
+    def takes(self, dead_letter: DeadLetter) -> bool:
         """Whether a dead letter is selected."""
-        names = {letter.event_id, letter.address, letter.original}
+        names = {dead_letter.event_id, dead_letter.address, dead_letter.original}
         return (
-            (not self.reasons or letter.reason in self.reasons)
+            (not self.reasons or dead_letter.reason in self.reasons)
             and (not self.ids or not self.ids.isdisjoint(names))
-            and (self.since is None or (letter.buried_at or self.since) >= self.since)
+            and (self.since is None or (dead_letter.written_at or self.since) >= self.since)
         )
 
 
@@ -116,16 +116,16 @@ class Copies:
         self._replayed = {_digest(name) for name in replayed}
         self._seen: set[bytes] = set()
 
-    def is_replayed(self, letter: DeadLetter) -> bool:
+    def is_replayed(self, dead_letter: DeadLetter) -> bool:
         """Whether this dead letter, or an earlier copy of it, was replayed."""
-        name = _digest(letter.id)
-        if _digest(letter.address) in self._replayed:
+        name = _digest(dead_letter.id)
+        if _digest(dead_letter.address) in self._replayed:
             self._replayed.add(name)
         return name in self._replayed
 
-    def is_first(self, letter: DeadLetter) -> bool:
+    def is_first(self, dead_letter: DeadLetter) -> bool:
         """Whether no copy of it came by before."""
-        name = _digest(letter.id)
+        name = _digest(dead_letter.id)
         if name in self._seen:
             return False
         self._seen.add(name)
@@ -210,7 +210,7 @@ class DeadLetterReader:
                 found |= receipt_names(message.headers)
         return found
 
-    async def letters(self, progress: Progress) -> AsyncIterator[list[DeadLetter]]:
+    async def dead_letters(self, progress: Progress) -> AsyncIterator[list[DeadLetter]]:
         """All dead letters, in chunks."""
         async for messages in self.messages(progress):
             yield [
@@ -286,21 +286,25 @@ async def replay(  # noqa: PLR0913 - one run, described
             partitions = 0 if dry_run else len(await producer.partitions_for(topic))
             publisher = Publisher(producer)
             copies = Copies(set() if again else await reader.receipts(_silent))
-            async for letters in reader.letters(progress):
-                known = {letter.address for letter in letters if copies.is_replayed(letter)}
+            async for page in reader.dead_letters(progress):
+                known = {
+                    dead_letter.address for dead_letter in page if copies.is_replayed(dead_letter)
+                }
                 chosen = [
-                    letter
-                    for letter in letters
-                    if selection.takes(letter) and copies.is_first(letter)
+                    dead_letter
+                    for dead_letter in page
+                    if selection.takes(dead_letter) and copies.is_first(dead_letter)
                 ]
-                fresh = [letter for letter in chosen if letter.address not in known]
+                fresh = [dead_letter for dead_letter in chosen if dead_letter.address not in known]
                 report.earlier += len(chosen) - len(fresh)
-                alive = list(_revived(fresh, topics, report))
+                restored = list(_restored(fresh, topics, report))
                 if not dry_run:
-                    await publisher.send_all([_placed(one, partitions) for _, one in alive])
+                    await publisher.send_all([_placed(one, partitions) for _, one in restored])
                     now = utc_now()
-                    await publisher.send_all([receipt(letter, now) for letter, _ in alive])
-                report.replayed.update(letter.reason for letter, _ in alive)
+                    await publisher.send_all(
+                        [receipt(dead_letter, now) for dead_letter, _ in restored]
+                    )
+                report.replayed.update(dead_letter.reason for dead_letter, _ in restored)
     except KafkaError as error:
         raise Retry(f"the Kafka broker {settings.bootstrap_servers}: {error!r}") from error
     finally:
@@ -308,16 +312,16 @@ async def replay(  # noqa: PLR0913 - one run, described
     return report
 
 
-def _revived(
-    letters: list[DeadLetter], topics: Topics, report: ReplayReport
+def _restored(
+    page: list[DeadLetter], topics: Topics, report: ReplayReport
 ) -> list[tuple[DeadLetter, Outgoing]]:
-    alive = []
-    for letter in letters:
+    restored = []
+    for dead_letter in page:
         try:
-            alive.append((letter, revive(letter, topics)))
+            restored.append((dead_letter, restore_original(dead_letter, topics)))
         except NotReplayable as why:
-            report.impossible[letter.address] = str(why)
-    return alive
+            report.impossible[dead_letter.address] = str(why)
+    return restored
 
 
 def _placed(message: Outgoing, partitions: int) -> Outgoing:

@@ -23,7 +23,7 @@ from sinks.main.main_store import Records
 from sinks.objects.crops import Crops
 from sinks.vector.vector_store import Vectors
 from streams.clients.client_factory import create_admin
-from streams.clients.tls_and_sasl import why_not
+from streams.clients.tls_and_sasl import connection_problem
 from streams.monitoring.consumer_lag import MissingTopicsError
 from streams.monitoring.heartbeat_reader import look_at_pipeline
 
@@ -171,7 +171,8 @@ async def _start(admin: AIOKafkaAdminClient, settings: KafkaSettings) -> None:
     try:
         await admin.start()
     except KafkaError as error:
-        raise Retry(f"{settings.bootstrap_servers}: {await why_not(settings)}") from error
+        problem = await connection_problem(settings)
+        raise Retry(f"{settings.bootstrap_servers}: {problem}") from error
 
 
 def _models(settings: ModelSettings) -> str:

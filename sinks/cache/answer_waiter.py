@@ -48,7 +48,7 @@ class AnswerWaiter:
         """Begin to listen; harmless when it does already."""
         if self._supervisor.started:
             return
-        for name, run in (("listen-for-answers", self._listen), ("read-answers", self._read)):
+        for name, run in (("hear-of-answers", self._listen), ("read-answers", self._read)):
             self._supervisor.start(
                 name,
                 run,

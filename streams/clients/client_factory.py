@@ -1,4 +1,4 @@
-"""One place that turns the settings into Kafka clients."""
+"""Creates all Kafka clients from the settings."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from config.settings import KafkaSettings
 from streams.clients.tls_and_sasl import client_security
 from streams.faust.connections import watch_connections
-from streams.faust.lenient_headers import take_any_header_name
+from streams.faust.lenient_headers import accept_any_header_name
 
 #: Bytes for key, headers and framing in addition to the largest message.
 _FRAMING_BYTES = 64 * 1024
@@ -20,11 +20,11 @@ def create_producer(settings: KafkaSettings, **overrides: Any) -> AIOKafkaProduc
     Call it inside the running event loop, then ``start`` and ``stop`` it.
 
     Args:
-        settings: where the broker is, how to get in, and the largest message.
-        overrides: arguments of `AIOKafkaProducer` to set differently.
+        settings: address and credentials of the broker, and the size of the largest message.
+        overrides: arguments of `AIOKafkaProducer` that replace the usual ones.
 
     Raises:
-        OSError: a file of the TLS settings is gone since the start.
+        OSError: a file of the TLS settings no longer exists.
     """
     arguments = _connection(settings) | {
         "acks": "all",
@@ -39,32 +39,32 @@ def create_consumer(settings: KafkaSettings, *topics: str, **overrides: Any) -> 
     Call it inside the running event loop, then ``start`` and ``stop`` it.
 
     Args:
-        settings: where the broker is, how to get in, and the largest message.
+        settings: address and credentials of the broker, and the size of the largest message.
         topics: what to subscribe to.
-        overrides: arguments of `AIOKafkaConsumer` to set differently.
+        overrides: arguments of `AIOKafkaConsumer` that replace the usual ones.
 
     Raises:
-        OSError: a file of the TLS settings is gone since the start.
+        OSError: a file of the TLS settings no longer exists.
     """
     arguments = _connection(settings) | {
         "max_partition_fetch_bytes": settings.max_message_bytes + _FRAMING_BYTES,
         "isolation_level": settings.isolation_level,
     }
-    take_any_header_name()
+    accept_any_header_name()
     return AIOKafkaConsumer(*topics, **(arguments | overrides))
 
 
 def create_admin(settings: KafkaSettings, **overrides: Any) -> AIOKafkaAdminClient:
-    """A client that asks about topics and groups, and makes topics.
+    """A client that describes topics and groups, and creates topics.
 
     Call it inside the running event loop, then ``start`` and ``close`` it.
 
     Args:
-        settings: where the broker is, and how to get in.
-        overrides: arguments of `AIOKafkaAdminClient` to set differently.
+        settings: address and credentials of the broker.
+        overrides: arguments of `AIOKafkaAdminClient` that replace the usual ones.
 
     Raises:
-        OSError: a file of the TLS settings is gone since the start.
+        OSError: a file of the TLS settings no longer exists.
     """
     return AIOKafkaAdminClient(**(_connection(settings) | overrides))
 

@@ -19,7 +19,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 class Outgoing(NamedTuple):
-    """A message to send; without a partition, the key decides on it."""
+    """A message to send; without a partition, the key decides the partition."""
 
     topic: str
     key: bytes | None
@@ -29,7 +29,7 @@ class Outgoing(NamedTuple):
 
 
 class Publisher:
-    """Sends through a producer and distinguishes the failures."""
+    """Sends through a producer, and raises one error type for each kind of failure."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         """Send through ``producer``, which the caller starts and stops."""
@@ -39,9 +39,9 @@ class Publisher:
         """Send one message and wait until it is durable.
 
         Raises:
-            Retry: the broker did not take it, but may later.
-            Reject: ``too_large``; the broker will never take it.
-            Fatal: the broker does not let this client write.
+            Retry: the broker did not accept it, but may accept it later.
+            Reject: ``too_large``; the broker will never accept it.
+            Fatal: this client has no permission to write.
         """
         await self.send_all([Outgoing(topic, key, value, headers)])
 
@@ -49,9 +49,9 @@ class Publisher:
         """Send messages together, in order for each key, and wait until all are durable.
 
         Raises:
-            Retry: the broker did not take all of them; some may have gone out.
-            Reject: ``too_large``; the broker will never take one of them.
-            Fatal: the broker does not let this client write.
+            Retry: the broker did not accept all of them; some may have been sent.
+            Reject: ``too_large``; the broker will never accept one of them.
+            Fatal: this client has no permission to write.
         """
         try:
             sent = [
@@ -70,6 +70,6 @@ class Publisher:
             raise Reject("too_large", f"too large for the broker: {error}") from error
         except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError) as error:
             topics = ", ".join(sorted({message.topic for message in messages}))
-            raise Fatal(f"the broker does not let this client write to {topics}") from error
+            raise Fatal(f"this client has no permission to write to {topics}") from error
         except (KafkaError, TimeoutError) as error:
-            raise Retry(f"the broker did not take a message: {error!r}") from error
+            raise Retry(f"the broker did not accept a message: {error!r}") from error

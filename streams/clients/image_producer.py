@@ -1,4 +1,4 @@
-"""One image onto Kafka, by the event contract: acknowledged, or an error that says why."""
+"""Sends images to Kafka by the event contract; a call ends with an acknowledgement or an error."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from domain.events import EventKind, ImageEvent
 from domain.failures import Reject, Retry
 from domain.images.media_types import EXTENSIONS, extension, media_type
 from streams.clients.client_factory import create_producer
-from streams.clients.tls_and_sasl import why_not
+from streams.clients.tls_and_sasl import connection_problem
 from streams.contract.envelope import encode_headers
 from streams.contract.topics import Topics
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 #: `domain.failures.Retry` or `Reject`.
 StoreImage = Callable[[str, bytes], Awaitable[str]]
 
-#: What a message takes besides its value: key, headers and Kafka's framing, in bytes. The
-#: identifiers are bounded (`streams.contract.envelope.MAX_IDENTIFIER_BYTES`), so this is generous.
+#: Size of a message without its value: key, headers and Kafka's framing, in bytes. More than enough
+#: because identifiers are bounded (`streams.contract.envelope.MAX_IDENTIFIER_BYTES`).
 MESSAGE_OVERHEAD_BYTES = 8 * 1024
 
-#: How long a topic may be missing before it counts as never made, and how often it is looked for.
+#: A topic that is missing for this time does not exist; pause between two checks. In seconds.
 _TOPIC_PATIENCE, _TOPIC_PAUSE = 3.0, 0.2
 
 
@@ -36,9 +36,9 @@ class PublishError(Exception):
 
 
 class ImageProducer:
-    """Sends frames and uploads, each on its own; an asynchronous context manager.
+    """Sends frames and uploads independently of each other; an asynchronous context manager.
 
-    The failure of one image says nothing about the next, so a server may keep one for its life.
+    A failed image does not affect the next one, so a server may use one producer until it ends.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class ImageProducer:
 
         Args:
             kafka: broker and topics.
-            store_image: where images of claim checks go (`crops`); None if there is no
-                store, so that every image travels in its message.
-            claim_check: send every image by claim check; None does what the settings say. Images
-                that are too large for a message always go that way.
-            client_id: what the broker's logs call us.
+            store_image: stores the images of claim checks; None if there is no store, so that every
+                image is sent in its message.
+            claim_check: send every image by claim check; None uses the settings. Images that are
+                too large for a message are always sent by claim check.
+            client_id: name of this client in the broker's logs.
         """
         self._kafka = kafka
         self._topics = Topics(kafka.topic_prefix)
@@ -65,7 +65,7 @@ class ImageProducer:
         self._claim_check = kafka.claim_check if claim_check is None else claim_check
         self._client_id = client_id
         self._producer: AIOKafkaProducer | None = None
-        self._there: set[str] = set()
+        self._existing_topics: set[str] = set()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -75,7 +75,7 @@ class ImageProducer:
         await self.stop()
 
     async def start(self) -> None:
-        """Connect; does nothing when it is connected.
+        """Connect; does nothing if it is already connected.
 
         Raises:
             PublishError: no broker answers.
@@ -88,8 +88,8 @@ class ImageProducer:
             # JPEG, PNG and WebP are compressed already: lz4 on top costs time and saves nothing.
             compression_type=None,
             max_request_size=self._kafka.max_message_bytes,
-            # Not idempotent: some brokers have no such producers, and a message that a retry
-            # doubles changes nothing, because the event's id names it.
+            # Not idempotent: some brokers do not support it, and a message that a retry sends twice
+            # changes nothing, because both copies have the same event id.
             enable_idempotence=False,
         )
         try:
@@ -97,13 +97,14 @@ class ImageProducer:
         except BaseException as error:
             await producer.stop()
             if isinstance(error, KafkaError | OSError):
-                servers, reason = self._kafka.bootstrap_servers, await why_not(self._kafka)
-                raise PublishError(f"no Kafka broker answers at {servers}: {reason}") from error
+                problem = await connection_problem(self._kafka)
+                servers = self._kafka.bootstrap_servers
+                raise PublishError(f"no Kafka broker answers at {servers}: {problem}") from error
             raise
         self._producer = producer
 
     async def stop(self) -> None:
-        """Send the pending messages and disconnect; harmless when it is not connected."""
+        """Send the pending messages and disconnect; does nothing if it is not connected."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.stop()
@@ -112,7 +113,7 @@ class ImageProducer:
         """Send an image and wait until it is acknowledged.
 
         Args:
-            event: what the image is; frames and uploads go to their topics.
+            event: describes the image; its kind decides the topic.
             data: JPEG, PNG or WebP bytes.
 
         Raises:
@@ -123,22 +124,23 @@ class ImageProducer:
     async def hand_over(self, event: ImageEvent, data: bytes) -> Awaitable[None]:
         """Send an image without waiting for its acknowledgement.
 
-        Images of one key arrive in the order of the calls when they travel in their messages;
-        with claim checks, neighbours may change places.
+        Images of one key that are sent in their messages arrive in the order of the calls; images
+        that are sent by claim check may arrive in another order.
 
         Args:
-            event: what the image is; frames and uploads go to their topics.
+            event: describes the image; its kind decides the topic.
             data: JPEG, PNG or WebP bytes.
 
         Returns:
-            To be awaited once: ends when the image is acknowledged, or raises `PublishError`.
+            An awaitable, to be awaited once: ends when the image is acknowledged, or raises
+            `PublishError`.
 
         Raises:
             PublishError: it cannot be sent at all.
         """
         if self._by_claim_check(data):
             return self._deliver_by_claim_check(event, data)
-        # Handed to the producer here and now, so that the order of the calls is kept.
+        # Passed to the producer at once, so that the order of the calls is kept.
         headers = encode_headers(event, media_type(data))
         return _acknowledged(await self._send(event, data, headers))
 
@@ -166,8 +168,8 @@ class ImageProducer:
         if self._producer is None:
             raise PublishError("the publisher is closed")
         topic = self._topics.frames if event.kind is EventKind.FRAME else self._topics.uploads
-        if topic not in self._there:
-            await self._look_for(topic, self._producer)
+        if topic not in self._existing_topics:
+            await self._require_topic(topic, self._producer)
         try:
             acknowledgement: asyncio.Future[object] = await self._producer.send(
                 topic, value, key=event.key.encode(), headers=headers
@@ -176,7 +178,7 @@ class ImageProducer:
             raise PublishError(f"cannot send to {topic}: {_line(error)}") from error
         return acknowledgement
 
-    async def _look_for(self, topic: str, producer: "AIOKafkaProducer") -> None:
+    async def _require_topic(self, topic: str, producer: "AIOKafkaProducer") -> None:
         """Check that a topic exists, since a broker may create it with its own partition count.
 
         A request for all topics creates none. A broker that has just created one may not list it
@@ -187,9 +189,9 @@ class ImageProducer:
             try:
                 topics = (await producer.client.fetch_all_metadata()).topics()
             except KafkaError as error:
-                raise PublishError(f"cannot look for {topic}: {_line(error)}") from error
+                raise PublishError(f"cannot check topic {topic}: {_line(error)}") from error
             if topic in topics:
-                self._there.add(topic)
+                self._existing_topics.add(topic)
                 return
             if monotonic() > until:
                 raise PublishError(f"there is no topic {topic}; run fecapass init-db first")
@@ -200,19 +202,19 @@ async def _acknowledged(acknowledgement: asyncio.Future[object]) -> None:
     try:
         await acknowledgement
     except KafkaError as error:
-        raise PublishError(f"the broker did not take an image: {_line(error)}") from error
+        raise PublishError(f"the broker did not accept an image: {_line(error)}") from error
 
 
 def claim_check_key(event: ImageEvent, data: bytes) -> str:
     """S3 key of an image: ``frames/{event}.jpg``.
 
-    The same event has the same key whenever it is published. Cameras do not choose keys: the
-    event's UUID replaces source and id.
+    An event has the same key each time that it is published. The key contains the event's UUID and
+    not the source and id, so that cameras cannot choose keys.
     """
     kind = media_type(data)
     suffix = f".{extension(kind)}" if kind else ""
-    room = "frames" if event.kind is EventKind.FRAME else "uploads"
-    return f"{room}/{event.uuid}{suffix}"
+    folder = "frames" if event.kind is EventKind.FRAME else "uploads"
+    return f"{folder}/{event.uuid}{suffix}"
 
 
 def upload_keys(event_uuid: object) -> list[str]:

@@ -12,41 +12,42 @@ from aiokafka.errors import AuthenticationFailedError
 from config.settings import KafkaSettings
 from config.settings.tls import TlsFiles
 
-#: Longest answer of an issuer that is read, in bytes; tokens have some thousand.
+#: Maximum number of bytes that are read of an issuer's answer; a token has a few thousand.
 _MOST_BYTES = 256 * 1024
 
-#: The share of its life for which a token is used again; the rest is for clocks that differ.
+#: A token is used for this share of its lifetime; the rest allows for clocks that differ.
 _USED_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class _Token:
     value: str
-    good_until: float
+    use_until: float
 
 
 class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
     """Asks the issuer for a token, and uses it for most of its life.
 
-    Faust's consumer calls from the event loop of another thread, so nothing here belongs to a
-    loop; two callers at once may get a token each, which does no harm.
+    Faust's consumer calls this from the event loop of another thread, so this class holds no object
+    of an event loop. Two calls at the same time may request two tokens, which does no harm.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
-        """Store the settings, which say OAUTHBEARER; no token is requested yet."""
+        """Keep the settings, whose mechanism is OAUTHBEARER; no token is requested yet."""
         self._settings = settings
         self._token: _Token | None = None
 
     async def token(self) -> str:
-        """A token that is still good for a while.
+        """A token that remains valid for some time.
 
-        Raises: AuthenticationFailedError: the issuer is unavailable, refuses, or answers something
-        else; one line without the secret.
+        Raises:
+            AuthenticationFailedError: the issuer is unavailable, refuses the request, or gives an
+                unknown answer; the message is one line without the secret.
         """
-        kept = self._token
-        if kept is None or monotonic() >= kept.good_until:
-            self._token = kept = await self._ask()
-        return kept.value
+        token = self._token
+        if token is None or monotonic() >= token.use_until:
+            self._token = token = await self._ask()
+        return token.value
 
     async def _ask(self) -> _Token:
         settings = self._settings
@@ -55,7 +56,7 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
         login = aiohttp.encode_basic_auth(
             settings.oauth_client_id or "", secret.get_secret_value() if secret else "", "utf-8"
         )
-        asked = monotonic()
+        asked_at = monotonic()
         try:
             tls = TlsFiles(ca_file=settings.oauth_ca_file).context()
             async with (
@@ -82,23 +83,23 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
                 f"no token from the issuer: the proxy answers HTTP {error.status}"
             ) from None
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            # What the client says holds the address, and that alone.
+            # The client's text contains the address, but no secret.
             line = " ".join(str(error).split()) or type(error).__name__
             raise AuthenticationFailedError(f"no token from the issuer: {line}") from None
-        return _read(body, asked)
+        return _read(body, asked_at)
 
 
-def _read(body: bytes, asked: float) -> _Token:
+def _read(body: bytes, asked_at: float) -> _Token:
     """The token in an issuer's answer.
 
     Raises:
-        AuthenticationFailedError: there is none.
+        AuthenticationFailedError: it contains none.
     """
     try:
         answer = json.loads(body)
         value, seconds = answer["access_token"], float(answer.get("expires_in") or 0.0)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise AuthenticationFailedError("the issuer's answer holds no token") from None
+        raise AuthenticationFailedError("the issuer's answer contains no token") from None
     if not isinstance(value, str) or not value:
-        raise AuthenticationFailedError("the issuer's answer holds no token")
-    return _Token(value, asked + seconds * _USED_SHARE)
+        raise AuthenticationFailedError("the issuer's answer contains no token")
+    return _Token(value, asked_at + seconds * _USED_SHARE)

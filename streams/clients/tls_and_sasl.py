@@ -1,4 +1,4 @@
-"""TLS and SASL of Kafka's clients, aiokafka's and Faust's, out of the settings."""
+"""TLS and SASL arguments of the Kafka clients (aiokafka and Faust), from the settings."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from faust.types.auth import CredentialsT
 from config.settings import KafkaSettings
 from streams.clients.oauth import TokenProvider
 
-#: Longest that `why_not` tries one broker, in seconds.
+#: `connection_problem` waits at most this long for one broker, in seconds.
 _PATIENCE = 10.0
 
 
@@ -18,7 +18,7 @@ def client_security(settings: KafkaSettings) -> dict[str, Any]:
     """The arguments of aiokafka's clients.
 
     Raises:
-        OSError: a file of the TLS settings is gone since the start.
+        OSError: a file of the TLS settings no longer exists.
     """
     arguments: dict[str, Any] = {"security_protocol": settings.security_protocol}
     if settings.encrypted:
@@ -35,10 +35,10 @@ def client_security(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def faust_credentials(settings: KafkaSettings) -> CredentialsT | None:
-    """The same for a Faust app; None where brokers are spoken to without TLS and SASL.
+    """The same for a Faust app; None without TLS and SASL.
 
     Raises:
-        OSError: a file of the TLS settings is gone since the start.
+        OSError: a file of the TLS settings no longer exists.
     """
     security = client_security(settings)
     tls = security.get("ssl_context")
@@ -56,12 +56,12 @@ def faust_credentials(settings: KafkaSettings) -> CredentialsT | None:
     return None if tls is None else faust.SSLCredentials(tls)
 
 
-async def why_not(settings: KafkaSettings) -> str:
-    """What the brokers say to a client that cannot start, as one line without secrets.
+async def connection_problem(settings: KafkaSettings) -> str:
+    """Why a client cannot connect to the brokers, as one line without secrets.
 
-    The clients themselves log the reason and raise that they could not connect.
+    The clients only log this reason; the error that they raise does not contain it.
     """
-    said = "no answer"
+    problem = "no answer"
     for server in settings.bootstrap_servers.split(","):
         host, _, port = server.strip().rpartition(":")
         try:
@@ -73,10 +73,10 @@ async def why_not(settings: KafkaSettings) -> str:
                 **client_security(settings),
             )
         except (KafkaError, OSError, TimeoutError, ValueError) as error:
-            said = " ".join(str(error).split()) or type(error).__name__
+            problem = " ".join(str(error).split()) or type(error).__name__
         else:
             connection.close()
-    return said
+    return problem
 
 
 def _password(settings: KafkaSettings) -> str | None:

@@ -1,25 +1,24 @@
 """Whether a camera's clock can be trusted. Pure.
 
-A picture is taken before its message reaches the broker. A ``ce_time`` after that comes from a
-wrong clock: in listings, it would be before everything that cameras see until then. It is kept as
-it was sent, and the time at which the message reached the broker is used instead.
+A picture is taken before its message reaches the broker. A later ``ce_time`` comes from a wrong
+clock: until that time the picture would be listed as the newest. The ``ce_time`` is kept as it was
+sent, and the time at which the message reached the broker is used instead.
 
-Kafka has one of two timestamps. LogAppendTime is the broker's own. CreateTime, the default, is the
-producer's, whose clock may also be wrong: it is used if it is not after this worker's clock, and
-not so old that no topic would still have the message.
+Kafka's timestamp is of one of two types. LogAppendTime is set by the broker. CreateTime, the
+default, is set by the producer, whose clock may also be wrong: it is used if it is not after this
+worker's clock, and not so old that no topic would still have the message.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-# : No message stays in Kafka for longer; an earlier CreateTime comes from a clock that was never
-# set.
+#: No message stays in Kafka for longer; an earlier CreateTime comes from a clock that was not set.
 LONGEST_IN_KAFKA = timedelta(days=90)
 
-#: A picture is not older; a clock that lost its battery begins in 1970, 1980 or 2000.
+#: No picture is older; a clock whose battery is empty starts in 1970, 1980 or 2000.
 OLDEST_PICTURE = timedelta(days=3652)
 
-#: When a camera is said to be ahead by default, in seconds.
+#: By default, how far a camera's clock may be ahead, in seconds.
 DEFAULT_AHEAD = 60.0
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,7 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class ClockPolicy:
-    """How far a clock may be off.
+    """How far a clock may be wrong.
 
     Attributes:
         ahead: seconds that a time may be after Kafka's.
@@ -37,12 +36,12 @@ class ClockPolicy:
 
 
 def arrival(timestamp: float, now: datetime, policy: ClockPolicy, *, by_broker: bool) -> datetime:
-    """When a message reached the broker, as well as can be said.
+    """The best estimate of the time at which a message reached the broker.
 
     Args:
         timestamp: Kafka's, seconds since the epoch; 0 or less: none.
         now: by this worker's clock.
-        policy: how far a clock may be off.
+        policy: how far a clock may be wrong.
         by_broker: the timestamp is LogAppendTime.
     """
     if timestamp <= 0.0:
@@ -58,12 +57,12 @@ def arrival(timestamp: float, now: datetime, policy: ClockPolicy, *, by_broker: 
 
 
 def seen_at(captured_at: datetime, arrived_at: datetime, policy: ClockPolicy) -> datetime | None:
-    """The time that counts for a picture where its own is not trusted; None where it is.
+    """The time to use for a picture whose own time is not trusted; None if it is trusted.
 
     Args:
         captured_at: when it was taken, by the camera's clock.
         arrived_at: see `arrival`.
-        policy: how far a clock may be off.
+        policy: how far a clock may be wrong.
     """
     ahead = captured_at - arrived_at
     if ahead > timedelta(seconds=policy.ahead) or -ahead > OLDEST_PICTURE:

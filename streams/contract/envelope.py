@@ -1,7 +1,7 @@
 """CloudEvents 1.0 on Kafka, binary content mode: attributes in headers, data in the value.
 
 Source: CloudEvents 1.0.2, "Kafka Protocol Binding", section 3.2; the ``dataref`` attribute is the
-"Claim Check" extension. A message without ``ce_specversion`` is a bare one: it gets its id,
+"Claim Check" extension. A message without ``ce_specversion`` is a *bare* message: it gets its id,
 source and time from its position in Kafka.
 """
 
@@ -23,7 +23,7 @@ SPEC_VERSION = "1.0"
 MATCH_SOURCE = "fecapass/identify"
 DETECTED_TYPE = "fecapass.faces.detected"
 
-#: Longest identifier (key, id, source, subject) that is taken, in bytes of UTF-8.
+#: Longest identifier (key, id, source, subject) that is accepted, in bytes of UTF-8.
 MAX_IDENTIFIER_BYTES = 512
 
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -33,14 +33,14 @@ DEFAULT_CLOCKS = ClockPolicy()
 
 #: On a replayed message: Kafka's timestamp of the original, in milliseconds.
 REPLAY_TIMESTAMP = "fecapass_replay_timestamp"
-_MOST_DIGITS = 19
+_MAX_DIGITS = 19
 
 Headers = list[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A message of ``camera.frames`` or ``photo.uploads``, read.
+    """The decoded headers of a message of ``camera.frames`` or ``photo.uploads``.
 
     Attributes:
         event: who sent the image, when, and for which purpose.
@@ -57,7 +57,7 @@ def decode(message: Message, topics: Topics, clocks: ClockPolicy = DEFAULT_CLOCK
     Args:
         message: the message.
         topics: names of the topics.
-        clocks: how far a camera's clock may be off.
+        clocks: how far a camera's clock may be wrong.
 
     Raises:
         Reject: ``bad_header``, ``bad_key``, ``missing_attribute``, ``unsupported_specversion``,
@@ -80,12 +80,12 @@ def decode(message: Message, topics: Topics, clocks: ClockPolicy = DEFAULT_CLOCK
     dataref = headers.get("ce_dataref")
     if not message.value and not dataref:
         raise Reject("empty", "the value is empty and there is no ce_dataref header")
-    event = with_time_that_counts(event, message, clocks)
+    event = with_trusted_time(event, message, clocks)
     return Envelope(event, dataref if not message.value else None)
 
 
-def with_time_that_counts(event: ImageEvent, message: Message, clocks: ClockPolicy) -> ImageEvent:
-    """The event of a message, with ``seen_at`` where its own time is not trusted."""
+def with_trusted_time(event: ImageEvent, message: Message, clocks: ClockPolicy) -> ImageEvent:
+    """The event of a message, with ``seen_at`` if its own time is not trusted."""
     timestamp = timestamp_of(message)
     by_broker = message.by_broker and timestamp == message.timestamp
     arrived_at = arrival(timestamp, utc_now(), clocks, by_broker=by_broker)
@@ -94,26 +94,26 @@ def with_time_that_counts(event: ImageEvent, message: Message, clocks: ClockPoli
 
 
 def timestamp_of(message: Message) -> float:
-    """Kafka's timestamp of a message, or of the one it is a replay of, in seconds."""
+    """Kafka's timestamp of a message, or of the original if it is a replay, in seconds."""
     for name, value in message.headers:
         digits = value or b""
-        if name.lower() == REPLAY_TIMESTAMP and digits.isdigit() and len(digits) <= _MOST_DIGITS:
+        if name.lower() == REPLAY_TIMESTAMP and digits.isdigit() and len(digits) <= _MAX_DIGITS:
             return int(digits) / 1000
     return message.timestamp
 
 
 def default_kind(topic: str, topics: Topics) -> EventKind:
-    """What is asked of an image on this topic that does not say so itself."""
+    """The purpose of an image on this topic whose headers do not name one."""
     return EventKind.SEARCH if topic == topics.uploads else EventKind.FRAME
 
 
 def bare_identity(message: Message) -> tuple[str, str, datetime]:
     """Source, id and time of a message that does not name them, from its position in Kafka.
 
-    The source is topic and Kafka's timestamp in milliseconds, which a redelivery also has. The
-    position alone identifies a message only while its topic exists: when a topic is created again,
-    as on every start of the embedded broker, offsets begin again, and new frames would look like
-    frames that were processed already.
+    The source is the topic and Kafka's timestamp in milliseconds, which are the same when the
+    message is delivered again. The position alone identifies a message only while its topic exists:
+    when a topic is created again, as on every start of the embedded broker, offsets start at 0
+    again, and new frames would look like frames that are already processed.
 
     Raises:
         Reject: ``bad_time``.
@@ -124,7 +124,7 @@ def bare_identity(message: Message) -> tuple[str, str, datetime]:
 
 
 def bare_key(kind: EventKind, event_id: str) -> str:
-    """Camera or upload of a message without headers and key."""
+    """The key (camera or upload) of a message without headers and key."""
     return _UNKNOWN_CAMERA if kind is EventKind.FRAME else event_id
 
 
@@ -134,7 +134,7 @@ def encode_headers(
     """Headers with which a producer publishes an image.
 
     Args:
-        event: what the image is.
+        event: describes the image.
         content_type: media type of the value, for example ``image/jpeg``; None with a claim check.
         dataref: the address of the image (``s3://bucket/key``) when the value is left empty.
     """
@@ -185,7 +185,7 @@ def _headers(attributes: Mapping[str, str | None]) -> Headers:
 
 
 def _attributes(message: Message) -> dict[str, str]:
-    """The headers that concern us as text; of repeated ones the last counts."""
+    """The CloudEvents headers and the content type, as text; of repeated ones the last counts."""
     attributes = {}
     for name, value in message.headers:
         lowered = name.lower()
@@ -207,15 +207,15 @@ def _key(message: Message) -> str | None:
 
 
 def identifier(text: str, name: str, reason: str = "bad_header") -> str:
-    """Text that may serve as an identifier: of bounded length, free of control characters.
+    """Return a text if it is a valid identifier: of bounded length, without control characters.
 
     Raises:
-        Reject: with ``reason``; it may not.
+        Reject: with ``reason``; it is not.
     """
     if len(text.encode(errors="surrogatepass")) > MAX_IDENTIFIER_BYTES:
         raise Reject(reason, f"{name} is longer than {MAX_IDENTIFIER_BYTES} bytes")
     if _CONTROL_CHARACTERS.search(text):
-        raise Reject(reason, f"{name} holds control characters")
+        raise Reject(reason, f"{name} contains control characters")
     return text
 
 
@@ -224,9 +224,9 @@ def _cloud_event(
 ) -> ImageEvent:
     version = headers["ce_specversion"]
     if not version.startswith("1."):
-        raise Reject("unsupported_specversion", f"ce_specversion {version!r:.80}, wanted 1.0")
+        raise Reject("unsupported_specversion", f"ce_specversion {version!r:.80}, expected 1.0")
     if headers.get("content-type", "").lower().startswith("application/cloudevents"):
-        raise Reject("unsupported_mode", "structured content mode; wanted binary mode")
+        raise Reject("unsupported_mode", "structured content mode; expected binary mode")
     event_id = _required(headers, "ce_id")
     source = _required(headers, "ce_source")
     subject = headers.get("ce_subject")
@@ -248,7 +248,11 @@ def _required(headers: Mapping[str, str], name: str) -> str:
 
 
 def _kind(text: str, default_kind: EventKind) -> EventKind:
-    """The type, if it is one that belongs on this topic."""
+    """The kind of an event, from its type.
+
+    Raises:
+        Reject: ``unknown_type``; the type does not belong on this topic.
+    """
     allowed = (
         {EventKind.FRAME}
         if default_kind is EventKind.FRAME
@@ -264,7 +268,7 @@ def _time(text: str | None) -> datetime | None:
     """An RFC 3339 time.
 
     Raises:
-        Reject: it is not one, or has no offset from UTC.
+        Reject: ``bad_time``; it is not one, or has no offset from UTC.
     """
     if not text:
         return None
@@ -275,7 +279,7 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _kafka_time(message: Message) -> datetime:
-    """Kafka's timestamp, which a producer may choose, and not every broker looks at.
+    """Kafka's timestamp; a producer may choose it, and not every broker checks it.
 
     Raises:
         Reject: ``bad_time``; it is after the last year of the calendar.

@@ -16,13 +16,13 @@ class Message:
     """One message as the broker delivered it.
 
     Attributes:
-        partition: where it came from.
-        offset: its place there.
-        key: as sent; None when the producer gave none.
+        partition: the partition that it is from.
+        offset: its offset there.
+        key: as sent; None if the producer set none.
         value: as sent.
         headers: as sent, in order, repetitions included.
         timestamp: Kafka's timestamp, seconds since the epoch.
-        by_broker: whether the broker has set the timestamp (LogAppendTime), not the producer.
+        by_broker: whether the broker set the timestamp (LogAppendTime), and not the producer.
     """
 
     partition: Partition

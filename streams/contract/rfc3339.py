@@ -1,4 +1,4 @@
-"""Times as RFC 3339 has them, which is less than ISO 8601, and in one point more.
+"""Reads times in the format of RFC 3339, which is not quite a subset of ISO 8601.
 
 Source: RFC 3339, "Date and Time on the Internet: Timestamps", section 5.6. ``t`` and ``z`` may be
 lower case, a space may replace the ``T``, a second may be 60, a fraction has any number of digits.
@@ -20,17 +20,17 @@ _HOURS, _MINUTES = 24, 60
 def parse(text: str) -> datetime:
     """Read a time.
 
-    A leap second is the second after it, for `datetime` knows none. What is finer than a
-    microsecond is cut off.
+    A leap second becomes the following second, because `datetime` has no leap seconds. Digits after
+    the microseconds are ignored.
 
     Args:
-        text: without spaces around it.
+        text: without surrounding spaces.
 
     Returns:
         The moment in UTC.
 
     Raises:
-        ValueError: it is no RFC 3339 time, or not within the years 1 to 9999 of UTC.
+        ValueError: it is not an RFC 3339 time, or not within the years 1 to 9999 of UTC.
     """
     found = _TIME.fullmatch(text)
     if found is None:

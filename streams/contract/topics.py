@@ -1,4 +1,4 @@
-"""Names of the topics, as the contract has them."""
+"""Names of the topics, as the contract defines them."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ class Topics:
     """The topics of one deployment.
 
     Attributes:
-        prefix: put before every name, so that several deployments share a cluster.
+        prefix: put before every name, so that several deployments can share a cluster.
     """
 
     prefix: str = ""
@@ -27,17 +27,17 @@ class Topics:
 
     @property
     def detected(self) -> str:
-        """What the detect agent found, for the identify agent."""
+        """The results of the detect agent, for the identify agent."""
         return f"{self.prefix}faces.detected"
 
     @property
     def matches(self) -> str:
-        """One message a face: who it is."""
+        """One message per face: who it is."""
         return f"{self.prefix}faces.matches"
 
     @property
     def heartbeats(self) -> str:
-        """What workers say about themselves, keyed by instance."""
+        """Heartbeats of the workers, keyed by instance."""
         return f"{self.prefix}workers.heartbeats"
 
     def group(self, role: str) -> str:
@@ -51,5 +51,5 @@ class Topics:
 
     @staticmethod
     def dead_letter(topic: str) -> str:
-        """Where goes what cannot be processed from ``topic``."""
+        """The topic for messages of ``topic`` that cannot be processed."""
         return topic + DEAD_LETTER_SUFFIX

@@ -1,8 +1,7 @@
-"""Are these detections what a detect worker can have sent?
+"""Checks the values in a message of detections; the codec checks only their types.
 
-The codec knows types; here is what the types do not say. A number that is none, or an embedding
-without a direction, must not reach an arithmetic, a store or a gallery: one such message would
-spoil the batch that it comes in.
+For example, a NaN or an embedding of length 0 must not reach a calculation, a store or a gallery:
+one such message would make its whole batch fail.
 """
 
 import re
@@ -27,24 +26,24 @@ MAX_MEASURES = 32
 _FARTHEST = 10 * MAX_SIDE
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-# Rounding of scores that are products, and of lengths of float32 vectors.
+# Tolerance for rounding: of scores, which are products, and of lengths of float32 vectors.
 _ROUNDING = 1e-3
 _JPEG = b"\xff\xd8\xff"
 
 
 def require_valid(found: DetectedFaces) -> None:
-    """Let a message pass, or say what is wrong with it.
+    """Check a message; return if it is valid.
 
     Raises:
-        Reject: ``bad_detection``, ``bad_embedding`` or ``bad_crop``.
+        Reject: ``bad_detection``, ``bad_embedding`` or ``bad_crop``, with what is wrong.
     """
     _require_event(found.event)
     if not _MODEL.fullmatch(found.model):
-        raise Reject("bad_detection", f"a model cannot be named {found.model!r:.80}")
+        raise Reject("bad_detection", f"invalid name of a model: {found.model!r:.80}")
     if not (0 <= found.width <= MAX_SIDE and 0 <= found.height <= MAX_SIDE):
-        raise Reject("bad_detection", f"no image is {found.width}x{found.height} pixels")
+        raise Reject("bad_detection", f"invalid image size {found.width}x{found.height}")
     if len(found.faces) > MAX_FACES:
-        raise Reject("bad_detection", f"{len(found.faces)} faces, {MAX_FACES} are allowed")
+        raise Reject("bad_detection", f"{len(found.faces)} faces, at most {MAX_FACES} allowed")
     for face in found.faces:
         _require_face(face)
     if len({len(face.embedding) for face in found.faces}) > 1:
@@ -70,42 +69,42 @@ def _require_event(event: ImageEvent) -> None:
 
 
 def _require_face(face: DetectedFace) -> None:
-    if not _near((*face.box, *face.landmarks)) or min(face.box[2:]) <= 0:
-        raise Reject("bad_detection", "a box or landmark has impossible coordinates")
+    if not _in_range((*face.box, *face.landmarks)) or min(face.box[2:]) <= 0:
+        raise Reject("bad_detection", "a box or landmark has invalid coordinates")
     for share in (face.score, face.quality):
         if not -_ROUNDING <= share <= 1 + _ROUNDING:
-            raise Reject("bad_detection", f"a score or quality of {share}")
+            raise Reject("bad_detection", f"a score or quality of {share}, expected 0 to 1")
     _require_measures(face.measures)
     if not face.crop.startswith(_JPEG) or len(face.crop) > MAX_CROP_BYTES:
-        raise Reject("bad_crop", f"a crop of {len(face.crop)} bytes is no JPEG, or too large")
+        raise Reject("bad_crop", f"a crop of {len(face.crop)} bytes is not JPEG, or too large")
     _require_embedding(face.embedding)
 
 
 def _require_embedding(embedding: bytes) -> None:
     dimension, rest = divmod(len(embedding), 4)
     if rest or not 1 <= dimension <= MAX_DIMENSION:
-        raise Reject("bad_embedding", f"{len(embedding)} bytes are no embedding")
-    # Not a number compares false, and what is infinite is too long.
+        raise Reject("bad_embedding", f"{len(embedding)} bytes are not an embedding")
+    # A comparison with NaN is false, and an infinite length is too long.
     with np.errstate(invalid="ignore"):
         length = float(np.linalg.norm(np.frombuffer(embedding, "<f4").astype(np.float64)))
     if not abs(length - 1) <= _ROUNDING:
-        raise Reject("bad_embedding", f"an embedding of length {length:g}, not 1")
+        raise Reject("bad_embedding", f"an embedding has length {length:g}, expected 1")
 
 
 def _require_refusal(refusal: Refusal) -> None:
     if not _CODE.fullmatch(refusal.code) or len(refusal.message) > MAX_MESSAGE_CHARACTERS:
-        raise Reject("bad_detection", f"no refusal: {refusal.code!r:.80}")
+        raise Reject("bad_detection", f"invalid refusal: {refusal.code!r:.80}")
     if "\x00" in refusal.message:
-        raise Reject("bad_detection", "a refusal's message holds a control character")
+        raise Reject("bad_detection", "a refusal's message contains a control character")
     _require_measures(refusal.measures)
 
 
 def _require_measures(measures: Mapping[str, float]) -> None:
     if len(measures) > MAX_MEASURES or not all(map(_CODE.fullmatch, measures)):
-        raise Reject("bad_detection", "measures with invalid names")
+        raise Reject("bad_detection", "too many measures, or invalid names of measures")
     if not all(map(isfinite, measures.values())):
-        raise Reject("bad_detection", "a measure that is not a number")
+        raise Reject("bad_detection", "a measure is not a finite number")
 
 
-def _near(numbers: Iterable[float]) -> bool:
+def _in_range(numbers: Iterable[float]) -> bool:
     return all(abs(number) <= _FARTHEST for number in numbers)

@@ -1,7 +1,7 @@
 """The value of ``faces.detected``: MessagePack of `domain.events.DetectedFaces`.
 
-Internal to Fecapass: both ends are of one release or of neighbouring ones, so fields are only
-ever added, with defaults.
+Internal to Fecapass. Sender and receiver may have neighbouring releases; so fields are only added,
+with default values.
 """
 
 import msgspec
@@ -22,11 +22,11 @@ def pack(faces: DetectedFaces) -> bytes:
 
 
 def unpack(value: bytes) -> DetectedFaces:
-    """Decode what `pack` made, and a detect worker can have meant.
+    """Decode a message of ``faces.detected`` and check its values.
 
     Raises:
-        Reject: ``bad_encoding``, the bytes are something else; or as
-            `streams.contract.validation.require_valid` has it.
+        Reject: ``bad_encoding``, it is not a message that `pack` can encode; or a reason of
+            `streams.contract.validation.require_valid`.
     """
     try:
         found = _decoder.decode(value)
@@ -46,6 +46,6 @@ def match_from_json(value: bytes) -> FaceMatch:
     """Decode a message of ``faces.matches``.
 
     Raises:
-        msgspec.DecodeError: it is not one.
+        msgspec.DecodeError: the value is not a match.
     """
     return _json_decoder.decode(value)

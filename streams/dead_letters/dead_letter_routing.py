@@ -16,24 +16,24 @@ from streams.processing.stage import NotifyCaller, SelfTest
 
 logger = logging.getLogger(__name__)
 
-#: The reason of a message that failed for no known reason, time and again.
+#: The reason of a message that failed several times with an unexpected error.
 UNEXPECTED = "unexpected_error"
 
 
 class DeadLetterSink(Protocol):
-    """Where refused messages are kept."""
+    """Stores refused messages."""
 
     async def send(self, message: Message, reject: Reject, attempts: int) -> None:
-        """Keep a message durably.
+        """Store a message durably.
 
         Raises:
-            Retry: the broker is away.
-            Fatal: the deployment does not let this worker write there.
+            Retry: the broker is unavailable.
+            Fatal: this worker has no permission to write there.
         """
 
 
 class DeadLetterRouter:
-    """Routes the messages of one topic that are refused, and counts them against the limit."""
+    """Makes dead letters of one topic's refused messages, and counts them for the limit."""
 
     def __init__(  # noqa: PLR0913 - the parts of a router, named once
         self,
@@ -44,23 +44,24 @@ class DeadLetterRouter:
         turns: OneAtATime,
         *,
         on_fatal: Callable[[Fatal], None],
-        as_one: bool,
-        tell: NotifyCaller | None,
-        prove: SelfTest | None,
+        as_one_key: bool,
+        notify_caller: NotifyCaller | None,
+        self_test: SelfTest | None,
     ) -> None:
         """Put the router together.
 
         Args:
-            sink: keeps the messages.
+            sink: stores the messages.
             limit: how many may be refused.
-            quarantine: says which dead letters are their sender's own affair.
+            quarantine: decides for which dead letters only the sender is at fault.
             pauses: waits between attempts.
-            turns: callers are told one at a time.
-            on_fatal: stops the worker; its messages stay open.
-            as_one: the limit takes all keys for one.
-            tell: is called for every dead letter, once it is durable; None where no caller waits.
-            prove: asked before the limit ends the worker for messages whose content may be at
-                fault; None where the worker cannot say.
+            turns: callers are notified one at a time.
+            on_fatal: stops the worker; its messages are not committed.
+            as_one_key: the limit counts all messages as one key.
+            notify_caller: called for every dead letter, once it is durable; None if no caller
+                waits.
+            self_test: called before the limit ends the worker because of messages whose content may
+                be at fault; None if there is no self-test.
         """
         self._sink = sink
         self._limit = limit
@@ -68,52 +69,54 @@ class DeadLetterRouter:
         self._pauses = pauses
         self._turns = turns
         self._on_fatal = on_fatal
-        self._as_one = as_one
-        self._tell = tell
-        self._prove = prove
-        self._proving = asyncio.Lock()
+        self._as_one_key = as_one_key
+        self._notify_caller = notify_caller
+        self._self_test = self_test
+        self._self_test_lock = asyncio.Lock()
 
     def processed(self, message: Message) -> None:
-        """Note that a message was processed: the limit is on a share."""
-        self._limit.note(message, buried=False, as_one=self._as_one)
-        self._quarantine.processed(message, by_source=self._as_one)
+        """Record that a message was processed."""
+        self._limit.note(message, is_dead_letter=False, as_one_key=self._as_one_key)
+        self._quarantine.processed(message, by_source=self._as_one_key)
 
     async def route(
         self, message: Message, reject: Reject, attempts: int, running: RunningBatch
     ) -> None:
-        """Return when a message is durably a dead letter, and its caller is told."""
+        """Return when a message is durably a dead letter, and its caller is notified."""
         excusable = _is_excusable(reject)
-        if not self._quarantine.refused(message, excusable=excusable, by_source=self._as_one):
-            self._limit.note(message, buried=True, as_one=self._as_one, excusable=excusable)
+        if not self._quarantine.refused(message, excusable=excusable, by_source=self._as_one_key):
+            self._limit.note(
+                message, is_dead_letter=True, as_one_key=self._as_one_key, excusable=excusable
+            )
         if self._limit.reached and not await self._excused(reject):
             await end_worker(
                 self._on_fatal,
                 Fatal(
-                    f"too many dead letters: {self._limit}; the last, {message.address}, was not "
-                    f"buried: {reject.reason}: {reject}. "
+                    f"too many dead letters: {self._limit}; the last message, {message.address}, "
+                    f"is not made a dead letter: {reject.reason}: {reject}. "
                     "FECAPASS_WORKERS__DEAD_LETTER_SHARE sets the limit"
                 ),
             )
         await self._send(message, reject, attempts, running)
-        if self._tell is not None:
-            await self._notify(self._tell, message, reject, running)
+        if self._notify_caller is not None:
+            await self._notify(self._notify_caller, message, reject, running)
 
     async def _excused(self, reject: Reject) -> bool:
-        """Whether the worker can do its work, so that the dead letters are their senders' fault."""
-        prove = self._prove
-        if prove is None or not _is_excusable(reject):
+        """Whether the worker passes its self-test, so that the senders are at fault."""
+        self_test = self._self_test
+        if self_test is None or not _is_excusable(reject):
             return False
-        if reject.reason == UNEXPECTED and self._quarantine.speakers_fail:
-            return False  # an error of our own that the proof does not meet
-        async with self._proving:
+        if reject.reason == UNEXPECTED and self._quarantine.many_senders_fail:
+            return False  # an error in our own code that the self-test does not find
+        async with self._self_test_lock:
             if not self._limit.reached:
-                return True  # excused while this one waited
+                return True  # another call has passed the self-test
             try:
-                proven = await prove()
+                passed = await self_test()
             except Exception:
-                logger.exception("this worker cannot do its work on a message of its own")
-                proven = False
-            if proven:
+                logger.exception("this worker does not pass its self-test")
+                passed = False
+            if passed:
                 self._limit.excuse()
                 self._quarantine.excuse()
         return not self._limit.reached
@@ -121,7 +124,7 @@ class DeadLetterRouter:
     async def _send(
         self, message: Message, reject: Reject, attempts: int, running: RunningBatch
     ) -> None:
-        """Make a dead letter durable; a worker that cannot, for no known reason, ends."""
+        """Make a dead letter durable; after an unexpected error the worker ends."""
         attempt = 0
         while True:
             attempt += 1
@@ -132,8 +135,8 @@ class DeadLetterRouter:
             except Fatal as failure:
                 await end_worker(self._on_fatal, failure)
             except Exception as error:
-                # Not even the dead letter without its value was taken, or our own code is at fault:
-                # to go on would lose the message.
+                # The broker does not accept even a dead letter without a value, or our own code is
+                # at fault: continuing would lose the message.
                 logger.exception("%s cannot be made a dead letter", message.address)
                 await end_worker(
                     self._on_fatal,
@@ -147,27 +150,27 @@ class DeadLetterRouter:
                 return
 
     async def _notify(
-        self, tell: NotifyCaller, message: Message, reject: Reject, running: RunningBatch
+        self, notify_caller: NotifyCaller, message: Message, reject: Reject, running: RunningBatch
     ) -> None:
-        """Tell the caller; the dead letter is there, so a failure for good here loses nothing."""
+        """Notify the caller; the dead letter is durable, so a permanent failure loses nothing."""
         attempt = 0
         while True:
             attempt += 1
             try:
-                # Each may hold connections of a store: a whole batch at once would take them all.
+                # Each call may use connections of a store: a whole batch at once would use all.
                 async with self._turns.turn(running):
-                    await or_retry(tell(message, reject))
+                    await or_retry(notify_caller(message, reject))
             except Retry as failure:
                 await self._pauses.wait(attempt, [message], failure, running)
             except Fatal as failure:
                 await end_worker(self._on_fatal, failure)
             except Exception:
-                logger.exception("the caller of %s cannot be told", message.address)
+                logger.exception("the caller of %s cannot be notified", message.address)
                 return
             else:
                 return
 
 
 def _is_excusable(reject: Reject) -> bool:
-    """Whether a message is at fault by what it holds, provided that the worker can do its work."""
+    """Whether the content of a message is at fault, provided that the worker can do its work."""
     return not isinstance(reject, GivenUp) or reject.reason == UNEXPECTED

@@ -39,11 +39,11 @@ class DeadLetters:
     async def send(self, message: Message, reject: Reject, attempts: int) -> None:
         """Write a dead letter; returns when the broker has acknowledged it.
 
-        A message that came compressed, or from a producer with higher limits, may be too large to
+        A message that was compressed, or sent by a producer with higher limits, may be too large to
         be sent again. Then the dead letter has no value, and names the position of the original.
 
         Raises:
-            Retry: the broker did not take it.
+            Retry: the broker did not accept it.
         """
         topic = message.partition.topic
         reasons = _reason_headers(message, reject, attempts)

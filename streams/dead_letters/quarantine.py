@@ -6,9 +6,9 @@ become dead letters as before, but do not count towards the limit that stops the
 (`streams.dead_letters.dead_letter_limit`).
 
 A sender is a key (a camera); for uploads, which have a key each, it is ``ce_source``. Only senders
-of which something was processed are evidence for the deployment, so that a producer that invents a
-key for every message does not count as many senders. Without such senders, the worker may prove
-with a test message that it works (`Quarantine.excuse`).
+with at least one processed message show that the deployment works, so that a producer that invents
+a key for every message does not count as many senders. If there are no such senders, the worker can
+show by a self-test that it works (`Quarantine.excuse`).
 """
 
 import logging
@@ -22,38 +22,38 @@ from streams.contract.message import Message
 
 logger = logging.getLogger(__name__)
 
-#: So many senders of each sort are remembered, the most recent ones.
+#: Maximum number of senders of each kind that are kept: the most recent ones.
 MOST_SENDERS = 1000
 
-#: A sender speaks for the deployment for so long after a message; if all are silent, longer.
+#: A sender counts as active for this time after a message; if none is active, all others count.
 ACTIVE_SECONDS = 600.0
 
-#: A proof holds for so long.
-PROOF_SECONDS = 60.0
+#: A passed self-test counts for this time.
+SELF_TEST_SECONDS = 60.0
 
-#: A sender's share is that of its last messages: at this number the counts are halved.
+#: At this number of messages a sender's counts are halved, so that the last messages weigh most.
 _HALVE_AT = 64
 
-#: When the last message of so many senders failed, and of half of those that have a say, that says
-#: more of this worker than of them.
+#: If the last messages of this number of senders failed, and of at least half of the active
+#: senders, the worker is probably at fault.
 _SEVERAL = 2
 
-#: With this number of dead letters a quarantine is reported to the operator.
+#: From this number of dead letters on, a quarantine is reported to the operator.
 _WORTH_REPORTING = 10
 
-#: Most of a sender's name that is logged, in bytes.
+#: Maximum length of a sender's name in the log, in bytes.
 _LOGGED_BYTES = 80
 
 
 @dataclass(slots=True)
 class _Sender:
-    """What is remembered of a sender."""
+    """What is kept about a sender."""
 
     topic: str
     processed: float = 0.0
     refused: float = 0.0
     last_refused: bool = False
-    heard_at: float = 0.0
+    last_message_at: float = 0.0
     reported: bool = False
 
     @property
@@ -71,14 +71,14 @@ class _Sender:
         else:
             self.processed += 1
         self.last_refused = refused
-        self.heard_at = now
+        self.last_message_at = now
 
 
 class Quarantine:
-    """Remembers what became of each sender's last messages. Belongs to one event loop."""
+    """Keeps the outcomes of each sender's last messages. Not thread-safe."""
 
     def __init__(self, share: float, clock: Callable[[], float] = monotonic) -> None:
-        """Begin with nothing remembered.
+        """Start without senders.
 
         Args:
             share: a sender with a larger share of dead letters fails, 0 to 1.
@@ -86,11 +86,11 @@ class Quarantine:
         """
         self._share = share
         self._clock = clock
-        # Those of which something was processed, and those of which nothing was yet, by hash: a
-        # key may have megabytes.
+        # Senders with a processed message, and senders without one yet; by hash, because a key may
+        # have megabytes.
         self._known: OrderedDict[int, _Sender] = OrderedDict()
         self._new: OrderedDict[int, _Sender] = OrderedDict()
-        self._proven_until = float("-inf")
+        self._self_test_valid_until = float("-inf")
         self._others = (0.0, 0, 0.0, 0)
         self._notes_since = 0
 
@@ -105,7 +105,7 @@ class Quarantine:
         if sender.reported and sender.share <= self._share:
             sender.reported = False
             logger.info("%s: %s sends good messages again", sender.topic, _logged(name))
-            self._show(sender.topic)
+            self._update_metric(sender.topic)
 
     def refused(
         self, message: Message, *, excusable: bool = False, by_source: bool = False
@@ -114,7 +114,7 @@ class Quarantine:
 
         Args:
             message: the message.
-            excusable: its content is at fault if the worker can do its work.
+            excusable: if the worker passes its self-test, the content of the message is at fault.
             by_source: the sender is ``ce_source``, not the key.
 
         Returns:
@@ -127,52 +127,58 @@ class Quarantine:
         sender = sender or _Sender(message.partition.topic)
         sender.count(refused=True, now=now)
         self._keep(self._known if known else self._new, hashed, sender)
-        proven = excusable and now < self._proven_until
-        held = proven or (
+        self_test_valid = excusable and now < self._self_test_valid_until
+        quarantined = self_test_valid or (
             sender.share > self._share and self._others_are_fine(sender if known else None, now)
         )
-        if held:
+        if quarantined:
             metrics.QUARANTINED.labels(topic=sender.topic).inc()
-            self._tell(sender, name)
-        return held
+            self._report(sender, name)
+        return quarantined
 
     def excuse(self) -> None:
-        """The worker works: for a while, only the sender is at fault for excusable dead letters."""
-        self._proven_until = self._clock() + PROOF_SECONDS
+        """The self-test has passed: for some time, excusable dead letters do not count."""
+        self._self_test_valid_until = self._clock() + SELF_TEST_SECONDS
 
     @property
-    def speakers_fail(self) -> bool:
-        """Whether the last message of several senders failed, and of half of those with a say."""
+    def many_senders_fail(self) -> bool:
+        """Whether the last messages of several senders failed, and of half of the active ones."""
         now = self._clock()
-        active = [one for one in self._known.values() if now - one.heard_at <= ACTIVE_SECONDS]
+        active = [
+            one for one in self._known.values() if now - one.last_message_at <= ACTIVE_SECONDS
+        ]
         failing = sum(one.last_refused for one in active)
         return failing >= max(_SEVERAL, len(active) / 2)
 
     def refresh(self) -> None:
-        """Release senders that have fallen silent."""
+        """Release senders that send no messages any more."""
         oldest = self._clock() - ACTIVE_SECONDS
         for sender in (*self._known.values(), *self._new.values()):
-            if sender.reported and sender.heard_at < oldest:
+            if sender.reported and sender.last_message_at < oldest:
                 sender.reported = False
-                self._show(sender.topic)
+                self._update_metric(sender.topic)
 
     def _others_are_fine(self, sender: _Sender | None, now: float) -> bool:
-        """Whether the other senders of which something was processed do not fail, on average."""
+        """Whether the other senders with a processed message do not fail, on average."""
         self._notes_since += 1
         if self._notes_since > len(self._known) // 32:
             self._notes_since = 0
             self._others = self._sum_up(now)
         active_sum, active, silent_sum, silent = self._others
         if sender is not None:
-            # It has just sent a message.
+            # This sender is active: it has just sent a message.
             active_sum, active = active_sum - sender.share, active - 1
         if active > 0:
             return active_sum / active <= self._share
         return silent > 0 and silent_sum / silent <= self._share
 
     def _sum_up(self, now: float) -> tuple[float, int, float, int]:
-        active = [one.share for one in self._known.values() if now - one.heard_at <= ACTIVE_SECONDS]
-        silent = [one.share for one in self._known.values() if now - one.heard_at > ACTIVE_SECONDS]
+        active = [
+            one.share for one in self._known.values() if now - one.last_message_at <= ACTIVE_SECONDS
+        ]
+        silent = [
+            one.share for one in self._known.values() if now - one.last_message_at > ACTIVE_SECONDS
+        ]
         return sum(active), len(active), sum(silent), len(silent)
 
     def _keep(self, senders: OrderedDict[int, _Sender], hashed: int, sender: _Sender) -> None:
@@ -181,9 +187,9 @@ class Quarantine:
         if len(senders) > MOST_SENDERS:
             _, forgotten = senders.popitem(last=False)
             if forgotten.reported:
-                self._show(forgotten.topic)
+                self._update_metric(forgotten.topic)
 
-    def _tell(self, sender: _Sender, name: bytes) -> None:
+    def _report(self, sender: _Sender, name: bytes) -> None:
         if sender.reported or sender.refused < _WORTH_REPORTING:
             return
         sender.reported = True
@@ -193,16 +199,16 @@ class Quarantine:
             sender.topic,
             _logged(name),
         )
-        self._show(sender.topic)
+        self._update_metric(sender.topic)
 
-    def _show(self, topic: str) -> None:
+    def _update_metric(self, topic: str) -> None:
         senders = (*self._known.values(), *self._new.values())
         count = sum(sender.reported and sender.topic == topic for sender in senders)
         metrics.QUARANTINED_SENDERS.labels(topic=topic).set(count)
 
 
 def _name(message: Message, *, by_source: bool) -> bytes:
-    """Who has sent a message: its key, or else, or if that is wanted, its ``ce_source``."""
+    """The sender of a message: its key; its ``ce_source`` if it has no key or with `by_source`."""
     if message.key and not by_source:
         return message.key
     source = b""

@@ -1,1 +1,1 @@
-"""All that touches Faust."""
+"""All code that uses Faust."""

@@ -1,17 +1,16 @@
-"""Kafka connections that notice within seconds that no answer will come.
+"""Kafka connections that detect within seconds that no answer will come.
 
-aiokafka waits for every answer as long as for the slowest one: ``request_timeout`` has to cover a
-JoinGroup, which the broker holds until all members have joined. After the network between them has
-dropped packets, or a firewall has forgotten a connection, heartbeats, commits, fetches and
-produces waited that long on connections that were dead, one step after the other, while the broker
-had long been back.
+aiokafka uses one timeout for all answers: ``request_timeout``, which must be long enough for a
+JoinGroup, because the broker holds it until all members have joined. After a network failure, or
+after a firewall has dropped a connection, heartbeats, commits, fetches and produce requests waited
+that long on dead connections, one after the other, although the broker was available again.
 
-A network failure affects all connections of a host: when one is found dead, those to the same
+Here a connection that waits for an answer is closed if it receives nothing for `SILENCE_SECONDS`.
+A slow connection is not closed: each received byte counts, and a large request gets the time that
+it needs. The waiting requests get a retriable error, and aiokafka connects again.
+
+A network failure affects all connections to a host: when one is found dead, those to the same
 broker that have received nothing since are also closed, before each reaches its own timeout.
-
-Here a connection that waits for an answer is closed when it receives nothing for `SILENCE_SECONDS`.
-A slow connection is not closed: bytes of an answer count, and a large request gets the time that it
-needs. The waiting requests get a retriable error, and aiokafka connects again.
 """
 
 import asyncio
@@ -29,22 +28,22 @@ from aiokafka.protocol.produce import ProduceRequest
 
 from config.network.sockets import notice_dead_peer
 
-#: An answer that the broker does not hold back begins within so many seconds.
+#: The first byte of an answer arrives within this time, unless the broker may hold the request.
 SILENCE_SECONDS = 6.0
 
-#: A request that the broker may hold (a JoinGroup until all have joined, a fetch until there is
-#: something, a produce until it is replicated) is answered so long after the longest time that it
-#: may hold it.
+#: Additional seconds for a request that the broker may hold (a JoinGroup until all members have
+#: joined, a fetch until there is data, a produce request until it is replicated), after the longest
+#: time that it may hold it.
 HELD_MARGIN = 5.0
 
-#: A request gets there at no less than so many bytes a second.
+#: A request is sent at this speed or faster, in bytes per second.
 _SLOWEST = 100_000.0
 
 _LOOK_SECONDS = 0.5
 
 
 class WatchedConnection(AIOKafkaConnection):  # type: ignore[misc]
-    """A connection that is closed when it owes an answer and is silent for too long."""
+    """A connection that is closed when an answer is due and nothing is received for too long."""
 
     _lock: ClassVar = threading.Lock()
     _all: ClassVar[weakref.WeakSet["WatchedConnection"]] = weakref.WeakSet()
@@ -74,16 +73,16 @@ class WatchedConnection(AIOKafkaConnection):  # type: ignore[misc]
         return connected
 
     def send(self, request: Any, expect_response: bool = True) -> Any:
-        """As aiokafka's; notes how long the answer may take."""
+        """Send a request as aiokafka does, and note how long its answer may take."""
         now = monotonic()
         if not self._requests:
             self._heard_at = now
             self._patience = SILENCE_SECONDS
         if isinstance(request, ProduceRequest):
             self._sent_by = max(self._sent_by, now) + _size(request) / _SLOWEST
-            # The leader waits for its replicas, up to 30 s for one that died. A batch that is sent
-            # again in that time is stored twice, because the producer is not idempotent.
-            held = request._timeout / 1000  # noqa: SLF001 - it says how long it is held
+            # The leader waits for its replicas, up to 30 s for one that has failed. A batch that is
+            # sent again in that time is stored twice, because the producer is not idempotent.
+            held = request._timeout / 1000  # noqa: SLF001 - how long the broker may hold it
             self._patience = max(self._patience, held + HELD_MARGIN)
         elif isinstance(request, JoinGroupRequest):
             held = request._rebalance_timeout / 1000  # noqa: SLF001 - the same
@@ -116,7 +115,7 @@ class WatchedConnection(AIOKafkaConnection):  # type: ignore[misc]
     def _end_all(self) -> None:
         """Close this connection and the others to this broker; each in its own loop.
 
-        Those that have received something since wait only as long as for a plain answer.
+        Those that have received something since then wait only `SILENCE_SECONDS` from now on.
         """
         since = self._heard_at
         with self._lock:
@@ -135,12 +134,12 @@ class WatchedConnection(AIOKafkaConnection):  # type: ignore[misc]
 
     def _is_dead(self) -> bool:
         now = monotonic()
-        # A process that was frozen did not read: received data may still be unread.
+        # A process that was suspended has read nothing: received data may still be unread.
         late = now - self._looked_at - _LOOK_SECONDS
         self._looked_at = now
         if late > _LOOK_SECONDS:
             self._heard_at += late
-        received = len(self._reader._buffer)  # noqa: SLF001 - a part of an answer is a sign of life
+        received = len(self._reader._buffer)  # noqa: SLF001 - part of an answer counts too
         if received != self._received:
             self._received, self._heard_at, self._last_heard = received, now, now
         if not self._requests:
@@ -149,12 +148,12 @@ class WatchedConnection(AIOKafkaConnection):  # type: ignore[misc]
 
 
 def watch_connections() -> None:
-    """Let all clients of this process make connections of this kind; harmless when repeated."""
+    """Make all clients of this process use connections of this kind; harmless when repeated."""
     if not hasattr(aiokafka.conn, "AIOKafkaConnection"):
-        raise RuntimeError("this release of aiokafka makes its connections elsewhere")
+        raise RuntimeError("this release of aiokafka creates its connections elsewhere")
     aiokafka.conn.AIOKafkaConnection = WatchedConnection
 
 
 def _size(request: ProduceRequest) -> int:
-    topics = request._topics  # noqa: SLF001 - its bytes are nowhere else before it is sent
+    topics = request._topics  # noqa: SLF001 - the only place of its bytes before it is sent
     return sum(len(records) for _, partitions in topics for _, records in partitions)

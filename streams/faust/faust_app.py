@@ -1,9 +1,9 @@
 """The Faust app: how it is configured, and how a batcher becomes one of its agents.
 
-Faust does what it is good at: group membership, assignment, fetching, and committing offsets. What
-its plain agents get wrong (acknowledging what was not done) is kept from them: the body of every
-agent only hands messages to a `Batcher`, never raises and runs once (``concurrency=1``). Faust's
-own acknowledgements are not used: `streams.processing.commit_tracker` says what is committed.
+Faust manages group membership, assignment and fetching, and commits offsets. Plain Faust agents
+acknowledge messages that were not processed. So the body of every agent here only passes messages
+to a `Batcher`, never raises and runs once (``concurrency=1``), and Faust's own acknowledgements are
+not used: `streams.processing.commit_tracker` decides what is committed.
 """
 
 from typing import Any, cast
@@ -17,39 +17,39 @@ from streams.clients.tls_and_sasl import faust_credentials
 from streams.contract.message import Message, Partition
 from streams.contract.topics import Topics
 from streams.faust.connections import watch_connections
-from streams.faust.lenient_headers import take_any_header_name
-from streams.faust.transport import SteeredTransport, steer
+from streams.faust.lenient_headers import accept_any_header_name
+from streams.faust.transport import WorkerTransport, install_transport
 from streams.processing.batcher import Batcher
 
 _FRAMING_BYTES = 64 * 1024
 
-#: aiokafka leaves the group when nothing was fetched for so long. While a store is away nothing is,
-#: and the partitions shall be held; whether a worker is dead is for its own watchdog to say. The
-#: longest that fits the protocol's milliseconds.
-_NEVER = (2**31 - 1) // 1000
+#: aiokafka leaves the group if nothing is fetched for this time. While a store is unavailable
+#: nothing is fetched, but the worker must keep its partitions; a worker that hangs is detected by
+#: its own watchdog. This is the longest time that the protocol's milliseconds can express.
+_MAX_POLL_INTERVAL = (2**31 - 1) // 1000
 
-#: What a member needs beyond finishing its work before it joins again: a commit, some round trips.
-#: A member that has not joined by then is left out, and joins later.
+#: The time between the end of a member's work and its JoinGroup: a commit, some round trips. A
+#: member that has not joined by then is left out, and joins later.
 _REJOIN_SECONDS = 5.0
 
-#: The batcher takes in at once whatever a fetch brings, so Faust's own buffers never fill.
+#: The batcher accepts all messages of a fetch at once, so Faust's own buffers never fill.
 _FAUST_BUFFERS = 4
 
 
-#: In Kafka's protocol.
+#: The value in Kafka's protocol.
 _LOG_APPEND_TIME = 1
 
 
 class _NoTables(TableManager):
     async def on_start(self) -> None:
-        """Begin at once: Faust gives tables a second to be declared, and joins the group after."""
+        """Start at once: Faust waits a second for tables before it joins the group."""
         await self._update_channels()
         await self.recovery.start()
 
 
 class _App(faust.App):
     def _create_directories(self) -> None:
-        """Make none: without tables nothing is kept, and a container's disk may be read-only."""
+        """Create none: there are no tables to store, and a container's disk may be read-only."""
 
 
 def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faust.App:
@@ -57,10 +57,10 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
 
     Args:
         role: ``detect`` or ``identify``.
-        kafka: where the broker is, and how to get in.
+        kafka: address and credentials of the broker.
         workers: buffers and timeouts.
     """
-    take_any_header_name()
+    accept_any_header_name()
     watch_connections()
     servers = kafka.bootstrap_servers.split(",")
     app = _App(
@@ -71,11 +71,11 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
         TableManager=_NoTables,
         web_enabled=False,
         topic_disable_leader=True,
-        # The batcher drains itself, with a bound; Faust's own waiting has none.
+        # The batcher drains with a time limit; Faust's own wait has none.
         stream_wait_empty=False,
         stream_buffer_maxsize=workers.buffer_messages * _FAUST_BUFFERS,
         broker_max_poll_records=workers.buffer_messages,
-        broker_max_poll_interval=_NEVER,
+        broker_max_poll_interval=_MAX_POLL_INTERVAL,
         broker_commit_interval=kafka.commit_interval,
         broker_session_timeout=kafka.session_timeout,
         broker_request_timeout=kafka.request_timeout,
@@ -87,16 +87,16 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
         key_serializer="raw",
         value_serializer="raw",
     )
-    steer(app, kafka.fetch_max_wait, kafka.isolation_level)
+    install_transport(app, kafka.fetch_max_wait, kafka.isolation_level)
     return app
 
 
 def attach(app: faust.App, topic: str, batcher: Batcher) -> None:
-    """Feed a topic's messages into a batcher.
+    """Pass a topic's messages to a batcher.
 
     Args:
         app: the app to subscribe with.
-        topic: what to consume.
+        topic: the topic to consume.
         batcher: processes the messages, and knows which offsets may be committed.
     """
 
@@ -104,7 +104,7 @@ def attach(app: faust.App, topic: str, batcher: Batcher) -> None:
         async for event in cast("faust.Stream[bytes]", stream).noack().events():
             batcher.admit(_message_of(event))
 
-    transport = cast("SteeredTransport", app.transport)
+    transport = cast("WorkerTransport", app.transport)
     transport.has_room[topic] = lambda number: batcher.has_room(Partition(topic, number))
     transport.trackers[topic] = batcher.tracker
     channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw")
@@ -112,18 +112,18 @@ def attach(app: faust.App, topic: str, batcher: Batcher) -> None:
 
 
 def _message_of(event: Any) -> Message:
-    """The event as ours. Faust keeps it until the next one comes; its bytes are taken away."""
-    theirs = event.message
+    """The message of an event. Faust keeps the event until the next one, so it loses its bytes."""
+    original = event.message
     message = Message(
-        partition=Partition(theirs.topic, theirs.partition),
-        offset=theirs.offset,
-        key=theirs.key,
-        value=theirs.value or b"",
-        headers=tuple(theirs.headers or ()),
-        timestamp=theirs.timestamp or 0.0,
-        by_broker=theirs.timestamp_type == _LOG_APPEND_TIME,
+        partition=Partition(original.topic, original.partition),
+        offset=original.offset,
+        key=original.key,
+        value=original.value or b"",
+        headers=tuple(original.headers or ()),
+        timestamp=original.timestamp or 0.0,
+        by_broker=original.timestamp_type == _LOG_APPEND_TIME,
     )
-    theirs.value = event.value = None
-    theirs.key = event.key = None
-    theirs.headers, event.headers = (), {}
+    original.value = event.value = None
+    original.key = event.key = None
+    original.headers, event.headers = (), {}
     return message

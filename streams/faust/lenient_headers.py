@@ -1,8 +1,8 @@
 r"""Reads messages whose header names are not UTF-8.
 
-Kafka takes any bytes for the name of a header. aiokafka 0.14 raises on those that are not UTF-8,
-from every fetch and before the offset moves: one such message would block its partition.
-Here its batch is read once more, with these bytes of names written as ``\xff``.
+Kafka accepts any bytes as the name of a header. aiokafka 0.14 raises on names that are not UTF-8,
+in every fetch and before the offset moves: one such message would block its partition.
+Here the batch is read again, and such bytes of a name are written as ``\xff``.
 """
 
 from collections.abc import Iterator
@@ -14,15 +14,15 @@ from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBa
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
 
-def take_any_header_name() -> None:
-    """Have all consumers of this process read such messages; harmless to repeat."""
+def accept_any_header_name() -> None:
+    """Make all consumers of this process read such messages; harmless when repeated."""
     if not hasattr(fetcher, "MemoryRecords"):
         raise RuntimeError("this release of aiokafka unpacks its records elsewhere")
     fetcher.MemoryRecords = _Records
 
 
 class _Records(_MemoryRecordsPy):  # type: ignore[misc]
-    """What a fetch brought of a partition, batch by batch."""
+    """The records of one partition in a fetch, batch by batch."""
 
     def next_batch(self, *arguments: int) -> Any:
         raw = self._next_slice
@@ -31,7 +31,7 @@ class _Records(_MemoryRecordsPy):  # type: ignore[misc]
 
 
 class _Batch:
-    """A batch as aiokafka reads it; from the first bad name on, as `_Lenient` does."""
+    """A batch as aiokafka reads it; from the first invalid name on, as `_Lenient` reads it."""
 
     def __init__(self, batch: Any, raw: memoryview) -> None:
         self._batch = batch
@@ -55,7 +55,7 @@ class _Batch:
 
 
 class _Lenient(_DefaultRecordBatchPy):  # type: ignore[misc]
-    """A batch read in Python, in which any name is one."""
+    """A batch that is read in Python and accepts any bytes as a name."""
 
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()
@@ -63,7 +63,7 @@ class _Lenient(_DefaultRecordBatchPy):  # type: ignore[misc]
 
 
 class _Buffer(bytearray):
-    """Its slices can be decoded whatever they hold."""
+    """Bytes whose slices can always be decoded."""
 
     def __getitem__(self, index: Any) -> Any:
         found = super().__getitem__(index)

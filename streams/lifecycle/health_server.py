@@ -14,10 +14,10 @@ from config.tasks.supervisor import TaskState
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that a worker watches.
+    """One health check of a worker.
 
     Attributes:
-        name: what is watched.
+        name: what is checked.
         ok: whether it works.
         detail: one line for the operator.
     """
@@ -28,7 +28,7 @@ class Check:
 
 
 def task_checks(tasks: Sequence[TaskState]) -> list[Check]:
-    """One check over all background tasks of a process: none of them fails at present."""
+    """One check for all background tasks of a process: whether none of them fails now."""
     if not tasks:
         return []
     restarts = sum(task.restarts for task in tasks)
@@ -55,7 +55,7 @@ class HealthServer:
         Args:
             host: address to listen on.
             port: port to listen on; 0 chooses a free one.
-            role: part of the answer.
+            role: the role in the answer.
             checks: evaluated for every request.
             address_file: contains the URL and the instance while it listens.
         """
@@ -67,7 +67,7 @@ class HealthServer:
         self._address_file = address_file
         app = web.Application()
         app.add_routes([web.get("/health", self._health), web.get("/metrics", _metrics)])
-        app.on_response_prepare.append(_say_little)
+        app.on_response_prepare.append(_hide_versions)
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self) -> str:
@@ -79,8 +79,8 @@ class HealthServer:
         sockets = listen(self._host, self._port)
         url = url_of(self._host, port_of(sockets))
         await self._runner.setup()
-        for each in sockets:
-            await web.SockSite(self._runner, each).start()
+        for bound_socket in sockets:
+            await web.SockSite(self._runner, bound_socket).start()
         announce(self._address_file, url, self.instance)
         return url
 
@@ -104,8 +104,8 @@ class HealthServer:
         return web.json_response(body, status=200 if healthy else 503)
 
 
-def why_no_health(settings: WorkerSettings, error: OSError) -> str:
-    """One line for the operator: `HealthServer.start` has failed."""
+def health_server_problem(settings: WorkerSettings, error: OSError) -> str:
+    """One line for the operator: why `HealthServer.start` failed."""
     if error.filename is not None:
         return f"cannot write {settings.address_file}: {error.strerror}"
     return (
@@ -115,8 +115,8 @@ def why_no_health(settings: WorkerSettings, error: OSError) -> str:
     )
 
 
-async def _say_little(_request: web.Request, response: web.StreamResponse) -> None:
-    """Leave out which versions run here, and let no browser guess at types."""
+async def _hide_versions(_request: web.Request, response: web.StreamResponse) -> None:
+    """Hide the versions of the software, and forbid browsers to guess content types."""
     response.headers.pop("Server", None)
     response.headers["X-Content-Type-Options"] = "nosniff"
 

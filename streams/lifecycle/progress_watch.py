@@ -1,4 +1,4 @@
-"""Watches whether a worker goes on: its lag, its batches, and what its consumer does."""
+"""Watches the progress of a worker: its lag, its batches and its consumer."""
 
 import asyncio
 import logging
@@ -19,22 +19,22 @@ from streams.lifecycle.stall_detector import PartitionState, StallDetector
 from streams.processing.batcher import Batcher
 
 if TYPE_CHECKING:
-    from streams.faust.transport import SteeredTransport
+    from streams.faust.transport import WorkerTransport
 
 logger = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 1.0
 
-#: So often the broker is asked how much lies in it, in seconds.
+#: Interval at which the broker is asked for the end offsets, in seconds.
 _ENDS_SECONDS = 5.0
 
-#: What the consumer, which lives in a thread of its own, answers about a partition that has gone
-#: since it was listed, or before it has started (aiokafka uses both of the others).
+#: Errors of the consumer, which runs in another thread: it has not started, or a partition was
+#: revoked after it was listed (for which aiokafka uses the last two).
 ASSIGNMENT_MOVED = (ConsumerNotStarted, IllegalStateError, AssertionError)
 
 
 class ProgressWatch:
-    """Keeps the lag up to date, and ends a worker that stands still though there is work."""
+    """Keeps the lag metrics up to date, and ends a worker that makes no progress."""
 
     def __init__(  # noqa: PLR0913 - what is watched, named once, where the worker is built
         self,
@@ -52,8 +52,8 @@ class ProgressWatch:
             app: whose consumer is watched.
             batchers: by topic.
             quarantine: whose metrics are kept up to date.
-            stall_timeout: a partition may make no progress for so many seconds.
-            batch_timeout: a batch may give no sign of life for so many seconds.
+            stall_timeout: seconds without progress after which a partition is stalled.
+            batch_timeout: seconds without an outcome or a retry after which a batch hangs.
             on_fatal: stops the worker.
         """
         self._app = app
@@ -74,7 +74,7 @@ class ProgressWatch:
             try:
                 stalled = [tp for tp in self._app.consumer.assignment() if await self._stalled(tp)]
             except ASSIGNMENT_MOVED as error:
-                logger.debug("no look at the lag during a rebalance: %r", error)
+                logger.debug("the lag is not read during a rebalance: %r", error)
                 continue
             if stalled and not self._app.rebalancing:
                 self._on_fatal(
@@ -84,20 +84,20 @@ class ProgressWatch:
                     )
                 )
 
-    async def ask_for_ends(self) -> None:
-        """Keep up how much lies in the broker: a consumer that does not fetch never hears of it."""
+    async def update_ends(self) -> None:
+        """Keep the end offsets up to date: a consumer that does not fetch does not receive them."""
         while True:
             await asyncio.sleep(_ENDS_SECONDS)
             try:
-                # Without a timeout of our own: Faust's consumer would go on with the question, and
-                # has two places for all it is asked.
+                # No timeout here: Faust's consumer would continue with the call, and it runs at
+                # most two calls at a time.
                 assignment = self._app.consumer.assignment()
                 self._ends = dict(await self._app.consumer.highwaters(*assignment))
             except (*ASSIGNMENT_MOVED, KafkaError) as error:
-                logger.debug("the broker does not say how much lies in it: %r", error)
+                logger.debug("the end offsets are not available: %r", error)
 
     def forget(self, partitions: Iterable[Partition]) -> None:
-        """Another worker reports the lag of these partitions."""
+        """Stop watching these partitions: another worker has them and reports their lag."""
         for partition in partitions:
             if partition in self._stall:
                 self._stall.forget(partition)
@@ -115,13 +115,13 @@ class ProgressWatch:
                 )
 
     async def _stalled(self, tp: TP) -> bool:
-        """Whether messages wait on a partition and none was taken in for too long."""
+        """Whether messages wait on a partition and none was fetched for too long."""
         partition = Partition(tp.topic, tp.partition)
         batcher = self._batchers.get(tp.topic)
         end = max(self._app.consumer.highwater(tp) or 0, self._ends.get(tp, 0))
         if batcher is None:
             return False
-        transport = cast("SteeredTransport", self._app.transport)
+        transport = cast("WorkerTransport", self._app.transport)
         state = PartitionState(
             end=end,
             fetched=await self._app.consumer.position(tp) or 0,

@@ -1,4 +1,4 @@
-"""A process that has been told to end ends, even if a thread of it hangs."""
+"""Ends a process in time, even if one of its threads hangs."""
 
 import logging
 import os
@@ -10,21 +10,21 @@ logger = logging.getLogger(__name__)
 _EXIT_CODE = 1
 
 
-class BoundedEnd:
-    """Ends the process by force when its orderly end takes too long.
+class ShutdownDeadline:
+    """Ends the process by force if its shutdown takes too long.
 
-    Python waits for its threads, and one that hangs in a model or a driver would keep a worker
-    that can do nothing any more. Nothing is lost by force: what was not acknowledged is delivered
-    again. Use it as the outermost context manager: leaving it calls the end off.
+    Python waits for its threads, and a thread that hangs in a model or a driver would keep the
+    process alive. Nothing is lost: messages that were not committed are delivered again. Use it as
+    the outermost context manager; leaving the context cancels the deadline.
     """
 
     def __init__(self, seconds: float) -> None:
-        """Take the bound, in seconds; nothing runs before `begin`."""
+        """Keep the time limit, in seconds; it starts with `begin`."""
         self._seconds = seconds
         self._timer: threading.Timer | None = None
 
     def begin(self) -> None:
-        """The orderly end begins now; harmless when it has begun."""
+        """The shutdown begins now; harmless when repeated."""
         if self._timer is None:
             self._timer = threading.Timer(self._seconds, self._force)
             self._timer.daemon = True
@@ -38,6 +38,6 @@ class BoundedEnd:
             self._timer.cancel()
 
     def _force(self) -> None:
-        logger.critical("no orderly end within %.0f s: ended by force", self._seconds)
+        logger.critical("the shutdown took more than %.0f s: ended by force", self._seconds)
         logging.shutdown()
         os._exit(_EXIT_CODE)

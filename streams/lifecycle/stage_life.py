@@ -1,4 +1,4 @@
-"""The life of a stage: which partitions it has, and what it does before and after."""
+"""The life of a stage: the calls that it gets when partitions are assigned and revoked."""
 
 import asyncio
 import logging
@@ -13,12 +13,12 @@ from streams.processing.stage import Stage
 
 logger = logging.getLogger(__name__)
 
-#: A stage may take so long to forget partitions, in seconds: the whole group waits for it.
+#: Time limit of `Stage.revoked`, in seconds: the whole group waits for it.
 _FORGET_SECONDS = 5.0
 
 
 class StageLife:
-    """Tells one stage of the partitions of one topic, in the order that `Stage` promises."""
+    """Calls one stage for the partitions of one topic, in the order that `Stage` promises."""
 
     def __init__(  # noqa: PLR0913 - the parts of a life, named once, where the worker is built
         self,
@@ -27,32 +27,32 @@ class StageLife:
         batcher: Batcher,
         *,
         policy: RetryPolicy,
-        troubles: LastingRetries,
+        lasting_retries: LastingRetries,
         on_fatal: Callable[[Fatal], None],
     ) -> None:
-        """Begin without partitions.
+        """Start without partitions.
 
         Args:
-            topic: whose partitions.
-            stage: is told.
-            batcher: begins nothing until the stage is ready.
+            topic: the topic of the partitions.
+            stage: the stage to call.
+            batcher: starts no batch until the stage is ready.
             policy: how long to wait before `Stage.assigned` is called again.
-            troubles: takes note that it is being retried.
+            lasting_retries: records that the call is being retried.
             on_fatal: stops the worker.
         """
         self._topic = topic
         self._stage = stage
         self._batcher = batcher
         self._policy = policy
-        self._troubles = troubles
+        self._lasting_retries = lasting_retries
         self._on_fatal = on_fatal
         self._partitions: frozenset[Partition] = frozenset()
         self._preparing: asyncio.Task[None] | None = None
 
     def assign(self, partitions: Iterable[Partition]) -> None:
-        """Let messages in, and begin them as soon as the stage is ready.
+        """Accept messages, and start batches as soon as the stage is ready.
 
-        Does not wait for the stage: while its store is away the worker remains in the group.
+        Does not wait for the stage: while its store is unavailable the worker stays in the group.
         """
         if self._preparing is not None:
             self._preparing.cancel()
@@ -62,22 +62,22 @@ class StageLife:
         self._preparing = asyncio.create_task(self._prepare(sorted(self._partitions)))
 
     async def revoke(self, partitions: Iterable[Partition]) -> None:
-        """Take partitions from the stage; what is still in work of them is cut off."""
-        gone = self._partitions.intersection(partitions)
+        """Take partitions from the stage; running batches with their messages are cancelled."""
+        revoked = self._partitions.intersection(partitions)
         if self._preparing is not None:
             self._preparing.cancel()
             await asyncio.gather(self._preparing, return_exceptions=True)
             self._preparing = None
-        await self._batcher.forget(gone)
-        self._partitions -= gone
-        if not gone:
+        await self._batcher.forget(revoked)
+        self._partitions -= revoked
+        if not revoked:
             return
         try:
             async with asyncio.timeout(_FORGET_SECONDS):
-                await self._stage.revoked(sorted(gone))
+                await self._stage.revoked(sorted(revoked))
         except Exception:
-            # The partitions are another worker's whatever happens here.
-            logger.exception("the stage of %s did not forget its partitions", self._topic)
+            # Another worker gets the partitions in any case.
+            logger.exception("the stage of %s did not drop its partitions", self._topic)
 
     async def end(self) -> None:
         """Take all partitions from the stage."""
@@ -92,7 +92,7 @@ class StageLife:
                     await self._stage.assigned(partitions)
                     break
                 except Retry as failure:
-                    self._troubles.note(self, self._topic, failure)
+                    self._lasting_retries.note(self, self._topic, failure)
                     pause = self._policy.pause(attempt)
                     logger.warning(
                         "the stage of %s is not ready for its partitions and tries again in "
@@ -110,4 +110,4 @@ class StageLife:
         else:
             self._batcher.ready.set()
         finally:
-            self._troubles.over(self)
+            self._lasting_retries.over(self)

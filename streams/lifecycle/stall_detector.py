@@ -1,8 +1,8 @@
-"""When is a worker stalled? The rule of the watchdog, without the worker.
+"""The rule that decides when a worker is stalled.
 
 Faust consumers have been seen to stop fetching after a rebalance (faust issues 175, 523, 532, 629);
-a restart mends that. A batch that hangs is mended by one too. An outage of a store is neither: the
-batches try again, and say so.
+a restart repairs this, and also a batch that hangs. An outage of a store is neither: the batches
+are retried, and each retry is a sign of life.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from streams.contract.message import Partition
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """What is known of a partition at a moment.
+    """The state of a partition at one moment.
 
     Attributes:
-        end: offset after the last message in the broker; with read_committed, where the first
-            transaction begins that is still open.
-        fetched: offset that will be fetched next.
-        done: offset up to which everything is done (`committable`); None when not known yet.
-        has_room: whether the worker wants more of it.
+        end: offset after the last message in the broker; with read_committed, the start of the
+            first open transaction.
+        fetched: offset that is fetched next.
+        done: offset up to which everything is done (`committable`); None if it is not known yet.
+        has_room: whether the worker accepts more messages of it.
     """
 
     end: int
@@ -29,22 +29,22 @@ class PartitionState:
 
     @property
     def waiting(self) -> int:
-        """Messages that the broker has and the worker was not given yet."""
+        """Messages that the broker has and the worker has not fetched yet."""
         return max(0, self.end - self.fetched)
 
     @property
     def lag(self) -> int:
-        """Messages that the worker has yet to acknowledge."""
+        """Messages that cannot be committed yet."""
         if self.done is None:
             return self.waiting
         return max(0, self.end - self.done)
 
 
 class StallDetector:
-    """Remembers when each partition last made progress."""
+    """Keeps the time of each partition's last progress."""
 
     def __init__(self, timeout: float) -> None:
-        """Partitions count as stalled after so many seconds without progress."""
+        """Partitions are stalled after ``timeout`` seconds without progress."""
         self._timeout = timeout
         self._last: dict[Partition, tuple[int, int | None, float]] = {}
 
@@ -52,15 +52,15 @@ class StallDetector:
         return partition in self._last
 
     def stalled(self, partition: Partition, state: PartitionState, now: float) -> bool:
-        """Take note of a partition's state.
+        """Record the state of a partition.
 
         Args:
-            partition: which.
-            state: what is known of it now.
+            partition: the partition.
+            state: its state now.
             now: seconds of a monotonic clock.
 
         Returns:
-            Whether messages wait that the worker would take, and nothing has moved for too long.
+            Whether messages wait that the worker would accept, without progress for too long.
         """
         fetched, done, since = self._last.get(partition, (-1, None, now))
         moved = (state.fetched, state.done) != (fetched, done)
@@ -70,5 +70,5 @@ class StallDetector:
         return now - since > self._timeout
 
     def forget(self, partition: Partition) -> None:
-        """The partition belongs to another worker now."""
+        """Drop a partition that another worker has now."""
         self._last.pop(partition, None)

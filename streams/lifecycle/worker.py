@@ -1,4 +1,4 @@
-"""The life of a worker process: start, follow, drain, stop."""
+"""The life of a worker process: start, run, drain, stop."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from streams.dead_letters.dead_letter_limit import DeadLetterLimit, DeadLetterLi
 from streams.dead_letters.dead_letter_routing import DeadLetterSink
 from streams.dead_letters.quarantine import Quarantine
 from streams.faust.faust_app import attach
-from streams.lifecycle.health_server import Check, HealthServer, task_checks, why_no_health
+from streams.lifecycle.health_server import Check, HealthServer, health_server_problem, task_checks
 from streams.lifecycle.progress_watch import ASSIGNMENT_MOVED, ProgressWatch
 from streams.lifecycle.stage_life import StageLife
 from streams.monitoring.heartbeats import Condition, HeartbeatSender
@@ -30,19 +30,20 @@ from streams.processing.waiting_retries import WaitingRetries
 if TYPE_CHECKING:
     from faust.transport.consumer import Consumer
 
-    from streams.faust.transport import SteeredTransport
+    from streams.faust.transport import WorkerTransport
+
 
 logger = logging.getLogger(__name__)
 
-#: A worker that cannot go on finishes what it can within this time.
+#: Time limit for the batches in work if the worker has failed, in seconds.
 _LAST_SECONDS = 2.0
 
-#: What was finished last is committed within this time, or delivered again.
+#: Time limit of the last commit, in seconds; what is not committed is delivered again.
 _COMMIT_SECONDS = 3.0
 
 
 class Worker:
-    """Runs a Faust app whose topics are fed into stages, until it is told to stop."""
+    """Runs a Faust app and passes the messages of its topics to stages, until it is stopped."""
 
     def __init__(  # noqa: PLR0913 - the parts of a process, named once, where it is built
         self,
@@ -54,32 +55,32 @@ class Worker:
         checks: Callable[[], Sequence[Check]] = tuple,
         background: Callable[[], Coroutine[Any, Any, None]] | None = None,
         stopping: Callable[[], None] = lambda: None,
-        heart: HeartbeatSender | None = None,
+        heartbeats: HeartbeatSender | None = None,
     ) -> None:
         """Attach the stages to the app.
 
         Args:
             app: made by `streams.faust.faust_app.create_app`.
-            subscriptions: what is to be done with the messages of each topic.
-            dead_letters: keeps what the stages refuse.
+            subscriptions: by topic, the stage that processes its messages.
+            dead_letters: stores the messages that the stages refuse.
             settings: timeouts, and where to serve health and metrics.
-            checks: what else decides on the worker's health.
-            background: runs alongside the stages until it is cancelled; should it end by itself,
-                it is started again.
-            stopping: called when the end begins.
-            heart: sends this worker's heartbeats; None for a worker that sends none.
+            checks: additional health checks.
+            background: runs together with the stages until it is cancelled; started again if it
+                ends by itself.
+            stopping: called when the shutdown begins.
+            heartbeats: sends this worker's heartbeats; None for a worker that sends none.
         """
         self._app = app
         self._settings = settings
         self._checks = checks
         self._background = background
         self._stopping = stopping
-        self._heart = heart
+        self._heartbeats = heartbeats
         self._supervisor = Supervisor()
         self._stop = asyncio.Event()
         self._fatal: Fatal | None = None
         self._joined = False
-        self._troubles = LastingRetries()
+        self._lasting_retries = LastingRetries()
         retry = RetryPolicy(
             settings.retry_initial,
             settings.retry_maximum,
@@ -105,12 +106,12 @@ class Worker:
                     retry,
                     limit,
                     self.fail,
-                    as_one=wanted.as_one,
-                    tell=wanted.tell,
+                    as_one_key=wanted.as_one_key,
+                    notify_caller=wanted.notify_caller,
                     pauses=pauses,
                     quarantine=quarantine,
-                    prove=wanted.prove,
-                    troubles=self._troubles,
+                    self_test=wanted.self_test,
+                    lasting_retries=self._lasting_retries,
                 ),
                 BatchLimits(
                     batch_size=wanted.batch_size,
@@ -130,7 +131,7 @@ class Worker:
                     wanted.stage,
                     batcher,
                     policy=retry,
-                    troubles=self._troubles,
+                    lasting_retries=self._lasting_retries,
                     on_fatal=self.fail,
                 )
             )
@@ -143,7 +144,7 @@ class Worker:
             on_fatal=self.fail,
         )
         app.on_partitions_assigned.connect(self._on_assigned)
-        transport = cast("SteeredTransport", app.transport)
+        transport = cast("WorkerTransport", app.transport)
         transport.before_revoked = self._before_revoked
         transport.before_assigned = self._before_assigned
 
@@ -153,17 +154,17 @@ class Worker:
         self._stop.set()
 
     def fail(self, fatal: Fatal) -> None:
-        """Ask the worker to end because it cannot do its work; `run` raises the failure."""
+        """Ask the worker to end because of a failure; `run` raises it."""
         if self._fatal is None:
             self._fatal = fatal
             logger.error("%s ends: %s", self._app.conf.id, fatal)
         self.stop()
 
     async def run(self) -> None:
-        """Work until `stop`, SIGTERM or SIGINT; then finish what is in flight, within a bound.
+        """Work until `stop`, SIGTERM or SIGINT; then finish the batches in work, in limited time.
 
         Raises:
-            Fatal: the worker cannot go on; the message says why.
+            Fatal: the worker cannot continue; the message says why.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -178,16 +179,16 @@ class Worker:
         try:
             url = await health.start()
         except OSError as error:
-            raise Fatal(why_no_health(self._settings, error)) from error
+            raise Fatal(health_server_problem(self._settings, error)) from error
         logger.info("%s serves %s/health and %s/metrics", self._app.conf.id, url, url)
         try:
-            await self._follow()
+            await self._run_app()
         finally:
             await health.stop()
         if self._fatal is not None:
             raise self._fatal
 
-    async def _follow(self) -> None:
+    async def _run_app(self) -> None:
         """Run the app and its batchers until one of them, or a signal, ends the work."""
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(batcher.run()) for batcher in self._batchers.values()
@@ -199,14 +200,14 @@ class Worker:
             crashed = asyncio.create_task(self._app.wait_until_stopped())
             tasks.append(crashed)
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            self._note_why(ended)
+            self._note_cause(ended)
             await self._drain()
             for life in self._lives:
                 await life.end()
         finally:
             await self._supervisor.close()
-            if self._heart is not None:
-                await self._heart.leave()
+            if self._heartbeats is not None:
+                await self._heartbeats.leave()
             await self._app.stop()
             for task in tasks:
                 task.cancel()
@@ -214,41 +215,41 @@ class Worker:
         logger.info("%s has stopped", self._app.conf.id)
 
     def _start_background(self) -> None:
-        """Start what watches, follows and reports; each is started again should it end."""
+        """Start the background tasks; a task that ends is started again."""
         self._supervisor.start("watch-progress", self._watch.run)
-        self._supervisor.start("ask-for-ends", self._watch.ask_for_ends)
+        self._supervisor.start("update-ends", self._watch.update_ends)
         if self._background is not None:
             self._supervisor.start("follow-gallery", self._background)
-        heart = self._heart
-        if heart is not None:
-            self._supervisor.start("send-heartbeats", lambda: heart.beat(self._condition))
+        heartbeats = self._heartbeats
+        if heartbeats is not None:
+            self._supervisor.start("send-heartbeats", lambda: heartbeats.beat(self._condition))
 
     def _condition(self) -> Condition:
-        """What a heartbeat says of this moment."""
+        """The present state of the worker, for a heartbeat."""
         partitions: dict[str, list[int]] = {}
         try:
             for tp in sorted(self._app.consumer.assignment() if self._joined else ()):
                 partitions.setdefault(tp.topic, []).append(tp.partition)
         except ASSIGNMENT_MOVED as error:
-            logger.debug("no look at the assignment during a rebalance: %r", error)
+            logger.debug("the assignment is not read during a rebalance: %r", error)
         return Condition(
             problems=tuple(check.name for check in self._all_checks() if not check.ok),
             partitions=partitions,
             task_restarts=sum(task.restarts for task in self._supervisor.states()),
         )
 
-    def _note_why(self, ended: set[asyncio.Task[Any]]) -> None:
+    def _note_cause(self, ended: set[asyncio.Task[Any]]) -> None:
         for task in ended:
             error = task.exception()
             if error is not None:
-                logger.error("the worker's own machinery failed", exc_info=error)
-                self.fail(Fatal(f"the worker's own machinery failed: {error!r}"))
+                logger.error("an internal task of the worker failed", exc_info=error)
+                self.fail(Fatal(f"an internal task of the worker failed: {error!r}"))
         if not self._stop.is_set():
             reason = getattr(self._app, "crash_reason", None)
             self.fail(Fatal(f"the Kafka client stopped: {reason!r}"))
 
     async def _drain(self) -> None:
-        """Take nothing new, finish what is in flight, commit."""
+        """Start nothing new, finish the batches in work, commit."""
         await self._finish(_LAST_SECONDS if self._fatal else self._settings.stop_timeout)
 
     async def _finish(self, seconds: float) -> None:
@@ -263,20 +264,20 @@ class Worker:
             )
         try:
             async with asyncio.timeout(_COMMIT_SECONDS):
-                # A commit that is under way began before the last acknowledgements, and a second
-                # one that meets it only waits for it.
+                # A commit in progress began before the last messages were done, and a second
+                # commit at the same time would only wait for it.
                 while await consumer.maybe_wait_for_commit_to_finish():
                     pass
                 await consumer.commit()
         except TimeoutError:
             logger.warning(
-                "the broker took no commit within %.0f s; what was finished since the last one "
-                "will be delivered again",
+                "the broker accepted no commit within %.0f s; messages that were finished since "
+                "the last one will be delivered again",
                 _COMMIT_SECONDS,
             )
 
     async def _before_revoked(self, revoked: set[Partition]) -> None:
-        """Finish what is in flight before another worker gets these partitions."""
+        """Finish the batches in work before another worker gets these partitions."""
         try:
             await self._finish(min(self._settings.stop_timeout, self._settings.revoke_timeout))
         finally:
@@ -285,7 +286,7 @@ class Worker:
             self._watch.forget(revoked)
 
     def _before_assigned(self, assigned: set[Partition]) -> None:
-        """Take messages in again, unless the end has begun: a rebalance may cross it."""
+        """Accept messages again, unless the worker is stopping: a rebalance may come then too."""
         if self._stop.is_set():
             return
         for life in self._lives:
@@ -293,8 +294,8 @@ class Worker:
 
     async def _on_assigned(self, *_args: Any, **_kwargs: Any) -> None:
         self._joined = True
-        if self._heart is not None:
-            self._heart.changed()
+        if self._heartbeats is not None:
+            self._heartbeats.changed()
 
     def _all_checks(self) -> Sequence[Check]:
         detail = (
@@ -304,7 +305,7 @@ class Worker:
         )
         return [
             Check("kafka", self._joined, detail),
-            self._troubles.check(),
+            self._lasting_retries.check(),
             *task_checks(self._supervisor.states()),
             *self._checks(),
         ]

@@ -1,1 +1,1 @@
-"""Heartbeats and consumer lag: whether the pipeline is at work."""
+"""Heartbeats and consumer lag: whether the pipeline works."""

@@ -1,10 +1,9 @@
-"""How far the consumer groups are behind, as the broker itself says: right also without a worker.
+"""The lag of the consumer groups, as the broker reports it; also correct if no worker runs.
 
 A group's lag in messages is the end of its partitions minus its committed offsets. Its lag in
 seconds is the age of the first message that it has not committed. That message is read only if the
-committed offset has not passed the end of the last check: otherwise the message came after that
-check. A remainder without a readable message, such as the control records of transactions, is no
-lag.
+committed offset is before the end at the last check; otherwise the message arrived after that
+check. Offsets without a readable message, such as control records of transactions, are not lag.
 """
 
 import asyncio
@@ -25,14 +24,14 @@ from config.settings import KafkaSettings
 from streams.clients.client_factory import create_admin, create_consumer
 from streams.contract.topics import Topics
 
-#: A message read for its time need not be read whole; the broker sends at least one batch.
+#: Only the time of a message is needed, so little is fetched; the broker sends at least one batch.
 _FETCH_BYTES = 1024
 
-#: What reading one message may take, and all of a look, in seconds.
+#: Time limits for reading one message, and for one check of all groups, in seconds.
 _READ_SECONDS = 1.0
 _LOOK_SECONDS = 4.0
 
-#: A new cluster creates the topic of its groups at the first request, which takes some seconds.
+#: A new cluster creates its internal topic for groups at the first request; this takes seconds.
 _COORDINATOR_ATTEMPTS, _COORDINATOR_PAUSE = 10, 0.5
 _NO_COORDINATOR_YET = (
     GroupCoordinatorNotAvailableError,
@@ -42,7 +41,7 @@ _NO_COORDINATOR_YET = (
 
 _MILLISECONDS = 1000
 
-#: So many ends of a partition are remembered, to know when a message cannot have been there yet.
+#: Number of end offsets of a partition that are kept, to estimate when a message arrived.
 _MOST_ENDS = 60
 
 
@@ -56,8 +55,8 @@ class PartitionLag(NamedTuple):
     Attributes:
         topic: full name.
         partition: number.
-        messages: that it has yet to process.
-        seconds: age of the first of them; 0.0 where there is none, or it came after the last look.
+        messages: number of messages that are not processed yet.
+        seconds: age of the first of them; 0.0 if there is none, or it came after the last check.
     """
 
     topic: str
@@ -80,7 +79,7 @@ class GroupLag:
 
     @property
     def messages(self) -> int:
-        """Messages that it has yet to process."""
+        """Number of messages that are not processed yet."""
         return sum(one.messages for one in self.partitions)
 
     @property
@@ -95,10 +94,10 @@ class _Place:
 
     Attributes:
         offset: what the group has committed.
-        arrived_at: when the message came (Unix time); None while it is not known.
-        empty_to: up to this end there is nothing to read.
-        looked_at: the end, as the broker reported it, when the position was read last.
-        high: the end as the fetch reported it then.
+        arrived_at: when the message arrived (Unix time); None while it is unknown.
+        empty_to: there is no message to read up to this end.
+        looked_at: the end that the broker reported when the position was last read.
+        high: the end that the fetch reported then.
     """
 
     offset: int
@@ -109,7 +108,7 @@ class _Place:
 
 
 class _Seen(NamedTuple):
-    """An end of a partition, with the first and the last look that found it."""
+    """An end offset of a partition, with the times of the first and last check that found it."""
 
     first: float
     last: float
@@ -117,7 +116,7 @@ class _Seen(NamedTuple):
 
 
 class _Ends:
-    """The ends of one partition at the last looks."""
+    """The end offsets of one partition at the last checks."""
 
     def __init__(self) -> None:
         self._seen: list[_Seen] = []
@@ -132,21 +131,21 @@ class _Ends:
         del self._seen[:-_MOST_ENDS]
 
     def arrival(self, offset: int) -> tuple[float | None, float | None]:
-        """Bounds of the time at which a message came, as far as they were observed."""
+        """Lower and upper bound of a message's arrival time, as far as they were observed."""
         earliest = max((one.last for one in self._seen if one.end <= offset), default=None)
         latest = min((one.first for one in self._seen if one.end > offset), default=None)
         return earliest, latest
 
 
 class LagReader:
-    """Asks the broker how far every group is; an asynchronous context manager."""
+    """Reads the lag of every group from the broker; an asynchronous context manager."""
 
     def __init__(self, settings: KafkaSettings, *, timeout: float | None = None) -> None:
         """Prepare; the connection is made on entering.
 
         Args:
-            settings: where the broker is.
-            timeout: seconds to wait for each of its answers; None: as the settings have it.
+            settings: address and credentials of the broker.
+            timeout: seconds to wait for each of its answers; None uses the settings.
         """
         topics = Topics(settings.topic_prefix)
         self._groups: Mapping[str, tuple[str, ...]] = {
@@ -159,8 +158,7 @@ class LagReader:
         self._bound = bound
         self._admin: AIOKafkaAdminClient | None = None
         self._consumer: AIOKafkaConsumer | None = None
-        # : Some brokers report an end without most of the last batch; a fetch returns the correct
-        # end.
+        # Some brokers report an end offset before the last batch; a fetch returns the correct end.
         self._understates = False
         self._places: dict[tuple[str, TopicPartition], _Place] = {}
         self._ends: dict[TopicPartition, _Ends] = {}
@@ -201,14 +199,14 @@ class LagReader:
                 await admin.close()
 
     async def look(self) -> list[GroupLag]:
-        """How far every group is behind now.
+        """The present lag of every group.
 
         Raises:
-            MissingTopicsError: a topic is not there.
+            MissingTopicsError: a topic does not exist.
             KafkaError: the broker does not answer.
         """
         if self._admin is None or self._consumer is None:
-            raise RuntimeError("enter the reader before it is asked")
+            raise RuntimeError("enter the context before reading the lag")
         partitions = await self._partitions(self._admin)
         begins = await self._consumer.beginning_offsets(partitions)
         ends: dict[TopicPartition, int] = await self._consumer.end_offsets(partitions)
@@ -239,10 +237,10 @@ class LagReader:
     async def _committed(
         admin: AIOKafkaAdminClient, group: str, partitions: Sequence[TopicPartition]
     ) -> Mapping[TopicPartition, Any]:
-        """What a group has committed; a broker may look for the group's coordinator for a moment.
+        """The committed offsets of a group; retries while its coordinator is not available yet.
 
         Raises:
-            KafkaError: it does not find one, or does not answer.
+            KafkaError: there is no coordinator, or the broker does not answer.
         """
         for attempt in range(_COORDINATOR_ATTEMPTS):
             try:
@@ -258,10 +256,12 @@ class LagReader:
         return {}
 
     async def _partitions(self, admin: AIOKafkaAdminClient) -> Sequence[TopicPartition]:
-        """All partitions of the groups' topics; a broker may make a topic that it is asked about.
+        """All partitions of the groups' topics.
+
+        A broker may create a topic that it is asked about, so the list of topics is read first.
 
         Raises:
-            MissingTopicsError: a topic is not there.
+            MissingTopicsError: a topic does not exist.
         """
         wanted = {topic for topics in self._groups.values() for topic in topics}
         missing = wanted - set(await admin.list_topics())
@@ -288,7 +288,7 @@ class LagReader:
         if self._understates:
             is_due = place.looked_at != end
         elif earliest is not None and latest is None:
-            # It came after the last look: that is near enough.
+            # It arrived after the last check: an age of 0 is close enough.
             return PartitionLag(tp.topic, tp.partition, end - offset, 0.0)
         else:
             is_due = place.arrived_at is None and place.empty_to < end
@@ -309,7 +309,7 @@ class LagReader:
         earliest: float | None,
         latest: float | None,
     ) -> None:
-        """Find out when the first message of a place came, or that there is none."""
+        """Read when the first message of a position arrived, or that there is none."""
         consumer = self._consumer
         if consumer is None:
             return
@@ -320,10 +320,10 @@ class LagReader:
             place.looked_at = end
             place.high = consumer.highwater(tp) or -1
             if place.high > end and not self._understates:
-                told: dict[TopicPartition, int] = await consumer.end_offsets([tp])
-                self._understates = told[tp] < place.high
+                reported: dict[TopicPartition, int] = await consumer.end_offsets([tp])
+                self._understates = reported[tp] < place.high
             for message in found.get(tp, ()):
-                # Clocks of producers may be wrong; what was observed here is right.
+                # Clocks of producers may be wrong, so the observed bounds take precedence.
                 stamp = message.timestamp / _MILLISECONDS if message.timestamp > 0 else time()
                 low = stamp if earliest is None else max(stamp, earliest)
                 place.arrived_at = low if latest is None else min(low, latest)
@@ -335,6 +335,6 @@ class LagReader:
 
 
 def _position(committed: Any, begin: int) -> int:
-    """Where a group continues: a group without a commit starts at the beginning."""
+    """The offset at which a group continues; without a commit it starts at the beginning."""
     offset = -1 if committed is None else int(committed.offset)
     return max(offset, begin)

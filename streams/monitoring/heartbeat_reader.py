@@ -31,7 +31,7 @@ class HeartbeatReader:
         self._partition = partition
 
     async def catch_up(self, registry: WorkerRegistry) -> None:
-        """Read the existing heartbeats; their time in Kafka is their age.
+        """Read the existing heartbeats; their age is taken from their time in Kafka.
 
         Raises:
             KafkaError: the broker does not answer.
@@ -43,7 +43,7 @@ class HeartbeatReader:
         while found := await self._consumer.getmany(timeout_ms=_POLL_MS):
             for message in found.get(partition, ()):
                 age = max(0.0, time() - message.timestamp / 1000)
-                self._hear(registry, message.value, monotonic() - age)
+                self._note(registry, message.value, monotonic() - age)
             if await self._consumer.position(partition) >= end:
                 break
 
@@ -58,28 +58,28 @@ class HeartbeatReader:
         while True:
             found = await self._consumer.getmany(timeout_ms=_POLL_MS)
             for message in found.get(self._partition, ()):
-                self._hear(registry, message.value, monotonic())
+                self._note(registry, message.value, monotonic())
             if monotonic() - checked > _CHECK_SECONDS:
                 ends = await rewind_shortened(self._consumer, ends)
                 checked = monotonic()
 
     @staticmethod
-    def _hear(registry: WorkerRegistry, value: bytes | None, at: float) -> None:
+    def _note(registry: WorkerRegistry, value: bytes | None, at: float) -> None:
         heartbeat = decode_heartbeat(value)
         if heartbeat is not None:
-            registry.hear(heartbeat, at)
+            registry.note(heartbeat, at)
 
 
 @asynccontextmanager
 async def listening(settings: KafkaSettings, timeout: float) -> AsyncIterator[HeartbeatReader]:  # noqa: ASYNC109 - of each request
-    """An ear at the topic of heartbeats.
+    """Open a reader of the heartbeats.
 
     Args:
-        settings: where the broker is.
+        settings: address and credentials of the broker.
         timeout: seconds to wait for each of its answers.
 
     Raises:
-        MissingTopicsError: the topic is not there.
+        MissingTopicsError: the topic does not exist.
         KafkaError: the broker does not answer.
     """
     topic = Topics(settings.topic_prefix).heartbeats
@@ -113,22 +113,22 @@ async def listening(settings: KafkaSettings, timeout: float) -> AsyncIterator[He
 async def look_at_pipeline(
     settings: KafkaSettings, answer_seconds: float, max_lag: float
 ) -> PipelineState:
-    """How the pipeline is doing, for a program that asks once.
+    """The state of the pipeline, for a program that checks it once.
 
     Args:
-        settings: where the broker is.
-        answer_seconds: to wait for each of its answers.
+        settings: address and credentials of the broker.
+        answer_seconds: seconds to wait for each of its answers.
         max_lag: seconds that a group may be behind.
 
     Raises:
-        MissingTopicsError: a topic is not there.
+        MissingTopicsError: a topic does not exist.
         KafkaError: the broker does not answer.
     """
     registry = WorkerRegistry()
     async with (
-        listening(settings, answer_seconds) as ear,
+        listening(settings, answer_seconds) as heartbeats,
         LagReader(settings, timeout=answer_seconds) as reader,
     ):
-        await ear.catch_up(registry)
+        await heartbeats.catch_up(registry)
         lags = await reader.look()
     return judge(registry, lags, now=monotonic(), since=None, max_lag=max_lag)

@@ -1,8 +1,8 @@
 """Heartbeats: the reports of every worker on ``workers.heartbeats``.
 
-A worker sends one every few seconds, one more whenever its partitions change, and a last one when
-it stops in order. Whether a worker lives is judged by the time at which its heartbeats arrive, so
-that clocks of other machines do not count.
+A worker sends one every few seconds, another one when its partitions change, and a last one at a
+normal stop. Whether a worker is alive is decided by the time at which its heartbeats arrive, so
+that the clocks of other machines do not matter.
 """
 
 import asyncio
@@ -26,26 +26,26 @@ logger = logging.getLogger(__name__)
 #: All heartbeats go to one partition, so that they are in order.
 HEARTBEAT_PARTITION = 0
 
-#: Larger messages are none of ours.
+#: Larger messages are not heartbeats.
 MAX_BYTES = 64 * 1024
 
-#: So many heartbeats may be missed before a worker counts as lost.
+#: Number of missed heartbeats after which a worker counts as lost.
 MISSED = 3
 
-#: So many workers are remembered at most; the longest silent are forgotten first.
+#: Maximum number of workers that are kept; those that are silent longest are dropped first.
 MOST_WORKERS = 1000
 
-#: A worker that is lost, or has left, is shown for so long, in seconds.
+#: A worker that is lost or has stopped is shown for this time, in seconds.
 REMEMBERED_SECONDS = 600.0
 
-#: What sending one may take, in seconds.
+#: Time limit for sending a heartbeat, in seconds.
 _SEND_SECONDS = 5.0
-#: The same for the last one, which holds up the end of the process.
+#: The same for the last one, which delays the end of the process.
 _LEAVE_SECONDS = 1.0
 
 _LONGEST_NAME = 200
 
-#: Names of checks are public in the health, and the topic may contain anything.
+#: The API's health shows names of checks to everyone, and the topic may contain anything.
 _CHECK_NAME = re.compile(r"[A-Za-z0-9 ._-]{1,64}")
 _UNNAMED = "unnamed"
 _MOST_CHECKS = 16
@@ -56,8 +56,8 @@ class GalleryState(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         model: id of the embedder.
-        templates: people in it.
-        age_seconds: since it was last known to be current.
+        templates: number of users in it.
+        age_seconds: seconds since it was last known to be current.
     """
 
     model: str
@@ -69,18 +69,18 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """The value of a message of ``workers.heartbeats``, as JSON; its key is the instance.
 
     Attributes:
-        instance: name of the process; two never share one.
+        instance: unique name of the process.
         role: ``detect`` or ``identify``.
-        state: ``running``, or ``left`` in the last one of an orderly stop.
+        state: ``running``, or ``left`` in the last heartbeat before a normal stop.
         sent_at: by the worker's clock.
         started_at: when the process started, by the worker's clock.
         interval: seconds until the next one.
         problems: names of the checks of its ``/health`` that fail.
-        partitions: numbers of the partitions that it has, by topic.
-        execution_provider: where its models run; None where it has none.
+        partitions: numbers of its partitions, by topic.
+        execution_provider: where its models run; None if it has none.
         models: ids of its models.
         galleries: its copies of the gallery.
-        task_restarts: how often a background task of it was started again.
+        task_restarts: how often its background tasks were started again.
     """
 
     instance: str
@@ -107,9 +107,9 @@ def encode_heartbeat(heartbeat: Heartbeat) -> bytes:
 
 
 def decode_heartbeat(value: bytes | None) -> Heartbeat | None:
-    """From JSON; None when it is no heartbeat, or one that only a later release understands.
+    """From JSON; None if it is not a heartbeat that this release can read.
 
-    A check whose name is not one that a worker gives counts as ``unnamed``: it has failed.
+    A failed check with a name that no worker uses is kept as ``unnamed``.
     """
     if not value or len(value) > MAX_BYTES:
         return None
@@ -124,24 +124,24 @@ def decode_heartbeat(value: bytes | None) -> Heartbeat | None:
 
 
 def _check_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Those that are like a worker's, ``unnamed`` for all others; bounded."""
+    """The names that a worker may use, ``unnamed`` for all others; a bounded number."""
     known = (name if _CHECK_NAME.fullmatch(name) else _UNNAMED for name in names[:_MOST_CHECKS])
     return tuple(dict.fromkeys(known))
 
 
 def instance_name(role: str, static: str | None = None) -> str:
-    """A name for this process: that of the settings, or one that no other process has.
+    """The name of this process: from the settings, or a unique one.
 
     Args:
         role: of the worker.
-        static: the name for static membership, if the settings have one.
+        static: the name for static group membership, if the settings have one.
     """
     return static or f"{role}-{socket.gethostname()[:64]}-{os.getpid()}-{uuid4().hex[:6]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What does not change while a worker runs.
+    """The properties that do not change while a worker runs.
 
     Attributes:
         instance: see `instance_name`.
@@ -158,12 +158,12 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What changes while a worker runs.
+    """The properties that change while a worker runs.
 
     Attributes:
         problems: names of its checks that fail.
-        partitions: what it has, by topic.
-        task_restarts: of its background tasks.
+        partitions: numbers of its partitions, by topic.
+        task_restarts: number of restarts of its background tasks.
     """
 
     problems: tuple[str, ...]
@@ -191,9 +191,9 @@ class HeartbeatSender:
         """Prepare; `beat` runs it.
 
         Args:
-            identity: whose heartbeats they are.
-            send: onto the topic; raises `Retry`, `Reject` or `Fatal`.
-            interval: seconds between two.
+            identity: identifies the worker.
+            send: sends to the topic; raises `Retry`, `Reject` or `Fatal`.
+            interval: seconds between two heartbeats.
             galleries: state of the worker's copies of the gallery.
         """
         self._identity = identity
@@ -202,10 +202,10 @@ class HeartbeatSender:
         self._galleries = galleries
         self._started_at = utc_now()
         self._changed = asyncio.Event()
-        self._heard = True
+        self._sent = True
 
     def changed(self) -> None:
-        """Send the next one at once."""
+        """Send the next heartbeat at once."""
         self._changed.set()
 
     async def beat(self, condition: Callable[[], Condition]) -> None:
@@ -220,7 +220,7 @@ class HeartbeatSender:
                 continue
 
     async def leave(self) -> None:
-        """Say that this worker stops in order."""
+        """Send the last heartbeat, before a normal stop."""
         await self._say("left", Condition((), {}))
 
     async def _say(self, state: Literal["running", "left"], condition: Condition) -> None:
@@ -242,13 +242,13 @@ class HeartbeatSender:
             async with asyncio.timeout(_SEND_SECONDS if state == "running" else _LEAVE_SECONDS):
                 await self._send(self._identity.instance.encode(), encode_heartbeat(heartbeat))
         except (Retry, Reject, Fatal, TimeoutError) as error:
-            if self._heard:
+            if self._sent:
                 logger.warning("no heartbeat could be sent: %s", str(error) or "no answer in time")
-            self._heard = False
+            self._sent = False
         else:
-            if not self._heard:
+            if not self._sent:
                 logger.info("heartbeats are sent again")
-            self._heard = True
+            self._sent = True
 
 
 @dataclass(slots=True)
@@ -257,7 +257,7 @@ class SeenWorker:
 
     Attributes:
         last: its newest heartbeat.
-        heard_at: when that arrived, seconds of the listener's monotonic clock.
+        heard_at: when it arrived, seconds of the reader's monotonic clock.
     """
 
     last: Heartbeat
@@ -267,12 +267,12 @@ class SeenWorker:
         """Seconds since its last heartbeat."""
         return max(0.0, now - self.heard_at)
 
-    def lives(self, now: float) -> bool:
-        """Whether it runs, as far as can be known."""
+    def is_alive(self, now: float) -> bool:
+        """Whether it runs, as far as is known."""
         return self.last.state == "running" and self.silent_for(now) <= self.patience
 
     def is_lost(self, now: float) -> bool:
-        """Whether it fell silent without having said that it leaves."""
+        """Whether its heartbeats ended without a last one for a normal stop."""
         return self.last.state == "running" and self.silent_for(now) > self.patience
 
     @property
@@ -288,12 +288,12 @@ class WorkerRegistry:
     _seen: dict[str, SeenWorker] = field(default_factory=dict)
     _heard_role: dict[str, float] = field(default_factory=dict)
 
-    def hear(self, heartbeat: Heartbeat, at: float) -> None:
+    def note(self, heartbeat: Heartbeat, at: float) -> None:
         """Note a heartbeat.
 
         Args:
-            heartbeat: as it came.
-            at: when it came, seconds of the listener's monotonic clock.
+            heartbeat: the heartbeat.
+            at: when it arrived, seconds of the reader's monotonic clock.
         """
         self._seen.pop(heartbeat.instance, None)
         self._seen[heartbeat.instance] = SeenWorker(heartbeat, at)
@@ -303,7 +303,7 @@ class WorkerRegistry:
             self._seen.pop(next(iter(self._seen)))
 
     def workers(self, now: float) -> list[SeenWorker]:
-        """Workers that run or did lately, by role and name; others are forgotten."""
+        """Workers that run or ran recently, sorted by role and name; others are dropped."""
         for name in [
             name for name, one in self._seen.items() if one.silent_for(now) > REMEMBERED_SECONDS
         ]:
@@ -311,5 +311,5 @@ class WorkerRegistry:
         return sorted(self._seen.values(), key=lambda one: (one.last.role, one.last.instance))
 
     def heard_at(self, role: str) -> float | None:
-        """The time of the last heartbeat of this role; None when there was none."""
+        """The time of the last heartbeat of this role; None if there was none."""
         return self._heard_role.get(role)

@@ -1,4 +1,4 @@
-"""Is the pipeline at work? What its workers and its consumer groups amount to, in words."""
+"""Whether the pipeline works: sums up its workers and its consumer groups in words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from streams.monitoring.consumer_lag import GroupLag
 from streams.monitoring.heartbeats import SeenWorker, WorkerRegistry
 
-#: Without a worker of each of these nothing is recognised.
+#: Nothing is recognised without a worker of each of these roles.
 ROLES = ("detect", "identify")
 
 _SECONDS_SHOWN = 120
@@ -20,11 +20,11 @@ class RoleState:
     """The workers of one role.
 
     Attributes:
-        running: workers that report.
-        unhealthy: those of them whose own checks fail.
-        lost: workers that stopped sending heartbeats recently, without a normal stop.
-        silent_seconds: since the last heartbeat of any of them; without one, since this process
-            listens, and None for a single check.
+        running: number of workers that send heartbeats.
+        unhealthy: number of those whose own checks fail.
+        lost: number of workers whose heartbeats ended recently without a normal stop.
+        silent_seconds: seconds since the last heartbeat of any of them; without one, since this
+            process began to read heartbeats, and None for a single check.
     """
 
     running: int
@@ -43,7 +43,7 @@ class PipelineState:
             they name no topic.
         roles: the workers of each role.
         lags: how far each consumer group is behind.
-        workers: those that run, and those that ended lately.
+        workers: those that run, and those that ended recently.
     """
 
     known: bool
@@ -54,7 +54,7 @@ class PipelineState:
 
 
 def unknown(problem: str) -> PipelineState:
-    """The state of a pipeline that cannot be asked.
+    """The state of a pipeline that cannot be checked.
 
     Args:
         problem: one sentence that says why.
@@ -70,13 +70,13 @@ def judge(
     since: float | None,
     max_lag: float,
 ) -> PipelineState:
-    """Say how the pipeline is doing.
+    """Decide the state of the pipeline.
 
     Args:
         registry: the workers with heartbeats.
         lags: how far each group is behind.
-        now: seconds of the clock of the heartbeats' arrival.
-        since: when the listening began, by the same clock; None for a single check.
+        now: seconds of the clock that measures the arrival of heartbeats.
+        since: when reading began, by the same clock; None for a single check.
         max_lag: seconds that a group may be behind.
     """
     workers = registry.workers(now)
@@ -88,7 +88,7 @@ def judge(
             period = "" if silent is None else f" for {duration(silent)}"
             problems.append(f"no {role} worker has reported{period}")
         elif state.unhealthy:
-            live = [one for one in workers if one.last.role == role and one.lives(now)]
+            live = [one for one in workers if one.last.role == role and one.is_alive(now)]
             names = sorted({name for one in live for name in one.last.problems})
             problems.append(
                 f"{state.unhealthy} of {_count(state.running, f'{role} worker')} "
@@ -113,7 +113,7 @@ def _role(
     since: float | None,
 ) -> RoleState:
     own = [one for one in workers if one.last.role == role]
-    live = [one for one in own if one.lives(now)]
+    live = [one for one in own if one.is_alive(now)]
     heard_at = since if heard_at is None else heard_at
     return RoleState(
         running=len(live),
@@ -126,11 +126,11 @@ def _role(
 def _unowned(
     role: str, workers: Sequence[SeenWorker], lags: Sequence[GroupLag], now: float
 ) -> list[str]:
-    """Partitions that no running worker has: they belong to one that was lost, for a while."""
+    """Partitions that no running worker has: a lost worker keeps its partitions for some time."""
     owned = {
         (topic, number)
         for one in workers
-        if one.last.role == role and one.lives(now)
+        if one.last.role == role and one.is_alive(now)
         for topic, numbers in one.last.partitions.items()
         for number in numbers
     }

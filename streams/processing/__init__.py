@@ -1,1 +1,1 @@
-"""From messages to batches, outcomes, retries and ordered commits."""
+"""Batches, outcomes, retries and ordered commits."""

@@ -1,9 +1,8 @@
-"""From a stream of messages to micro-batches that overlap.
+"""Collects a stream of messages into micro-batches that overlap.
 
-While one batch is in the models, the next is being decoded and the one before it written. What an
-agent must not do with Faust's own means (acknowledge out of order, raise, run concurrently) is done
-here once, for all agents. Which offset may be committed of what is taken in here, and finished out
-of order, `streams.processing.commit_tracker` says.
+While one batch is in the models, the next is decoded and the previous one is written. A plain Faust
+agent must not run concurrently, finish messages out of order or raise; so this is done here, once
+for all agents. `streams.processing.commit_tracker` decides which offset may be committed.
 """
 
 import asyncio
@@ -24,15 +23,15 @@ Process = Callable[[Sequence[Message], RunningBatch], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """How much a batcher takes in.
+    """How many messages a batcher accepts; all numbers are maxima.
 
     Attributes:
-        batch_size: most messages in a batch.
-        batch_wait: how long the first message of a batch waits for company, in seconds.
-        overlap: most batches in work at once.
-        ahead: most messages that wait for a batch, or for a store without holding a batch's place.
-        held: most messages of a partition that are fetched and cannot be committed yet: how many
-            may be finished behind one that is not.
+        batch_size: messages in a batch.
+        batch_wait: how long the first message of a batch waits for others, in seconds.
+        overlap: batches in work at the same time.
+        ahead: messages that wait for a batch, or for a retry after their batch's slot was released.
+        held: messages of a partition that are fetched and cannot be committed yet: those that are
+            unfinished, and those after an unfinished one.
     """
 
     batch_size: int
@@ -43,21 +42,21 @@ class BatchLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class _InWork:
-    """The task of a batch, and the partitions that its messages are from."""
+class _BatchTask:
+    """The task of a batch, and the partitions of its messages."""
 
     task: "asyncio.Task[None] | None"
     partitions: frozenset[Partition]
 
 
 class Batcher:
-    """Collects messages into batches and keeps a few batches in work at once.
+    """Collects messages into batches and processes several batches at the same time.
 
     Memory is bounded by `has_room`, which the consumer asks before it fetches.
 
     Attributes:
-        tracker: knows what was fetched, begun and done.
-        ready: set while what does the work is ready for it; else messages wait.
+        tracker: records what was fetched, begun and done.
+        ready: set while the stage is ready; otherwise messages wait.
     """
 
     def __init__(
@@ -67,14 +66,14 @@ class Batcher:
         shed: Shed | None = None,
         pauses: WaitingRetries | None = None,
     ) -> None:
-        """Make a batcher; `run` starts it.
+        """Create a batcher; `run` starts it.
 
         Args:
-            process: brings every message of a batch to its outcome, and notes each. It may only
-                return when the effects are durable and, but for cancellation, never raises.
-            limits: how much it takes.
-            shed: chooses what is dropped when messages wait; None drops nothing.
-            pauses: counts what of the work in hand waits for a retry.
+            process: processes a batch and notes the outcome of every message. It returns only when
+                all effects are durable, and never raises, except when it is cancelled.
+            limits: how many messages are accepted.
+            shed: chooses the waiting messages that are dropped; None drops nothing.
+            pauses: counts the messages in work that wait for a retry.
         """
         self._pauses = pauses or WaitingRetries()
         self._pauses.changed = self._note_idle
@@ -85,8 +84,8 @@ class Batcher:
         self._waiting: deque[Message] = deque()
         self._arrived = asyncio.Event()
         self._slots = asyncio.Semaphore(limits.overlap)
-        self._aside = 0
-        self._running: dict[RunningBatch, _InWork] = {}
+        self._without_slot = 0
+        self._running: dict[RunningBatch, _BatchTask] = {}
         self.tracker = CommitTracker()
         self.ready = asyncio.Event()
         self.ready.set()
@@ -98,23 +97,23 @@ class Batcher:
         return (
             not self._closed
             and self.ready.is_set()
-            and len(self._waiting) + self._aside < self._limits.ahead
+            and len(self._waiting) + self._without_slot < self._limits.ahead
             and self.tracker.held(partition) < self._limits.held
         )
 
     def silent_for(self) -> float:
-        """Seconds since the most silent batch in work gave a sign of life; 0 without any."""
+        """Seconds since the last sign of life of the most silent batch; 0 without batches."""
         now = monotonic()
         return max((now - running.beat_at for running in self._running), default=0.0)
 
     def admit(self, message: Message) -> None:
-        """Take one message; after a drain none, and the broker will deliver it again."""
+        """Accept a message; after a drain it is ignored, and the broker delivers it again."""
         if not self._closed and self.tracker.begin(message):
             self._waiting.append(message)
             self._arrived.set()
 
     async def run(self) -> None:
-        """Work until cancelled. Batches in work are cancelled too; they are delivered again."""
+        """Work until cancelled. Batches in work are cancelled too, and delivered again."""
         async with asyncio.TaskGroup() as batches:
             while True:
                 await self._slots.acquire()
@@ -122,19 +121,19 @@ class Batcher:
                 batches.create_task(self._work(batch))
 
     async def drain(self, deadline: float) -> bool:
-        """Begin nothing that waits, and wait until what is in work is done.
+        """Start no waiting message, and wait until the batches in work are done.
 
-        When all that is left waits for a retry, something is not to be had, and it is not waited
-        for: another worker gets these messages.
+        If all remaining messages wait for a retry, something is unavailable, and this does not wait
+        for them: another worker gets them.
 
-        Nothing is taken until `reopen`: a message that was on its way would be begun, and be done
+        No message is accepted until `reopen`: otherwise a message that arrives now could be done
         after the last commit.
 
         Args:
             deadline: how long to wait, in seconds.
 
         Returns:
-            False when something is left.
+            Whether all messages in work are done.
         """
         self._closed = True
         while self._waiting:
@@ -149,21 +148,23 @@ class Batcher:
         return not self.tracker.unfinished
 
     def reopen(self) -> None:
-        """Take messages again: the broker delivers again what was not committed."""
+        """Accept messages again: the broker delivers again what was not committed."""
         self._closed = False
 
     async def forget(self, partitions: Iterable[Partition]) -> None:
-        """Partitions were revoked: cut off what is in work of them; it will not be committed.
+        """Drop the messages of revoked partitions, and cancel the batches that contain some.
 
-        Returns when no batch of these partitions is in work any more.
+        Returns when no batch with messages of these partitions is in work any more.
         """
-        gone = set(partitions)
-        self._waiting = deque(one for one in self._waiting if one.partition not in gone)
-        self.tracker.revoke(gone)
-        cut = [one.task for one in self._running.values() if one.task and one.partitions & gone]
-        for task in cut:
+        revoked = set(partitions)
+        self._waiting = deque(one for one in self._waiting if one.partition not in revoked)
+        self.tracker.revoke(revoked)
+        cancelled = [
+            one.task for one in self._running.values() if one.task and one.partitions & revoked
+        ]
+        for task in cancelled:
             task.cancel()
-        await asyncio.gather(*cut, return_exceptions=True)
+        await asyncio.gather(*cancelled, return_exceptions=True)
         self._note_idle()
 
     async def _collect(self) -> list[Message]:
@@ -205,32 +206,32 @@ class Batcher:
         metrics.BATCH_FILL.labels(topic=topic).observe(len(batch))
         remaining = len(batch)
         self._in_work += remaining
-        aside = False
+        slot_released = False
 
         def done(message: Message) -> None:
             nonlocal remaining
             remaining -= 1
-            self._aside -= aside
+            self._without_slot -= slot_released
             self._in_work -= 1
             metrics.EVENTS.labels(topic=topic).inc()
             self.tracker.done(message)
             self._note_idle()
 
-        def leave() -> None:
-            nonlocal aside
-            aside = True
-            self._aside += remaining
+        def release() -> None:
+            nonlocal slot_released
+            slot_released = True
+            self._without_slot += remaining
             self._slots.release()
 
-        running = RunningBatch(done, leave)
+        running = RunningBatch(done, release)
         partitions = frozenset(message.partition for message in batch)
-        self._running[running] = _InWork(asyncio.current_task(), partitions)
+        self._running[running] = _BatchTask(asyncio.current_task(), partitions)
         try:
             await self._process(batch, running)
         finally:
             self._running.pop(running)
             running.release_slot()
-            self._aside -= remaining
+            self._without_slot -= remaining
             self._in_work -= remaining
 
     def _note_idle(self) -> None:

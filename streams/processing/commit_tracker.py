@@ -2,27 +2,26 @@
 
 A message takes three steps:
 
-1. *fetched*: a fetch has brought it, and the consumer's position lies behind it;
-2. *begun*: the worker has taken it in;
+1. *fetched*: a fetch returned it, and the consumer's position is after it;
+2. *begun*: the worker has accepted it;
 3. *done*: its effects are durable, or it is a dead letter.
 
-What may be committed of a partition is the offset of the first message that was fetched and is not
-done; where all are done, it is the consumer's position. From this one rule it follows:
+The offset that may be committed for a partition is the offset of the first message that was fetched
+and is not done; if all are done, it is the consumer's position. From this one rule it follows:
 
-- Batches overlap and finish out of order; the offset moves in order. (Faust commits past an
-  unfinished message when a later one is acknowledged first: faust issue 606.)
-- A message that was fetched and never begun, because a rebalance dropped it on its way, holds the
+- Batches overlap and finish out of order, but the committed offset moves in order. (Faust commits
+  an offset after an unfinished message if a later one is acknowledged first: faust issue 606.)
+- A message that was fetched and never begun, because a rebalance dropped it, blocks the committed
   offset, and is delivered again.
-- Offsets are not numbers of messages. The markers of transactions, aborted batches and what was
-  compacted away have offsets, too, and no consumer ever sees them. They hold nothing: the position
-  lies behind them.
+- Not every offset belongs to a message. Transaction markers, aborted batches and compacted messages
+  have offsets too, and no consumer sees them. They block nothing: the position is after them.
 
-After each rebalance the consumer goes back to what was committed (`restart`). All that is not
-committed is fetched again, so all that was known before is void: what was begun before and is done
-later moves no offset.
+After each rebalance the consumer returns to the committed offsets (`restart`). Everything that is
+not committed is fetched again, so the earlier state is discarded: a message that was begun before
+the rebalance and is done after it moves no offset.
 
-`streams.faust.transport` notes what is fetched and commits, `streams.processing.batcher` notes what
-is begun and done.
+`streams.faust.transport` notes what is fetched, and commits; `streams.processing.batcher` notes
+what is begun and done.
 """
 
 from collections import OrderedDict
@@ -39,9 +38,9 @@ class _Step(Enum):
 
 
 class _Progress:
-    """Of one partition: its position, and the offsets in front of it that hold the commit.
+    """The state of one partition: its position, and the offsets before it that block the commit.
 
-    The first of them is not done. Of a message that is done only the offset is kept, not its bytes.
+    The first of them is not done. For a message that is done only the offset is kept, no bytes.
     """
 
     def __init__(self) -> None:
@@ -51,27 +50,27 @@ class _Progress:
 
 
 class CommitTracker:
-    """Says which offsets of a topic's partitions may be committed.
+    """Decides which offsets of a topic's partitions may be committed.
 
     Thread-safe: fetches are noted in the consumer's thread, at the moment at which the position
-    moves; all else happens in the worker's event loop.
+    moves; all other calls come from the worker's event loop.
     """
 
     def __init__(self) -> None:
-        """Nothing is known of any partition yet."""
+        """Start without partitions."""
         self._lock = Lock()
         self._progress: dict[Partition, _Progress] = {}
 
     def fetched(self, partition: Partition, offsets: Sequence[int], position: int) -> None:
         """Note a fetch.
 
-        Offsets that do not lie behind the last ones mean that the log was cut off or made again,
+        Offsets that are not after the last ones mean that the log was truncated or created again,
         and is read again.
 
         Args:
-            partition: that was fetched from.
-            offsets: of the messages that the fetch brought, in order; may be none.
-            position: offset that will be fetched next.
+            partition: the partition of the fetch.
+            offsets: of the fetched messages, in order; may be empty.
+            position: offset that is fetched next.
         """
         with self._lock:
             progress = self._progress.setdefault(partition, _Progress())
@@ -86,8 +85,8 @@ class CommitTracker:
         """Note that work on a message begins.
 
         Returns:
-            False when it may not: it was fetched before the last restart and will be fetched again,
-            or is begun already.
+            Whether it may begin; not if it was fetched before the last restart and will be fetched
+            again, or has begun already.
         """
         with self._lock:
             offsets = self._offsets(message.partition)
@@ -97,7 +96,7 @@ class CommitTracker:
             return True
 
     def done(self, message: Message) -> None:
-        """Note that a message has its outcome, durably."""
+        """Note that the outcome of a message is durable."""
         with self._lock:
             offsets = self._offsets(message.partition)
             if offsets.get(message.offset) is not message:
@@ -114,18 +113,18 @@ class CommitTracker:
                 offsets[message.offset] = _Step.FETCHED
 
     def restart(self) -> None:
-        """The consumer has gone back to what was committed, on all partitions."""
+        """The consumer returned to the committed offsets on all partitions."""
         with self._lock:
             self._progress.clear()
 
     def revoke(self, partitions: Iterable[Partition]) -> None:
-        """Forget partitions that another worker gets."""
+        """Drop partitions that another worker gets."""
         with self._lock:
             for partition in partitions:
                 self._progress.pop(partition, None)
 
     def committable(self, partition: Partition) -> int | None:
-        """The offset up to which all of a partition is done; None before the first fetch."""
+        """The offset that may be committed for a partition; None before the first fetch."""
         with self._lock:
             progress = self._progress.get(partition)
             return next(iter(progress.offsets), progress.position) if progress else None

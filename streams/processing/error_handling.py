@@ -1,8 +1,7 @@
-"""Bring every message of a batch to exactly one outcome: processed, or a dead letter.
+"""Every message of a batch gets exactly one outcome: processed, or a dead letter.
 
-This is the one place where a failure meets its treatment; `domain.failures` names them. How long to
-wait is said by `streams.processing.retry_policy`, what becomes of a refused message by
-`streams.dead_letters.dead_letter_routing`.
+All failures are handled here; `domain.failures` defines them. `streams.processing.retry_policy`
+decides how long to wait, `streams.dead_letters.dead_letter_routing` handles refused messages.
 """
 
 import asyncio
@@ -25,14 +24,14 @@ from streams.processing.waiting_retries import WaitingRetries
 
 logger = logging.getLogger(__name__)
 
-#: Works on a batch; see `streams.processing.stage.Stage.process`.
+#: Processes a batch; see `streams.processing.stage.Stage.process`.
 Handler = Callable[[Sequence[Message]], Awaitable[Outcomes]]
 
 
 class GuardedHandler:
-    """A handler with its failures dealt with: what `Batcher` calls for each batch."""
+    """Calls a handler and handles its failures; `Batcher` calls this for each batch."""
 
-    def __init__(  # noqa: PLR0913 - the parts of the treatment, named once
+    def __init__(  # noqa: PLR0913 - the parts of error handling, named once
         self,
         handler: Handler,
         dead_letters: DeadLetterSink,
@@ -40,34 +39,37 @@ class GuardedHandler:
         limit: DeadLetterLimit,
         on_fatal: Callable[[Fatal], None],
         *,
-        as_one: bool = False,
-        tell: NotifyCaller | None = None,
+        as_one_key: bool = False,
+        notify_caller: NotifyCaller | None = None,
         pauses: WaitingRetries | None = None,
         quarantine: Quarantine | None = None,
-        prove: SelfTest | None = None,
-        troubles: LastingRetries | None = None,
+        self_test: SelfTest | None = None,
+        lasting_retries: LastingRetries | None = None,
     ) -> None:
         """Wrap a handler.
 
         Args:
-            handler: does the work.
-            dead_letters: keeps what the handler refuses.
+            handler: processes the messages.
+            dead_letters: stores the messages that the handler refuses.
             policy: how long to wait between attempts.
             limit: how many may be refused.
-            on_fatal: stops the worker; its messages stay open.
-            as_one: the limit takes all keys for one.
-            tell: is called for every dead letter, once it is durable; None where no caller waits.
-            pauses: keeps count of what waits for a retry.
-            quarantine: says which dead letters are their sender's own affair; None: of this
-                handler's messages alone.
-            prove: asked before the limit ends the worker for messages whose content may be at
-                fault; None where the worker cannot say.
-            troubles: takes note of what is being retried; None where that is not looked at.
+            on_fatal: stops the worker; its messages are not committed.
+            as_one_key: the limit counts all messages as one key.
+            notify_caller: called for every dead letter, once it is durable; None if no caller
+                waits.
+            pauses: counts the messages that wait for a retry.
+            quarantine: decides for which dead letters only the sender is at fault; None uses a
+                quarantine of this handler's messages alone.
+            self_test: called before the limit ends the worker because of messages whose content may
+                be at fault; None if there is no self-test.
+            lasting_retries: records what is being retried; None if no health check needs it.
         """
         self._handler = handler
         self._policy = policy
         self._on_fatal = on_fatal
-        self._pauses = RetryPauses(policy, pauses or WaitingRetries(), troubles or LastingRetries())
+        self._pauses = RetryPauses(
+            policy, pauses or WaitingRetries(), lasting_retries or LastingRetries()
+        )
         self._turns = OneAtATime()
         self._router = DeadLetterRouter(
             dead_letters,
@@ -76,19 +78,21 @@ class GuardedHandler:
             self._pauses,
             self._turns,
             on_fatal=on_fatal,
-            as_one=as_one,
-            tell=tell,
-            prove=prove,
+            as_one_key=as_one_key,
+            notify_caller=notify_caller,
+            self_test=self_test,
         )
 
     async def __call__(self, batch: Sequence[Message], running: RunningBatch) -> None:
         """Return when every message of the batch is processed or durably a dead letter."""
         try:
-            await self._bring(batch, running, split=False)
+            await self._process(batch, running, split=False)
         finally:
             self._pauses.over(running)
 
-    async def _bring(self, batch: Sequence[Message], running: RunningBatch, *, split: bool) -> None:
+    async def _process(
+        self, batch: Sequence[Message], running: RunningBatch, *, split: bool
+    ) -> None:
         denied_since: dict[Message, float] = {}
         attempts = Attempts()
         while batch:
@@ -97,19 +101,19 @@ class GuardedHandler:
                 outcomes = await self._attempt(batch, running, split=split)
             except Retry as failure:
                 denied_since.clear()
-                await self._pauses.wait(attempts.awaited(), batch, failure, running)
+                await self._pauses.wait(attempts.unavailable(), batch, failure, running)
             except Fatal as failure:
                 await end_worker(self._on_fatal, failure)
             except Exception as error:  # noqa: BLE001 - the boundary: no error may leave an agent
                 if await self._unexpected(batch, error, attempts, running):
                     return
             else:
-                batch = await self._settle(batch, outcomes, attempt, denied_since, running)
+                batch = await self._apply_outcomes(batch, outcomes, attempt, denied_since, running)
                 if batch:
                     running.release_slot()
                     split = True
                     why = next(one for one in outcomes.values() if isinstance(one, Retry))
-                    await self._pauses.wait(attempts.awaited(), batch, why, running)
+                    await self._pauses.wait(attempts.unavailable(), batch, why, running)
 
     async def _attempt(
         self, batch: Sequence[Message], running: RunningBatch, *, split: bool
@@ -119,7 +123,7 @@ class GuardedHandler:
         async with self._turns.turn(running):
             return await or_retry(self._handler(batch))
 
-    async def _settle(
+    async def _apply_outcomes(
         self,
         batch: Sequence[Message],
         outcomes: Outcomes,
@@ -127,17 +131,17 @@ class GuardedHandler:
         denied_since: dict[Message, float],
         running: RunningBatch,
     ) -> list[Message]:
-        """Note what is processed and make dead letters of what is refused.
+        """Note the processed messages, and make dead letters of the refused ones.
 
         Args:
-            batch: what was worked on.
-            outcomes: of those that were not processed.
+            batch: the messages of the attempt.
+            outcomes: of the messages that were not processed.
             attempt: number of the attempt, counted from 1.
-            denied_since: of those that were denied last time, since when; is kept up.
+            denied_since: by message, since when it has been denied; updated here.
             running: of the batch.
 
         Returns:
-            What is to be tried again.
+            The messages to retry.
         """
         again = []
         for message in batch:
@@ -148,11 +152,11 @@ class GuardedHandler:
                 denied_since.pop(message, None)
             if isinstance(outcome, Retry):
                 since = denied_since.get(message, monotonic())
-                given_up = self._policy.given_up(outcome, monotonic() - since)
-                if given_up is None:
+                refusal = self._policy.refusal_after(outcome, monotonic() - since)
+                if refusal is None:
                     again.append(message)
                     continue
-                outcome = given_up
+                outcome = refusal
             if outcome is None:
                 self._router.processed(message)
             else:
@@ -167,10 +171,10 @@ class GuardedHandler:
         attempts: Attempts,
         running: RunningBatch,
     ) -> bool:
-        """One message spoils the batch, or our own code is at fault: isolate it, then refuse it.
+        """Handle an unexpected error: isolate the message that causes it, and refuse it at last.
 
         Returns:
-            True when every message of the batch has its outcome.
+            Whether every message of the batch has its outcome.
         """
         if len(batch) > 1:
             logger.warning(
@@ -180,7 +184,7 @@ class GuardedHandler:
                 error,
             )
             await asyncio.gather(
-                *(self._bring([message], running, split=True) for message in batch)
+                *(self._process([message], running, split=True) for message in batch)
             )
             return True
         (message,) = batch
@@ -189,7 +193,7 @@ class GuardedHandler:
             if unexpected < self._policy.unexpected_attempts:
                 await self._pauses.wait(unexpected, batch, error, running)
                 return False
-            logger.error("%s failed for no known reason", message.address, exc_info=error)
+            logger.error("%s failed with an unexpected error", message.address, exc_info=error)
             error = GivenUp(UNEXPECTED, f"{type(error).__name__}: {error}")
         await self._router.route(message, error, attempts.total, running)
         running.done(message)

@@ -1,4 +1,4 @@
-"""What a batch does when its worker cannot go on."""
+"""How a batch ends its worker."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from domain.failures import Fatal
 
 
 async def end_worker(on_fatal: Callable[[Fatal], None], failure: Fatal) -> NoReturn:
-    """Ask for the worker's end, and wait until it cancels this batch, whose messages stay open."""
+    """Ask the worker to end, and wait until it cancels this batch; nothing of it is committed."""
     on_fatal(failure)
     while True:
         await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""Retries that last, for a worker's health: what cannot be done, since when, and why."""
+"""Long retries, for a worker's health check: what is retried, since when, and why."""
 
 from dataclasses import dataclass
 from time import monotonic
@@ -6,7 +6,7 @@ from time import monotonic
 from domain.failures import Denied
 from streams.lifecycle.health_server import Check
 
-#: A retry that succeeds within so many seconds is nobody's concern.
+#: A retry that succeeds within this time is not reported, in seconds.
 _PATIENCE_SECONDS = 10.0
 
 _MAX_CHARACTERS = 300
@@ -20,36 +20,36 @@ class _LastingRetry:
 
 
 class LastingRetries:
-    """Keeps, for each batch that is being retried, since when and why."""
+    """Keeps for each batch that is being retried since when and why."""
 
     def __init__(self, patience: float = _PATIENCE_SECONDS) -> None:
-        """Begin without any.
+        """Start without retries.
 
         Args:
-            patience: seconds for which a batch may be retried before the worker is not healthy.
+            patience: seconds of retries after which the worker is not healthy.
         """
         self._patience = patience
-        self._now: dict[object, _LastingRetry] = {}
+        self._retried: dict[object, _LastingRetry] = {}
 
     def note(self, batch: object, topic: str, failure: Exception) -> None:
-        """A batch is to be tried again.
+        """Note that a batch will be retried.
 
-        A message that is denied is at fault itself as far as is known, and not the worker.
+        `Denied` is ignored: probably the message is at fault, and not the worker.
         """
         if isinstance(failure, Denied):
             return
-        known = self._now.get(batch)
+        known = self._retried.get(batch)
         reason = " ".join(f"{type(failure).__name__}: {failure}".split())[:_MAX_CHARACTERS]
-        self._now[batch] = _LastingRetry(topic, known.since if known else monotonic(), reason)
+        self._retried[batch] = _LastingRetry(topic, known.since if known else monotonic(), reason)
 
     def over(self, batch: object) -> None:
-        """A batch has its outcome."""
-        self._now.pop(batch, None)
+        """Note that a batch has its outcome."""
+        self._retried.pop(batch, None)
 
     def check(self) -> Check:
         """Fails while a batch has been retried for longer than the patience."""
         now = monotonic()
-        lasting = [one for one in self._now.values() if now - one.since >= self._patience]
+        lasting = [one for one in self._retried.values() if now - one.since >= self._patience]
         if not lasting:
             return Check("retries", True, "none that lasts")
         oldest = min(lasting, key=lambda one: one.since)

@@ -1,8 +1,8 @@
-"""Which waiting frames are no longer worth the work, when the workers have fallen behind.
+"""Which waiting frames are dropped when the workers are behind.
 
-A frame is stale when it is older than its camera's limit *and* a newer frame of the same camera
-waits behind it. So the newest known frame of a camera is always processed, however late it is,
-and while nothing waits nothing is dropped.
+A frame is stale if it is older than its camera's limit *and* a newer frame of the same camera waits
+after it. So the newest known frame of a camera is always processed, however late it is, and while
+nothing waits nothing is dropped.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +22,8 @@ class Waiting(NamedTuple):
     """A frame that waits.
 
     Attributes:
-        camera: whose it is.
-        captured_at: when it was taken, by the time that counts, seconds since the epoch.
+        camera: id of the camera.
+        captured_at: when it was taken (the trusted time), seconds since the epoch.
     """
 
     camera: str
@@ -35,7 +35,7 @@ class SheddingPolicy:
     """How old a camera's frame may be.
 
     Attributes:
-        default: seconds, for cameras without a limit of their own; None: any age.
+        default: seconds, for cameras without their own limit; None: any age.
         by_camera: seconds by camera id; None: any age.
     """
 
@@ -55,11 +55,11 @@ class SheddingPolicy:
 
 
 def stale(waiting: Sequence[Waiting | None], policy: SheddingPolicy, now: float) -> list[bool]:
-    """Say of each waiting message whether it is to be dropped.
+    """For each waiting message, whether it is dropped.
 
     Args:
-        waiting: in the order of delivery; None for what is never dropped.
-        policy: how old is too old.
+        waiting: in the order of delivery; None for a message that is never dropped.
+        policy: how old a frame may be.
         now: seconds since the epoch.
     """
     newest: dict[str, tuple[float, int]] = {}
@@ -80,7 +80,7 @@ def stale(waiting: Sequence[Waiting | None], policy: SheddingPolicy, now: float)
 def frame_reader(
     topics: Topics, clocks: ClockPolicy = DEFAULT_CLOCKS
 ) -> Callable[[Message], Waiting | None]:
-    """What reads camera and time of a frame out of a message, without its image."""
+    """A function that reads the camera and time of a frame from a message's headers."""
 
     def read(message: Message) -> Waiting | None:
         # A replayed frame is always old, and the operator wants it to be processed.
@@ -98,10 +98,10 @@ def frame_reader(
 def shedder(
     policy: SheddingPolicy, read: Callable[[Message], Waiting | None]
 ) -> Callable[[Sequence[Message]], Sequence[Message]]:
-    """What a window drops of all that waits.
+    """A function that chooses which waiting messages are dropped.
 
     Args:
-        policy: how old is too old.
+        policy: how old a frame may be.
         read: returns camera and time of a frame; None for a message that is never dropped.
     """
 

@@ -1,4 +1,4 @@
-"""The pauses between the attempts at a batch, and whose turn it is among those tried one by one."""
+"""Pauses between the attempts at a batch, and turns for messages that are tried one by one."""
 
 import asyncio
 import logging
@@ -21,31 +21,31 @@ Result = TypeVar("Result")
 
 
 class RetryPauses:
-    """Waits after a failed attempt; metrics, health and the drain of the worker see it."""
+    """Waits after a failed attempt, and informs metrics, health check and drain of the worker."""
 
     def __init__(
-        self, policy: RetryPolicy, waiting: WaitingRetries, troubles: LastingRetries
+        self, policy: RetryPolicy, waiting: WaitingRetries, lasting_retries: LastingRetries
     ) -> None:
-        """Note pauses in the means of the worker.
+        """Use these parts of the worker.
 
         Args:
             policy: how long to wait.
-            waiting: keeps count of what waits for a retry.
-            troubles: takes note of what is being retried.
+            waiting: counts the messages that wait for a retry.
+            lasting_retries: records what is being retried.
         """
         self._policy = policy
         self._waiting = waiting
-        self._troubles = troubles
+        self._lasting_retries = lasting_retries
 
     async def wait(
         self, attempt: int, batch: Sequence[Message], failure: Exception, running: RunningBatch
     ) -> None:
-        """Wait after the attempt of this number, counted from 1, which ended with a failure."""
+        """Wait after a failed attempt; attempts are counted from 1."""
         running.beat()
         pause = self._policy.pause(attempt)
         topic = batch[0].partition.topic
         metrics.RETRIES.labels(topic=topic).inc()
-        self._troubles.note(running, topic, failure)
+        self._lasting_retries.note(running, topic, failure)
         logger.warning(
             "%d message(s) of %s wait %.1f s after attempt %d: %s: %s",
             len(batch),
@@ -60,38 +60,39 @@ class RetryPauses:
         running.beat()
 
     def over(self, running: RunningBatch) -> None:
-        """A batch has its outcome, and is not retried any more."""
-        self._troubles.over(running)
+        """Note that a batch has its outcome and is not retried any more."""
+        self._lasting_retries.over(running)
 
 
 class OneAtATime:
-    """Turns of those that were split off their batches; whole batches need none."""
+    """Gives turns to messages that were split off their batches; whole batches need no turn."""
 
     def __init__(self) -> None:
-        """No batch waits for its turn yet."""
+        """Start with a free turn."""
         self._turn = asyncio.Semaphore(1)
         self._in_turn: list[RunningBatch] = []
 
     @asynccontextmanager
     async def turn(self, running: RunningBatch) -> AsyncIterator[None]:
-        """Wait for the turn, and have it until the body ends."""
+        """Wait for the turn, and keep it until the context ends."""
         self._in_turn.append(running)
         try:
             async with self._turn:
                 yield
         finally:
             self._in_turn.remove(running)
-            # Against a store that hangs each turn takes its timeout; those behind are alive as
-            # long as the turns go on.
+            # If a store hangs, each turn takes a whole timeout. Batches that wait for their turn
+            # count as alive as long as turns end.
             for waiting in self._in_turn:
                 waiting.beat()
 
 
 async def or_retry(call: Awaitable[Result]) -> Result:
-    """Await a call; a cancellation out of a library would end the batch without its outcomes.
+    """Await a call; a cancellation that comes from a library does not end the batch.
 
     Raises:
-        Retry: the call was cancelled and the batch is not, as when connections are closed.
+        Retry: the call was cancelled but the batch was not, for example when a library closes its
+            connections.
     """
-    with leaked_cancellation_as(Retry("a call was cut off from within")):
+    with leaked_cancellation_as(Retry("a library cancelled its own call")):
         return await call

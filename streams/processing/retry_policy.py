@@ -15,8 +15,8 @@ class RetryPolicy:
     Attributes:
         initial: upper bound of the first pause, in seconds.
         maximum: upper bound of any pause, in seconds.
-        unexpected_attempts: how often a message is tried that fails for no known reason.
-        denied_patience: for so many seconds a message is tried that is denied.
+        unexpected_attempts: number of attempts at a message that fails with unexpected errors.
+        denied_patience: seconds for which a denied message is retried.
     """
 
     initial: float = 0.2
@@ -25,12 +25,17 @@ class RetryPolicy:
     denied_patience: float = 60.0
 
     def pause(self, attempt: int) -> float:
-        """Seconds to wait after the attempt of this number, counted from 1."""
+        """Seconds to wait after an attempt; attempts are counted from 1."""
         bound = min(self.maximum, self.initial * 2.0 ** min(attempt - 1, 32))
         return random.uniform(0.0, bound)  # noqa: S311 - jitter, not a secret
 
-    def given_up(self, failure: Retry, seconds: float) -> Reject | None:
-        """What a message is refused with that has failed so for so many seconds on end, if so."""
+    def refusal_after(self, failure: Retry, seconds: float) -> Reject | None:
+        """The refusal of a message that has failed like this for some time; None to retry it.
+
+        Args:
+            failure: the last failure.
+            seconds: since the first of an unbroken series of such failures.
+        """
         if isinstance(failure, Denied) and seconds >= self.denied_patience:
             return GivenUp(failure.reason, f"for {seconds:.0f} s: {failure}")
         return None
@@ -38,29 +43,29 @@ class RetryPolicy:
 
 @dataclass(slots=True)
 class Attempts:
-    """How often a batch was tried, by how it ended.
+    """Counts the attempts at a batch by their result.
 
-    An outage may take any number of attempts, which say nothing about an error that comes after it.
+    An outage may take any number of attempts; an unexpected error after it has its own count.
 
     Attributes:
-        total: of every kind.
+        total: number of all attempts.
     """
 
     total: int = 0
-    _awaited: int = 0
+    _unavailable: int = 0
     _unexpected: int = 0
 
     def begin(self) -> int:
-        """One more; returns how many that makes in all."""
+        """Count an attempt; returns the total."""
         self.total += 1
         return self.total
 
-    def awaited(self) -> int:
-        """It ended because something is not to be had; returns how many did."""
-        self._awaited += 1
-        return self._awaited
+    def unavailable(self) -> int:
+        """Count an attempt that failed because something is unavailable; returns their number."""
+        self._unavailable += 1
+        return self._unavailable
 
     def unexpected(self) -> int:
-        """It ended for no known reason; returns how many did."""
+        """Count an attempt that failed with an unexpected error; returns their number."""
         self._unexpected += 1
         return self._unexpected

@@ -1,4 +1,4 @@
-"""A batch in work, as its handler sees it."""
+"""A batch in work, as its handler sees it: signs of life, outcomes, the slot."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -7,35 +7,35 @@ from streams.contract.message import Message
 
 
 class RunningBatch:
-    """What a batch in work tells the batcher that has begun it.
+    """Reports from a batch in work to its batcher.
 
     Attributes:
-        beat_at: when it gave the last sign of life, seconds of the monotonic clock.
+        beat_at: time of the last sign of life, seconds of the monotonic clock.
     """
 
-    def __init__(self, done: Callable[[Message], None], leave: Callable[[], None]) -> None:
-        """Use the batcher's own means.
+    def __init__(self, done: Callable[[Message], None], release: Callable[[], None]) -> None:
+        """Use these functions of the batcher.
 
         Args:
             done: notes that a message has its outcome.
-            leave: frees the batch's place among those in work.
+            release: frees the slot of the batch.
         """
         self._done = done
-        self._leave = leave
-        self._inside = True
+        self._release = release
+        self._has_slot = True
         self.beat_at = monotonic()
 
     def beat(self) -> None:
-        """The batch is alive: an attempt has ended, with whatever result."""
+        """Give a sign of life: an attempt has ended, with any result."""
         self.beat_at = monotonic()
 
     def done(self, message: Message) -> None:
-        """A message of the batch has its outcome, durably."""
+        """Report that the outcome of a message is durable."""
         self.beat()
         self._done(message)
 
     def release_slot(self) -> None:
-        """What remains of the batch only waits: another batch may begin."""
-        if self._inside:
-            self._inside = False
-            self._leave()
+        """Free the slot: the rest of the batch only waits, so another batch may begin."""
+        if self._has_slot:
+            self._has_slot = False
+            self._release()

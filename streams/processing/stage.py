@@ -1,4 +1,4 @@
-"""What an agent is to the worker that runs it: a stage with a life."""
+"""A stage: the interface between an agent and the worker that runs it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -7,40 +7,40 @@ from dataclasses import dataclass
 from domain.failures import Reject, Retry
 from streams.contract.message import Message, Partition
 
-#: What became of the messages that were not processed: refused, or to be tried again.
+#: The outcomes of messages that were not processed: refused, or to be retried.
 Outcomes = Mapping[Message, Reject | Retry]
 
-#: Whether the worker can do its work on a message of its own that is as it should be.
+#: Tests with a valid message of its own whether the worker can do its work.
 SelfTest = Callable[[], Awaitable[bool]]
 
-#: Tells the caller who waits for a message's outcome that it is a dead letter, and why; harmless
-#: when repeated. Raises `Retry` to be called again.
+#: Notifies the caller that waits for the outcome of a message that it is a dead letter, and why;
+#: harmless when repeated. Raises `Retry` to be called again.
 NotifyCaller = Callable[[Message, Reject], Awaitable[None]]
 
-#: Says of all messages that wait, in order, which are not worth the work any more.
+#: Takes all waiting messages, in order, and returns those that are dropped.
 Shed = Callable[[Sequence[Message]], Sequence[Message]]
 
 
 class Stage(ABC):
-    """Processes batches of messages, and knows which partitions are its own.
+    """Processes batches of messages, and is informed which partitions it has.
 
-    The order of the calls: `assigned` has returned before the first message of its partitions is
-    processed; `revoked` comes after the last of them was, and has returned before another worker
-    gets these partitions. What a stage keeps between messages is rebuilt in `assigned` and dropped
-    in `revoked`.
+    The order of the calls: `assigned` returns before the first message of its partitions is
+    processed; `revoked` is called after the last one, and returns before another worker gets these
+    partitions. State that a stage keeps between messages is rebuilt in `assigned` and dropped in
+    `revoked`.
     """
 
     async def assigned(self, partitions: Sequence[Partition]) -> None:  # noqa: B027 - may do nothing
         """Get ready for partitions; called again with the same ones until it returns.
 
         Raises:
-            Retry: a store is away; the call is repeated with growing pauses.
+            Retry: a store is unavailable; the call is repeated with growing pauses.
             Fatal: the deployment is at fault; the worker ends.
         """
 
     @abstractmethod
     async def process(self, batch: Sequence[Message]) -> Outcomes:
-        """Work on a batch, of any partitions that are assigned. Idempotent.
+        """Process a batch of messages of any assigned partitions. Idempotent.
 
         Returns:
             The messages that are refused or cannot be processed yet, with the reason of each. The
@@ -52,7 +52,7 @@ class Stage(ABC):
         """
 
     async def revoked(self, partitions: Sequence[Partition]) -> None:  # noqa: B027 - the same
-        """Forget what was kept of partitions, also of those that `assigned` did not finish."""
+        """Drop the state of partitions, also of those for which `assigned` did not return."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +61,19 @@ class Subscription:
 
     Attributes:
         stage: processes them.
-        batch_size: most messages in a batch.
-        overlap: most batches in work at once.
-        shed: chooses what is dropped when messages wait; None drops nothing.
-        as_one: every message has a key of its own; for the limit on dead letters all are one's.
-        tell: is called for every message that became a dead letter; None where no caller waits.
-        prove: whether the worker can do this work on a message of its own; None where it cannot
-            say.
+        batch_size: maximum number of messages in a batch.
+        overlap: maximum number of batches in work at the same time.
+        shed: chooses the waiting messages that are dropped; None drops nothing.
+        as_one_key: the limit on dead letters counts all messages as one key, because each message
+            has its own key.
+        notify_caller: called for every message that became a dead letter; None if no caller waits.
+        self_test: whether the worker can do its work; None if there is no self-test.
     """
 
     stage: Stage
     batch_size: int
     overlap: int
     shed: Shed | None = None
-    as_one: bool = False
-    tell: NotifyCaller | None = None
-    prove: SelfTest | None = None
+    as_one_key: bool = False
+    notify_caller: NotifyCaller | None = None
+    self_test: SelfTest | None = None

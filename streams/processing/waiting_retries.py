@@ -1,4 +1,4 @@
-"""How many messages wait for a retry: the end of a worker, or of its partitions, does not."""
+"""Counts the messages that wait for a retry: a drain does not wait for them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,18 +8,18 @@ class WaitingRetries:
     """Counts messages between two attempts; not thread-safe.
 
     Attributes:
-        count: how many there are now.
-        changed: called when there are more.
+        count: the number of waiting messages.
+        changed: called when the number grows.
     """
 
     def __init__(self) -> None:
-        """None waits yet, and there is no one to be told."""
+        """Start without waiting messages."""
         self.count = 0
         self.changed: Callable[[], None] = _ignore
 
     @contextmanager
     def of(self, messages: int) -> Iterator[None]:
-        """So many wait, until the body ends."""
+        """Count a number of messages as waiting until the context ends."""
         self.count += messages
         self.changed()
         try:

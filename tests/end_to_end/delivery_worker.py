@@ -26,7 +26,7 @@ from streams.clients.durable_producer import Publisher
 from streams.contract.topics import Topics
 from streams.dead_letters.dead_letter_writer import DeadLetters
 from streams.faust.faust_app import create_app
-from streams.lifecycle.shutdown_deadline import BoundedEnd
+from streams.lifecycle.shutdown_deadline import ShutdownDeadline
 from streams.lifecycle.worker import Worker
 from streams.processing.load_shedding import SheddingPolicy, frame_reader, shedder
 from streams.processing.stage import Stage, Subscription
@@ -129,7 +129,10 @@ async def main():
     configure_logging(settings)
     topics = Topics(settings.kafka.topic_prefix)
     producer = create_producer(settings.kafka)
-    with BoundedEnd(settings.workers.stop_timeout + 3) as end, ThreadPoolExecutor(2) as hanging:
+    with (
+        ShutdownDeadline(settings.workers.stop_timeout + 3) as deadline,
+        ThreadPoolExecutor(2) as hanging,
+    ):
         stage = Obedient(hanging)
         policy = SheddingPolicy(settings.workers.frame_max_age, {})
         shed = shedder(policy, frame_reader(topics)) if policy.drops_anything else None
@@ -142,7 +145,7 @@ async def main():
             },
             DeadLetters(Publisher(producer), topics),
             settings.workers,
-            stopping=end.begin,
+            stopping=deadline.begin,
         )
 
         async def assigned(*_args, **_options):

@@ -118,7 +118,7 @@ async def test_a_consumer_that_never_fetched_ends_its_worker(own):
 
 
 async def test_a_hung_batch_ends_its_worker_even_if_a_thread_of_it_hangs(own):
-    """Protection: `Batcher.silent_for`, and `BoundedEnd`."""
+    """Protection: `Batcher.silent_for`, and `ShutdownDeadline`."""
     await own.publish("hang")
     worker = own.start(WORKERS__BATCH_TIMEOUT="2", WORKERS__STOP_TIMEOUT="1")
     await until(lambda: own.noted("begin"))

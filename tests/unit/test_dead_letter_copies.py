@@ -13,7 +13,7 @@ PLACE = Partition("camera.frames.dlq", 0)
 LETTERS = 20_000
 
 
-def letter(offset, name):
+def dead_letter(offset, name):
     return DeadLetter(PLACE, offset, None, b"", (), {"id": name}, 0)
 
 
@@ -25,18 +25,18 @@ def test_field_20_copies_are_told_in_little_memory(name):
     tracemalloc.start()
     try:
         for number in range(LETTERS):
-            assert copies.is_first(letter(number, name(number)))
+            assert copies.is_first(dead_letter(number, name(number)))
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert held / LETTERS < 160
-    assert not any(copies.is_first(letter(-1, name(number))) for number in range(LETTERS))
+    assert not any(copies.is_first(dead_letter(-1, name(number))) for number in range(LETTERS))
 
 
 @pytest.mark.parametrize("name", ["", "\ud800", "\0"], ids=ascii)
 def test_field_20_copies_are_told_by_any_name(name):
     copies = Copies({"camera.frames.dlq/0/3"})
-    assert copies.is_replayed(letter(3, name))
-    assert copies.is_replayed(letter(4, name)) is bool(name), "a letter without an id is its own"
-    assert copies.is_first(letter(3, name))
-    assert copies.is_first(letter(4, name)) is not bool(name)
+    assert copies.is_replayed(dead_letter(3, name))
+    assert copies.is_replayed(dead_letter(4, name)) is bool(name), "without an id no copies"
+    assert copies.is_first(dead_letter(3, name))
+    assert copies.is_first(dead_letter(4, name)) is not bool(name)

@@ -17,7 +17,10 @@ PAGES = [
     *(ROOT / "api" / "console").rglob("*.js"),
     ROOT / ".env.example",
 ]
-PACKAGES = ["config", "domain", "ml", "sinks", "services", "api", "infra", "benchmarks"]
+PACKAGES = [
+    "config", "domain", "ml", "streams", "sinks", "agents", "services", "api", "infra",
+    "benchmarks",
+]  # fmt: skip
 
 #: A word or phrase that readers have to guess at, and what to write instead.
 REPLACED = {

@@ -43,7 +43,7 @@ async def worker(analyser, limits=LIMITS):
 async def proves(analyser, **options):
     async with worker(analyser, **options) as detect, asyncio.timeout(30):
         try:
-            return await detect.prove()
+            return await detect.self_test()
         except (RuntimeError, ValueError, cv2.error):
             return False
 

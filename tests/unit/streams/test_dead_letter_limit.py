@@ -21,8 +21,8 @@ def test_the_limit_is_the_mean_share_of_the_keys_over_the_last_messages(
     outcomes, share, window, least
 ):
     limit = DeadLetterLimit(DeadLetterLimitPolicy(share, window, least))
-    for number, (key, buried) in enumerate(outcomes):
-        limit.note(delivery(number, key=key), buried=buried)
+    for number, (key, is_dead_letter) in enumerate(outcomes):
+        limit.note(delivery(number, key=key), is_dead_letter=is_dead_letter)
         last = outcomes[: number + 1][-window:]
         keys = {key for key, _ in last}
         shares = [
@@ -41,7 +41,7 @@ def test_a_broken_camera_does_not_stop_the_others():
     for number in range(1000):
         broken = number % 50 != 0
         key = b"broken" if broken else f"door-{number % 3}".encode()
-        limit.note(delivery(number, key=key), buried=broken)
+        limit.note(delivery(number, key=key), is_dead_letter=broken)
     assert not limit.reached
 
 
@@ -49,7 +49,7 @@ def test_a_broken_release_does():
     limit = DeadLetterLimit(DeadLetterLimitPolicy(0.5, 1000, 10))
     for number in range(10):
         assert not limit.reached
-        limit.note(delivery(number, key=f"door-{number}".encode()), buried=True)
+        limit.note(delivery(number, key=f"door-{number}".encode()), is_dead_letter=True)
     assert limit.reached
     assert str(limit).startswith("10 of the last 10 messages are dead letters, 100%")
 
@@ -57,9 +57,9 @@ def test_a_broken_release_does():
 def test_broken_uploads_each_with_a_key_of_its_own_stop_no_camera():
     limit = DeadLetterLimit(DeadLetterLimitPolicy(0.5, 1000, 10))
     for number in range(900):
-        limit.note(delivery(number, key=f"door-{number % 3}".encode()), buried=False)
+        limit.note(delivery(number, key=f"door-{number % 3}".encode()), is_dead_letter=False)
         upload = delivery(number, topic="photo.uploads", key=f"upload-{number}".encode())
-        limit.note(upload, buried=True, as_one=True)
+        limit.note(upload, is_dead_letter=True, as_one_key=True)
     assert not limit.reached
     assert abs(limit.share - 1 / 4) < 1e-9
 
@@ -69,7 +69,7 @@ def test_large_keys_are_not_kept():
     tracemalloc.start()
     try:
         for number in range(100):
-            limit.note(delivery(number, key=number.to_bytes(1 << 20, "big")), buried=True)
+            limit.note(delivery(number, key=number.to_bytes(1 << 20, "big")), is_dead_letter=True)
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -79,5 +79,5 @@ def test_large_keys_are_not_kept():
 def test_a_share_of_one_sets_no_limit():
     limit = DeadLetterLimit(DeadLetterLimitPolicy(1.0, 10, 1))
     for number in range(10):
-        limit.note(delivery(number), buried=True)
+        limit.note(delivery(number), is_dead_letter=True)
     assert not limit.reached

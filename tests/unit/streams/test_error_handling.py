@@ -205,8 +205,8 @@ async def test_patience_with_a_denial_begins_with_the_denial_and_not_with_the_ou
 
 
 async def test_an_outage_is_no_dead_letter_however_long_it_lasts():
-    assert POLICY.given_up(Retry("away"), 1e9) is None
-    assert POLICY.given_up(Denied("no"), 1e9).reason == "access_denied"
+    assert POLICY.refusal_after(Retry("away"), 1e9) is None
+    assert POLICY.refusal_after(Denied("no"), 1e9).reason == "access_denied"
 
 
 async def test_beyond_the_limit_nothing_more_is_buried_and_the_worker_ends():
@@ -233,9 +233,9 @@ async def test_refused_uploads_of_many_keys_do_not_end_a_worker_whose_cameras_ar
 
     limit = DeadLetterLimit(DeadLetterLimitPolicy(share=0.5, window=100, least=4))
     for number in range(10):
-        limit.note(delivery(number), buried=False)
+        limit.note(delivery(number), is_dead_letter=False)
     grave, running = Grave(), RunningBatch()
-    uploads = GuardedHandler(handler, grave, POLICY, limit, pytest.fail, as_one=True)
+    uploads = GuardedHandler(handler, grave, POLICY, limit, pytest.fail, as_one_key=True)
     async with asyncio.timeout(5):
         await uploads(
             [delivery(n, topic="photo.uploads", key=b"%d" % n) for n in range(8)], running
@@ -333,7 +333,7 @@ class Caller:
 async def settle_told(handler, batch, grave, caller):
     running = RunningBatch()
     limit = DeadLetterLimit(NO_LIMIT)
-    settling = GuardedHandler(handler, grave, POLICY, limit, pytest.fail, tell=caller)
+    settling = GuardedHandler(handler, grave, POLICY, limit, pytest.fail, notify_caller=caller)
     async with asyncio.timeout(10):
         await settling(batch, running)
     return running
@@ -387,7 +387,7 @@ async def test_one_that_cannot_be_told_holds_up_nothing(caplog):
     running = await settle_told(handler, [delivery(n) for n in range(3)], grave, caller)
     assert running.finished == [0, 1, 2]
     assert caller.told == [(2, "corrupt", False)]
-    assert caplog.text.count("cannot be told") == 2
+    assert caplog.text.count("cannot be notified") == 2
 
 
 @pytest.mark.parametrize(
@@ -459,7 +459,7 @@ async def test_field_09_pauses_of_an_outage_do_not_begin_with_those_of_errors(mo
 LIMIT = DeadLetterLimitPolicy(share=0.5, window=100, least=10)
 
 
-async def settle_limited(fates, *, prove=None, key=lambda _: b"mad", as_one=False):
+async def settle_limited(fates, *, self_test=None, key=lambda _: b"mad", as_one_key=False):
     """What becomes of messages with these fates: dead letters, and why the worker ended."""
     grave, failures = Grave(), []
 
@@ -468,7 +468,7 @@ async def settle_limited(fates, *, prove=None, key=lambda _: b"mad", as_one=Fals
 
     limit = DeadLetterLimit(LIMIT)
     settling = GuardedHandler(
-        handler, grave, POLICY, limit, failures.append, prove=prove, as_one=as_one
+        handler, grave, POLICY, limit, failures.append, self_test=self_test, as_one_key=as_one_key
     )
     for number in range(len(fates)):
         task = asyncio.create_task(settling([delivery(number, key=key(number))], RunningBatch()))
@@ -499,14 +499,14 @@ MAD_KEYS = [lambda _: b"mad", lambda number: b"%d" % number, lambda _: None]
 @pytest.mark.parametrize("key", MAD_KEYS, ids=["one key", "a key a message", "no key"])
 async def test_field_19_garbage_alone_does_not_end_a_worker_that_can_do_its_work(key):
     fates = [Reject("corrupt", "no image")] * 500
-    assert await settle_limited(fates, prove=proven, key=key) == (500, [])
+    assert await settle_limited(fates, self_test=proven, key=key) == (500, [])
 
 
 @pytest.mark.parametrize("key", MAD_KEYS, ids=["one key", "a key a message", "no key"])
-@pytest.mark.parametrize("prove", [None, not_proven, broken])
-async def test_field_19_a_worker_that_cannot_do_its_work_ends(prove, key):
+@pytest.mark.parametrize("self_test", [None, not_proven, broken])
+async def test_field_19_a_worker_that_cannot_do_its_work_ends(self_test, key):
     letters, failures = await settle_limited(
-        [Reject("corrupt", "no image")] * 500, prove=prove, key=key
+        [Reject("corrupt", "no image")] * 500, self_test=self_test, key=key
     )
     assert (letters, len(failures)) == (9, 1)
 
@@ -515,7 +515,7 @@ async def test_field_19_what_content_cannot_be_blamed_for_ends_a_worker_in_spite
     """And garbage among it hides nothing."""
     denied = GivenUp("access_denied", "for a minute")
     fates = [Reject("corrupt", "no image"), denied] * 50
-    letters, failures = await settle_limited(fates, prove=proven, key=lambda n: b"%d" % (n % 3))
+    letters, failures = await settle_limited(fates, self_test=proven, key=lambda n: b"%d" % (n % 3))
     assert letters < 30
     assert len(failures) == 1
 
@@ -533,7 +533,7 @@ async def test_field_19_errors_of_our_own_over_all_cameras_end_a_worker_in_spite
     """A release may be broken where its proof does not look."""
     fates = [None] * 400 + [GivenUp(UNEXPECTED, "ours")] * 400
     letters, failures = await settle_limited(
-        fates, prove=proven, key=lambda number: b"door-%d" % (number % 40)
+        fates, self_test=proven, key=lambda number: b"door-%d" % (number % 40)
     )
     assert letters < 200
     assert len(failures) == 1
@@ -542,7 +542,7 @@ async def test_field_19_errors_of_our_own_over_all_cameras_end_a_worker_in_spite
 async def test_field_19_errors_over_one_senders_content_do_not():
     fates = [None if number % 10 == 0 else GivenUp(UNEXPECTED, "odd") for number in range(1000)]
     letters, failures = await settle_limited(
-        fates, prove=proven, key=lambda number: b"door-1" if number % 10 == 0 else b"mad"
+        fates, self_test=proven, key=lambda number: b"door-1" if number % 10 == 0 else b"mad"
     )
     assert (letters, failures) == (900, [])
 

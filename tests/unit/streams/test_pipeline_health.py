@@ -54,7 +54,7 @@ def problems(*heard, lags=None, now=100.0, since=60.0):
     """Of workers that were heard: pairs of a heartbeat and its time."""
     registry = WorkerRegistry()
     for heartbeat, at in heard:
-        registry.hear(heartbeat, at)
+        registry.note(heartbeat, at)
     lags = [lag("detect"), lag("identify")] if lags is None else lags
     return judge(registry, lags, now=now, since=since, max_lag=60.0).problems
 
@@ -148,9 +148,9 @@ def test_field_24_workers_are_remembered_within_bounds(monkeypatch):
     monkeypatch.setattr(heartbeats_module, "MOST_WORKERS", 3)
     registry = WorkerRegistry()
     for number in range(10):
-        registry.hear(beat("detect", f"w{number}"), float(number))
-    registry.hear(beat("detect", "w7"), 10.0)
-    registry.hear(beat("detect", "w10"), 11.0)
+        registry.note(beat("detect", f"w{number}"), float(number))
+    registry.note(beat("detect", "w7"), 10.0)
+    registry.note(beat("detect", "w10"), 11.0)
     assert [one.last.instance for one in registry.workers(12.0)] == ["w10", "w7", "w9"]
     assert registry.workers(12.0 + heartbeats_module.REMEMBERED_SECONDS) == []
 

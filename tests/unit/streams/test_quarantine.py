@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from streams.dead_letters.quarantine import ACTIVE_SECONDS, MOST_SENDERS, PROOF_SECONDS, Quarantine
+from streams.dead_letters.quarantine import (
+    ACTIVE_SECONDS,
+    MOST_SENDERS,
+    SELF_TEST_SECONDS,
+    Quarantine,
+)
 from tests.unit.streams.messages import delivery
 
 
@@ -78,7 +83,7 @@ def test_field_19_where_none_was_ever_processed_nobody_is_excused_without_proof(
     quarantine.excuse()
     assert all(quarantine.refused(message(key), excusable=True) for key in keys)
     assert not any(quarantine.refused(message(key), excusable=False) for key in keys)
-    clock.now += PROOF_SECONDS + 1
+    clock.now += SELF_TEST_SECONDS + 1
     assert not any(quarantine.refused(message(key), excusable=True) for key in keys)
 
 

@@ -20,7 +20,7 @@ from streams.dead_letters.dead_letter import (
     receipt,
     receipt_for,
     receipt_names,
-    revive,
+    restore_original,
 )
 from streams.dead_letters.dead_letter_writer import DeadLetters
 from tests.unit.streams.messages import delivery
@@ -93,7 +93,7 @@ def read(message):
 
 @given(message=messages)
 async def test_a_replayed_message_is_the_same_event(message):
-    back = arrived(revive(await buried(message), TOPICS))
+    back = arrived(restore_original(await buried(message), TOPICS))
     assert back.value == message.value
     assert read(back) == read(message)
 
@@ -102,21 +102,21 @@ async def test_a_replayed_message_is_the_same_event(message):
 async def test_a_message_buried_again_is_the_same_letter_with_all_its_attempts(
     message, first, second
 ):
-    letter = await buried(message, first)
-    back = arrived(revive(letter, TOPICS))
+    dead_letter = await buried(message, first)
+    back = arrived(restore_original(dead_letter, TOPICS))
     assert is_replayed(back.headers)
     assert attempts_before(back.headers) == first
     again = await buried(back, second)
     assert again.attempts == first + second
-    third = arrived(revive(again, TOPICS))
+    third = arrived(restore_original(again, TOPICS))
     assert read(third) == read(message)
     assert third.value == message.value
 
 
 @given(message=messages)
 async def test_headers_with_an_identity_of_their_own_are_kept_as_they_are(message):
-    letter = await buried(message)
-    back = revive(letter, TOPICS)
+    dead_letter = await buried(message)
+    back = restore_original(dead_letter, TOPICS)
     others = {
         "ce_specversion",
         "ce_id",
@@ -134,7 +134,7 @@ async def test_headers_with_an_identity_of_their_own_are_kept_as_they_are(messag
 
 async def test_a_letter_of_faces_is_sent_back_as_it_was():
     message = Message(Partition(TOPICS.detected, 2), 9, b"door", b"packed", (("ce_id", b"1"),), 5.0)
-    back = revive(await buried(message), TOPICS)
+    back = restore_original(await buried(message), TOPICS)
     assert (back.topic, back.key, back.value, back.partition) == (
         TOPICS.detected,
         b"door",
@@ -144,13 +144,13 @@ async def test_a_letter_of_faces_is_sent_back_as_it_was():
     assert back.headers[0] == ("ce_id", b"1")
 
 
-def letter_with(**told):
-    headers = [(f"dlq_{name}", text.encode()) for name, text in told.items()]
+def letter_with(**attributes):
+    headers = [(f"dlq_{name}", text.encode()) for name, text in attributes.items()]
     return read_dead_letter(Partition(TOPICS.dead_letter(TOPICS.frames), 0), 4, b"k", b"v", headers)
 
 
 @pytest.mark.parametrize(
-    ("told", "why"),
+    ("attributes", "why"),
     [
         ({"value_left_out": "9000000"}, "9000000 bytes"),
         ({"topic": "camera.frames", "partition": "0", "offset": "1"}, "bare"),
@@ -158,32 +158,34 @@ def letter_with(**told):
     ],
     ids=["no value", "no timestamp", "not ours"],
 )
-def test_what_cannot_be_replayed_says_why(told, why):
+def test_what_cannot_be_replayed_says_why(attributes, why):
     with pytest.raises(NotReplayable, match=why):
-        revive(letter_with(**told), TOPICS)
+        restore_original(letter_with(**attributes), TOPICS)
 
 
 def test_a_receipt_names_its_letter_and_lies_beside_it():
-    letter = letter_with(reason="corrupt")
-    note = receipt(letter, utc_now())
-    assert (note.topic, note.partition, note.value) == (letter.place.topic, 0, b"")
-    assert receipt_for(note.headers) == letter.address == "p.camera.frames.dlq/0/4"
-    assert receipt_for(letter.headers) is None
+    dead_letter = letter_with(reason="corrupt")
+    note = receipt(dead_letter, utc_now())
+    assert (note.topic, note.partition, note.value) == (dead_letter.place.topic, 0, b"")
+    assert receipt_for(note.headers) == dead_letter.address == "p.camera.frames.dlq/0/4"
+    assert receipt_for(dead_letter.headers) is None
 
 
 def test_a_letter_whose_time_is_out_of_range_is_not_replayable_and_stops_no_other():
-    told = [("dlq_timestamp", b"9" * 18), ("dlq_partition", b"0"), ("dlq_offset", b"0")]
-    letter = read_dead_letter(Partition(f"{TOPICS.frames}.dlq", 0), 1, b"k", b"v", told)
+    attributes = [("dlq_timestamp", b"9" * 18), ("dlq_partition", b"0"), ("dlq_offset", b"0")]
+    dead_letter = read_dead_letter(Partition(f"{TOPICS.frames}.dlq", 0), 1, b"k", b"v", attributes)
     with pytest.raises(NotReplayable, match="out of range"):
-        revive(letter, TOPICS)
+        restore_original(dead_letter, TOPICS)
 
 
 @given(message=messages)
 async def test_field_20_every_copy_of_a_dead_letter_has_the_same_id(message):
     """A worker ended after the dead letter and before its offset was committed."""
     first, second = await buried(message), await buried(message, attempts=3)
-    assert first.id == second.id == first.told["id"]
-    before = replace(first, told={name: one for name, one in first.told.items() if name != "id"})
+    assert first.id == second.id == first.attributes["id"]
+    before = replace(
+        first, attributes={name: one for name, one in first.attributes.items() if name != "id"}
+    )
     assert before.id == first.id  # of a release before the header
 
 
@@ -195,19 +197,19 @@ async def test_field_20_different_messages_have_different_ids(message, other):
 
 def read_id(message):
     """What tells two messages of one address apart: what they say, or when they came."""
-    told = {}
+    attributes = {}
     for name, value in message.headers:
         if name.lower() in {"ce_id", "ce_source"}:
-            told[name.lower()] = value
-    source = told.get("ce_source") or round(max(message.timestamp, 0.0) * 1000)
-    return source, told.get("ce_id") or b""
+            attributes[name.lower()] = value
+    source = attributes.get("ce_source") or round(max(message.timestamp, 0.0) * 1000)
+    return source, attributes.get("ce_id") or b""
 
 
 async def test_field_20_a_replay_that_fails_again_is_another_dead_letter():
     message = delivery(topic=TOPICS.frames)
-    letter = await buried(message)
-    again = await buried(arrived(revive(letter, TOPICS)))
-    assert again.id != letter.id
+    dead_letter = await buried(message)
+    again = await buried(arrived(restore_original(dead_letter, TOPICS)))
+    assert again.id != dead_letter.id
 
 
 def test_field_20_a_letter_that_is_none_of_ours_is_its_own():
@@ -216,7 +218,10 @@ def test_field_20_a_letter_that_is_none_of_ours_is_its_own():
 
 
 async def test_field_20_a_receipt_names_every_copy():
-    letter = await buried(delivery(topic=TOPICS.frames))
-    assert receipt_names(receipt(letter, utc_now()).headers) == {letter.address, letter.id}
-    assert receipt_names(letter.headers) == set()
+    dead_letter = await buried(delivery(topic=TOPICS.frames))
+    assert receipt_names(receipt(dead_letter, utc_now()).headers) == {
+        dead_letter.address,
+        dead_letter.id,
+    }
+    assert receipt_names(dead_letter.headers) == set()
     assert receipt_names([("dlq_id", b"x")]) == set()
