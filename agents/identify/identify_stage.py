@@ -7,6 +7,9 @@
 5. crops -> S3, embeddings -> pgvector
 6. rows -> Postgres, the commit point: a face exists if its row exists
 7. the listing -> Redis, the matches -> ``faces.matches``, the answers -> callers
+
+Crops are written while the users are locked: a crop that is written before would remain after an
+erasure that does not know of it, and an erasure needs S3 itself, so it would hardly wait less.
 """
 
 from collections.abc import Callable, Mapping, Sequence
