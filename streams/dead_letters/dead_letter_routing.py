@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 from domain.failures import Fatal, GivenUp, Reject, Retry
@@ -125,50 +126,51 @@ class DeadLetterRouter:
         self, message: Message, reject: Reject, attempts: int, running: RunningBatch
     ) -> None:
         """Make a dead letter durable; after an unexpected error the worker ends."""
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                await or_retry(self._sink.send(message, reject, attempts))
-            except Retry as failure:
-                await self._pauses.wait(attempt, [message], failure, running)
-            except Fatal as failure:
-                await end_worker(self._on_fatal, failure)
-            except Exception as error:
-                # The broker does not accept even a dead letter without a value, or our own code is
-                # at fault: continuing would lose the message.
-                logger.exception("%s cannot be made a dead letter", message.address)
-                await end_worker(
-                    self._on_fatal,
-                    Fatal(
-                        f"{message.address} cannot be made a dead letter "
-                        f"({reject.reason}: {reject}): {type(error).__name__}: {error}; "
-                        "it stays in its topic"
-                    ),
-                )
-            else:
-                return
+        try:
+            await self._retried(
+                partial(self._sink.send, message, reject, attempts), message, running
+            )
+        except Exception as error:
+            # The broker does not accept even a dead letter without a value, or our own code is at
+            # fault: continuing would lose the message.
+            logger.exception("%s cannot be made a dead letter", message.address)
+            await end_worker(
+                self._on_fatal,
+                Fatal(
+                    f"{message.address} cannot be made a dead letter "
+                    f"({reject.reason}: {reject}): {type(error).__name__}: {error}; "
+                    "it stays in its topic"
+                ),
+            )
 
     async def _notify(
         self, notify_caller: NotifyCaller, message: Message, reject: Reject, running: RunningBatch
     ) -> None:
         """Notify the caller; the dead letter is durable, so a permanent failure loses nothing."""
+
+        async def in_turn() -> None:
+            # Each call may use connections of a store: a whole batch at once would use all.
+            async with self._turns.turn(running):
+                await notify_caller(message, reject)
+
+        try:
+            await self._retried(in_turn, message, running)
+        except Exception:
+            logger.exception("the caller of %s cannot be notified", message.address)
+
+    async def _retried(
+        self, call: Callable[[], Awaitable[None]], message: Message, running: RunningBatch
+    ) -> None:
+        """Call until the store or the broker is available; after a `Fatal` the worker ends."""
         attempt = 0
         while True:
             attempt += 1
             try:
-                # Each call may use connections of a store: a whole batch at once would use all.
-                async with self._turns.turn(running):
-                    await or_retry(notify_caller(message, reject))
+                return await or_retry(call())
             except Retry as failure:
                 await self._pauses.wait(attempt, [message], failure, running)
             except Fatal as failure:
                 await end_worker(self._on_fatal, failure)
-            except Exception:
-                logger.exception("the caller of %s cannot be notified", message.address)
-                return
-            else:
-                return
 
 
 def _is_excusable(reject: Reject) -> bool:

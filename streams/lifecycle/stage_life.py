@@ -8,6 +8,7 @@ from domain.failures import Fatal, Retry
 from streams.contract.message import Partition
 from streams.processing.batcher import Batcher
 from streams.processing.lasting_retries import LastingRetries
+from streams.processing.retry_pauses import or_retry
 from streams.processing.retry_policy import RetryPolicy
 from streams.processing.stage import Stage
 
@@ -89,7 +90,7 @@ class StageLife:
             while partitions:
                 attempt += 1
                 try:
-                    await self._stage.assigned(partitions)
+                    await or_retry(self._stage.assigned(partitions))
                     break
                 except Retry as failure:
                     self._lasting_retries.note(self, self._topic, failure)

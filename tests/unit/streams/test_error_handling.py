@@ -415,6 +415,35 @@ async def test_a_burial_that_fails_for_good_ends_the_worker_with_the_message_nam
     task.cancel()
 
 
+@pytest.mark.parametrize("where", ["dead letter", "caller"])
+async def test_a_fatal_failure_of_a_dead_letter_or_its_caller_ends_the_worker(where):
+    failures, fatal = [], Fatal("no permission to write")
+
+    async def handler(messages):
+        return {message: Reject("corrupt", "no image") for message in messages}
+
+    class Forbidden(Grave):
+        async def send(self, *dead_letter):
+            if where == "dead letter":
+                raise fatal
+            await super().send(*dead_letter)
+
+    async def notify_caller(_message, _reject):
+        raise fatal
+
+    running = RunningBatch()
+    limit = DeadLetterLimit(NO_LIMIT)
+    handling = GuardedHandler(
+        handler, Forbidden(), POLICY, limit, failures.append, notify_caller=notify_caller
+    )
+    task = asyncio.create_task(handling([delivery(7)], running))
+    _, waiting = await asyncio.wait([task], timeout=0.05)
+    assert waiting
+    assert failures == [fatal]
+    assert running.finished == []
+    task.cancel()
+
+
 @pytest.mark.parametrize("outages", [0, 1, 4, 9])
 @pytest.mark.parametrize("as_outcome", [False, True])
 async def test_field_09_an_outage_uses_up_no_attempts_at_an_unexpected_error(outages, as_outcome):

@@ -181,3 +181,10 @@ async def test_a_stage_that_does_not_forget_holds_up_no_rebalance(caplog):
         await life.revoke([FRAMES])
         stage.forgetting = None
     assert "did not drop" in caplog.text
+
+
+async def test_a_cancellation_that_comes_from_a_library_is_retried():
+    stage = Noting([asyncio.CancelledError()])
+    async with living(stage) as (life, _):
+        life.assign([FRAMES])
+        await until(lambda: ("ready", FRAMES) in stage.calls)
