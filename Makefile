@@ -72,7 +72,7 @@ images: ## Build the container images
 	docker build -f Dockerfile.app -t fecapass-app:latest .
 	docker build -f Dockerfile.gpu -t fecapass-gpu:latest .
 
-chaos: $(CHAOS_READY) ## Strike the running pipeline with faults, then count (ARGS="--seconds 600 --seed 1")
+chaos: $(CHAOS_READY) ## Inject faults into the running pipeline, then count (ARGS="--seconds 600 --seed 1")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(BENCH_READY) ## Measure pipeline, latency, sinks, search, growth (ARGS="search --json FILE")

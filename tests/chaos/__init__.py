@@ -1,1 +1,1 @@
-"""Faults at random times against a running pipeline, and the count of what came of each event."""
+"""Injects faults into a running pipeline at random times, and counts the outcome of each event."""

@@ -22,17 +22,21 @@ def main() -> int:
     """The command line; 0 when nothing was lost, doubled, wrong or stuck."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.chaos",
-        description="Strike the running pipeline with faults, then count what came of each event.",
+        description="Inject faults into the running pipeline, then count each event's outcome.",
     )
     parser.add_argument(
         "--seconds", type=duration, default=60.0, help="how long events are published"
     )
     parser.add_argument("--rate", type=duration, default=12.0, help="events a second")
-    parser.add_argument("--seed", type=int, help="of events and faults; a run prints its own")
-    parser.add_argument("--runs", type=count, default=1, help="so many, with seeds from --seed on")
-    parser.add_argument("--workers", type=count, default=2, help="of each kind, before faults")
-    parser.add_argument("--embedded-broker", action="store_true", help="leave Docker alone")
-    parser.add_argument("--no-faults", action="store_true", help="to see what the events do alone")
+    parser.add_argument("--seed", type=int, help="seed of events and faults; a run prints its seed")
+    parser.add_argument(
+        "--runs", type=count, default=1, help="number of runs; seeds from --seed on"
+    )
+    parser.add_argument(
+        "--workers", type=count, default=2, help="workers of each kind at the start"
+    )
+    parser.add_argument("--embedded-broker", action="store_true", help="do not use Docker")
+    parser.add_argument("--no-faults", action="store_true", help="publish events without faults")
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     arguments = parser.parse_args()
     take_sigterm_for_ctrl_c()
@@ -54,7 +58,7 @@ def _runs(arguments: argparse.Namespace, first: int, progress: Console) -> list[
             seconds=arguments.seconds,
             rate=arguments.rate,
             embedded_broker=arguments.embedded_broker,
-            quiet=arguments.no_faults,
+            without_faults=arguments.no_faults,
             workers=arguments.workers,
         )
         result = asyncio.run(

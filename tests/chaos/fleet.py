@@ -1,4 +1,4 @@
-"""The worker processes, and who starts a new one for each that ends, as Kubernetes would."""
+"""The worker processes; a new one is started for each that ends, as Kubernetes would do."""
 
 import asyncio
 import contextlib
@@ -38,8 +38,8 @@ class Member:
     log: Path
     started: float = field(default_factory=monotonic)
     frozen: bool = False
-    #: Its end is no surprise: it was killed or told to stop.
-    dismissed: bool = False
+    #: Whether its end is expected: it was killed or stopped by the test.
+    end_expected: bool = False
     peak_bytes: int = 0
 
     @property
@@ -48,7 +48,7 @@ class Member:
 
     @property
     def address(self) -> str | None:
-        """The URL that it serves health on; None before that."""
+        """The URL of its health endpoint; None before it listens."""
         found = announced(self.address_file)
         return None if found is None else found.url
 
@@ -68,21 +68,21 @@ class Member:
 
 
 class Fleet:
-    """Keeps as many workers of each kind as are wanted.
+    """Keeps the wanted number of workers of each kind running.
 
     Attributes:
-        wanted: how many of each kind.
-        surprises: ends that nobody asked for, or not in order, one line each.
-        unclean: workers that were told to stop and did not do so in time.
-        stops: when each of those that were told to stop was told, and was gone.
-        members: every process that was started, the ended ones too.
+        wanted: number of workers of each kind.
+        unexpected_ends: ends that the test did not ask for, and failed stops, one line each.
+        late_stops: workers that did not stop in time.
+        stops: of each stopped worker, when it was asked to stop and when it ended.
+        members: every process that was started, also ended ones.
     """
 
     def __init__(self, environment: Mapping[str, str], logs: Path, program: str = PROGRAM) -> None:
         """Start workers with these variables, as ``python -m program worker KIND``."""
         self.wanted = {"detect": 0, "identify": 0}
-        self.surprises: list[str] = []
-        self.unclean: list[str] = []
+        self.unexpected_ends: list[str] = []
+        self.late_stops: list[str] = []
         self.stops: list[Stop] = []
         self.members: list[Member] = []
         self._environment = environment
@@ -93,13 +93,13 @@ class Fleet:
         self._endings: set[asyncio.Task[None]] = set()
 
     def alive(self, kind: str) -> list[Member]:
-        """Those that run and were not told to end, in the order of their numbers."""
+        """The workers that run and were not asked to end, in the order of their numbers."""
         return [
-            one for one in self.members if one.kind == kind and one.running and not one.dismissed
+            one for one in self.members if one.kind == kind and one.running and not one.end_expected
         ]
 
     async def keep(self) -> None:
-        """Watch over them until cancelled."""
+        """Watch the workers and replace ended ones, until cancelled."""
         seen: set[Member] = set()
         while True:
             for member in self.members:
@@ -137,20 +137,20 @@ class Fleet:
         return member
 
     def kill(self, member: Member) -> None:
-        member.dismissed = True
+        member.end_expected = True
         member.send(signal.SIGKILL)
         member.send(signal.SIGCONT)
 
-    def dismiss(self, member: Member) -> None:
-        """SIGTERM; that it ends in order is seen to in the background."""
-        member.dismissed = True
+    def terminate(self, member: Member) -> None:
+        """SIGTERM; a background task checks that the worker ends normally."""
+        member.end_expected = True
         member.send(signal.SIGTERM)
-        task = asyncio.create_task(self._see_off(member))
+        task = asyncio.create_task(self._await_end(member))
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
 
     async def unhealthy(self) -> list[str]:
-        """Workers of whom /health does not say 200, and those that are missing."""
+        """Workers whose /health does not answer 200, and missing workers."""
         bad = []
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as session:
             for kind, count in self.wanted.items():
@@ -169,11 +169,11 @@ class Fleet:
         return bad
 
     async def stop(self) -> None:
-        """End them all in order."""
+        """Stop all workers normally."""
         self.wanted = dict.fromkeys(self.wanted, 0)
         for member in self.members:
-            if member.running and not member.dismissed:
-                self.dismiss(member)
+            if member.running and not member.end_expected:
+                self.terminate(member)
         await asyncio.gather(*self._endings)
         for member in self.members:
             member.note_memory()
@@ -181,23 +181,27 @@ class Fleet:
                 self.kill(member)
                 await asyncio.to_thread(member.process.wait)
 
-    async def _see_off(self, member: Member) -> None:
+    async def _await_end(self, member: Member) -> None:
         began = datetime.now(UTC)
         try:
             code = await asyncio.to_thread(member.process.wait, _STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self.unclean.append(f"{member.name} did not stop within {_STOP_SECONDS:.0f} s")
+            self.late_stops.append(f"{member.name} did not stop within {_STOP_SECONDS:.0f} s")
             self.kill(member)
         else:
             if code != 0:
-                self.surprises.append(f"{member.name}, told to stop, failed: {last_line(member)}")
+                self.unexpected_ends.append(
+                    f"{member.name} failed when it was stopped: {last_line(member)}"
+                )
         self.stops.append(Stop(began, datetime.now(UTC)))
 
     def _note_end(self, member: Member) -> None:
         lived = monotonic() - member.started
         code = member.process.returncode
-        if not member.dismissed:
-            self.surprises.append(f"{member.name} ended after {lived:.0f} s: {last_line(member)}")
+        if not member.end_expected:
+            self.unexpected_ends.append(
+                f"{member.name} ended after {lived:.0f} s: {last_line(member)}"
+            )
             short = code != 0 and lived < _LIVED_LONG
             self._short_lives[member.kind] = self._short_lives[member.kind] + 1 if short else 0
         wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** self._short_lives[member.kind])
@@ -205,7 +209,7 @@ class Fleet:
 
 
 def last_line(member: Member) -> str:
-    """What a worker said last."""
+    """The last line of a worker's log."""
     lines = member.log.read_text(errors="replace").strip().splitlines()
     return lines[-1][:300] if lines else f"exit code {member.process.returncode}"
 
@@ -214,13 +218,13 @@ def last_line(member: Member) -> str:
 async def running_fleet(
     environment: Mapping[str, str], logs: Path, program: str, *, detect: int, identify: int
 ) -> AsyncIterator[Fleet]:
-    """Healthy workers, watched over; all ended on leaving."""
+    """Healthy workers, which are watched; all are stopped on leaving the context."""
     fleet = Fleet(environment, logs, program)
     fleet.wanted = {"detect": detect, "identify": identify}
     keeper = asyncio.create_task(fleet.keep())
     try:
         async with asyncio.timeout(120):
-            while await fleet.unhealthy():  # noqa: ASYNC110 - they tell only who asks
+            while await fleet.unhealthy():  # noqa: ASYNC110 - health must be polled
                 await asyncio.sleep(_LOOK_SECONDS)
         yield fleet
     finally:

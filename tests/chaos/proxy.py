@@ -1,4 +1,4 @@
-"""A TCP proxy between the workers and one server, which can be told to misbehave."""
+"""A TCP proxy between the workers and one server that can simulate network failures."""
 
 import asyncio
 import contextlib
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 _CHUNK = 64 * 1024
 
-#: Linger on, for no time: closing sends RST, as a crashed host's successor would.
+#: SO_LINGER with a timeout of 0: closing a connection sends RST, as a restarted host does.
 _RESET = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """A bad line: every chunk waits, and then trickles."""
+    """A slow network: latency in seconds for each chunk, and a bandwidth."""
 
     latency: float
     bytes_per_second: float
@@ -25,7 +25,7 @@ class _Link:
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
         self.writers = [client]
-        self.swallowed = False
+        self.blackholed = False
 
     def reset(self) -> None:
         for writer in self.writers:
@@ -48,16 +48,16 @@ class Proxy:
         self._target = target
         self._links: set[_Link] = set()
         self._slow: Slow | None = None
-        self._swallowing = False
+        self._blackholed = False
         self._server: asyncio.Server | None = None
 
     async def start(self, port: int = 0) -> None:
-        """Listen, on a free port unless one is named."""
+        """Listen, by default on a free port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Listen no more, and end all connections."""
+        """Stop listening, and reset all connections."""
         if self._server is not None:
             self._server.close()
         self.cut()
@@ -69,37 +69,37 @@ class Proxy:
             link.reset()
         return len(links)
 
-    def lead_to(self, target: int) -> None:
-        """New connections go to another port from now on, as when a name is given to another."""
+    def redirect_to(self, target: int) -> None:
+        """Send new connections to another port, as when a host name gets another address."""
         self._target = target
 
     def slow_down(self, slow: Slow | None) -> None:
-        """Make the line a bad one, or a good one again."""
+        """Make the network slow; None makes it fast again."""
         self._slow = slow
 
-    def swallow(self) -> None:
-        """From now on nothing gets through, and nobody is told.
+    def blackhole(self) -> None:
+        """Drop all data silently from now on.
 
-        The connections of this time stay dead for good, as when a firewall forgets them: each
-        side has to find out by itself. `heal` lets new ones through.
+        Connections of this time stay dead, as when a firewall drops them: each side has to detect
+        it itself. After `restore` new connections work.
         """
-        self._swallowing = True
+        self._blackholed = True
         for link in self._links:
-            link.swallowed = True
+            link.blackholed = True
 
-    def heal(self) -> None:
-        """Let new connections through again."""
-        self._swallowing = False
+    def restore(self) -> None:
+        """Forward new connections again."""
+        self._blackholed = False
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = _Link(writer)
-        link.swallowed = self._swallowing
+        link.blackholed = self._blackholed
         self._links.add(link)
         try:
-            there, back = await asyncio.open_connection("127.0.0.1", self._target)
-            link.writers.append(back)
+            from_server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
+            link.writers.append(to_server)
             await asyncio.gather(
-                self._forward(link, reader, back), self._forward(link, there, writer)
+                self._forward(link, reader, to_server), self._forward(link, from_server, writer)
             )
         except OSError:
             pass
@@ -110,17 +110,17 @@ class Proxy:
     async def _forward(
         self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Pass chunks on until this side has no more."""
+        """Forward chunks until this side closes."""
         while chunk := await reader.read(_CHUNK):
             if self._slow is not None:
                 delay = self._slow.latency + len(chunk) / self._slow.bytes_per_second
                 await asyncio.sleep(delay)
-            if link.swallowed:
+            if link.blackholed:
                 continue
             writer.write(chunk)
             await writer.drain()
-        if link.swallowed:
-            # The other side is not told; it may wait for as long as it likes.
+        if link.blackholed:
+            # The other side is not informed that this side has closed.
             return
         with contextlib.suppress(OSError, RuntimeError):
             writer.write_eof()

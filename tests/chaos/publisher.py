@@ -1,4 +1,4 @@
-"""Publishes the planned events at their times, and insists until the broker has each."""
+"""Publishes the planned events at their times, and retries until the broker has each of them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is put on a topic."""
+    """A message to publish."""
 
     topic: str
     key: bytes
@@ -38,7 +38,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Where images lie for claim checks, by their SHA-256; and an address with nothing there."""
+    """Addresses of the stored images, by their SHA-256; and an address without an object."""
 
     addresses: dict[str, str]
     missing: str
@@ -52,10 +52,10 @@ class Claims:
 
 
 class Composer:
-    """Makes messages of planned events, by the contract alone (docs/events.md)."""
+    """Builds the messages of planned events, only by the contract (docs/events.md)."""
 
     def __init__(self, topics: Topics, person: UUID, claims: Claims) -> None:
-        """Enrolments are of ``person``."""
+        """Enrolments name the user ``person``."""
         self._topics = topics
         self._person = person
         self._claims = claims
@@ -90,17 +90,17 @@ class Composer:
 
 
 class Publisher:
-    """Sends at a steady rate, whether or not the broker is there."""
+    """Sends at a steady rate, also while the broker is unavailable."""
 
     def __init__(self, producer: AIOKafkaProducer, composer: Composer) -> None:
         """Send through a started producer."""
         self._producer = producer
         self._composer = composer
-        self.taken = 0
-        self.again = 0
+        self.acknowledged = 0
+        self.resent = 0
 
     async def publish(self, events: Sequence[Planned]) -> None:
-        """Return when the broker has them all, repetitions too."""
+        """Return when the broker has all messages, including repetitions."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         sendings = [(event.at, event) for event in events]
@@ -111,15 +111,15 @@ class Publisher:
                 group.create_task(self.send(self._composer.message(event)))
 
     async def send(self, message: Message) -> None:
-        """A message that was not acknowledged is sent again; it may then be there twice."""
+        """Send a message until it is acknowledged; it may be on the topic twice."""
         while True:
             try:
                 await self._producer.send_and_wait(
                     message.topic, message.value, message.key, headers=list(message.headers)
                 )
             except (KafkaError, TimeoutError):
-                self.again += 1
+                self.resent += 1
                 await asyncio.sleep(_AGAIN_SECONDS)
             else:
-                self.taken += 1
+                self.acknowledged += 1
                 return

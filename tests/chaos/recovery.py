@@ -1,9 +1,9 @@
-"""How long the pipeline took to catch up after each fault: pure.
+"""How long the pipeline took to catch up after each fault. Pure.
 
-The recovery time of a fault is the time from its end (the server answers again, the process goes
-on, the connections are let through; of a killed worker, the kill itself) until every event that
-had been published by then has its outcome and the world was told. Faults follow each other
-closely, so where the next one strikes before that, its effect is in the figure too.
+The recovery time of a fault is the time from its end (the server answers again, the process is
+resumed, connections work; for a killed worker, the kill itself) until every event that was
+published by then has its outcome and is announced. Faults follow each other closely: if the next
+one begins before that, the figure includes its effect.
 """
 
 import math
@@ -14,24 +14,24 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from tests.chaos.accounting import Event
-from tests.chaos.schedule import Strike
+from tests.chaos.schedule import PlannedFault
 
-#: A worker that is told to stop when a fault is taken back is told so within this time.
+#: A stop that begins within this time after the end of a fault belongs to the fault.
 _WITH_ITS_END = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Struck:
-    """A fault that took place.
+class InjectedFault:
+    """A fault that was injected.
 
     Attributes:
-        strike: what was planned.
-        detail: whom it met.
-        began: when.
-        ended: when it was taken back.
+        fault: the planned fault.
+        detail: what was affected.
+        began: when it began.
+        ended: when it ended.
     """
 
-    strike: Strike
+    fault: PlannedFault
     detail: str
     began: datetime
     ended: datetime
@@ -39,11 +39,11 @@ class Struck:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A worker that was told to stop.
+    """The stop of a worker.
 
     Attributes:
-        began: when it was told.
-        ended: when its process was gone.
+        began: when the worker was asked to stop.
+        ended: when its process had ended.
     """
 
     began: datetime
@@ -57,13 +57,13 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What came of one fault.
+    """The recovery from one fault.
 
     Attributes:
-        name: of the fault.
-        seconds: until all that was published by its end was told.
-        alone: of these, those in which no other fault was on.
-        stop_seconds: the longest stop of a worker that met it; None where none did.
+        name: name of the fault.
+        seconds: until all events that were published by its end were announced.
+        alone: those of these seconds without another fault.
+        stop_seconds: the longest stop of a worker during the fault; None if no worker was stopped.
     """
 
     name: str
@@ -89,39 +89,41 @@ class Summary:
 
 
 def recovery_seconds(
-    struck: Struck, published: Iterable[Event], told: Mapping[UUID, datetime]
+    injected: InjectedFault, published: Iterable[Event], announced: Mapping[UUID, datetime]
 ) -> float:
-    """Seconds from the fault's end until all that was published by then was told; at least 0."""
+    """Seconds from a fault's end until all events published by then were announced; at least 0."""
     last = max(
         (
-            told[event.uuid]
+            announced[event.uuid]
             for event in published
-            if event.published_at <= struck.ended and event.uuid in told
+            if event.published_at <= injected.ended and event.uuid in announced
         ),
-        default=struck.ended,
+        default=injected.ended,
     )
-    return max(0.0, (last - struck.ended).total_seconds())
+    return max(0.0, (last - injected.ended).total_seconds())
 
 
 def recovery(
-    struck: Struck,
+    injected: InjectedFault,
     published: Iterable[Event],
-    told: Mapping[UUID, datetime],
-    others: Iterable[Struck],
+    announced: Mapping[UUID, datetime],
+    others: Iterable[InjectedFault],
     stops: Iterable[Stop],
 ) -> Recovery:
-    """What came of a fault, among others and among workers that were told to stop."""
-    seconds = recovery_seconds(struck, published, told)
-    alone = alone_seconds(struck, seconds, others)
-    return Recovery(struck.strike.name, seconds, alone, stop_seconds(struck, stops))
+    """The recovery from a fault, given all other faults and all stops of workers."""
+    seconds = recovery_seconds(injected, published, announced)
+    alone = alone_seconds(injected, seconds, others)
+    return Recovery(injected.fault.name, seconds, alone, stop_seconds(injected, stops))
 
 
-def alone_seconds(struck: Struck, seconds: float, others: Iterable[Struck]) -> float:
-    """Of the seconds after a fault's end, those in which no other fault was on."""
-    until = struck.ended + timedelta(seconds=seconds)
-    covered, reached = timedelta(0), struck.ended
+def alone_seconds(
+    injected: InjectedFault, seconds: float, others: Iterable[InjectedFault]
+) -> float:
+    """Those seconds after a fault's end in which there was no other fault."""
+    until = injected.ended + timedelta(seconds=seconds)
+    covered, reached = timedelta(0), injected.ended
     for other in sorted(others, key=lambda one: one.began):
-        if other is struck:
+        if other is injected:
             continue
         begin, end = max(other.began, reached), min(other.ended, until)
         if end > begin:
@@ -129,18 +131,18 @@ def alone_seconds(struck: Struck, seconds: float, others: Iterable[Struck]) -> f
     return seconds - covered.total_seconds()
 
 
-def stop_seconds(struck: Struck, stops: Iterable[Stop]) -> float | None:
-    """The longest stop that was under way during a fault or began with its end; None for none."""
+def stop_seconds(injected: InjectedFault, stops: Iterable[Stop]) -> float | None:
+    """The longest stop during a fault or right after its end; None if there was none."""
     met = [
         stop.seconds
         for stop in stops
-        if stop.began <= struck.ended + _WITH_ITS_END and stop.ended >= struck.began
+        if stop.began <= injected.ended + _WITH_ITS_END and stop.ended >= injected.began
     ]
     return max(met, default=None)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The least of the values that so large a share of them does not exceed."""
+    """The smallest value that at least this share of all values does not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 

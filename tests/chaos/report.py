@@ -1,4 +1,4 @@
-"""The tables at the end: for people, and as JSON."""
+"""The results as tables and as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -55,13 +55,13 @@ def as_json(result: Result) -> dict[str, Any]:
         "rate": options.rate,
         "broker": result.broker,
         "passed": result.passed,
-        "faults": len(result.struck),
+        "faults": len(result.injected),
         "events": result.events,
         "messages": result.messages,
         "outcomes": dict(verdict.outcomes),
         **{sort: verdict.count(sort) for sort in _SORTS},
         "repeated_matches": verdict.repeated_matches,
-        "repeated_dead_letters": verdict.repeated_letters,
+        "repeated_dead_letters": verdict.repeated_dead_letters,
         "recoveries": [
             {
                 "fault": one.name,
@@ -72,7 +72,7 @@ def as_json(result: Result) -> dict[str, Any]:
             for one in result.recoveries
         ],
         "settled_after": result.settled_after,
-        "notable_ends": list(result.surprises),
+        "notable_ends": list(result.unexpected_ends),
         "worker_peak_bytes": result.peak_bytes,
         "left_out": list(result.left_out),
         "wall_seconds": result.seconds,
@@ -85,7 +85,7 @@ def one_run(result: Result) -> RenderableType:
     """The tables of one run."""
     lines = [
         *(f"{flaw.sort}: {flaw.what}" for flaw in result.verdict.flaws[:_MOST_FLAWS]),
-        *(f"noted: {line}" for line in result.surprises),
+        *(f"noted: {line}" for line in result.unexpected_ends),
     ]
     outcomes = ", ".join(f"{count} {name}" for name, count in result.verdict.outcomes.items())
     return Group(
@@ -97,12 +97,12 @@ def one_run(result: Result) -> RenderableType:
 
 
 def all_runs(results: Sequence[Result]) -> RenderableType:
-    """One line a run."""
+    """A table with one line per run."""
     return table([_summary(result) for result in results], _RUNS)
 
 
 def show(console: Console, results: Sequence[Result], *, machine: bool) -> None:
-    """Print what there is to say at the end."""
+    """Print the results of all runs."""
     if machine:
         console.out(json.dumps([as_json(result) for result in results], indent=2))
     elif len(results) > 1:
@@ -128,10 +128,10 @@ def _summary(result: Result) -> dict[str, object]:
     (total,) = recovery.by_fault(everything) or [None]
     return {
         "seed": result.options.seed,
-        "faults": len(result.struck),
+        "faults": len(result.injected),
         "events": result.events,
         **{sort: result.verdict.count(sort) for sort in _SORTS},
-        "repeats": result.verdict.repeated_matches + result.verdict.repeated_letters,
+        "repeats": result.verdict.repeated_matches + result.verdict.repeated_dead_letters,
         "p50": None if total is None else total.p50,
         "p95": None if total is None else total.p95,
         "longest": None if total is None else total.longest,

@@ -1,4 +1,4 @@
-"""One run: servers, workers, events, faults, and the count."""
+"""One run: servers, workers, events, faults, and the verdict."""
 
 import asyncio
 import shutil
@@ -20,71 +20,71 @@ from sinks.objects.crops import Crops
 from streams.clients.client_factory import create_producer
 from streams.contract.topics import Topics
 from tests.chaos import evidence, expectations, pictures, recovery, schedule
-from tests.chaos.accounting import Flaw, Verdict, judge, told_times
+from tests.chaos.accounting import Flaw, Verdict, announcement_times, judge
 from tests.chaos.expectations import Expect, Planned
-from tests.chaos.faults import World, faults
+from tests.chaos.faults import Targets, injections
 from tests.chaos.fleet import PROGRAM, Fleet, running_fleet
 from tests.chaos.publisher import Claims, Composer, Publisher
-from tests.chaos.recovery import Recovery, Struck
-from tests.chaos.schedule import Strike
+from tests.chaos.recovery import InjectedFault, Recovery
+from tests.chaos.schedule import PlannedFault
 from tests.chaos.servers import Servers, named, running_servers
 from tests.stored_records import stored_user
 
 #: How long the pipeline may take to finish everything after the last fault and event.
-SETTLE_SECONDS = 150.0
+IDLE_TIMEOUT_SECONDS = 150.0
 _LOOK_SECONDS = 1.0
-_TELL_SECONDS = 10.0
+_REPORT_SECONDS = 10.0
 
-#: So often in a row nothing must be left to do.
+#: Number of checks in a row that must find no work left.
 _LOOKS = 3
 _GALLERY_SECONDS = 2.0
 
-#: No worker may ever have taken more memory than this.
+#: Maximum memory of a worker.
 MEMORY_BYTES = 1 << 30
 
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is to be run.
+    """The options of a run.
 
     Attributes:
-        seed: of events and faults.
+        seed: seed of events and faults.
         seconds: how long events are published.
-        rate: events a second.
-        embedded_broker: leave Docker alone.
-        quiet: strike with nothing.
-        strikes: these instead of those that the seed gives.
+        rate: events per second.
+        embedded_broker: do not use Docker.
+        without_faults: inject no faults.
+        planned_faults: the faults to inject; None plans them from the seed.
         program: module that the workers run.
-        settle_seconds: how long to wait for the end.
-        workers: how many of each kind.
+        idle_timeout: seconds to wait until no work is left.
+        workers: number of workers of each kind.
     """
 
     seed: int
     seconds: float = 60.0
     rate: float = 12.0
     embedded_broker: bool = False
-    quiet: bool = False
-    strikes: Sequence[Strike] | None = None
+    without_faults: bool = False
+    planned_faults: Sequence[PlannedFault] | None = None
     program: str = PROGRAM
-    settle_seconds: float = SETTLE_SECONDS
+    idle_timeout: float = IDLE_TIMEOUT_SECONDS
     workers: int = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run came to."""
+    """The result of a run."""
 
     options: Options
     broker: str
     events: int
     messages: int
     verdict: Verdict
-    struck: Sequence[Struck]
+    injected: Sequence[InjectedFault]
     recoveries: Sequence[Recovery]
     settled_after: float | None
-    surprises: Sequence[str]
+    unexpected_ends: Sequence[str]
     peak_bytes: int
     left_out: Sequence[str]
     seconds: float
@@ -97,23 +97,23 @@ class Result:
 
 
 @dataclass
-class _Stage:
-    """The parts of a run that is under way."""
+class _Run:
+    """The parts of the current run."""
 
     settings: Settings
     topics: Topics
     servers: Servers
     fleet: Fleet
-    say: Say
-    struck: list[Struck] = field(default_factory=list)
+    progress: Progress
+    injected: list[InjectedFault] = field(default_factory=list)
 
 
-async def run(options: Options, say: Say) -> Result:
-    """Run once; the workers' logs are kept when something is amiss.
+async def run(options: Options, progress: Progress) -> Result:
+    """Run once; the workers' logs are kept if the run does not pass.
 
     Args:
-        options: what to run.
-        say: told what happens, one line each.
+        options: the options of the run.
+        progress: called with one line for each step.
     """
     began = datetime.now(UTC)
     logs = Path(tempfile.mkdtemp(prefix=f"fecapass-chaos-logs-{options.seed}-"))
@@ -123,17 +123,19 @@ async def run(options: Options, say: Say) -> Result:
             servers = await stack.enter_async_context(
                 running_servers(embedded_broker=options.embedded_broker)
             )
-            result = await _on(servers, options, logs, say, began)
+            result = await _run_on(servers, options, logs, progress, began)
         kept = not result.passed
     finally:
         if kept:
-            say(f"the workers' logs are in {logs}")
+            progress(f"the workers' logs are in {logs}")
         else:
             shutil.rmtree(logs)
     return result
 
 
-async def _on(servers: Servers, options: Options, logs: Path, say: Say, began: datetime) -> Result:
+async def _run_on(
+    servers: Servers, options: Options, logs: Path, progress: Progress, began: datetime
+) -> Result:
     names = {
         "FECAPASS_KAFKA__TOPIC_PREFIX": f"chaos{uuid4().hex[:6]}.",
         "FECAPASS_MODELS__THREADS": "1",
@@ -143,13 +145,13 @@ async def _on(servers: Servers, options: Options, logs: Path, say: Say, began: d
     await initialise(settings, [], lambda _line: None)
     person, claims = await _prepare(settings)
     planned = _planned(options)
-    strikes = _strikes(options, servers)
-    counts = f"{len(planned)} events, {len(strikes)} faults"
-    say(f"seed {options.seed}: {counts}, on {servers.broker_title}")
-    for line in named(servers.without):
-        say(f"left out: {line}")
-    for strike in strikes:
-        say(f"  planned at {strike.at:6.1f} s for {strike.seconds:4.1f} s: {strike.name}")
+    planned_faults = _planned_faults(options, servers)
+    counts = f"{len(planned)} events, {len(planned_faults)} faults"
+    progress(f"seed {options.seed}: {counts}, on {servers.broker_title}")
+    for line in named(servers.unavailable_faults):
+        progress(f"left out: {line}")
+    for fault in planned_faults:
+        progress(f"  planned at {fault.at:6.1f} s for {fault.seconds:4.1f} s: {fault.name}")
     async with (
         running_fleet(
             servers.proxied() | names,
@@ -160,49 +162,50 @@ async def _on(servers: Servers, options: Options, logs: Path, say: Say, began: d
         ) as fleet,
         create_producer(settings.kafka, **_producer_options(options, servers)) as producer,
     ):
-        stage = _Stage(settings, topics, servers, fleet, say)
+        current = _Run(settings, topics, servers, fleet, progress)
         publisher = Publisher(producer, Composer(topics, person, claims))
         await publisher.publish(planned[:1])
-        await _enrolled(stage)
+        await _enrolled(current)
         publishing = asyncio.create_task(publisher.publish(planned[1:]))
-        await _strike_all(stage, strikes)
+        await _inject_all(current, planned_faults)
         await publishing
-        stuck, settled_after = await _settle(stage, options.settle_seconds)
+        stuck, settled_after = await _wait_until_idle(current, options.idle_timeout)
     (logs / "kafka.log").write_bytes(servers.broker_log())
-    stuck += [Flaw("stuck", line) for line in fleet.unclean]
+    stuck += [Flaw("stuck", line) for line in fleet.late_stops]
     peak = max(member.peak_bytes for member in fleet.members)
     if peak > MEMORY_BYTES:
         stuck.append(Flaw("stuck", f"a worker took {peak >> 20} MB"))
     events, digests = await evidence.published(settings, topics, planned)
     found = await evidence.collect(settings, topics, digests, person)
     verdict = judge(events, found)
-    told = told_times(events, found)
+    announced = announcement_times(events, found)
     return Result(
         options=options,
         broker=servers.broker_title,
         events=len(events),
-        messages=publisher.taken,
+        messages=publisher.acknowledged,
         verdict=Verdict(
             (*stuck, *verdict.flaws),
             verdict.outcomes,
             verdict.repeated_matches,
-            verdict.repeated_letters,
+            verdict.repeated_dead_letters,
         ),
-        struck=stage.struck,
+        injected=current.injected,
         recoveries=[
-            recovery.recovery(one, events, told, stage.struck, fleet.stops) for one in stage.struck
+            recovery.recovery(one, events, announced, current.injected, fleet.stops)
+            for one in current.injected
         ],
         settled_after=settled_after,
-        surprises=fleet.surprises,
+        unexpected_ends=fleet.unexpected_ends,
         peak_bytes=peak,
-        left_out=named(servers.without),
+        left_out=named(servers.unavailable_faults),
         seconds=(datetime.now(UTC) - began).total_seconds(),
         logs=None if not (stuck or verdict.flaws) else logs,
     )
 
 
 def _planned(options: Options) -> list[Planned]:
-    """The first enrols the known person, before all others."""
+    """All planned events; the first one enrols the known user."""
     first = Planned(0, 0.0, Expect.ENROLLED, "inline", None, 0)
     rest = expectations.plan(options.seed, options.seconds, options.rate)
     return [
@@ -214,21 +217,21 @@ def _planned(options: Options) -> list[Planned]:
     ]
 
 
-def _strikes(options: Options, servers: Servers) -> Sequence[Strike]:
-    if options.quiet:
+def _planned_faults(options: Options, servers: Servers) -> Sequence[PlannedFault]:
+    if options.without_faults:
         return []
-    if options.strikes is not None:
-        return options.strikes
-    return schedule.plan(options.seed, options.seconds, servers.without)
+    if options.planned_faults is not None:
+        return options.planned_faults
+    return schedule.plan(options.seed, options.seconds, servers.unavailable_faults)
 
 
 def _producer_options(options: Options, servers: Servers) -> dict[str, object]:
-    """Apache Kafka keeps a producer from writing twice what it sends again; the other cannot."""
-    return {"enable_idempotence": ("*", "kafka") not in servers.without, "linger_ms": 5}
+    """Apache Kafka supports idempotent producers; the embedded broker does not."""
+    return {"enable_idempotence": ("*", "kafka") not in servers.unavailable_faults, "linger_ms": 5}
 
 
 async def _prepare(settings: Settings) -> tuple[UUID, Claims]:
-    """The person who will be known, and the images that are published by claim check."""
+    """The user who will be known, and the images that are published by claim check."""
     async with Records(settings.main_db) as records:
         user = await stored_user(records, "known@example.com", "Known Person")
     addresses = {}
@@ -240,66 +243,68 @@ async def _prepare(settings: Settings) -> tuple[UUID, Claims]:
     return user.id, Claims(addresses, f"s3://{settings.s3.bucket}/frames/never-stored")
 
 
-async def _enrolled(stage: _Stage) -> None:
-    """Wait until every worker's gallery has the known person."""
+async def _enrolled(current: _Run) -> None:
+    """Wait until every worker's gallery contains the known user."""
     enrolled = "SELECT count(*) FROM events WHERE outcome = 'enrolled'"
     async with (
         asyncio.timeout(60),
-        Records(stage.settings.main_db) as records,
+        Records(current.settings.main_db) as records,
         records._connection("chaos") as main,
     ):
-        while not await main.fetchval(enrolled):  # noqa: ASYNC110 - Postgres tells only who asks
+        while not await main.fetchval(enrolled):  # noqa: ASYNC110 - Postgres must be polled
             await asyncio.sleep(0.2)
     await asyncio.sleep(_GALLERY_SECONDS)
 
 
-async def _strike_all(stage: _Stage, strikes: Sequence[Strike]) -> None:
-    """Servers and workers are struck side by side, each lane one fault after the other."""
+async def _inject_all(current: _Run, planned_faults: Sequence[PlannedFault]) -> None:
+    """Inject the faults of servers and of workers in two parallel lanes."""
     start = asyncio.get_running_loop().time()
     async with asyncio.TaskGroup() as group:
         for of_workers in (True, False):
-            lane = [one for one in strikes if (one.target in schedule.WORKERS) is of_workers]
-            group.create_task(_strike_in_turn(stage, lane, start))
+            lane = [one for one in planned_faults if (one.target in schedule.WORKERS) is of_workers]
+            group.create_task(_inject_in_turn(current, lane, start))
 
 
-async def _strike_in_turn(stage: _Stage, strikes: Sequence[Strike], start: float) -> None:
-    """At the planned times, or later where the fault before took longer to take back."""
+async def _inject_in_turn(
+    current: _Run, planned_faults: Sequence[PlannedFault], start: float
+) -> None:
+    """Inject faults at the planned times, or later if the previous fault took longer to end."""
     loop = asyncio.get_running_loop()
-    world = World(stage.servers, stage.fleet)
-    for strike in strikes:
-        await asyncio.sleep(start + strike.at - loop.time())
+    targets = Targets(current.servers, current.fleet)
+    for fault in planned_faults:
+        await asyncio.sleep(start + fault.at - loop.time())
         began = datetime.now(UTC)
-        async with faults()[strike.kind](world, strike) as detail:
-            stage.say(f"{loop.time() - start:6.1f} s  {strike.name} ({detail})")
-            await asyncio.sleep(strike.seconds)
-        stage.struck.append(Struck(strike, detail, began, datetime.now(UTC)))
-        if strike.seconds:
-            stage.say(f"{loop.time() - start:6.1f} s  over: {strike.name}")
+        async with injections()[fault.kind](targets, fault) as detail:
+            current.progress(f"{loop.time() - start:6.1f} s  {fault.name} ({detail})")
+            await asyncio.sleep(fault.seconds)
+        current.injected.append(InjectedFault(fault, detail, began, datetime.now(UTC)))
+        if fault.seconds:
+            current.progress(f"{loop.time() - start:6.1f} s  over: {fault.name}")
 
 
-async def _settle(stage: _Stage, seconds: float) -> tuple[list[Flaw], float | None]:
-    """Wait until nothing is left to do and all workers are well."""
+async def _wait_until_idle(current: _Run, seconds: float) -> tuple[list[Flaw], float | None]:
+    """Wait until no work is left and all workers are healthy."""
     loop = asyncio.get_running_loop()
     start = loop.time()
-    tell_at, done = start + _TELL_SECONDS, 0
+    report_at, done = start + _REPORT_SECONDS, 0
     lags: dict[str, int] = {}
-    unwell: list[str] = []
-    stage.say("all published, all faults over; waiting for the end")
-    async with evidence.Lag(stage.settings, stage.topics) as lag:
+    unhealthy: list[str] = []
+    current.progress("all events are published, all faults are over; waiting for the workers")
+    async with evidence.Lag(current.settings, current.topics) as lag:
         while loop.time() - start < seconds:
             try:
                 lags = await lag.of_each()
             except KafkaError as error:
-                stage.say(f"no look at the lag: {error!r}")
-            unwell = await stage.fleet.unhealthy()
-            done = done + 1 if lags and not any(lags.values()) and not unwell else 0
+                current.progress(f"the lag cannot be read: {error!r}")
+            unhealthy = await current.fleet.unhealthy()
+            done = done + 1 if lags and not any(lags.values()) and not unhealthy else 0
             if done == _LOOKS:
                 return [], loop.time() - start
-            if loop.time() >= tell_at:
-                stage.say(f"  still behind: {lags}; not well: {unwell}")
-                tell_at += _TELL_SECONDS
+            if loop.time() >= report_at:
+                current.progress(f"  lag: {lags}; unhealthy: {unhealthy}")
+                report_at += _REPORT_SECONDS
             await asyncio.sleep(_LOOK_SECONDS)
     behind = [f"{topic} is {count} messages behind" for topic, count in lags.items() if count]
     if not lags:
-        behind.append("the broker tells no lag")
-    return [Flaw("stuck", f"after {seconds:.0f} s: {line}") for line in (*behind, *unwell)], None
+        behind.append("the broker reports no lag")
+    return [Flaw("stuck", f"after {seconds:.0f} s: {line}") for line in (*behind, *unhealthy)], None

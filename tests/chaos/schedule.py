@@ -1,4 +1,4 @@
-"""Which fault strikes what, when: pure, and the same for the same seed."""
+"""Which faults are injected, where and when. Pure: the same for the same seed."""
 
 import random
 from collections.abc import Collection, Iterator, Sequence
@@ -13,14 +13,14 @@ SERVERS = ("kafka", "postgres", "redis", "s3")
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """A fault that may be drawn.
+class FaultChoice:
+    """A fault that may be planned.
 
     Attributes:
-        kind: what happens.
-        target: to whom: a kind of worker, a server, or ``stores`` for their common disk.
-        shortest: how long it lasts at least, in seconds.
-        longest: and at most.
+        kind: the kind of fault.
+        target: a kind of worker, a server, or ``stores`` for their common disk.
+        shortest: minimum duration, in seconds.
+        longest: maximum duration, in seconds.
     """
 
     kind: Kind
@@ -30,15 +30,15 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Strike:
-    """One fault at its time.
+class PlannedFault:
+    """A planned fault.
 
     Attributes:
         at: seconds after the first event.
-        kind: what happens.
-        target: to whom.
-        seconds: how long until it is taken back.
-        pick: 0 to 1: which of several workers.
+        kind: the kind of fault.
+        target: what is affected.
+        seconds: duration.
+        pick: 0 to 1, selects one of several workers.
     """
 
     at: float
@@ -53,8 +53,8 @@ class Strike:
         return f"{self.kind} {self.target}"
 
 
-WORKER_DECK = tuple(
-    Card(kind, target, shortest, longest)
+WORKER_FAULTS = tuple(
+    FaultChoice(kind, target, shortest, longest)
     for target in WORKERS
     for kind, shortest, longest in (
         ("kill", 0.0, 0.0),
@@ -64,9 +64,9 @@ WORKER_DECK = tuple(
         ("leave", 8.0, 15.0),
     )
 )
-SERVER_DECK = (
+SERVER_FAULTS = (
     *(
-        Card(kind, target, shortest, longest)
+        FaultChoice(kind, target, shortest, longest)
         for target in SERVERS
         for kind, shortest, longest in (
             ("crash", 1.0, 6.0),
@@ -76,62 +76,67 @@ SERVER_DECK = (
             ("slow", 8.0, 15.0),
         )
     ),
-    Card("fill disk", "stores", 8.0, 15.0),
+    FaultChoice("fill disk", "stores", 8.0, 15.0),
 )
 
-#: Pause after a fault of one lane before the next: a deck of servers and one of workers are
-#: played at the same time, so faults of the two overlap.
+#: Pause between two faults of a lane. Faults of servers and of workers are injected in two parallel
+#: lanes, so they overlap.
 PAUSES = {"servers": (2.0, 6.0), "workers": (4.0, 9.0)}
 _FIRST = 3.0
 
 
-def plan(seed: int, seconds: float, without: Collection[tuple[str, str]] = ()) -> list[Strike]:
-    """Draw the faults of a run, in the order of their times.
+def plan(
+    seed: int, seconds: float, unavailable_faults: Collection[tuple[str, str]] = ()
+) -> list[PlannedFault]:
+    """Plan the faults of a run, in the order of their times.
 
-    Each deck is shuffled and played through before it is shuffled again, so that no kind is
-    missed in a long run. All faults are over when the last event is published.
+    In each lane every fault is planned once, in random order, before any fault is planned again.
+    All faults are over when the last event is published.
 
     Args:
-        seed: of the random generator.
+        seed: seed of the random generator.
         seconds: how long events are published.
-        without: kinds with their targets that are not to be had here; either may be ``*``.
+        unavailable_faults: kinds and targets that cannot be injected here; either may be ``*``.
     """
-    strikes: list[Strike] = []
-    for lane, deck in (("servers", SERVER_DECK), ("workers", WORKER_DECK)):
+    planned_faults: list[PlannedFault] = []
+    for lane, all_choices in (("servers", SERVER_FAULTS), ("workers", WORKER_FAULTS)):
         generator = random.Random(f"{seed} {lane}")
-        cards = [card for card in deck if not _left_out(card, without)]
-        strikes += _play(generator, cards, seconds, PAUSES[lane])
-    return sorted(strikes, key=lambda strike: strike.at)
+        choices = [
+            choice for choice in all_choices if not _is_unavailable(choice, unavailable_faults)
+        ]
+        planned_faults += _schedule(generator, choices, seconds, PAUSES[lane])
+    return sorted(planned_faults, key=lambda fault: fault.at)
 
 
-def _left_out(card: Card, without: Collection[tuple[str, str]]) -> bool:
+def _is_unavailable(choice: FaultChoice, unavailable_faults: Collection[tuple[str, str]]) -> bool:
     return any(
-        kind in ("*", card.kind) and target in ("*", card.target) for kind, target in without
+        kind in ("*", choice.kind) and target in ("*", choice.target)
+        for kind, target in unavailable_faults
     )
 
 
-def _play(
+def _schedule(
     generator: random.Random,
-    cards: Sequence[Card],
+    choices: Sequence[FaultChoice],
     seconds: float,
     pause: tuple[float, float],
-) -> Iterator[Strike]:
-    """One fault after another; a card that would outlast the run is passed over."""
+) -> Iterator[PlannedFault]:
+    """Plan one fault after another; a fault that would outlast the run is skipped."""
     at = _FIRST + generator.uniform(0.0, pause[1])
-    passed_over = 0
-    for card in _dealt(generator, cards):
-        length = generator.uniform(card.shortest, card.longest)
+    skipped = 0
+    for choice in _shuffled(generator, choices):
+        length = generator.uniform(choice.shortest, choice.longest)
         pick = generator.random()
         if at + length > seconds:
-            passed_over += 1
-            if passed_over > len(cards):
+            skipped += 1
+            if skipped > len(choices):
                 return
             continue
-        passed_over = 0
-        yield Strike(round(at, 1), card.kind, card.target, round(length, 1), pick)
+        skipped = 0
+        yield PlannedFault(round(at, 1), choice.kind, choice.target, round(length, 1), pick)
         at += length + generator.uniform(*pause)
 
 
-def _dealt(generator: random.Random, cards: Sequence[Card]) -> Iterator[Card]:
-    while cards:
-        yield from generator.sample(cards, len(cards))
+def _shuffled(generator: random.Random, choices: Sequence[FaultChoice]) -> Iterator[FaultChoice]:
+    while choices:
+        yield from generator.sample(choices, len(choices))

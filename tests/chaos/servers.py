@@ -1,4 +1,4 @@
-"""The servers of a run: real Apache Kafka where Docker answers, the stores embedded."""
+"""The servers of a run: Apache Kafka if Docker is available, and embedded stores."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ _OBSERVER_PORT = 9094
 class KafkaContainer:
     """Apache Kafka in a container: one listener for the workers, one for the harness.
 
-    Its data lie on a volume, so that it finds them again after a SIGKILL.
+    Its data are on a volume, so that they survive a SIGKILL.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class KafkaContainer:
         """Start it for the first time.
 
         Args:
-            workers_port: where workers are told to come, and a proxy listens.
+            workers_port: the port that is advertised to the workers; a proxy listens there.
         """
         self._server.container.with_bind_ports(_OBSERVER_PORT, self.observer_port)
         self._server.container.with_volume_mapping(self.volume, "/var/lib/kafka/data", "rw")
@@ -63,7 +63,7 @@ class KafkaContainer:
     def freeze(self) -> None:
         self._server.container.get_wrapped_container().pause()
 
-    def thaw(self) -> None:
+    def resume(self) -> None:
         self._server.container.get_wrapped_container().unpause()
 
     def log(self) -> bytes:
@@ -76,14 +76,14 @@ class KafkaContainer:
 
 
 class Disk:
-    """The small disk that all stores share, where this user may mount one."""
+    """The small disk that all stores share, if this user may mount one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.missing = self._mount()
 
     def _mount(self) -> str | None:
-        """Why there is no such disk; None when there is."""
+        """Why there is no such disk; None if it is mounted."""
         if os.geteuid() != 0:
             return "only root may mount a small disk for the stores"
         options = f"size={_DISK_MEGABYTES}m,mode=0711"
@@ -96,7 +96,7 @@ class Disk:
         return None if done.returncode == 0 else f"no small disk: {done.stderr.strip()}"
 
     def fill(self) -> int:
-        """Leave no byte free; returns how many megabytes it took."""
+        """Fill the disk completely; returns the size of the file in megabytes."""
         ballast = self.path / "ballast"
         with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while file.write(bytes(1 << 20)):
@@ -112,28 +112,28 @@ class Disk:
 
 
 class Servers:
-    """Starts, kills, stops for a while, and starts again.
+    """Starts, kills, suspends and restarts the servers.
 
     Attributes:
-        proxies: what stands between the workers and each server.
-        without: faults that are not to be had here, each with the reason.
+        proxies: by server, the proxy between it and the workers.
+        unavailable_faults: faults that cannot be injected here, each with the reason.
     """
 
     def __init__(self, stack: EmbeddedStack, broker: KafkaContainer | None, disk: Disk) -> None:
         self.proxies: dict[str, Proxy] = {}
-        self.without: dict[tuple[str, str], str] = {}
+        self.unavailable_faults: dict[tuple[str, str], str] = {}
         self.disk = disk
         self.stack = stack
         self._broker = broker
         if disk.missing is not None:
-            self.without["fill disk", "stores"] = disk.missing
+            self.unavailable_faults["fill disk", "stores"] = disk.missing
 
     @property
     def broker_title(self) -> str:
         return f"Apache Kafka ({KAFKA_IMAGE})" if self._broker else "the embedded broker"
 
     def direct(self) -> dict[str, str]:
-        """Where the servers are, for the harness itself: no fault of the line touches it."""
+        """Addresses of the servers for the harness itself, without the proxies."""
         environment = self.stack.environment()
         environment["FECAPASS_KAFKA__CLAIM_CHECK"] = "false"
         if self._broker is not None:
@@ -143,7 +143,7 @@ class Servers:
         return environment
 
     def proxied(self) -> dict[str, str]:
-        """Where the workers find them."""
+        """Addresses of the servers for the workers, through the proxies."""
         environment = self.direct()
         for group, name in (
             ("MAIN_DB", "postgres"), ("VECTOR_DB", "postgres"), ("REDIS", "redis")
@@ -175,25 +175,25 @@ class Servers:
             await asyncio.to_thread(self.stack.start_server, _embedded(name))
 
     async def freeze(self, name: str) -> None:
-        """SIGSTOP, to all its processes."""
+        """SIGSTOP to all processes of a server."""
         if name == "kafka" and self._broker is not None:
             await asyncio.to_thread(self._broker.freeze)
         else:
             self._signal(name, signal.SIGSTOP)
 
-    async def thaw(self, name: str) -> None:
-        """SIGCONT."""
+    async def resume(self, name: str) -> None:
+        """SIGCONT to all processes of a server."""
         if name == "kafka" and self._broker is not None:
-            await asyncio.to_thread(self._broker.thaw)
+            await asyncio.to_thread(self._broker.resume)
         else:
             self._signal(name, signal.SIGCONT)
 
-    async def revive(self) -> list[str]:
-        """Start the stores that have ended by themselves; returns their names."""
-        fallen = [server.name for server in self.stack.ended() if server.name != "kafka"]
-        for name in fallen:
+    async def restart_ended(self) -> list[str]:
+        """Start the stores that have ended; returns their names."""
+        ended = [server.name for server in self.stack.ended() if server.name != "kafka"]
+        for name in ended:
             await self.start(name)
-        return fallen
+        return ended
 
     def broker_log(self) -> bytes:
         return b"" if self._broker is None else self._broker.log()
@@ -202,22 +202,22 @@ class Servers:
         record = self.stack.servers[_embedded(name)].record
         if record is None:
             return
-        # The parent first: it makes no more children then.
+        # The parent first, so that it starts no more children.
         for pid in (record.pid, *children(record.pid)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
 
 def _embedded(name: str) -> ServerName:
-    return name  # type: ignore[return-value]  # the schedule names no others
+    return name  # type: ignore[return-value]  # the schedule has no other names
 
 
 @asynccontextmanager
 async def running_servers(*, embedded_broker: bool) -> AsyncIterator[Servers]:
-    """All servers, answering, each behind its proxy.
+    """All servers, ready, each with its proxy.
 
     Args:
-        embedded_broker: leave Docker alone.
+        embedded_broker: do not use Docker.
     """
     reason = "asked for" if embedded_broker else await asyncio.to_thread(missing_engine)
     path = await asyncio.to_thread(_reachable_directory)
@@ -238,8 +238,8 @@ async def running_servers(*, embedded_broker: bool) -> AsyncIterator[Servers]:
         if line is not None:
             servers.proxies["kafka"] = line
         else:
-            servers.without["*", "kafka"] = (
-                f"embedded broker ({reason}), which keeps all in memory and names its own address"
+            servers.unavailable_faults["*", "kafka"] = (
+                f"embedded broker ({reason}): it has no disk and advertises its own address"
             )
         yield servers
         for proxy in servers.proxies.values():
@@ -253,12 +253,12 @@ async def running_servers(*, embedded_broker: bool) -> AsyncIterator[Servers]:
 
 
 def _reachable_directory() -> Path:
-    """Postgres may be another user, who must get through."""
+    """A directory that Postgres, which may run as another user, can reach."""
     path = Path(tempfile.mkdtemp(prefix="fecapass-chaos-"))
     path.chmod(0o711)
     return path
 
 
 def named(reasons: Mapping[tuple[str, str], str]) -> list[str]:
-    """The faults that are left out, in words."""
+    """The faults that are left out, as text."""
     return [f"{kind} {target}: {reason}" for (kind, target), reason in reasons.items()]

@@ -1,49 +1,51 @@
-"""The harness passes a sound pipeline, and finds out one whose protection was taken out.
+"""The harness passes a correct pipeline, and finds the flaws of one without a protection.
 
-Short runs on the embedded broker: what is tried here is the harness. `make chaos` tries the
-pipeline.
+Short runs on the embedded broker: they test the harness. `make chaos` tests the pipeline.
 """
 
 import pytest
 
 from tests.chaos.run import Options, run
-from tests.chaos.schedule import Strike
+from tests.chaos.schedule import PlannedFault
 
 pytestmark = pytest.mark.waits
 
-#: Both kinds, while messages are in work.
-KILLS = (Strike(4.0, "kill", "detect", 0.0, 0.0), Strike(6.0, "kill", "identify", 0.0, 0.0))
+#: One worker of each kind is killed while messages are in work.
+KILLS = (
+    PlannedFault(4.0, "kill", "detect", 0.0, 0.0),
+    PlannedFault(6.0, "kill", "identify", 0.0, 0.0),
+)
 
 
-async def outcome(program, strikes=KILLS, rate=40.0):
+async def outcome(program, planned_faults=KILLS, rate=40.0):
     options = Options(
         seed=11,
         seconds=9.0,
         rate=rate,
         embedded_broker=True,
-        strikes=strikes,
+        planned_faults=planned_faults,
         program=program,
         workers=1,
-        settle_seconds=60.0,
+        idle_timeout=60.0,
     )
     return await run(options, print)
 
 
-async def test_a_sound_pipeline_passes():
+async def test_a_correct_pipeline_passes():
     result = await outcome("infra.cli.main")
     assert result.verdict.flaws == ()
-    assert len(result.struck) == len(KILLS)
+    assert len(result.injected) == len(KILLS)
     assert result.events == 361
 
 
 async def test_workers_that_acknowledge_too_early_lose_events():
-    # More events than one worker can take, so that many are in it when it is killed.
+    # More events than one worker can process, so that many are in work when it is killed.
     result = await outcome("tests.chaos.sabotage.acknowledge_early", rate=120.0)
     assert not result.passed
     assert result.verdict.count("lost") > 0
 
 
-async def test_workers_that_do_not_know_an_event_again_double_it():
-    result = await outcome("tests.chaos.sabotage.forget_names", strikes=(), rate=15.0)
+async def test_workers_that_do_not_recognise_an_event_double_it():
+    result = await outcome("tests.chaos.sabotage.forget_names", planned_faults=(), rate=15.0)
     assert not result.passed
     assert result.verdict.count("doubled") > 0

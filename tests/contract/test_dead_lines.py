@@ -36,8 +36,8 @@ async def test_field_27_s3_is_asked_over_new_connections_after_one_timeout(prepa
             items = [(f"crops/{uuid4().hex}.jpg", b"face") for _ in range(12)]
             await crops.put_many(items)
             await asyncio.gather(*(crops.get(key) for key, _ in items))
-            proxy.swallow()
-            proxy.heal()
+            proxy.blackhole()
+            proxy.restore()
             began = monotonic()
             # Each try takes one connection; a dead one costs a second.
             for key, data in items:
@@ -102,7 +102,7 @@ async def test_field_27_a_pool_on_a_dead_line_closes_at_once(prepared):
         records = Records(settings)
         await records.connect()
         await settled_rows(records, [(uuid4(), MODEL)])
-        proxy.swallow()
+        proxy.blackhole()
         hanging = asyncio.create_task(settled_rows(records, [(uuid4(), MODEL)]))
         await asyncio.sleep(0.1)
         began = monotonic()

@@ -173,7 +173,7 @@ async def test_field_05_a_promoted_standby_is_written_to_at_once():
                 await all_connected(one, 4)
                 await commit_results(other, [a_result()])
                 pair.primary.kill()
-                pair.proxy.lead_to(pair.standby.port)
+                pair.proxy.redirect_to(pair.standby.port)
                 with pytest.raises(StoreUnavailable):
                     await commit_results(one, [a_result()])
                 with pytest.raises(StoreReadOnly):

@@ -114,7 +114,7 @@ async def test_field_05_the_cache_is_used_again_once_the_name_leads_to_the_maste
             with pytest.raises(StoreReadOnly):
                 await recents.remember_matches([match])
             await asyncio.gather(*(recents.recent(1, camera) for _ in range(3)))
-            proxy.lead_to(settings.port)
+            proxy.redirect_to(settings.port)
             with pytest.raises(StoreReadOnly):  # over a connection that was there before
                 await recents.remember_matches([match])
             await recents.remember_matches([match])

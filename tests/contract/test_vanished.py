@@ -41,7 +41,7 @@ async def test_the_claim_of_a_vanished_worker_falls_to_another(prepared, records
 
         holding = asyncio.create_task(hold())
         await claimed.wait()
-        proxy.swallow()
+        proxy.blackhole()
         async with asyncio.timeout(15), records.claim([key]) as claim:
             assert claim.existing == {}
         holding.cancel()
@@ -61,8 +61,8 @@ async def test_a_dead_line_is_found_out_by_one_statement_not_by_each_connection(
                 await together.wait()
 
         await asyncio.gather(*(open_one() for _ in range(4)))
-        proxy.swallow()
-        proxy.heal()
+        proxy.blackhole()
+        proxy.restore()
         with pytest.raises(StoreUnavailable):
             await settled_rows(records, [(uuid4(), MODEL)])
         for _ in range(4):

@@ -68,7 +68,7 @@ async def test_field_27_a_worker_ends_in_order_though_no_store_answers(
     try:
         async with running_workers(["identify"], environment | behind, tmp_path) as (worker,):
             for proxy in proxies.values():
-                proxy.swallow()
+                proxy.blackhole()
             await asyncio.sleep(2)  # the gallery asks, and is not answered
             code, seconds = await ended(worker)
             assert code == 0, worker.tail()

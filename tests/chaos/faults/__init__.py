@@ -1,27 +1,27 @@
-"""One file for each kind of fault: begun on entering, taken back on leaving."""
+"""One file for each kind of fault: it begins on entering the context and ends on leaving it."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from tests.chaos.fleet import Fleet
-from tests.chaos.schedule import Kind, Strike
+from tests.chaos.schedule import Kind, PlannedFault
 from tests.chaos.servers import Servers
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """What a fault may strike."""
+class Targets:
+    """The servers and workers into which faults are injected."""
 
     servers: Servers
     fleet: Fleet
 
 
-#: Begins the fault, says whom it met, takes it back.
-Fault = Callable[[World, Strike], AbstractAsyncContextManager[str]]
+#: A context manager: injects the fault, yields what was affected, ends the fault.
+Injection = Callable[[Targets, PlannedFault], AbstractAsyncContextManager[str]]
 
 
-def faults() -> Mapping[Kind, Fault]:
+def injections() -> Mapping[Kind, Injection]:
     """Every kind of fault."""
     from tests.chaos.faults import crash, disk, ending, freeze, network, scaling
 

@@ -1,17 +1,17 @@
-"""A server is killed (SIGKILL), stays away for a while, and is started again on its data."""
+"""A server is killed (SIGKILL), and after some time started again with its data."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.chaos.faults import World
-from tests.chaos.schedule import Strike
+from tests.chaos.faults import Targets
+from tests.chaos.schedule import PlannedFault
 
 
 @asynccontextmanager
-async def crash(world: World, strike: Strike) -> AsyncIterator[str]:
-    """The fault is over when the server answers again."""
-    await world.servers.crash(strike.target)
+async def crash(targets: Targets, fault: PlannedFault) -> AsyncIterator[str]:
+    """The fault ends when the server answers again."""
+    await targets.servers.crash(fault.target)
     try:
-        yield strike.target
+        yield fault.target
     finally:
-        await world.servers.start(strike.target)
+        await targets.servers.start(fault.target)

@@ -1,19 +1,19 @@
-"""The disk that all stores share is full for a while."""
+"""The disk that all stores share is full for some time."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.chaos.faults import World
-from tests.chaos.schedule import Strike
+from tests.chaos.faults import Targets
+from tests.chaos.schedule import PlannedFault
 
 
 @asynccontextmanager
-async def fill(world: World, _strike: Strike) -> AsyncIterator[str]:
-    """A store that could not bear it is started again, as its supervisor would do."""
-    megabytes = await asyncio.to_thread(world.servers.disk.fill)
+async def fill(targets: Targets, _fault: PlannedFault) -> AsyncIterator[str]:
+    """At the end, stores that have ended are started again, as a supervisor would do."""
+    megabytes = await asyncio.to_thread(targets.servers.disk.fill)
     try:
         yield f"{megabytes} MB of ballast"
     finally:
-        world.servers.disk.clear()
-        await world.servers.revive()
+        targets.servers.disk.clear()
+        await targets.servers.restart_ended()

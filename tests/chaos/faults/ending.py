@@ -1,32 +1,35 @@
-"""A worker is killed, or told to stop; the fleet starts another in its place."""
+"""A worker is killed or stopped; the fleet starts another one."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.chaos.faults import World
+from tests.chaos.faults import Targets
 from tests.chaos.fleet import Member
-from tests.chaos.schedule import Strike
+from tests.chaos.schedule import PlannedFault
+
+#: Instead of a worker's name.
+NO_WORKER = "no worker was running"
 
 
-def victim(world: World, strike: Strike) -> Member | None:
-    """Which of the workers; None when there is none just now."""
-    members = world.fleet.alive(strike.target)
-    return members[int(strike.pick * len(members))] if members else None
+def choose_worker(targets: Targets, fault: PlannedFault) -> Member | None:
+    """The worker to affect; None if none is running."""
+    members = targets.fleet.alive(fault.target)
+    return members[int(fault.pick * len(members))] if members else None
 
 
 @asynccontextmanager
-async def kill(world: World, strike: Strike) -> AsyncIterator[str]:
+async def kill(targets: Targets, fault: PlannedFault) -> AsyncIterator[str]:
     """SIGKILL."""
-    member = victim(world, strike)
+    member = choose_worker(targets, fault)
     if member is not None:
-        world.fleet.kill(member)
-    yield member.name if member else "nobody there"
+        targets.fleet.kill(member)
+    yield member.name if member else NO_WORKER
 
 
 @asynccontextmanager
-async def terminate(world: World, strike: Strike) -> AsyncIterator[str]:
+async def terminate(targets: Targets, fault: PlannedFault) -> AsyncIterator[str]:
     """SIGTERM."""
-    member = victim(world, strike)
+    member = choose_worker(targets, fault)
     if member is not None:
-        world.fleet.dismiss(member)
-    yield member.name if member else "nobody there"
+        targets.fleet.terminate(member)
+    yield member.name if member else NO_WORKER

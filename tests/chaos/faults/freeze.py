@@ -1,27 +1,27 @@
-"""A worker or a server stands still (SIGSTOP) and goes on later, as if no time had passed."""
+"""A worker or a server is suspended (SIGSTOP) and resumed later."""
 
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.chaos.faults import World
-from tests.chaos.faults.ending import victim
-from tests.chaos.schedule import SERVERS, Strike
+from tests.chaos.faults import Targets
+from tests.chaos.faults.ending import NO_WORKER, choose_worker
+from tests.chaos.schedule import SERVERS, PlannedFault
 
 
 @asynccontextmanager
-async def freeze(world: World, strike: Strike) -> AsyncIterator[str]:
+async def freeze(targets: Targets, fault: PlannedFault) -> AsyncIterator[str]:
     """SIGSTOP, then SIGCONT."""
-    if strike.target in SERVERS:
-        await world.servers.freeze(strike.target)
+    if fault.target in SERVERS:
+        await targets.servers.freeze(fault.target)
         try:
-            yield strike.target
+            yield fault.target
         finally:
-            await world.servers.thaw(strike.target)
+            await targets.servers.resume(fault.target)
         return
-    member = victim(world, strike)
+    member = choose_worker(targets, fault)
     if member is None:
-        yield "nobody there"
+        yield NO_WORKER
         return
     member.send(signal.SIGSTOP)
     try:

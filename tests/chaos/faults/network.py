@@ -1,40 +1,40 @@
-"""The line between the workers and a server: reset, dead, or bad."""
+"""The network between the workers and a server: connections reset, packets dropped, or slow."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.chaos.faults import World
+from tests.chaos.faults import Targets
 from tests.chaos.proxy import Slow
-from tests.chaos.schedule import Strike
+from tests.chaos.schedule import PlannedFault
 
 #: 300 ms there and 300 ms back, and 2 Mbit/s for each connection.
 BAD_LINE = Slow(latency=0.3, bytes_per_second=250_000)
 
 
 @asynccontextmanager
-async def cut(world: World, strike: Strike) -> AsyncIterator[str]:
-    """Every connection is reset at once; new ones are let through."""
-    count = world.servers.proxies[strike.target].cut()
+async def cut(targets: Targets, fault: PlannedFault) -> AsyncIterator[str]:
+    """All connections are reset at once; new ones are accepted."""
+    count = targets.servers.proxies[fault.target].cut()
     yield f"{count} connections"
 
 
 @asynccontextmanager
-async def blackhole(world: World, strike: Strike) -> AsyncIterator[str]:
-    """Nothing gets through and nobody is told; what was connected then stays dead for good."""
-    proxy = world.servers.proxies[strike.target]
-    proxy.swallow()
+async def blackhole(targets: Targets, fault: PlannedFault) -> AsyncIterator[str]:
+    """All packets are dropped silently; connections of this time stay dead afterwards."""
+    proxy = targets.servers.proxies[fault.target]
+    proxy.blackhole()
     try:
-        yield strike.target
+        yield fault.target
     finally:
-        proxy.heal()
+        proxy.restore()
 
 
 @asynccontextmanager
-async def slow(world: World, strike: Strike) -> AsyncIterator[str]:
-    """Latency, and little bandwidth."""
-    proxy = world.servers.proxies[strike.target]
+async def slow(targets: Targets, fault: PlannedFault) -> AsyncIterator[str]:
+    """High latency and low bandwidth."""
+    proxy = targets.servers.proxies[fault.target]
     proxy.slow_down(BAD_LINE)
     try:
-        yield strike.target
+        yield fault.target
     finally:
         proxy.slow_down(None)

@@ -1,34 +1,34 @@
-"""Workers join and leave: one to three of each kind."""
+"""Workers are added and removed: one to three of each kind."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.chaos.faults import World
-from tests.chaos.faults.ending import victim
-from tests.chaos.schedule import Strike
+from tests.chaos.faults import Targets
+from tests.chaos.faults.ending import NO_WORKER, choose_worker
+from tests.chaos.schedule import PlannedFault
 
 
 @asynccontextmanager
-async def join(world: World, strike: Strike) -> AsyncIterator[str]:
-    """One more for a while; it is told to stop again."""
-    world.fleet.wanted[strike.target] += 1
-    member = world.fleet.start(strike.target)
+async def join(targets: Targets, fault: PlannedFault) -> AsyncIterator[str]:
+    """One more worker for some time; then it is stopped."""
+    targets.fleet.wanted[fault.target] += 1
+    member = targets.fleet.start(fault.target)
     try:
         yield member.name
     finally:
-        world.fleet.wanted[strike.target] -= 1
-        if member.running and not member.dismissed:
-            world.fleet.dismiss(member)
+        targets.fleet.wanted[fault.target] -= 1
+        if member.running and not member.end_expected:
+            targets.fleet.terminate(member)
 
 
 @asynccontextmanager
-async def leave(world: World, strike: Strike) -> AsyncIterator[str]:
-    """One less for a while."""
-    member = victim(world, strike)
-    world.fleet.wanted[strike.target] -= 1
+async def leave(targets: Targets, fault: PlannedFault) -> AsyncIterator[str]:
+    """One worker less for some time."""
+    member = choose_worker(targets, fault)
+    targets.fleet.wanted[fault.target] -= 1
     if member is not None:
-        world.fleet.dismiss(member)
+        targets.fleet.terminate(member)
     try:
-        yield member.name if member else "nobody there"
+        yield member.name if member else NO_WORKER
     finally:
-        world.fleet.wanted[strike.target] += 1
+        targets.fleet.wanted[fault.target] += 1

@@ -1,5 +1,4 @@
-"""Workers with one protection taken out: against them the harness must find flaws.
+"""Workers without one of their protections: the harness must find flaws.
 
-Each module runs ``fecapass`` with one thing changed: ``python -m tests.chaos.sabotage.NAME worker
-KIND``.
+Each module runs ``fecapass`` with one change: ``python -m tests.chaos.sabotage.NAME worker KIND``.
 """

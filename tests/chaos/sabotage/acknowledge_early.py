@@ -1,4 +1,4 @@
-"""Every message is acknowledged as it comes in, before its effects are durable."""
+"""Every message is acknowledged when it arrives, before its effects are durable."""
 
 from infra.cli.main import main
 from streams.processing.batcher import Batcher

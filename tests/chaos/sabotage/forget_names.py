@@ -1,4 +1,4 @@
-"""The identity of an event is made up anew each time, so that the ledger knows none again."""
+"""An event gets a new identity each time, so that the ledger never recognises it."""
 
 from uuid import uuid4
 

@@ -14,10 +14,10 @@ from tests.chaos.accounting import (
     Event,
     Evidence,
     Face,
-    LedgerLine,
-    Told,
+    LedgerRow,
+    MatchMessage,
+    announcement_times,
     judge,
-    told_times,
 )
 from tests.chaos.expectations import Expect
 
@@ -51,11 +51,11 @@ def whole(events):
     stored = [one for one in alive if one.expect in STORED]
     return Evidence(
         ledger=[
-            LedgerLine(one.uuid, one.source, one.id, "sface", OUTCOMES[one.expect], NOW)
+            LedgerRow(one.uuid, one.source, one.id, "sface", OUTCOMES[one.expect], NOW)
             for one in alive
         ],
-        letters=[
-            DeadLetter(one.copies[0], "bad_image: x", intact=True, told_at=NOW)
+        dead_letters=[
+            DeadLetter(one.copies[0], "bad_image: x", intact=True, written_at=NOW)
             for one in events
             if one.expect is Expect.DEAD_LETTER
         ],
@@ -65,8 +65,10 @@ def whole(events):
         ],
         crops={f"crops/{one.id}" for one in stored},
         embeddings={face_id(one): STORED[one.expect] for one in stored},
-        told=[
-            Told(face_id(one), one.id, PERSON if one.expect in NAMED else None, f"d{one.id}")
+        match_messages=[
+            MatchMessage(
+                face_id(one), one.id, PERSON if one.expect in NAMED else None, f"d{one.id}"
+            )
             for one in alive
             if one.expect in TOLD
         ],
@@ -96,7 +98,9 @@ def test_a_good_run_has_no_flaw_whatever_was_published(expects):
 def test_whatever_one_thing_is_missing_is_found(data):
     """Of any list, any one member taken away leaves a loss."""
     where = data.draw(
-        st.sampled_from(["ledger", "letters", "faces", "crops", "embeddings", "told"])
+        st.sampled_from(
+            ["ledger", "dead_letters", "faces", "crops", "embeddings", "match_messages"]
+        )
     )
     things = list(getattr(GOOD, where))
     gone = data.draw(st.sampled_from(things))
@@ -108,15 +112,17 @@ def test_whatever_one_thing_is_missing_is_found(data):
 @given(st.data())
 def test_whatever_belongs_to_no_event_is_found(data):
     where = data.draw(
-        st.sampled_from(["ledger", "letters", "faces", "crops", "embeddings", "told"])
+        st.sampled_from(
+            ["ledger", "dead_letters", "faces", "crops", "embeddings", "match_messages"]
+        )
     )
     stray = {
-        "ledger": LedgerLine(uuid4(), "s", "nobody", "sface", "faces", NOW),
-        "letters": DeadLetter("camera.frames/0/999", "x: y", intact=True, told_at=NOW),
+        "ledger": LedgerRow(uuid4(), "s", "unknown", "sface", "faces", NOW),
+        "dead_letters": DeadLetter("camera.frames/0/999", "x: y", intact=True, written_at=NOW),
         "faces": Face(uuid4(), uuid4(), None, "crops/e0"),
         "crops": "crops/stray",
         "embeddings": uuid4(),
-        "told": Told(uuid4(), "nobody", None, "d"),
+        "match_messages": MatchMessage(uuid4(), "unknown", None, "d"),
     }[where]
     more = (
         {**GOOD.embeddings, stray: "sighting"}
@@ -133,28 +139,37 @@ def test_two_lines_of_one_event_are_a_double(line):
 
 
 def test_an_event_in_the_ledger_and_in_the_dead_letters_is_a_double_and_wrong():
-    letter = DeadLetter(EVENTS[0].copies[0], "unexpected_error: x", intact=True, told_at=NOW)
-    assert flaws(replace(GOOD, letters=[*GOOD.letters, letter])) == {"doubled", "wrong"}
+    dead_letter = DeadLetter(
+        EVENTS[0].copies[0], "unexpected_error: x", intact=True, written_at=NOW
+    )
+    assert flaws(replace(GOOD, dead_letters=[*GOOD.dead_letters, dead_letter])) == {
+        "doubled",
+        "wrong",
+    }
 
 
 def test_a_good_event_that_became_a_dead_letter_is_wrong():
     one = EVENTS[0]
-    letter = DeadLetter(one.copies[0], "unexpected_error: x", intact=True, told_at=NOW)
-    assert flaws(replace(whole(EVENTS[1:]), letters=[*GOOD.letters, letter])) == {"wrong"}
+    dead_letter = DeadLetter(one.copies[0], "unexpected_error: x", intact=True, written_at=NOW)
+    assert flaws(replace(whole(EVENTS[1:]), dead_letters=[*GOOD.dead_letters, dead_letter])) == {
+        "wrong"
+    }
 
 
 def test_a_bad_picture_that_has_a_line_is_wrong():
     bad = next(one for one in EVENTS if one.expect is Expect.DEAD_LETTER)
-    line = LedgerLine(bad.uuid, bad.source, bad.id, "sface", "no_face", NOW)
-    assert flaws(replace(GOOD, ledger=[*GOOD.ledger, line], letters=[])) == {"wrong"}
+    line = LedgerRow(bad.uuid, bad.source, bad.id, "sface", "no_face", NOW)
+    assert flaws(replace(GOOD, ledger=[*GOOD.ledger, line], dead_letters=[])) == {"wrong"}
 
 
 def test_a_dead_letter_that_is_not_what_was_sent_is_a_loss():
-    assert flaws(replace(GOOD, letters=[replace(GOOD.letters[0], intact=False)])) == {"lost"}
+    assert flaws(replace(GOOD, dead_letters=[replace(GOOD.dead_letters[0], intact=False)])) == {
+        "lost"
+    }
 
 
 def test_an_event_that_was_never_announced_is_a_loss():
-    silent = [replace(line, told_at=None) for line in GOOD.ledger]
+    silent = [replace(line, announced_at=None) for line in GOOD.ledger]
     assert flaws(replace(GOOD, ledger=silent)) == {"lost"}
 
 
@@ -165,19 +180,21 @@ def test_a_face_of_somebody_else_is_wrong(number):
     assert flaws(replace(GOOD, faces=faces)) == {"wrong"}
 
 
-def test_a_match_event_told_again_word_for_word_is_counted_and_no_flaw():
-    verdict = judge(EVENTS, replace(GOOD, told=[*GOOD.told, GOOD.told[0]]))
+def test_an_identical_repetition_of_a_match_event_is_counted_and_no_flaw():
+    verdict = judge(
+        EVENTS, replace(GOOD, match_messages=[*GOOD.match_messages, GOOD.match_messages[0]])
+    )
     assert (verdict.flaws, verdict.repeated_matches) == ((), 1)
 
 
-def test_a_match_event_told_again_in_other_words_is_a_double():
-    other = replace(GOOD.told[0], digest="other")
-    assert flaws(replace(GOOD, told=[*GOOD.told, other])) == {"doubled"}
+def test_a_different_repetition_of_a_match_event_is_a_double():
+    other = replace(GOOD.match_messages[0], digest="other")
+    assert flaws(replace(GOOD, match_messages=[*GOOD.match_messages, other])) == {"doubled"}
 
 
-def test_a_dead_letter_kept_again_is_counted_and_no_flaw():
-    verdict = judge(EVENTS, replace(GOOD, letters=[*GOOD.letters, *GOOD.letters]))
-    assert (verdict.flaws, verdict.repeated_letters) == ((), len(GOOD.letters))
+def test_a_repeated_dead_letter_is_counted_and_no_flaw():
+    verdict = judge(EVENTS, replace(GOOD, dead_letters=[*GOOD.dead_letters, *GOOD.dead_letters]))
+    assert (verdict.flaws, verdict.repeated_dead_letters) == ((), len(GOOD.dead_letters))
 
 
 @pytest.mark.parametrize(("photos", "sort"), [(0, "lost"), (2, "doubled")])
@@ -190,19 +207,22 @@ def test_an_event_published_twice_has_still_one_outcome():
         replace(one, copies=(*one.copies, f"camera.frames/1/{n}")) for n, one in enumerate(EVENTS)
     ]
     bad = [one for one in events if one.expect is Expect.DEAD_LETTER]
-    letters = [
-        DeadLetter(address, "x: y", intact=True, told_at=NOW)
+    dead_letters = [
+        DeadLetter(address, "x: y", intact=True, written_at=NOW)
         for one in bad
         for address in one.copies
     ]
-    assert flaws(replace(GOOD, letters=letters), events) == set()
-    assert flaws(replace(GOOD, letters=letters[:1]), events) == {"lost"}
+    assert flaws(replace(GOOD, dead_letters=dead_letters), events) == set()
+    assert flaws(replace(GOOD, dead_letters=dead_letters[:1]), events) == {"lost"}
 
 
-def test_an_event_was_told_of_when_its_last_copy_was():
+def test_an_event_is_announced_when_its_last_copy_is():
     later = NOW + timedelta(seconds=5)
     bad = next(one for one in EVENTS if one.expect is Expect.DEAD_LETTER)
     twice = replace(bad, copies=(*bad.copies, "camera.frames/1/0"))
-    letters = [*GOOD.letters, DeadLetter("camera.frames/1/0", "x: y", intact=True, told_at=later)]
-    times = told_times([twice, EVENTS[0]], replace(GOOD, letters=letters))
+    dead_letters = [
+        *GOOD.dead_letters,
+        DeadLetter("camera.frames/1/0", "x: y", intact=True, written_at=later),
+    ]
+    times = announcement_times([twice, EVENTS[0]], replace(GOOD, dead_letters=dead_letters))
     assert times == {twice.uuid: later, EVENTS[0].uuid: NOW}

@@ -1,4 +1,4 @@
-"""The proxy between workers and servers: it passes on, and misbehaves as it is told."""
+"""The proxy between workers and servers: it forwards, and simulates network failures."""
 
 import asyncio
 import socket
@@ -60,11 +60,11 @@ async def test_what_a_blackhole_took_stays_dead_and_is_not_told():
     async with echoing() as proxy:
         old = await asyncio.open_connection("127.0.0.1", proxy.port)
         await ask(old)
-        proxy.swallow()
+        proxy.blackhole()
         await silence(old)
         during = await asyncio.open_connection("127.0.0.1", proxy.port)
         await silence(during)
-        proxy.heal()
+        proxy.restore()
         await silence(old)
         await silence(during)
         assert await ask(await asyncio.open_connection("127.0.0.1", proxy.port)) == b"hello"

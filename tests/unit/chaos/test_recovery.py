@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from tests.chaos.accounting import Event
 from tests.chaos.expectations import Expect
 from tests.chaos.recovery import (
+    InjectedFault,
     Recovery,
     Stop,
-    Struck,
     Summary,
     alone_seconds,
     by_fault,
@@ -16,7 +16,7 @@ from tests.chaos.recovery import (
     stop_seconds,
     summarise,
 )
-from tests.chaos.schedule import Strike
+from tests.chaos.schedule import PlannedFault
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -29,20 +29,20 @@ def published(moment):
     return Event("s", f"e{moment}", Expect.KNOWN, at(moment), ("t/0/0",))
 
 
-STRUCK = Struck(Strike(0, "crash", "redis", 5, 0.5), "redis", at(0), at(5))
+INJECTED = InjectedFault(PlannedFault(0, "crash", "redis", 5, 0.5), "redis", at(0), at(5))
 EVENTS = [published(moment) for moment in (1, 4, 6)]
 
 
 def test_it_lasts_until_all_that_was_published_by_then_was_told():
-    told = {
+    announced = {
         EVENTS[0].uuid: at(7), EVENTS[1].uuid: at(9.5), EVENTS[2].uuid: at(60)
     }  # fmt: skip
-    assert recovery_seconds(STRUCK, EVENTS, told) == 4.5
+    assert recovery_seconds(INJECTED, EVENTS, announced) == 4.5
 
 
 def test_nothing_is_left_when_all_was_told_before():
-    assert recovery_seconds(STRUCK, EVENTS, {event.uuid: at(3) for event in EVENTS[:2]}) == 0
-    assert recovery_seconds(STRUCK, [], {}) == 0
+    assert recovery_seconds(INJECTED, EVENTS, {event.uuid: at(3) for event in EVENTS[:2]}) == 0
+    assert recovery_seconds(INJECTED, [], {}) == 0
 
 
 def test_times_are_summed_up_by_name():
@@ -63,17 +63,17 @@ def test_field_27_times_and_stops_are_shown_by_fault():
 
 def test_field_27_the_time_of_other_faults_is_taken_off_once():
     def fault(began, ended):
-        return Struck(STRUCK.strike, "redis", at(began), at(ended))
+        return InjectedFault(INJECTED.fault, "redis", at(began), at(ended))
 
-    others = [STRUCK, fault(-9, -1), fault(4, 7), fault(6, 8), fault(6.5, 7), fault(20, 90)]
-    assert alone_seconds(STRUCK, 10.0, others) == 7.0
-    assert alone_seconds(STRUCK, 25.0, others) == 12.0
+    others = [INJECTED, fault(-9, -1), fault(4, 7), fault(6, 8), fault(6.5, 7), fault(20, 90)]
+    assert alone_seconds(INJECTED, 10.0, others) == 7.0
+    assert alone_seconds(INJECTED, 25.0, others) == 12.0
 
 
 def test_field_27_a_stop_belongs_to_the_faults_that_it_meets():
     def stop(began, ended):
         return Stop(at(began), at(ended))
 
-    assert stop_seconds(STRUCK, [stop(-3, -1), stop(7, 9)]) is None
-    assert stop_seconds(STRUCK, [stop(-3, 1), stop(5.5, 6)]) == 4.0
-    assert stop_seconds(STRUCK, [stop(4, 40)]) == 36.0
+    assert stop_seconds(INJECTED, [stop(-3, -1), stop(7, 9)]) is None
+    assert stop_seconds(INJECTED, [stop(-3, 1), stop(5.5, 6)]) == 4.0
+    assert stop_seconds(INJECTED, [stop(4, 40)]) == 36.0

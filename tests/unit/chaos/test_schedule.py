@@ -13,41 +13,44 @@ SEEDS = st.integers(0, 2**32)
 
 @given(SEEDS, st.floats(20, 700))
 def test_faults_are_repeatable_in_order_and_over_in_time(seed, seconds):
-    strikes = schedule.plan(seed, seconds)
-    assert strikes == schedule.plan(seed, seconds)
-    assert [strike.at for strike in strikes] == sorted(strike.at for strike in strikes)
-    assert all(strike.at + strike.seconds <= seconds + 0.2 for strike in strikes)
+    planned_faults = schedule.plan(seed, seconds)
+    assert planned_faults == schedule.plan(seed, seconds)
+    assert [fault.at for fault in planned_faults] == sorted(fault.at for fault in planned_faults)
+    assert all(fault.at + fault.seconds <= seconds + 0.2 for fault in planned_faults)
 
 
 @given(SEEDS)
 def test_a_run_of_ten_minutes_has_thirty_faults_and_every_kind(seed):
-    strikes = schedule.plan(seed, 600)
-    assert len(strikes) >= 30
-    assert {strike.name for strike in strikes} == {
-        f"{card.kind} {card.target}" for card in (*schedule.SERVER_DECK, *schedule.WORKER_DECK)
+    planned_faults = schedule.plan(seed, 600)
+    assert len(planned_faults) >= 30
+    assert {fault.name for fault in planned_faults} == {
+        f"{choice.kind} {choice.target}"
+        for choice in (*schedule.SERVER_FAULTS, *schedule.WORKER_FAULTS)
     }
 
 
 @given(SEEDS)
-def test_a_run_of_a_minute_strikes_servers_and_workers(seed):
-    strikes = schedule.plan(seed, 60)
-    assert len(strikes) >= 4
-    assert {strike.target in schedule.WORKERS for strike in strikes} == {True, False}
+def test_a_run_of_a_minute_has_faults_of_servers_and_workers(seed):
+    planned_faults = schedule.plan(seed, 60)
+    assert len(planned_faults) >= 4
+    assert {fault.target in schedule.WORKERS for fault in planned_faults} == {True, False}
 
 
 @given(SEEDS)
-def test_no_lane_strikes_before_its_last_fault_is_over(seed):
+def test_faults_of_a_lane_do_not_overlap(seed):
     for lane in (True, False):
-        strikes = [s for s in schedule.plan(seed, 600) if (s.target in schedule.WORKERS) is lane]
-        for earlier, later in pairwise(strikes):
+        planned_faults = [
+            s for s in schedule.plan(seed, 600) if (s.target in schedule.WORKERS) is lane
+        ]
+        for earlier, later in pairwise(planned_faults):
             assert later.at >= earlier.at + earlier.seconds
 
 
 @given(SEEDS)
-def test_what_is_not_to_be_had_is_left_out(seed):
-    strikes = schedule.plan(seed, 300, [("*", "kafka"), ("fill disk", "stores")])
-    assert strikes
-    assert not [s for s in strikes if s.target == "kafka" or s.kind == "fill disk"]
+def test_unavailable_faults_are_left_out(seed):
+    planned_faults = schedule.plan(seed, 300, [("*", "kafka"), ("fill disk", "stores")])
+    assert planned_faults
+    assert not [s for s in planned_faults if s.target == "kafka" or s.kind == "fill disk"]
 
 
 @given(SEEDS, st.floats(1, 60), st.floats(1, 40))
