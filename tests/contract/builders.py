@@ -1,4 +1,4 @@
-"""Events, results and embeddings for tests; every one has names of its own."""
+"""Events, results and embeddings for tests; each has unique names."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4

@@ -7,12 +7,12 @@ import pytest
 
 from config.settings import Settings
 from tests.contract.builders import unique
-from tests.contract.stored_people import DIMENSION, World, reconcile, short_lived, young
+from tests.contract.stored_people import DIMENSION, StoredData, reconcile, short_lived, young
 
 
 @pytest.fixture
 def nowhere(prepared: Settings) -> Settings:
-    """The same settings, but with ports at which nothing listens."""
+    """The settings with ports on which no server listens."""
     dead = {"port": 1, "connect_timeout": 1.0}
     return prepared.model_copy(
         update={
@@ -31,14 +31,14 @@ def nowhere(prepared: Settings) -> Settings:
 
 @pytest.fixture
 async def clean(prepared):
-    """Stores in which nothing is at fault; other tests plant faults of their own."""
-    await asyncio.sleep(1.1)  # S3 tells the time of a write in whole seconds
+    """Stores without faults, also if other tests have planted some."""
+    await asyncio.sleep(1.1)  # S3 reports the time of a write in whole seconds
     await reconcile(short_lived(young(prepared)))
     assert set((await reconcile(young(prepared))).values()) == {(0, 0)}
 
 
 @pytest.fixture
-async def world(prepared, records, vectors, crops):
+async def stored(prepared, records, vectors, crops):
     model = unique("reconciled")
     await vectors.ensure_model(model, DIMENSION)
-    return World(prepared, records, vectors, crops, model, np.random.default_rng(11))
+    return StoredData(prepared, records, vectors, crops, model, np.random.default_rng(11))

@@ -1,4 +1,4 @@
-"""A Postgres server with a standby that follows it, and one address that leads to either."""
+"""A Postgres server with a standby, and one address for both of them."""
 
 import os
 import subprocess
@@ -18,30 +18,30 @@ from infra.embedded.postgres_placement import postgres_home
 from infra.processes.ports import Ports
 from tests.chaos.proxy import Proxy
 
-PASSWORD = "standby"  # noqa: S105 - of servers that live for a test
+PASSWORD = "standby"  # noqa: S105 - of servers that exist only for a test
 DATABASE = "fecapass_main"
 
 
 @dataclass
 class Pair:
-    """Two servers; the address leads to the first until a test has it lead to the other."""
+    """Two servers; the address is that of the primary until a test redirects it."""
 
     primary: Postgres
     standby: Postgres
     proxy: Proxy
 
     def settings(self, **changes) -> DatabaseSettings:
-        """Leads to the address."""
+        """Settings with the common address."""
         defaults = {"port": self.proxy.port, "connect_timeout": 2.0, "command_timeout": 5.0}
         return MainDatabaseSettings(user=USER, password=SecretStr(PASSWORD), **defaults | changes)
 
     async def promote(self) -> None:
-        """Make the standby the one that takes writes; returns when it does."""
+        """Make the standby the primary; returns when it accepts writes."""
         await ask(self.standby, "SELECT pg_promote(true, 60)")
 
 
 async def ask(server: Postgres, *statements: str):
-    """Run statements over a connection of their own, past every pool; the last one's value."""
+    """Run statements over a separate connection; returns the value of the last one."""
     connection = await asyncpg.connect(
         host="127.0.0.1", port=server.port, user=USER, password=PASSWORD, database="postgres"
     )
@@ -53,7 +53,7 @@ async def ask(server: Postgres, *statements: str):
 
 @asynccontextmanager
 async def running_pair(directory: Path) -> AsyncIterator[Pair]:
-    """Start both: the standby on a copy of the first one's files."""
+    """Start both servers; the standby begins with a copy of the primary's files."""
     places = [directory / name for name in ("first", "second")]
     for place in places:
         place.mkdir()
@@ -81,13 +81,13 @@ async def running_pair(directory: Path) -> AsyncIterator[Pair]:
 
 
 def start(server: Postgres) -> None:
-    """Start it and wait until it answers."""
+    """Start a server and wait until it answers."""
     server.start()
     server.wait_ready()
 
 
 def _follow(primary: Postgres, place: Path) -> None:
-    """Give a standby the files of the primary, which is stopped, and have it follow."""
+    """Copy the files of the stopped primary to a standby, and make it replicate."""
     target = postgres_home(place, unprivileged_account()) / "data"
     subprocess.run(["cp", "-a", primary.directory / "data", target], check=True)
     signal = target / "standby.signal"

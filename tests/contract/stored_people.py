@@ -1,4 +1,4 @@
-"""A small world of faces in all stores, for the tests of those who look after them."""
+"""Users and faces in all stores, for the tests of reconciler, retention and erasure."""
 
 from dataclasses import dataclass
 
@@ -21,13 +21,13 @@ DIMENSION = 8
 
 
 def young(prepared: Settings, **changes) -> Settings:
-    """Settings without grace: what a test plants is old at once."""
+    """Settings with a grace period of 0, so that data of a test are old enough at once."""
     maintenance = prepared.maintenance.model_copy(update={"grace": 0.0, "batch": 3} | changes)
     return prepared.model_copy(update={"maintenance": maintenance})
 
 
 def short_lived(settings: Settings) -> Settings:
-    """Settings by which every message, and so every claim check, is past its time."""
+    """Settings by which every message, and so every claim check, has expired."""
     names = ("frames_retention_hours", "uploads_retention_hours", "dead_letter_retention_hours")
     kafka = settings.kafka.model_copy(update=dict.fromkeys(names, 1e-4))
     return settings.model_copy(update={"kafka": kafka})
@@ -40,7 +40,7 @@ async def reconcile(settings: Settings, *, dry_run=False):
 
 
 def the_result(event, model, *, user_id=None):
-    """A settled face with the key that its crop has in S3."""
+    """A result with one face and the key of its crop in S3."""
     result = a_result(event, 1, user_id, model=model)
     (row,) = result.faces
     key = crop_key(event.key, event.captured_at, row.match.face_id)
@@ -49,8 +49,8 @@ def the_result(event, model, *, user_id=None):
 
 
 @dataclass
-class World:
-    """The stores, and a model of the test's own."""
+class StoredData:
+    """The stores, and a model that only one test uses."""
 
     prepared: Settings
     records: Records
@@ -69,7 +69,7 @@ class World:
         return {one.user_id: one.embedding for one in await self.vectors.changes(self.model, 0)}
 
     async def a_face(self, *, without=()):
-        """A face in all stores, but for those named."""
+        """A face in all stores, except in those of ``without``."""
         event = an_event()
         result = the_result(event, self.model)
         match = result.faces[0].match

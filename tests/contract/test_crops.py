@@ -10,7 +10,7 @@ from sinks.store_errors import StoreRejected, StoreUnavailable
 from tests.contract.builders import unique
 
 
-async def test_what_is_put_is_got(crops):
+async def test_an_object_is_read_as_it_was_written(crops):
     key = f"crops/{unique('a')}.jpg"
     assert not await crops.exists(key)
     await crops.put(key, b"first")
@@ -25,9 +25,11 @@ async def test_many_are_put_and_deleted(crops):
     await crops.put_many(items.items())
     got = await asyncio.gather(*(crops.get(key) for key in items))
     assert got == list(items.values())
-    gone, kept = list(items)[:150], list(items)[150:]
-    await crops.delete_many([*gone, f"crops/{folder}/never-there.jpg"])
-    assert [await crops.exists(key) for key in (*gone[:3], *kept[:3])] == [False] * 3 + [True] * 3
+    deleted, kept = list(items)[:150], list(items)[150:]
+    await crops.delete_many([*deleted, f"crops/{folder}/never-there.jpg"])
+    assert [await crops.exists(key) for key in (*deleted[:3], *kept[:3])] == [False] * 3 + [
+        True
+    ] * 3
     await crops.put_many([])
     await crops.delete_many([])
 
@@ -62,7 +64,7 @@ async def test_refusing_a_large_object_leaves_the_connection_pool_whole(prepared
 @pytest.mark.parametrize(
     ("dataref", "reason"),
     [
-        ("s3://somebody-elses/frames/a.jpg", "forbidden_bucket"),
+        ("s3://foreign/frames/a.jpg", "forbidden_bucket"),
         ("s3://{bucket}/frames/nothing.jpg", "not_found"),
         ("s3://{bucket}/", "bad_dataref"),
         ("s3://{bucket}", "bad_dataref"),
@@ -100,7 +102,7 @@ async def test_a_missing_bucket_is_unavailable(prepared):
             await crops.ping()
 
 
-async def test_wrong_credentials_are_unavailable_and_not_told(prepared):
+async def test_wrong_credentials_are_an_outage_without_the_secret(prepared):
     secret = type(prepared.s3.secret_access_key)("planted-secret")
     async with Crops(prepared.s3.model_copy(update={"secret_access_key": secret})) as crops:
         with pytest.raises(StoreUnavailable) as caught:
@@ -168,9 +170,9 @@ async def test_a_put_does_not_follow_a_redirection(prepared):
 
 
 @pytest.mark.parametrize("excluded", ["", "store.invalid:1"])
-async def test_a_put_takes_the_environments_proxy_where_asked(prepared, monkeypatch, excluded):
+async def test_a_put_uses_the_environments_proxy_if_configured(prepared, monkeypatch, excluded):
     async with answering(OK) as (port, asked):
-        # A proxy may be named without its scheme, too.
+        # A proxy may be configured without its scheme.
         monkeypatch.setenv("http_proxy", f"127.0.0.1:{port}")
         monkeypatch.setenv("no_proxy", excluded)
         settings = prepared.s3.model_copy(
@@ -195,20 +197,20 @@ def redirection(*headers):
 
 
 @pytest.mark.parametrize(
-    ("headers", "said"),
+    ("headers", "reason"),
     [
         (["x-amz-bucket-region: eu-west-1"], "region eu-west-1"),
         (["Location: https://127.0.0.1:1/BUCKET/frames/a.jpg"], "sends us elsewhere"),
     ],
     ids=["region", "scheme"],
 )
-async def test_field_05_a_wrong_endpoint_or_region_makes_no_dead_letters(prepared, headers, said):
-    """What sends us elsewhere for every key is the deployment's fault, of a stranger's key too."""
+async def test_field_05_a_wrong_endpoint_or_region_makes_no_dead_letters(prepared, headers, reason):
+    """A redirection for every key is the deployment's fault, also for keys of other systems."""
     headers = [header.replace("BUCKET", prepared.s3.bucket) for header in headers]
     async with answering(*[redirection(*headers)] * 9) as (port, _):
         settings = prepared.s3.model_copy(update={"endpoint_url": f"http://127.0.0.1:{port}"})
         async with Crops(settings) as crops:
-            with pytest.raises(StoreUnavailable, match=said):
+            with pytest.raises(StoreUnavailable, match=reason):
                 await crops.fetch(f"s3://{settings.bucket}/frames/a.jpg", 1000)
             with pytest.raises(StoreUnavailable, match="sends us elsewhere"):
                 await crops.put("crops/a.jpg", b"x")

@@ -1,4 +1,4 @@
-"""A suspended person is in no gallery, and comes back as he was."""
+"""A suspended user is in no gallery, and returns unchanged when resumed."""
 
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -27,7 +27,7 @@ async def now(vectors, model, user):
     return next(change for change in changes if change.user_id == user)
 
 
-async def test_who_is_suspended_leaves_the_gallery_and_comes_back_as_before(vectors, model):
+async def test_a_suspended_user_leaves_the_gallery_and_returns_unchanged(vectors, model):
     rng, user = np.random.default_rng(1), uuid4()
     await enrol(vectors, model, user, a_vector(rng, 8))
     before = await now(vectors, model, user)
@@ -43,7 +43,7 @@ async def test_who_is_suspended_leaves_the_gallery_and_comes_back_as_before(vect
     np.testing.assert_allclose(after.embedding, before.embedding, atol=1e-6)
 
 
-async def test_photos_that_come_meanwhile_count_from_the_resumption_on(vectors, model):
+async def test_photos_enrolled_during_a_suspension_count_after_it(vectors, model):
     rng, user = np.random.default_rng(2), uuid4()
     first, second = a_vector(rng, 8), a_vector(rng, 8)
     await enrol(vectors, model, user, first)
@@ -57,14 +57,14 @@ async def test_photos_that_come_meanwhile_count_from_the_resumption_on(vectors, 
     )
 
 
-async def test_who_was_never_enrolled_can_be_suspended_first(vectors, model):
+async def test_a_user_without_templates_can_be_suspended(vectors, model):
     rng, user = np.random.default_rng(3), uuid4()
     await vectors.suspend_user(user)
     await enrol(vectors, model, user, a_vector(rng, 8))
     assert (await now(vectors, model, user)).embedding is None
 
 
-async def test_a_suspended_person_can_be_erased_for_good(vectors, model):
+async def test_a_suspended_user_can_be_erased(vectors, model):
     rng, user = np.random.default_rng(4), uuid4()
     await enrol(vectors, model, user, a_vector(rng, 8))
     await vectors.suspend_user(user)
@@ -75,7 +75,7 @@ async def test_a_suspended_person_can_be_erased_for_good(vectors, model):
     assert again.status is EnrolStatus.ERASED
 
 
-async def test_others_are_left_alone(vectors, model):
+async def test_other_users_are_not_changed(vectors, model):
     rng, one, other = np.random.default_rng(5), uuid4(), uuid4()
     await enrol(vectors, model, one, a_vector(rng, 8))
     await enrol(vectors, model, other, a_vector(rng, 8))
@@ -86,9 +86,7 @@ async def test_others_are_left_alone(vectors, model):
     assert after.revision == before.revision
 
 
-async def test_field_15_templates_of_a_model_that_came_since_count_from_the_resumption_on(
-    vectors, model
-):
+async def test_field_15_templates_of_a_later_model_count_after_the_suspension(vectors, model):
     rng, user = np.random.default_rng(6), uuid4()
     await enrol(vectors, model, user, a_vector(rng, 8))
     await vectors.suspend_user(user)

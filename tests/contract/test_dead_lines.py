@@ -1,4 +1,4 @@
-"""A line that swallows everything costs one wait, and nothing behind it waits again."""
+"""A dead network connection costs one timeout, and later calls do not wait again."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -26,7 +26,7 @@ async def line_to(port):
         await proxy.stop()
 
 
-async def test_field_27_s3_is_asked_over_new_connections_after_one_timeout(prepared):
+async def test_field_27_s3_is_called_over_new_connections_after_one_timeout(prepared):
     port = int(prepared.s3.endpoint_url.rpartition(":")[2])
     async with line_to(port) as proxy:
         settings = prepared.s3.model_copy(
@@ -39,7 +39,7 @@ async def test_field_27_s3_is_asked_over_new_connections_after_one_timeout(prepa
             proxy.blackhole()
             proxy.restore()
             began = monotonic()
-            # Each try takes one connection; a dead one costs a second.
+            # Each attempt uses one connection; a dead one costs a second.
             for key, data in items:
                 await crops.put(key, data)
             for key, _ in items:
@@ -66,28 +66,26 @@ async def test_field_27_a_body_that_stops_is_an_outage_of_one_timeout(prepared):
             assert await asyncio.wait_for(crops.get("a"), 5) == b"whole body"
 
 
-async def test_field_27_a_claim_that_works_elsewhere_is_not_taken_for_an_abandoned_one(prepared):
+async def test_field_27_a_claim_that_waits_for_another_store_is_not_ended(prepared):
     key = (uuid4(), MODEL)
     settings = prepared.main_db.model_copy(update={"idle_transaction_timeout": 0.5})
     async with Records(settings) as records, records.claim([key]) as claim:
-        await asyncio.sleep(1.5)  # S3 takes its time
+        await asyncio.sleep(1.5)  # S3 is slow
         assert await claim.lock_users([uuid4()]) == set()
-    upkeep = MainMaintenance(settings)
-    async with upkeep, upkeep.no_claim_is_open(5) as alone:
+    maintenance = MainMaintenance(settings)
+    async with maintenance, maintenance.no_claim_is_open(5) as alone:
         assert alone
         await asyncio.sleep(1.5)
 
 
-async def test_field_27_who_waits_for_anothers_claim_is_told_so_and_keeps_its_connections(
-    prepared, records
-):
+async def test_field_27_a_wait_for_another_claim_ends_and_keeps_the_connections(prepared, records):
     key = (uuid4(), MODEL)
     settings = prepared.main_db.model_copy(update={"command_timeout": 1.0, "pool_max": 2})
     async with Records(settings) as other, records.claim([key]):
         before = await backend(other)
         with pytest.raises(StoreUnavailable, match="55P03"):
             async with other.claim([key]):
-                pytest.fail("it is another's")
+                pytest.fail("another worker holds the claim")
         assert await backend(other) == before
 
 
@@ -96,7 +94,7 @@ async def backend(records):
         return await connection.fetchval("SELECT pg_backend_pid()")
 
 
-async def test_field_27_a_pool_on_a_dead_line_closes_at_once(prepared):
+async def test_field_27_a_pool_of_dead_connections_closes_at_once(prepared):
     async with line_to(prepared.main_db.port) as proxy:
         settings = prepared.main_db.model_copy(update={"port": proxy.port, "pool_min": 2})
         records = Records(settings)

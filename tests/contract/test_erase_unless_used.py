@@ -1,4 +1,4 @@
-"""A person made for nothing is erased again, but not one with whom others had to do meanwhile."""
+"""A user who was created without effect is erased, but not if others have used the user since."""
 
 import asyncio
 from uuid import uuid4
@@ -14,7 +14,7 @@ from tests.contract.builders import unique
 from tests.stored_records import stored_user
 
 BY_TEST = Author("test")
-ADD = "INSERT INTO audit (actor, action, target) VALUES ('somebody', $1, $2)"
+ADD = "INSERT INTO audit (actor, action, target) VALUES ('another', $1, $2)"
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1"
 
 
@@ -25,7 +25,7 @@ def stores(records, vectors, crops, recents):
 
 @pytest.fixture
 async def person(records):
-    """Just made, with a photo sent in: two entries in the audit trail."""
+    """A new user with one uploaded photo: two entries in the audit trail."""
     user = await stored_user(records, f"{uuid4().hex}@example.com")
     await note(records, user.id, "user.create", "face.enrol")
     return user
@@ -37,7 +37,7 @@ async def note(records, user_id, *actions):
             await connection.execute(ADD, action, f"user:{user_id}")
 
 
-async def test_who_was_made_for_nothing_goes_and_cannot_be_enrolled(stores, person):
+async def test_an_unused_user_is_erased_and_cannot_be_enrolled(stores, person):
     assert await erase_unless_used(stores, person.id, BY_TEST, 2)
     assert await stores.records.user(person.id) is None
     model = unique("untouched")
@@ -54,14 +54,14 @@ async def test_who_was_made_for_nothing_goes_and_cannot_be_enrolled(stores, pers
 
 
 @pytest.mark.parametrize("action", ["face.enrol", "user.update"])
-async def test_with_whom_others_had_to_do_stays(stores, person, action):
-    """Nothing need have come of it yet: a photo may be in work."""
+async def test_a_user_that_others_have_used_stays(stores, person, action):
+    """Even if there is no result yet: a photo may be in work."""
     await note(stores.records, person.id, action)
     assert not await erase_unless_used(stores, person.id, BY_TEST, 2)
     assert await stores.records.user(person.id) == person
 
 
-async def test_what_is_committed_while_the_decision_waits_counts(stores, person):
+async def test_changes_that_are_committed_during_the_decision_count(stores, person):
     records = stores.records
     async with records._connection("test") as other, asyncio.timeout(20):
         async with other.transaction():

@@ -1,4 +1,4 @@
-"""After a fail-over nothing stays with the server that cannot be written to any more."""
+"""After a failover no connection remains to the server that no longer accepts writes."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -19,28 +19,28 @@ from tests.stored_records import commit_results
 
 @pytest.fixture(scope="module")
 async def pair():
-    """Tests that promote the standby have a pair of their own."""
+    """A pair of servers; tests that promote the standby start their own pair."""
     with reachable_directory() as path:
         async with running_pair(path) as running:
             yield running
 
 
 async def until_written(records, seconds=20.0):
-    """Commit something as a worker does: again and again until it is taken."""
-    said = []
+    """Retry a commit until it succeeds; returns the failures before."""
+    failures = []
     async with asyncio.timeout(seconds):
         while True:
             try:
                 await commit_results(records, [a_result()])
             except StoreUnavailable as failure:
-                said.append(failure)
+                failures.append(failure)
                 await asyncio.sleep(0.05)
             else:
-                return said
+                return failures
 
 
 async def all_connected(records, number):
-    """Have the pool hold as many connections."""
+    """Open a number of connections in the pool."""
     together = asyncio.Barrier(number)
 
     async def open_one():
@@ -53,7 +53,7 @@ async def all_connected(records, number):
 
 @asynccontextmanager
 async def read_only(pair):
-    """As in a database that only reads, with every connection made new; ends as it began."""
+    """Make the database read-only and end all connections; at the end it is writable again."""
     await ask(
         pair.primary,
         f"ALTER DATABASE {DATABASE} SET default_transaction_read_only = on",
@@ -66,7 +66,7 @@ async def read_only(pair):
         await ask(pair.primary, f"ALTER DATABASE {DATABASE} RESET default_transaction_read_only")
 
 
-async def test_field_05_no_connection_is_made_to_a_database_that_only_reads(pair):
+async def test_field_05_no_connection_is_made_to_a_read_only_database(pair):
     async with Records(pair.settings()) as records:
         await commit_results(records, [a_result()])
         async with read_only(pair):
@@ -82,7 +82,7 @@ async def test_field_05_no_connection_is_made_to_a_database_that_only_reads(pair
 
 
 async def test_field_05_a_connection_that_became_read_only_is_dropped_with_its_pool(pair):
-    """Sessions that were open before see it too; each of them would fail once for itself."""
+    """Sessions that are already open become read-only too; each of them would fail once."""
     size = 4
     async with Records(pair.settings(pool_max=size)) as records:
         await all_connected(records, size)
@@ -106,17 +106,17 @@ async def test_field_05_a_connection_that_became_read_only_is_dropped_with_its_p
                 "ALTER SYSTEM RESET default_transaction_read_only",
                 "SELECT pg_reload_conf()",
             )
-        said = await until_written(records)
-        assert all(isinstance(one, StoreReadOnly) for one in said)
-        kept = await ask(
+        failures = await until_written(records)
+        assert all(isinstance(one, StoreReadOnly) for one in failures)
+        connections = await ask(
             pair.primary,
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'fecapass'",
         )
-        assert kept <= size
+        assert connections <= size
 
 
 async def test_field_05_a_failed_write_on_a_read_only_session_ends_it(pair):
-    """What a transaction pooler, or a server that was demoted, leaves behind."""
+    """Such sessions remain after a transaction pooler, or after a server was demoted."""
     async with Records(pair.settings(pool_max=2)) as records:
         async with records._connection("test") as connection:
             await connection.execute("SET default_transaction_read_only = on")
@@ -149,7 +149,7 @@ async def test_field_05_sessions_of_the_api_are_dropped_too(pair):
         await engine.dispose()
 
 
-async def test_field_05_the_api_says_that_a_session_only_reads(pair):
+async def test_field_05_the_api_reports_a_read_only_session(pair):
     engine = create_engine(pair.settings(pool_max=2))
     sessions = async_sessionmaker(engine)
     try:
@@ -163,8 +163,8 @@ async def test_field_05_the_api_says_that_a_session_only_reads(pair):
         await engine.dispose()
 
 
-async def test_field_05_a_promoted_standby_is_written_to_at_once():
-    """The address leads to the standby before that is promoted, as it does in the field."""
+async def test_field_05_a_promoted_standby_is_used_at_once():
+    """The address changes to the standby before the promotion, as in real deployments."""
     with reachable_directory() as path:
         async with running_pair(path) as pair:
             listed = f"127.0.0.1:{pair.standby.port},127.0.0.1:{pair.primary.port}"
@@ -185,7 +185,7 @@ async def test_field_05_a_promoted_standby_is_written_to_at_once():
                 assert await until_written(other) == []
 
 
-async def test_field_05_a_server_that_starts_is_waited_for(pair):
+async def test_field_05_writes_continue_after_a_restart_of_the_server(pair):
     async with Records(pair.settings()) as records:
         await records.ping()
         pair.primary.kill()

@@ -1,4 +1,4 @@
-"""What the cache forgets of a face or a person, and what it keeps."""
+"""What the cache deletes of a face or a user, and what it keeps."""
 
 from uuid import uuid4
 
@@ -10,16 +10,16 @@ from tests.contract.builders import a_match, an_event
 
 async def test_a_face_is_forgotten_and_its_neighbours_are_not(recents, waiter):
     camera, upload, other = uuid4().hex, uuid4().hex, uuid4().hex
-    gone, kept = (a_match(an_event(camera)) for _ in range(2))
-    await recents.remember_matches([gone, kept])
-    for identifier, face in ((upload, gone), (other, kept)):
+    forgotten, kept = (a_match(an_event(camera)) for _ in range(2))
+    await recents.remember_matches([forgotten, kept])
+    for identifier, face in ((upload, forgotten), (other, kept)):
         answer = UploadAnswer(
             upload_id=identifier, status="enrolled", model="m", face_id=face.face_id
         )
         await recents.answer(identifier, encode_answer(answer))
-    assert await recents.forget_face(gone.face_id) == 3  # both listings, and the answer
+    assert await recents.forget_face(forgotten.face_id) == 3  # both listings, and the answer
     assert await recents.recent(10, camera) == [kept]
-    assert gone not in await recents.recent(1000)
+    assert forgotten not in await recents.recent(1000)
     assert await waiter.wait(upload, 0.05) is None
     assert await waiter.wait(other, 5.0) is not None
 
@@ -34,15 +34,15 @@ async def test_answers_that_name_a_person_are_forgotten_with_the_person(recents,
     assert await waiter.wait(other, 5.0) is not None
 
 
-async def test_an_expected_upload_is_told_from_one_never_made(recents):
+async def test_an_expected_upload_differs_from_an_unknown_one(recents):
     upload = uuid4().hex
     assert await recents.expected_answer(upload) is None
     await recents.expect_answer(upload, 60.0)
     assert await recents.expected_answer(upload) == ""
 
 
-async def test_nothing_about_the_erased_is_taken_in_again(recents, waiter):
-    """A batch that was in work when the person was erased comes to the cache after it."""
+async def test_nothing_about_an_erased_user_is_written_again(recents, waiter):
+    """A batch that was in work during the erasure writes to the cache after it."""
     user, other, camera, upload = uuid4(), uuid4(), uuid4().hex, uuid4().hex
     await recents.erase(DataSubject(user))
     matches = [a_match(an_event(camera), user_id=one) for one in (user, other, None)]
@@ -55,15 +55,15 @@ async def test_nothing_about_the_erased_is_taken_in_again(recents, waiter):
     assert (await recents.traces(DataSubject(other))).total > 0
 
 
-async def test_an_erasure_between_look_and_write_is_noticed(prepared):
-    """The tombstone is set after the writer has looked for it, and before it writes."""
+async def test_an_erasure_between_read_and_write_is_noticed(prepared):
+    """The tombstone is set after the writer has read the tombstones, and before it writes."""
     user, camera = uuid4(), uuid4().hex
     async with Recents(prepared.redis) as writer, Recents(prepared.redis) as eraser:
         pipeline_of = writer._client.pipeline
         looks = []
 
         class Slow:
-            """A pipeline that lets an erasure pass between its look and its write."""
+            """A pipeline with an erasure between its read and its write."""
 
             def __init__(self, inner):
                 self.inner = inner
@@ -91,8 +91,8 @@ async def test_an_erasure_between_look_and_write_is_noticed(prepared):
         assert (await eraser.traces(DataSubject(user))).total == 0
 
 
-async def test_faces_that_a_worker_of_before_writes_are_found_and_forgotten(recents):
-    """Workers of release 0.1 keep what a camera has just seen, with whom they took it for."""
+async def test_faces_that_an_older_worker_writes_are_found_and_deleted(recents):
+    """Workers of release 0.1 store recent faces of cameras, with the recognised user."""
     user, face, key = uuid4(), uuid4(), f"fecapass:recent:{uuid4().hex}"
     values = [f"{one}".encode() for one in (user, face, uuid4())]
     await recents._client.lpush(key, *values)

@@ -1,4 +1,4 @@
-"""Names that strangers choose: claim checks, cameras, people. They are data and nothing else."""
+"""Names that clients choose (claim checks, cameras, people) are treated as data only."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -39,7 +39,7 @@ HOSTILE = st.one_of(
 
 @pytest.fixture(scope="module")
 async def foreign(prepared):
-    """Another bucket on the same server, with a picture that nobody may read by claim check."""
+    """Another bucket on the same server, whose picture must not be read by claim check."""
     bucket = f"private-{uuid4().hex[:8]}"
     async with Crops(prepared.s3.model_copy(update={"bucket": bucket})) as crops:
         await crops.ensure_bucket()
@@ -99,7 +99,7 @@ async def test_an_allowed_bucket_is_read(prepared, foreign):
 
 
 async def test_a_server_that_redirects_is_not_followed_elsewhere(prepared):
-    """A claim check must not make us ask another server, whatever the store answers."""
+    """A claim check must not cause a request to another server, whatever the store answers."""
     asked = []
 
     async def inner(reader, writer):
@@ -130,7 +130,7 @@ async def test_a_server_that_redirects_is_not_followed_elsewhere(prepared):
 @given(camera=HOSTILE)
 @example(camera="../../private")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_a_crop_lies_where_its_key_says_whatever_the_camera_is_called(crops, camera):
+async def test_a_crop_is_stored_under_its_key_for_any_camera_name(crops, camera):
     key = crop_key(camera, NOON, uuid4())
     await crops.put(key, camera.encode(errors="surrogatepass"))
     assert await crops.get(key) == camera.encode(errors="surrogatepass")

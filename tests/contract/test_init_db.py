@@ -21,7 +21,7 @@ MODELS = [("model-a", 128), ("model-b", 512)]
 
 @pytest.fixture
 def bare(settings):
-    """The same servers with nothing of ours on them: every name is new."""
+    """The same servers without any of our databases, topics and buckets: every name is new."""
     name = unique("fresh").replace("-", '"-')
     databases = {
         "main_db": settings.main_db.model_copy(update={"name": f"{name}-main"}),
@@ -40,19 +40,19 @@ async def run(settings, models=MODELS):
     return lines
 
 
-async def test_everything_is_made_once_and_every_step_told(bare):
+async def test_everything_is_created_once_and_every_step_reported(bare):
     first = await run(bare)
-    told = "\n".join(first)
+    output = "\n".join(first)
     topics = Topics(bare.kafka.topic_prefix)
     for topic in (topics.frames, topics.uploads, topics.detected):
-        assert f"created topic {topic}, " in told
-        assert f"created topic {topics.dead_letter(topic)}, " in told
-    assert f"created topic {topics.matches}, " in told
-    assert told.count("created topic") == 8
-    assert told.count("created database") == 2
-    assert told.count("applied migration 0001") == 2
-    assert "made room for model model-b, dimension 512" in told
-    assert f"created bucket {bare.s3.bucket}" in told
+        assert f"created topic {topic}, " in output
+        assert f"created topic {topics.dead_letter(topic)}, " in output
+    assert f"created topic {topics.matches}, " in output
+    assert output.count("created topic") == 8
+    assert output.count("created database") == 2
+    assert output.count("applied migration 0001") == 2
+    assert "made room for model model-b, dimension 512" in output
+    assert f"created bucket {bare.s3.bucket}" in output
 
     again = "\n".join(await run(bare))
     assert "created" not in again
@@ -63,14 +63,14 @@ async def test_everything_is_made_once_and_every_step_told(bare):
 
 
 async def test_several_at_once_do_not_disturb_each_other(bare):
-    told = await asyncio.gather(*(run(bare) for _ in range(4)))
-    lines = [line for one in told for line in one]
+    output = await asyncio.gather(*(run(bare) for _ in range(4)))
+    lines = [line for one in output for line in one]
     migrations = list(ROOT.glob("infra/migrations/*/versions/[0-9]*.py"))
     assert sum("applied migration" in line for line in lines) == len(migrations)
     assert sum("made room for" in line for line in lines) == 2
 
 
-async def test_a_present_topic_is_left_alone_and_too_few_partitions_reported(bare):
+async def test_an_existing_topic_is_not_changed_and_too_few_partitions_are_reported(bare):
     await run(bare)
     wider = bare.kafka.model_copy(update={"frames_partitions": 5})
     lines = await run(bare.model_copy(update={"kafka": wider}))
@@ -119,13 +119,13 @@ def command(environment):
     )
 
 
-def test_the_command_does_it_and_says_so(environment):
+def test_the_command_initialises_and_reports_it(environment):
     done = command(environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert "model sface-2021dec, dimension 128" in done.stdout
 
 
-def test_the_command_fails_in_one_line_that_tells_no_password(environment):
+def test_the_command_fails_with_one_line_without_the_password(environment):
     wrong = {"FECAPASS_MAIN_DB__PORT": "1", "FECAPASS_MAIN_DB__PASSWORD": "planted"}
     done = command(environment | wrong)
     assert done.returncode == 1
@@ -134,7 +134,7 @@ def test_the_command_fails_in_one_line_that_tells_no_password(environment):
     assert "planted" not in done.stderr + done.stdout
 
 
-async def test_a_wrong_password_is_told_as_such(prepared):
+async def test_a_wrong_password_is_reported_as_such(prepared):
     wrong = prepared.main_db.model_copy(update={"password": SecretStr("planted")})
     with pytest.raises(StoreUnavailable, match="password authentication failed") as caught:
         await run(prepared.model_copy(update={"main_db": wrong}))

@@ -1,4 +1,4 @@
-"""How far consumer groups are behind, as the broker says, whether or not a worker runs."""
+"""The lag of consumer groups, as the broker reports it, with or without a worker."""
 
 import asyncio
 import secrets
@@ -16,10 +16,10 @@ from streams.monitoring.consumer_lag import LagReader, MissingTopicsError
 
 @pytest.fixture
 async def kafka(settings):
-    """Topics that no worker has ever used."""
+    """Topics that no worker has used."""
     own = settings.kafka.model_copy(update={"topic_prefix": f"l{secrets.token_hex(4)}."})
     await ensure_topics(own, lambda _line: None)
-    # A broker that has just made topics may not know of them yet.
+    # A broker may not list topics that it has just created.
     async with asyncio.timeout(30), LagReader(own, timeout=20) as reader:
         while True:
             try:
@@ -58,15 +58,15 @@ async def lags(reader):
     return {lag.role: (lag.messages, lag.seconds) for lag in await reader.look()}
 
 
-async def test_field_24_what_no_group_has_committed_is_its_lag(kafka):
+async def test_field_24_messages_that_a_group_has_not_committed_are_its_lag(kafka):
     topics = Topics(kafka.topic_prefix)
     async with LagReader(kafka, timeout=20) as reader:
         assert await lags(reader) == {"detect": (0, 0.0), "identify": (0, 0.0)}
         await send(kafka, topics.frames, 5)
         await send(kafka, topics.detected, 3)
         await lags(reader)
-        told = await lags(reader)
-        assert (told["detect"][0], told["identify"][0]) == (5, 3)
+        measured = await lags(reader)
+        assert (measured["detect"][0], measured["identify"][0]) == (5, 3)
         await commit(kafka, "detect", topics.frames, 4)
         assert (await lags(reader))["detect"][0] == 1
         await commit(kafka, "detect", topics.frames, 5)
@@ -86,7 +86,7 @@ async def test_field_24_the_clocks_of_producers_do_not_count(kafka, ahead):
         assert seconds < 60
 
 
-async def test_field_24_control_records_are_no_lag(kafka):
+async def test_field_24_control_records_are_not_lag(kafka):
     topic = Topics(kafka.topic_prefix).frames
     producer = AIOKafkaProducer(
         bootstrap_servers=kafka.bootstrap_servers, transactional_id=secrets.token_hex(4)
@@ -103,6 +103,6 @@ async def test_field_24_control_records_are_no_lag(kafka):
         await producer.stop()
     async with LagReader(kafka, timeout=20) as reader:
         assert (await lags(reader))["detect"][0] >= 1
-        await commit(kafka, "detect", topic, 1)  # its message is done; the marker stays behind
+        await commit(kafka, "detect", topic, 1)  # after the message; only the marker remains
         await lags(reader)
         assert (await lags(reader))["detect"] == (0, 0.0)

@@ -28,7 +28,7 @@ def stores(records, vectors, crops, recents):
 
 @pytest.fixture(autouse=True)
 async def nothing_old_is_left(records):
-    """Other modules count what is too old."""
+    """Delete expired data at the end, because other modules count them."""
     yield
     edge = utc_now() - timedelta(days=1000)
     while (await records.expire(Cutoffs(edge, edge, LIMIT))).total:
@@ -37,7 +37,7 @@ async def nothing_old_is_left(records):
 
 @dataclass
 class Planted:
-    """What was written of one user, in every store."""
+    """The data of one user in the stores."""
 
     user: UUID
     sighting: UUID
@@ -45,21 +45,21 @@ class Planted:
     crop: str
 
 
-async def plant(world, recents, *, days=0.0):
-    """A user with an enrolled photo, a sighting and all that comes of both.
+async def plant(stored, recents, *, days=0.0):
+    """Write a user with an enrolled photo and a sighting to all stores.
 
     Args:
-        world: the stores.
+        stored: the stores.
         recents: the cache.
         days: how long ago the sighting was stored.
     """
-    user = await world.a_user()
+    user = await stored.a_user()
     event = replace_kind(an_event())
-    enrolled = the_result(event, world.model, user_id=user)
+    enrolled = the_result(event, stored.model, user_id=user)
     match = structs.replace(enrolled.faces[0].match, similarity=None, kind=MatchKind.ENROLLED)
     answer = encode_answer(
         UploadAnswer(
-            upload_id=event.key, status="enrolled", model=world.model, user_id=user,
+            upload_id=event.key, status="enrolled", model=stored.model, user_id=user,
             face_id=match.face_id,
         )
     )  # fmt: skip
@@ -70,25 +70,25 @@ async def plant(world, recents, *, days=0.0):
         outcome=Outcome.ENROLLED,
         answer=answer,
         people=frozenset({user}),
-        dataref=f"s3://{world.crops.bucket}/{photo}",
+        dataref=f"s3://{stored.crops.bucket}/{photo}",
     )
-    seen = the_result(an_event(), world.model, user_id=user)
+    seen = the_result(an_event(), stored.model, user_id=user)
     seen_match = seen.faces[0].match
     for key in (photo, match.crop_key, seen_match.crop_key):
-        await world.crops.put(key, b"jpeg")
-    await world.vectors.enrol(match.face_id, user, world.model, world.a_vector(), NOON)
-    await world.vectors.add_sightings(
-        world.model,
-        [Sighting(face_id=seen_match.face_id, user_id=user, embedding=world.a_vector(),
+        await stored.crops.put(key, b"jpeg")
+    await stored.vectors.enrol(match.face_id, user, stored.model, stored.a_vector(), NOON)
+    await stored.vectors.add_sightings(
+        stored.model,
+        [Sighting(face_id=seen_match.face_id, user_id=user, embedding=stored.a_vector(),
                   captured_at=NOON)],
     )  # fmt: skip
-    async with world.records.claim([enrolled.key, seen.key]) as claim:
+    async with stored.records.claim([enrolled.key, seen.key]) as claim:
         await claim.commit([enrolled, seen])
-    await world.records.mark_announced([enrolled.key, seen.key])
+    await stored.records.mark_announced([enrolled.key, seen.key])
     at = utc_now() - timedelta(days=days)
     await recents.remember_matches([structs.replace(seen_match, seen_at=at)])
     await recents.answer(event.key, answer)
-    async with world.records._connection("test") as connection:
+    async with stored.records._connection("test") as connection:
         for table, column in (("faces", "created_at"), ("events", "processed_at")):
             await connection.execute(
                 f"UPDATE {table} SET {column} = $1 WHERE event_uuid = ANY($2::uuid[])",  # noqa: S608
@@ -103,7 +103,7 @@ def replace_kind(event):
 
 
 async def known_of(stores, user):
-    """What the main database knows to lie in the others."""
+    """The user, with the main database's references to data in the other stores."""
     return DataSubject(user, (await stores.records.traces(DataSubject(user))).elsewhere)
 
 
@@ -112,15 +112,15 @@ def store(request, stores):
     return getattr(stores, request.param)
 
 
-async def test_nothing_is_found_of_a_user_of_whom_there_is_nothing(store):
+async def test_nothing_is_found_of_a_user_without_data(store):
     user = DataSubject(uuid4())
     assert (await store.traces(user)).total == 0
     assert (await store.erase(user)).total == 0
     assert (await store.traces(user)).total == 0
 
 
-async def test_what_was_written_is_found_and_erased_once(store, stores, world, recents):
-    one, other = [await plant(world, recents) for _ in range(2)]
+async def test_written_data_are_found_and_erased_once(store, stores, stored, recents):
+    one, other = [await plant(stored, recents) for _ in range(2)]
     user, neighbour = [await known_of(stores, planted.user) for planted in (one, other)]
     found, of_neighbour = await store.traces(user), await store.traces(neighbour)
     assert all(found.counts.values()), found
@@ -132,8 +132,8 @@ async def test_what_was_written_is_found_and_erased_once(store, stores, world, r
     assert (await store.traces(neighbour)).counts == of_neighbour.counts
 
 
-async def test_only_what_is_older_expires(store, stores, world, recents):
-    old, young = [await plant(world, recents, days=days) for days in (2000, 0)]
+async def test_only_what_is_older_expires(store, stores, stored, recents):
+    old, young = [await plant(stored, recents, days=days) for days in (2000, 0)]
     edge = utc_now() - timedelta(days=1000)
     before = Cutoffs(edge, edge, LIMIT, await overdue(stores, edge))
     kept = await known_of(stores, young.user)
@@ -163,16 +163,16 @@ async def overdue(stores, edge):
     )
 
 
-async def test_without_an_age_nothing_expires(store, stores, world, recents):
-    planted = await plant(world, recents, days=2000)
+async def test_without_an_age_nothing_expires(store, stores, stored, recents):
+    planted = await plant(stored, recents, days=2000)
     user = await known_of(stores, planted.user)
     found = await store.traces(user)
     assert (await store.expire(Cutoffs(None, None, LIMIT))).total == 0
     assert (await store.traces(user)).counts == found.counts
 
 
-async def test_expiring_never_takes_what_is_enrolled(stores, world, recents):
-    planted = await plant(world, recents, days=2000)
+async def test_expiring_never_takes_what_is_enrolled(stores, stored, recents):
+    planted = await plant(stored, recents, days=2000)
     edge = utc_now() - timedelta(days=1000)
     before = Cutoffs(edge, None, LIMIT)
     for store in reversed(stores.personal_data):
@@ -185,7 +185,7 @@ async def test_expiring_never_takes_what_is_enrolled(stores, world, recents):
 
 
 async def named_in(stores, user):
-    """Every column of every table, and every key of the cache, in which a user's id stands."""
+    """Every column of every table, and every key of the cache, that contains a user's id."""
     found = set()
     for sink, metadata in ((stores.records, MainBase), (stores.vectors, VectorBase)):
         async with sink._connection("test") as connection:
@@ -213,15 +213,15 @@ async def named_in(stores, user):
 
 
 def pattern_of(stores, key):
-    """The place on the list that a key of the cache belongs to."""
+    """The entry of the list to which a key of the cache belongs."""
     name = key.decode(errors="replace").removeprefix(PREFIX)
     listed = {*stores.recents.erased_places, *stores.recents.kept_places}
     return next((one for one in listed if name.startswith(one.rstrip("*"))), name)
 
 
-async def test_an_erased_user_is_named_only_where_the_list_says_so(stores, world, recents):
-    """Looks into every column there is, not only where the stores would look."""
-    planted = await plant(world, recents)
+async def test_an_erased_user_is_named_only_where_the_list_says_so(stores, stored, recents):
+    """Searches every column, not only those that the stores search."""
+    planted = await plant(stored, recents)
     erased = {place for store in stores.personal_data for place in store.erased_places}
     kept = {place for store in stores.personal_data for place in store.kept_places}
     before = await named_in(stores, planted.user)

@@ -1,4 +1,4 @@
-"""Behind PgBouncer: sessions that are kept are fine, all else is refused at the start."""
+"""PgBouncer: session pooling is supported, all other modes are refused at the start."""
 
 import asyncio
 import os
@@ -89,7 +89,7 @@ async def test_field_05_session_pooling_is_supported(prepared):
     ],
     ids=["transaction", "one_session", "round_robin", "statement"],
 )
-async def test_field_05_other_pooling_is_refused_by_name(prepared, mode, options):
+async def test_field_05_other_pool_modes_are_refused_with_the_reason(prepared, mode, options):
     impatient = prepared.main_db.model_copy(update={"connect_timeout": 1.0})
     async with pooler(impatient, mode, **options) as behind:
         with pytest.raises(SessionsNotKept, match="only session pooling is supported"):
@@ -97,7 +97,7 @@ async def test_field_05_other_pooling_is_refused_by_name(prepared, mode, options
 
 
 async def test_field_05_a_busy_transaction_pooler_is_refused_too(prepared):
-    """Others keep its sessions busy, so that one and the same is seldom given twice."""
+    """Other clients keep its sessions busy, so that a client seldom gets the same session twice."""
     async with pooler(prepared.main_db, "transaction") as behind, asyncio.TaskGroup() as group:
 
         async def keep_busy():

@@ -1,4 +1,4 @@
-"""S3 and OAuth go through the proxy that the settings name, and through no other."""
+"""S3 and OAuth use the proxy of the settings, and no other."""
 
 import contextlib
 from uuid import uuid4
@@ -29,7 +29,7 @@ async def proxy(monkeypatch):
 
 
 async def use(settings):
-    """Ask the store for all that the product asks of it."""
+    """Make every kind of call that the product makes to the store."""
     key = f"crops/{uuid4().hex}.jpg"
     async with Crops(settings) as crops:
         await crops.ensure_bucket()
@@ -54,15 +54,15 @@ async def test_field_06_a_dead_proxy_in_the_environment_does_no_harm(prepared, m
     await use(prepared.s3)
 
 
-async def test_field_06_the_cloud_is_not_asked_where_this_is(prepared, proxy, monkeypatch):
-    """botocore's "auto" defaults ask the instance's metadata, by the environment's proxy."""
+async def test_field_06_the_clouds_metadata_are_not_requested(prepared, proxy, monkeypatch):
+    """botocore's "auto" defaults request the instance's metadata through a configured proxy."""
     monkeypatch.setenv("AWS_DEFAULTS_MODE", "auto")
     monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://metadata.invalid/")
     await use(prepared.s3)
     assert proxy.asked == []
 
 
-async def test_field_06_a_proxy_of_the_settings_takes_all_of_s3(prepared, monkeypatch):
+async def test_field_06_all_calls_to_s3_use_the_proxy_of_the_settings(prepared, monkeypatch):
     for name in VARIABLES:
         monkeypatch.setenv(name, DEAD)
     async with running_proxy("someone:pass/word") as proxy:
@@ -76,7 +76,7 @@ async def test_field_06_a_proxy_of_the_settings_takes_all_of_s3(prepared, monkey
     assert all(line.split()[1].startswith(endpoint) for line in proxy.asked)
 
 
-async def test_field_06_the_environments_proxy_is_used_where_asked_and_not_for_loopback(
+async def test_field_06_the_environments_proxy_is_used_if_configured_but_not_for_loopback(
     prepared, proxy
 ):
     asking = prepared.s3.model_copy(update={"proxy_url": ProxyUrl("environment")})
@@ -132,7 +132,7 @@ async def test_field_06_tokens_use_no_proxy_but_that_of_the_settings(proxy):
         assert proxy.asked == [f"POST {url} HTTP/1.1"]
 
 
-async def test_field_06_a_proxy_without_tokens_is_told_without_its_password():
+async def test_field_06_a_failing_proxy_for_tokens_is_reported_without_its_password():
     async with running_proxy("another:login") as proxy:
         url = proxy.url.replace("//", f"//{LOGIN}@")
         for each, word in ((url, "407"), (DEAD.replace("//", f"//{LOGIN}@"), "127.0.0.1:9")):

@@ -12,7 +12,7 @@ from sinks.store_errors import StoreUnavailable
 from tests.contract.builders import a_match, an_event, unique
 
 
-async def test_what_another_version_wrote_is_passed_over(recents):
+async def test_entries_of_another_release_are_skipped(recents):
     camera, user = unique("camera"), uuid4()
     match = a_match(an_event(camera), user_id=user)
     await recents.remember_matches([match])
@@ -37,7 +37,7 @@ async def test_matches_are_listed_newest_first_and_once(recents):
 
 
 async def test_all_cameras_are_listed_together(recents):
-    far = 100 * 365 * 24 * 3600  # later than whatever other tests have added
+    far = 100 * 365 * 24 * 3600  # later than all entries of other tests
     pair = [a_match(an_event(unique("camera"), seconds=far + n)) for n in range(2)]
     await recents.remember_matches(pair)
     assert await recents.recent(2) == pair[::-1]
@@ -52,7 +52,7 @@ async def test_listings_keep_a_bounded_number(prepared):
         assert await recents.recent(100, camera) == matches[:-11:-1]
 
 
-async def test_a_forgotten_person_is_nowhere(recents):
+async def test_an_erased_user_is_in_no_listing(recents):
     camera, user, other = unique("camera"), uuid4(), uuid4()
     theirs, others = (a_match(an_event(camera), user_id=who) for who in (user, other))
     await recents.remember_matches([theirs, others])
@@ -63,7 +63,7 @@ async def test_a_forgotten_person_is_nowhere(recents):
 
 
 @given(cameras=st.lists(st.text(), min_size=1, max_size=4, unique=True))
-async def test_any_name_of_a_camera_does(recents, cameras):
+async def test_a_camera_may_have_any_name(recents, cameras):
     suffix = unique("")
     named = {camera + suffix: a_match(an_event(camera + suffix)) for camera in cameras}
     await recents.remember_matches(list(named.values()))
@@ -71,15 +71,15 @@ async def test_any_name_of_a_camera_does(recents, cameras):
         assert await recents.recent(10, camera) == [match]
 
 
-async def test_an_answer_that_is_there_is_given_at_once(recents, waiter):
+async def test_an_existing_answer_is_returned_at_once(recents, waiter):
     upload = unique("upload")
     await recents.answer(upload, b"{}")
-    async with asyncio.timeout(5):  # far from the last look at the end of the time
+    async with asyncio.timeout(5):  # long before the last read at the end of the waiting time
         assert await waiter.wait(upload, 60) == b"{}"
         assert await waiter.wait(upload, 60) == b"{}"
 
 
-async def test_an_answer_wakes_all_who_wait_for_it_and_nobody_else(prepared, waiter):
+async def test_an_answer_wakes_all_its_waiting_callers_and_no_others(prepared, waiter):
     upload, other = unique("upload"), unique("upload")
     waiting = [asyncio.create_task(waiter.wait(upload, 10)) for _ in range(3)]
     bystander = asyncio.create_task(waiter.wait(other, 10))
@@ -92,17 +92,17 @@ async def test_an_answer_wakes_all_who_wait_for_it_and_nobody_else(prepared, wai
         assert await bystander == b"two"
 
 
-async def test_no_answer_is_none_in_time(waiter):
+async def test_without_an_answer_waiting_returns_none_in_time(waiter):
     assert await waiter.wait(unique("upload"), 0.05) is None
 
 
-async def test_hundreds_wait_over_one_connection_and_none_is_crossed(prepared):
+async def test_hundreds_wait_over_one_connection_and_each_gets_its_answer(prepared):
     uploads = [unique("upload") for _ in range(300)]
     waiter = AnswerWaiter(prepared.redis)
     async with Recents(prepared.redis) as worker:
         ((_, others),) = await worker._client.pubsub_numsub("fecapass:answers")
         waiting = [asyncio.create_task(waiter.wait(u, 20)) for u in uploads]
-        await waiter.wait(unique("nobody"), 0.05)
+        await waiter.wait(unique("unanswered"), 0.05)
         subscribers = await worker._client.pubsub_numsub("fecapass:answers")
         assert subscribers == [(b"fecapass:answers", others + 1)]
         await asyncio.gather(*(worker.answer(u, u.encode()) for u in reversed(uploads)))
@@ -112,7 +112,7 @@ async def test_hundreds_wait_over_one_connection_and_none_is_crossed(prepared):
 
 @given(delays=st.lists(st.floats(0, 0.004), min_size=1, max_size=8))
 async def test_no_wake_up_is_lost_whenever_the_answer_comes(prepared, recents, delays):
-    """A fresh waiter each time, so that answers also fall into its subscribing."""
+    """A new waiter each time, so that answers also arrive while it subscribes."""
     waiter = AnswerWaiter(prepared.redis)
 
     async def answer(upload, delay):
@@ -147,7 +147,7 @@ async def test_waiting_outlives_a_restart_of_the_server(prepared, stack):
     await waiter.close()
 
 
-async def test_closing_tells_those_who_wait(prepared):
+async def test_closing_ends_the_wait_with_an_error(prepared):
     waiter = AnswerWaiter(prepared.redis)
     waiting = asyncio.create_task(waiter.wait(unique("upload"), 30))
     assert await waiter.wait(unique("upload"), 0.05) is None
@@ -156,7 +156,7 @@ async def test_closing_tells_those_who_wait(prepared):
         await waiting
 
 
-async def test_an_absent_server_is_unavailable_and_the_password_is_not_told(nowhere):
+async def test_an_absent_server_is_an_outage_without_the_password(nowhere):
     waiter = AnswerWaiter(nowhere.redis)
     async with Recents(nowhere.redis) as recents:
         calls = [

@@ -1,4 +1,4 @@
-"""The reconciler on real stores: each fault is planted, found, repaired, and then not there."""
+"""The reconciler on real stores: each fault is planted, found, repaired, and not found again."""
 
 import asyncio
 import json
@@ -25,82 +25,82 @@ from tests.contract.stored_people import reconcile, short_lived, the_result, you
 from tests.stored_records import commit_results
 
 
-async def plant_crops(world):
+async def plant_crops(stored):
     keys = [crop_key(unique("door"), NOON, uuid4()) for _ in range(2)]
     for key in keys:
-        await world.crops.put(key, b"jpeg")
-    await world.crops.put("crops/notes.txt", b"not ours")
+        await stored.crops.put(key, b"jpeg")
+    await stored.crops.put("crops/notes.txt", b"not ours")
 
     async def check():
-        assert not any([await world.crops.exists(key) for key in keys])
-        assert await world.crops.exists("crops/notes.txt")
+        assert not any([await stored.crops.exists(key) for key in keys])
+        assert await stored.crops.exists("crops/notes.txt")
 
     return check
 
 
-async def plant_sightings(world):
-    lost = [await world.a_face(without=("row", "crop")) for _ in range(2)]
+async def plant_sightings(stored):
+    lost = [await stored.a_face(without=("row", "crop")) for _ in range(2)]
 
     async def check():
-        async with opened(MaintenanceStores.of(world.prepared)) as stores:
+        async with opened(MaintenanceStores.of(stored.prepared)) as stores:
             assert await stores.vectors.there([one.face_id for one in lost]) == set()
 
     return check
 
 
-async def plant_templates(world):
-    user = await world.a_user()
+async def plant_templates(stored):
+    user = await stored.a_user()
     for _ in range(2):
-        await world.vectors.enrol(uuid4(), user, world.model, world.a_vector(), NOON)
+        await stored.vectors.enrol(uuid4(), user, stored.model, stored.a_vector(), NOON)
 
     async def check():
-        assert (await world.vectors.traces(DataSubject(user))).total == 0
-        assert (await world.vectors.changes(world.model, 0))[-1].embedding is None
+        assert (await stored.vectors.traces(DataSubject(user))).total == 0
+        assert (await stored.vectors.changes(stored.model, 0))[-1].embedding is None
 
     return check
 
 
-async def plant_rows_without_crop(world):
-    broken = [await world.a_face(without=("crop",)) for _ in range(2)]
+async def plant_rows_without_crop(stored):
+    broken = [await stored.a_face(without=("crop",)) for _ in range(2)]
 
     async def check():
-        async with opened(MaintenanceStores.of(world.prepared)) as stores:
+        async with opened(MaintenanceStores.of(stored.prepared)) as stores:
             keys = await stores.records.crop_keys([one.face_id for one in broken])
         assert keys == {one.face_id: None for one in broken}
 
     return check
 
 
-async def plant_rows_without_embedding(world):
-    broken = [await world.a_face(without=("embedding",)) for _ in range(2)]
+async def plant_rows_without_embedding(stored):
+    broken = [await stored.a_face(without=("embedding",)) for _ in range(2)]
 
     async def check():
-        async with opened(MaintenanceStores.of(world.prepared)) as stores:
+        async with opened(MaintenanceStores.of(stored.prepared)) as stores:
             assert await stores.records.not_yet_lost([one.face_id for one in broken]) == set()
 
     return check
 
 
-async def plant_means(world):
-    users = [await world.a_user() for _ in range(3)]
+async def plant_means(stored):
+    users = [await stored.a_user() for _ in range(3)]
     for user in (*users, *users):
-        result = the_result(an_event(), world.model, user_id=user)
+        result = the_result(an_event(), stored.model, user_id=user)
         match = result.faces[0].match
-        await world.crops.put(match.crop_key, b"jpeg")
-        await world.vectors.enrol(match.face_id, user, world.model, world.a_vector(), NOON)
-        await commit_results(world.records, [result])
-        await world.records.mark_announced([result.key])
-    before = await world.gallery()
-    async with world.vectors._connection("test") as connection:
+        await stored.crops.put(match.crop_key, b"jpeg")
+        await stored.vectors.enrol(match.face_id, user, stored.model, stored.a_vector(), NOON)
+        await commit_results(stored.records, [result])
+        await stored.records.mark_announced([result.key])
+    before = await stored.gallery()
+    async with stored.vectors._connection("test") as connection:
         await connection.execute(
             "UPDATE gallery SET embedding = ($2::float4[])::vector WHERE user_id = $1",
             users[0],
-            world.a_vector().tolist(),
+            stored.a_vector().tolist(),
         )
         await connection.execute("DELETE FROM gallery WHERE user_id = $1", users[1])
 
     async def check():
-        after = await world.gallery()
+        after = await stored.gallery()
         assert after.keys() == before.keys()
         for user_id, embedding in before.items():
             np.testing.assert_allclose(after[user_id], embedding, atol=1e-6)
@@ -108,55 +108,55 @@ async def plant_means(world):
     return check
 
 
-async def plant_suspensions(world):
-    """In both directions: what a crash between two commits leaves, or a restored backup."""
-    active, inactive = await world.a_user(), await world.a_user()
+async def plant_suspensions(stored):
+    """Both kinds: such users remain after a crash between two commits, or a restored backup."""
+    active, inactive = await stored.a_user(), await stored.a_user()
     for user in (active, inactive):
-        result = the_result(an_event(), world.model, user_id=user)
+        result = the_result(an_event(), stored.model, user_id=user)
         match = result.faces[0].match
-        await world.crops.put(match.crop_key, b"jpeg")
-        await world.vectors.enrol(match.face_id, user, world.model, world.a_vector(), NOON)
-        await commit_results(world.records, [result])
-        await world.records.mark_announced([result.key])
-    await world.vectors.suspend_user(active)
-    async with world.records._connection("test") as connection:
+        await stored.crops.put(match.crop_key, b"jpeg")
+        await stored.vectors.enrol(match.face_id, user, stored.model, stored.a_vector(), NOON)
+        await commit_results(stored.records, [result])
+        await stored.records.mark_announced([result.key])
+    await stored.vectors.suspend_user(active)
+    async with stored.records._connection("test") as connection:
         await connection.execute("UPDATE users SET is_active = false WHERE id = $1", inactive)
 
     async def check():
-        gallery = await world.gallery()
+        gallery = await stored.gallery()
         assert gallery[active] is not None
         assert gallery[inactive] is None
 
     return check
 
 
-async def plant_unannounced(world):
-    untold = [await world.a_face(without=("announcement",)) for _ in range(2)]
+async def plant_unannounced(stored):
+    unannounced = [await stored.a_face(without=("announcement",)) for _ in range(2)]
 
     async def check():
-        topic = Topics(world.prepared.kafka.topic_prefix).matches
-        consumer = create_consumer(world.prepared.kafka, topic, auto_offset_reset="earliest")
+        topic = Topics(stored.prepared.kafka.topic_prefix).matches
+        consumer = create_consumer(stored.prepared.kafka, topic, auto_offset_reset="earliest")
         await consumer.start()
-        told, wanted = [], {str(one.face_id) for one in untold}
+        announced, wanted = [], {str(one.face_id) for one in unannounced}
         try:
             async with asyncio.timeout(30):
-                while len(told) < len(wanted):
+                while len(announced) < len(wanted):
                     headers = dict((await consumer.getone()).headers)
-                    told += wanted & {headers.get("ce_id", b"").decode()}
+                    announced += wanted & {headers.get("ce_id", b"").decode()}
         finally:
             await consumer.stop()
-        assert sorted(told) == sorted(wanted)
+        assert sorted(announced) == sorted(wanted)
 
     return check
 
 
-async def plant_claim_checks(world):
+async def plant_claim_checks(stored):
     keys = [f"frames/{uuid4()}.jpg", f"uploads/{uuid4()}.png"]
     for key in keys:
-        await world.crops.put(key, b"image")
+        await stored.crops.put(key, b"image")
 
     async def check():
-        assert not any([await world.crops.exists(key) for key in keys])
+        assert not any([await stored.crops.exists(key) for key in keys])
 
     return check
 
@@ -175,46 +175,46 @@ PLANTS = {
 
 
 @pytest.mark.parametrize("fault", list(Fault))
-async def test_a_planted_fault_is_found_repaired_and_gone(clean, fault, world, prepared, records):
-    whole = await world.a_face()
-    repaired = await PLANTS[fault](world)
-    await asyncio.sleep(1.1)  # S3 tells the time of a write in whole seconds
+async def test_a_planted_fault_is_found_and_repaired(clean, fault, stored, prepared, records):
+    whole = await stored.a_face()
+    repaired = await PLANTS[fault](stored)
+    await asyncio.sleep(1.1)  # S3 reports the time of a write in whole seconds
     settings = young(prepared)
     if fault is Fault.OLD_CLAIM_CHECK:
         settings = short_lived(settings)
     expected = dict.fromkeys(Fault, (0, 0))
-    looked = await reconcile(settings, dry_run=True)
-    assert looked == expected | {fault: (2, 0)}
-    assert await reconcile(settings, dry_run=True) == looked, "a dry run changes nothing"
+    found = await reconcile(settings, dry_run=True)
+    assert found == expected | {fault: (2, 0)}
+    assert await reconcile(settings, dry_run=True) == found, "a dry run changes nothing"
     assert await reconcile(settings) == expected | {fault: (2, 2)}
     await repaired()
     assert await reconcile(settings) == expected
-    assert await world.crops.exists(whole.crop_key)
+    assert await stored.crops.exists(whole.crop_key)
     async with opened(MaintenanceStores.of(prepared)) as stores:
         assert await stores.records.crop_keys([whole.face_id]) == {whole.face_id: whole.crop_key}
         assert await stores.vectors.there([whole.face_id]) == {whole.face_id}
 
 
-async def test_what_is_younger_than_the_grace_is_work_in_progress(clean, world, prepared):
+async def test_what_is_younger_than_the_grace_is_work_in_progress(clean, stored, prepared):
     for without in (("row",), ("crop",), ("embedding",), ("announcement",)):
-        await world.a_face(without=without)
+        await stored.a_face(without=without)
     settings = young(prepared, grace=600.0)
     assert set((await reconcile(settings)).values()) == {(0, 0)}
     await reconcile(young(prepared))
 
 
 async def test_nothing_is_deleted_that_a_worker_is_about_to_commit(
-    clean, world, prepared, records, vectors, crops
+    clean, stored, prepared, records, vectors, crops
 ):
     """An event delivered again writes over an old crop, whose row comes only with the commit."""
     event = an_event()
-    result = the_result(event, world.model)
+    result = the_result(event, stored.model)
     match = result.faces[0].match
     await crops.put(match.crop_key, b"jpeg")
     sighting = Sighting(
-        face_id=match.face_id, user_id=None, embedding=world.a_vector(), captured_at=NOON
+        face_id=match.face_id, user_id=None, embedding=stored.a_vector(), captured_at=NOON
     )
-    await vectors.add_sightings(world.model, [sighting])
+    await vectors.add_sightings(stored.model, [sighting])
     await asyncio.sleep(1.1)  # S3 tells the time of a write in whole seconds
     async with records.claim([result.key]) as claim:
         busy = await reconcile(young(prepared, quiet_wait=0.2))
@@ -248,9 +248,9 @@ def fecapass(environment, *arguments):
     )
 
 
-async def test_the_command_says_what_is_left_and_what_was_repaired(clean, environment, crops):
+async def test_the_command_reports_remaining_and_repaired_faults(clean, environment, crops):
     await crops.put(crop_key(unique("door"), NOON - timedelta(days=1), uuid4()), b"jpeg")
-    await asyncio.sleep(1.1)  # S3 tells the time of a write in whole seconds
+    await asyncio.sleep(1.1)  # S3 reports the time of a write in whole seconds
 
     async def run(*arguments):
         return await asyncio.to_thread(
@@ -270,25 +270,25 @@ async def test_the_command_says_what_is_left_and_what_was_repaired(clean, enviro
     assert all(row["found"] == 0 for row in json.loads(again.stdout))
 
 
-async def test_field_15_a_change_that_is_under_way_is_waited_for(clean, world, prepared):
-    """Somebody is being deactivated: suspended already, and not yet said in the user's row."""
-    user = await world.a_user()
-    await world.vectors.enrol(uuid4(), user, world.model, world.a_vector(), NOON)
-    async with world.records._connection("test") as connection, connection.transaction():
+async def test_field_15_the_reconciler_waits_for_a_change_in_progress(clean, stored, prepared):
+    """A deactivation: the templates are suspended, but the user's row is not committed yet."""
+    user = await stored.a_user()
+    await stored.vectors.enrol(uuid4(), user, stored.model, stored.a_vector(), NOON)
+    async with stored.records._connection("test") as connection, connection.transaction():
         await connection.execute("UPDATE users SET is_active = false WHERE id = $1", user)
-        await world.vectors.suspend_user(user)
+        await stored.vectors.suspend_user(user)
         async with opened(MaintenanceStores.of(prepared)) as stores:
             reconciler = Reconciler(stores, young(prepared), False, lambda *_: None)
             aligning = asyncio.create_task(reconciler._align(user))
             async with asyncio.timeout(20):
-                while not await is_locked_out(world.records):  # noqa: ASYNC110 - a server has no event to wait for
+                while not await is_locked_out(stored.records):  # noqa: ASYNC110 - a server has no event to wait for
                     await asyncio.sleep(0.02)
             assert not aligning.done()
             await connection.execute("COMMIT")
             await connection.execute("BEGIN")
             assert await aligning
-    assert (await world.gallery())[user] is None
-    await world.vectors.erase(DataSubject(user))
+    assert (await stored.gallery())[user] is None
+    await stored.vectors.erase(DataSubject(user))
 
 
 async def is_locked_out(records):

@@ -34,7 +34,7 @@ async def test_a_commit_is_read_back_exactly(records):
     assert row.answer is None
 
 
-async def test_an_event_without_faces_is_settled_too(records):
+async def test_an_event_without_faces_has_a_result_too(records):
     result = a_result(faces=0)
     await commit_results(records, [result])
     settled = await settled_rows(records, [result.key, (uuid4(), MODEL)])
@@ -57,7 +57,7 @@ async def test_duplicates_within_a_batch_count_once(records):
     assert len(await records.faces_of(event.uuid, MODEL)) == 1
 
 
-async def test_models_do_not_meet(records):
+async def test_results_of_two_models_are_independent(records):
     event = an_event()
     ours, other = a_result(event), a_result(event, model="other")
     assert await commit_results(records, [ours, other]) == {ours.key, other.key}
@@ -86,7 +86,7 @@ async def test_an_answer_survives_as_json(records):
     assert row.answer == '{"n": [1.5, null], "text": "é \\""}'.encode()
 
 
-async def test_announcing_is_noted_once_and_only_for_what_was_named(records):
+async def test_an_announcement_is_recorded_once_and_only_for_the_named_events(records):
     ours, other = a_result(), a_result()
     await commit_results(records, [ours, other])
     await records.mark_announced([ours.key])
@@ -97,14 +97,14 @@ async def test_announcing_is_noted_once_and_only_for_what_was_named(records):
     assert (await settled_rows(records, [ours.key]))[ours.key] == settled[ours.key]
 
 
-async def test_nothing_asked_is_nothing_done(records):
+async def test_empty_calls_do_nothing(records):
     assert await commit_results(records, []) == set()
     assert await settled_rows(records, []) == {}
     await records.mark_announced([])
     assert await records.users([]) == {}
 
 
-async def test_a_deleted_persons_face_is_an_unknowns(records, prepared):
+async def test_the_face_of_a_deleted_user_becomes_unknown(records, prepared):
     user = await stored_user(records, f"{unique('gone')}@example.org")
     before = a_result(user_id=user.id)
     await commit_results(records, [before])
@@ -118,7 +118,7 @@ async def test_a_deleted_persons_face_is_an_unknowns(records, prepared):
         assert row.match.user_id is None
 
 
-async def test_field_01_a_match_of_an_erased_person_is_none_any_more(records, prepared):
+async def test_field_01_a_match_of_an_erased_user_is_no_match_any_more(records, prepared):
     user = await stored_user(records, f"{unique('gone')}@example.com")
     result = a_result(user_id=user.id)
     await commit_results(records, [result])
@@ -131,7 +131,7 @@ async def test_field_01_a_match_of_an_erased_person_is_none_any_more(records, pr
     assert (row.match.user_id, row.match.decision) == (None, "below_threshold")
 
 
-async def test_a_user_vanishing_during_the_commit_does_not_fail_it(records, prepared):
+async def test_the_deletion_of_a_user_during_the_commit_does_not_fail_it(records, prepared):
     user = await stored_user(records, f"{unique('going')}@example.org")
     connection = await asyncpg.connect(prepared.main_db.dsn)
     transaction = connection.transaction()
@@ -150,15 +150,15 @@ async def test_a_user_vanishing_during_the_commit_does_not_fail_it(records, prep
     await connection.close()
 
 
-async def test_users_are_found_again_whatever_the_case(records):
+async def test_users_are_found_by_address_in_any_case(records):
     name = unique("Ada")
     made = await stored_user(records, f"{name}@Example.org", "Ada")
     assert (made.email, made.full_name, made.is_active) == (f"{name}@Example.org", "Ada", True)
     assert await records.user_by_email(f" {name.upper()}@example.ORG ") == made
-    nobody = uuid4()
-    assert await records.users([made.id, nobody]) == {made.id: made}
-    assert await records.user(nobody) is None
-    assert await records.user_by_email(f"{nobody}@example.org") is None
+    unused = uuid4()
+    assert await records.users([made.id, unused]) == {made.id: made}
+    assert await records.user(unused) is None
+    assert await records.user_by_email(f"{unused}@example.org") is None
 
 
 async def test_recent_faces_come_newest_first_and_filtered(records):
@@ -177,7 +177,7 @@ async def test_recent_faces_come_newest_first_and_filtered(records):
 
 
 async def test_a_face_keeps_its_kind_and_an_enrolled_one_was_not_seen(records):
-    """Also once its user is deleted past the erasure, and whatever was measured of it."""
+    """Also after its user was deleted without an erasure, and with any similarity."""
     user = await stored_user(records, f"{unique('u')}@example.org")
     seen, enrolled = (a_result(user_id=user.id) for _ in range(2))
     (row,) = enrolled.faces
@@ -195,7 +195,7 @@ async def test_a_face_keeps_its_kind_and_an_enrolled_one_was_not_seen(records):
 
 
 @pytest.mark.parametrize("bad", ["nul \0 byte", "lone \ud800 surrogate"])
-async def test_text_that_postgres_cannot_hold_is_rejected(records, bad):
+async def test_text_that_postgres_cannot_store_is_rejected(records, bad):
     with pytest.raises(StoreRejected):
         await commit_results(records, [a_result(an_event(bad))])
 
@@ -210,7 +210,7 @@ async def test_a_face_of_wrong_shape_is_rejected_and_nothing_of_it_is_written(re
     assert await settled_rows(records, [good.key, bad.key]) == {}
 
 
-async def test_an_absent_server_is_unavailable_and_the_password_is_not_told(nowhere):
+async def test_an_absent_server_is_an_outage_without_the_password(nowhere):
     with pytest.raises(StoreUnavailable) as caught:
         await Records(nowhere.main_db).connect()
     assert nowhere.main_db.password.get_secret_value() not in str(caught.value)
@@ -223,7 +223,7 @@ async def test_a_wrong_password_is_unavailable(prepared):
         await Records(wrong).connect()
 
 
-async def test_a_cut_connection_is_unavailable_once_and_then_made_anew(prepared):
+async def test_a_cut_connection_is_one_outage_and_is_then_replaced(prepared):
     async with Records(prepared.main_db.model_copy(update={"pool_max": 1})) as records:
         await records.ping()
         admin = await asyncpg.connect(prepared.main_db.dsn)

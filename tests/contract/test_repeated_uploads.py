@@ -1,4 +1,4 @@
-"""The same photo once more, after it was given up: the old failure does not answer it."""
+"""A photo that is uploaded again after a failure does not get the old failure as its answer."""
 
 from contextlib import asynccontextmanager
 from uuid import uuid4
@@ -21,7 +21,7 @@ from tests.stored_records import commit_results
 
 @pytest.fixture
 async def failed(records, recents):
-    """An enrolment that was given up, in the ledger and in Redis."""
+    """A failed enrolment, in the ledger and in Redis."""
     event = enrol_event(uuid4(), uuid4().bytes)
     result = finding(event, "access_denied")
     assert await commit_results(records, [result]) == {result.key}
@@ -37,7 +37,7 @@ def finding(event, code):
 @pytest.fixture
 async def own(prepared):
     """Topics that no worker of another test reads."""
-    changes = {"topic_prefix": unique("anew."), "claim_check": False}
+    changes = {"topic_prefix": unique("repeated."), "claim_check": False}
     kafka = prepared.kafka.model_copy(update=changes)
     await ensure_topics(kafka, lambda _line: None)
     return prepared.model_copy(update={"kafka": kafka})
@@ -55,13 +55,13 @@ async def uploading(redis, kafka, records):
         await waiter.close()
 
 
-async def test_a_failure_is_forgotten_once_the_photo_is_out(own, records, failed):
+async def test_a_failure_is_deleted_when_the_photo_is_sent(own, records, failed):
     async with uploading(own, own, records) as client:
         assert await client.ask([(failed, b"photo")], 0.2) == [None]
     assert await records.upload(failed.uuid) is None
 
 
-async def test_while_redis_may_keep_a_failure_nothing_begins(own, nowhere, records, failed):
+async def test_no_photo_is_sent_while_redis_may_contain_the_failure(own, nowhere, records, failed):
     async with uploading(nowhere, own, records) as client:
         with pytest.raises(StoreUnavailable):
             await client.publish([(failed, b"photo")])
@@ -69,7 +69,7 @@ async def test_while_redis_may_keep_a_failure_nothing_begins(own, nowhere, recor
         assert await client.ask([(failed, b"photo")], 0.2) == [None]
 
 
-async def test_a_failure_stands_when_the_broker_does_not_take_the_photo(
+async def test_a_failure_stays_if_the_broker_does_not_accept_the_photo(
     own, nowhere, records, failed
 ):
     async with uploading(own, nowhere, records) as client:
@@ -78,7 +78,7 @@ async def test_a_failure_stands_when_the_broker_does_not_take_the_photo(
     assert (await records.upload(failed.uuid)).outcome == "failed"
 
 
-async def test_what_took_the_place_of_a_failure_is_not_forgotten(records, failed):
+async def test_a_newer_result_in_place_of_a_failure_is_not_deleted(records, failed):
     known = await records.uploads([failed.uuid])
     again = finding(failed, "store_fault")
     assert await commit_results(records, [again]) == {again.key}

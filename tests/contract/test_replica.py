@@ -1,4 +1,4 @@
-"""Redis as a replica, or unable to write: it says so, and nothing of a face gets into a message."""
+"""Redis as a replica, or without writes: a clear error that contains no data of a face."""
 
 import asyncio
 from uuid import uuid4
@@ -20,7 +20,7 @@ from tests.contract.builders import a_match, an_event
 
 @pytest.fixture
 async def master(prepared):
-    """Commands past the sinks; the server is its own master again at the end."""
+    """A client without the sinks; at the end the server is a master again."""
     settings = prepared.redis
     client = redis.asyncio.Redis(
         host=settings.host,
@@ -35,7 +35,7 @@ async def master(prepared):
 
 
 async def calls(settings):
-    """What sinks do with the cache, by name, each of which writes."""
+    """The calls of the sinks that write to the cache, with their names."""
     async with Recents(settings) as recents, Rates(settings) as rates:
         waiter = AnswerWaiter(settings)
         camera, user = "door", uuid4()
@@ -61,7 +61,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("code", REFUSALS)
-async def test_field_05_a_server_that_takes_no_writes_says_so_in_one_clean_line(
+async def test_field_05_a_server_that_accepts_no_writes_is_reported_in_one_clean_line(
     prepared, master, code
 ):
     await master.execute_command(*REFUSALS[code])
@@ -71,17 +71,17 @@ async def test_field_05_a_server_that_takes_no_writes_says_so_in_one_clean_line(
                 continue  # a server that is full still deletes
             with pytest.raises(StoreUnavailable) as caught:
                 await call()
-            said = str(caught.value)
-            assert f"{code}: " in said, name
+            message = str(caught.value)
+            assert f"{code}: " in message, name
             assert isinstance(caught.value, StoreReadOnly) == (code == "READONLY"), name
-            assert said.isascii(), name
-            assert said.isprintable(), name
-            assert "pipeline" not in said, name
-            assert len(said) < 250, name
+            assert message.isascii(), name
+            assert message.isprintable(), name
+            assert "pipeline" not in message, name
+            assert len(message) < 250, name
             assert caught.value.__cause__ is None, name
 
 
-async def test_field_05_what_a_replica_still_serves_can_be_read(prepared, recents, master):
+async def test_field_05_a_replica_can_be_read(prepared, recents, master):
     camera = uuid4().hex
     match = a_match(an_event(camera))
     await recents.remember_matches([match])
@@ -89,10 +89,8 @@ async def test_field_05_what_a_replica_still_serves_can_be_read(prepared, recent
     assert await recents.recent(10, camera) == [match]
 
 
-async def test_field_05_the_cache_is_used_again_once_the_name_leads_to_the_master(
-    prepared, tmp_path
-):
-    """A fail-over: the name leads to a replica, then to the server that takes writes."""
+async def test_field_05_the_cache_is_used_again_when_its_address_is_the_masters(prepared, tmp_path):
+    """A failover: the address is that of a replica, then that of the master."""
     settings = prepared.redis
     password = settings.password.get_secret_value() if settings.password else "replica"
     ports = Ports()

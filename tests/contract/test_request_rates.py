@@ -1,4 +1,4 @@
-"""Calls are counted for each caller, in a window that slides."""
+"""Calls are counted for each caller in a sliding window."""
 
 from uuid import uuid4
 
@@ -15,7 +15,7 @@ async def counter(prepared):
         yield opened
 
 
-async def test_every_caller_is_counted_alone(counter, monkeypatch):
+async def test_every_caller_is_counted_separately(counter, monkeypatch):
     monkeypatch.setattr(request_rates, "time", lambda: 6_000_000.0)
     one, other = uuid4().hex, uuid4().hex
     assert [await counter.count(one) for _ in range(3)] == [1, 2, 3]
@@ -23,7 +23,7 @@ async def test_every_caller_is_counted_alone(counter, monkeypatch):
 
 
 async def test_the_window_slides(counter, monkeypatch):
-    """Of the last minute counts as much as still lies within the last sixty seconds."""
+    """Calls of the previous minute count for the part of it within the last sixty seconds."""
     caller = uuid4().hex
     monkeypatch.setattr(request_rates, "time", lambda: 6_000_000.0)
     for _ in range(40):
@@ -36,7 +36,7 @@ async def test_the_window_slides(counter, monkeypatch):
     assert await counter.count(caller) == 1
 
 
-async def test_an_absent_redis_is_told(prepared):
+async def test_an_absent_redis_is_reported(prepared):
     async with Rates(prepared.redis.model_copy(update={"port": 1})) as counter:
         with pytest.raises(StoreUnavailable):
-            await counter.count("somebody")
+            await counter.count("caller")

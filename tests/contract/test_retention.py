@@ -1,4 +1,4 @@
-"""The retention on real stores, and what is left when it is cut off."""
+"""The retention on real stores, and what remains when it is interrupted."""
 
 import asyncio
 from datetime import timedelta
@@ -38,68 +38,70 @@ async def run(settings, *, dry_run=False):
     return {one.what: one.deleted if not dry_run else one.found for one in done}
 
 
-async def enrol(world):
-    """An enrolled face; it is kept however old."""
-    user = await world.a_user()
-    result = the_result(an_event(), world.model, user_id=user)
+async def enrol(stored):
+    """An enrolled face, which is kept at any age."""
+    user = await stored.a_user()
+    result = the_result(an_event(), stored.model, user_id=user)
     (row,) = result.faces
     match = structs.replace(row.match, similarity=None, kind=MatchKind.ENROLLED)
     result = structs.replace(result, faces=(structs.replace(row, match=match),))
-    await world.crops.put(match.crop_key, b"jpeg")
-    await world.vectors.enrol(match.face_id, user, world.model, world.a_vector(), NOON)
-    await commit_results(world.records, [result])
-    await world.records.mark_announced([result.key])
+    await stored.crops.put(match.crop_key, b"jpeg")
+    await stored.vectors.enrol(match.face_id, user, stored.model, stored.a_vector(), NOON)
+    await commit_results(stored.records, [result])
+    await stored.records.mark_announced([result.key])
     return user, match
 
 
-async def test_old_sightings_go_with_all_they_have_and_nothing_else_does(clean, world, prepared):
-    old = [await world.a_face() for _ in range(7)]
-    recent = await world.a_face()
-    user, enrolled = await enrol(world)
+async def test_old_sightings_are_deleted_from_all_stores_and_nothing_else(clean, stored, prepared):
+    old = [await stored.a_face() for _ in range(7)]
+    recent = await stored.a_face()
+    user, enrolled = await enrol(stored)
     ids = ", ".join(f"'{one.face_id}'" for one in (*old, enrolled))
-    await age(world.records, "faces", "created_at", f"id IN ({ids})", 31)
+    await age(stored.records, "faces", "created_at", f"id IN ({ids})", 31)
     settings = keeping(prepared, sightings_days=30.0)
     assert (await run(keeping(prepared)))["sightings"] == 0, "unset keeps everything"
     assert (await run(settings, dry_run=True))["sightings"] == 7
     done = await run(settings)
     assert (done["sightings"], done["crops"], done["embeddings"]) == (7, 7, 7)
     async with opened(MaintenanceStores.of(prepared)) as stores:
-        everybody = [one.face_id for one in (*old, recent, enrolled)]
+        all_faces = [one.face_id for one in (*old, recent, enrolled)]
         kept = {recent.face_id, enrolled.face_id}
-        assert (await stores.records.crop_keys(everybody)).keys() == kept
-        assert await stores.vectors.there(everybody) == kept
-    assert not any([await world.crops.exists(one.crop_key) for one in old])
-    assert await world.crops.exists(recent.crop_key)
-    assert await world.crops.exists(enrolled.crop_key)
-    assert (await world.vectors.traces(DataSubject(user))).counts["templates"] == 1
+        assert (await stores.records.crop_keys(all_faces)).keys() == kept
+        assert await stores.vectors.there(all_faces) == kept
+    assert not any([await stored.crops.exists(one.crop_key) for one in old])
+    assert await stored.crops.exists(recent.crop_key)
+    assert await stored.crops.exists(enrolled.crop_key)
+    assert (await stored.vectors.traces(DataSubject(user))).counts["templates"] == 1
     assert (await run(settings))["sightings"] == 0
 
 
-async def test_what_a_cut_leaves_is_what_the_reconciler_deletes(clean, world, prepared, nowhere):
-    old = [await world.a_face() for _ in range(3)]
+async def test_the_reconciler_deletes_what_an_interrupted_run_leaves(
+    clean, stored, prepared, nowhere
+):
+    old = [await stored.a_face() for _ in range(3)]
     ids = ", ".join(f"'{one.face_id}'" for one in old)
-    await age(world.records, "faces", "created_at", f"id IN ({ids})", 31)
+    await age(stored.records, "faces", "created_at", f"id IN ({ids})", 31)
     settings = keeping(prepared, sightings_days=30.0)
     with pytest.raises(StoreUnavailable):
         await run(settings.model_copy(update={"s3": nowhere.s3}))
-    await asyncio.sleep(1.1)  # S3 tells the time of a write in whole seconds
+    await asyncio.sleep(1.1)  # S3 reports the time of a write in whole seconds
     found = await reconcile(young(prepared))
     assert found.pop(Fault.CROP_WITHOUT_ROW) == (3, 3)
     assert set(found.values()) == {(0, 0)}
-    assert not any([await world.crops.exists(one.crop_key) for one in old])
+    assert not any([await stored.crops.exists(one.crop_key) for one in old])
 
 
-async def test_the_ledger_is_pruned_but_for_what_was_not_announced(clean, world, prepared):
-    told, untold = an_event(), an_event()
-    results = [the_result(event, world.model) for event in (told, untold)]
-    await commit_results(world.records, results)
-    await world.records.mark_announced([results[0].key])
-    await age(world.records, "events", "processed_at", f"model = '{world.model}'", 100)
+async def test_the_ledger_is_pruned_except_for_unannounced_events(clean, stored, prepared):
+    announced, unannounced = an_event(), an_event()
+    results = [the_result(event, stored.model) for event in (announced, unannounced)]
+    await commit_results(stored.records, results)
+    await stored.records.mark_announced([results[0].key])
+    await age(stored.records, "events", "processed_at", f"model = '{stored.model}'", 100)
     settings = keeping(prepared, ledger_days=99.0)
     assert (await run(settings, dry_run=True))["ledger lines"] == 1
     assert (await run(settings))["ledger lines"] == 1
-    assert await ledger_row(world.records, told.uuid, world.model) is None
-    assert await ledger_row(world.records, untold.uuid, world.model) is not None
+    assert await ledger_row(stored.records, announced.uuid, stored.model) is None
+    assert await ledger_row(stored.records, unannounced.uuid, stored.model) is not None
 
 
 async def test_old_matches_leave_the_cache(recents, prepared):

@@ -1,4 +1,4 @@
-"""Models and migrations agree, and what the migrations promise holds."""
+"""Models and migrations agree, and the migrations do what they promise."""
 
 import asyncio
 from importlib.resources import files
@@ -112,7 +112,7 @@ def rng_vector():
     return a_vector(np.random.default_rng(3), 8)
 
 
-async def test_addresses_are_unique_whatever_the_case(of):
+async def test_addresses_are_unique_in_any_case(of):
     connection = await asyncpg.connect(of["main"].dsn)
     address = f"{unique('twice')}@example.org"
     insert = "INSERT INTO users (email) VALUES ($1)"
@@ -123,7 +123,7 @@ async def test_addresses_are_unique_whatever_the_case(of):
 
 
 async def test_field_04_indexes_are_replaced_while_workers_write(of, records):
-    """Those of the release before stay until the ones in their place are there."""
+    """The old indexes remain until their replacements exist."""
     connection = await asyncpg.connect(of["main"].dsn)
     new = ("events_camera_at", "faces_at", "faces_camera_at", "faces_user_at")
     for name in new:
@@ -131,12 +131,12 @@ async def test_field_04_indexes_are_replaced_while_workers_write(of, records):
     for name in SUPERSEDED["main"]:
         table = name.partition("_")[0]
         await connection.execute(f"CREATE INDEX CONCURRENTLY {name} ON {table} (captured_at)")
-    said = []
-    done = asyncio.create_task(ensure_indexes("main", of["main"], said.append))
+    lines = []
+    done = asyncio.create_task(ensure_indexes("main", of["main"], lines.append))
     while not done.done():
         await commit_results(records, [a_result()])
     await done
-    assert [line.split(": ")[1] for line in said] == [
+    assert [line.split(": ")[1] for line in lines] == [
         *(f"made index {name}" for name in new),
         *(f"dropped index {name}" for name in SUPERSEDED["main"]),
     ]
@@ -146,8 +146,8 @@ async def test_field_04_indexes_are_replaced_while_workers_write(of, records):
     await connection.close()
 
 
-async def test_faces_of_a_release_before_and_of_its_workers_get_their_kind(prepared):
-    """Those stored before the migration, and those that old workers store after it."""
+async def test_faces_of_the_previous_release_and_its_workers_get_their_kind(prepared):
+    """Faces stored before the migration, and faces that old workers store after it."""
     settings = prepared.main_db.model_copy(update={"name": unique("kinds").replace("-", "_")})
     await ensure_database(settings, print)
     await migrate("main", settings, print)
@@ -177,7 +177,7 @@ async def test_faces_of_a_release_before_and_of_its_workers_get_their_kind(prepa
         assert row["kind"] == ("enrolled" if faces[row["id"]] == "enrolled" else "frame")
 
 
-#: As workers of release 0.1 store a face, so many days ago.
+#: How workers of release 0.1 store a face; the last parameter is its age in days.
 OLD_FACE = """
 INSERT INTO faces (id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks, score,
                    quality, model, user_id, similarity, created_at)

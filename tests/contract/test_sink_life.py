@@ -1,4 +1,4 @@
-"""What every store's sink promises of its life: connect, use, close, and a store that is away."""
+"""The life of every sink: connect, use, close; and an unavailable store."""
 
 import asyncio
 
@@ -20,18 +20,18 @@ SINKS = {
 
 @pytest.fixture(params=SINKS)
 def name(request):
-    """Of the settings that lead to a store."""
+    """The name of the settings of a store."""
     return request.param
 
 
 @pytest.fixture
 def make(name, prepared):
-    """Makes another sink of the store."""
+    """A function that creates a sink of the store."""
     return lambda settings=prepared: SINKS[name](getattr(settings, name))
 
 
 async def connect_and_ask(sink):
-    """Some stores are asked for the first time when they are used."""
+    """Connect and call the store, because some sinks connect only when they are used."""
     await sink.connect()
     await sink.ping()
 
@@ -41,9 +41,7 @@ async def test_a_connected_sink_reaches_its_store(make):
         await asyncio.gather(sink.ping(), sink.ping())
 
 
-async def test_a_store_that_is_away_is_unavailable_and_its_secrets_are_not_shown(
-    make, name, nowhere
-):
+async def test_an_unavailable_store_is_reported_without_its_secrets(make, name, nowhere):
     sink = make(nowhere)
     with pytest.raises(StoreUnavailable) as caught:
         await connect_and_ask(sink)
@@ -82,7 +80,7 @@ async def test_a_closed_sink_can_be_connected_again(make):
             await sink.ping()
 
 
-async def test_an_error_of_its_user_closes_a_sink_and_is_not_hidden(make):
+async def test_an_error_inside_the_context_closes_a_sink_and_is_not_hidden(make):
     sink = make()
     with pytest.raises(ZeroDivisionError):
         async with sink:

@@ -1,4 +1,4 @@
-"""What every stage promises to the worker that runs it; see `streams.processing.stage.Stage`."""
+"""The contract between every stage and its worker; see `streams.processing.stage.Stage`."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -29,15 +29,15 @@ TOPICS = Topics("")
 
 
 class Broker:
-    """Takes messages, and none while it is away."""
+    """Accepts messages, but none while it is unavailable."""
 
     def __init__(self):
-        self.away = False
+        self.unavailable = False
         self.sent = Counter()
 
     async def send_all(self, messages):
-        if self.away:
-            raise Retry("the broker is away")
+        if self.unavailable:
+            raise Retry("the broker is unavailable")
         self.sent.update((one.topic, one.key, one.value) for one in messages)
 
 
@@ -112,7 +112,7 @@ STAGES = {"detect": (detect_stage, frame), "identify": (identify_stage, detected
 
 @pytest.fixture(params=STAGES)
 async def case(request, records, vectors, crops, recents):
-    """A stage, what makes good messages for it, and the broker that it sends to."""
+    """A stage, a function that creates valid messages for it, and the broker that it sends to."""
     make, message = STAGES[request.param]
     broker = Broker()
     stores = {"records": records, "vectors": vectors, "crops": crops, "recents": recents}
@@ -125,12 +125,12 @@ def garbage(case, offset):
     return Message(good.partition, offset, b"door", b"\xff", good.headers, 0.0)
 
 
-async def test_an_empty_batch_is_nothing(case):
+async def test_an_empty_batch_has_no_effect(case):
     assert await case.stage.process([]) == {}
     assert not case.broker.sent
 
 
-async def test_what_is_refused_is_named_with_the_reason_and_the_rest_is_processed(case):
+async def test_refused_messages_are_returned_with_the_reason_and_the_rest_is_processed(case):
     batch = [case.message(0), garbage(case, 1), case.message(2)]
     outcomes = await case.stage.process(batch)
     assert list(outcomes) == [batch[1]]
@@ -138,13 +138,13 @@ async def test_what_is_refused_is_named_with_the_reason_and_the_rest_is_processe
     assert outcomes[batch[1]].reason
 
 
-async def test_a_batch_of_refused_messages_alone_is_no_error(case):
+async def test_a_batch_of_only_refused_messages_is_not_an_error(case):
     batch = [garbage(case, offset) for offset in range(3)]
     assert set(await case.stage.process(batch)) == set(batch)
 
 
 async def test_messages_that_are_delivered_again_have_the_same_effects(case):
-    """Also twice in one batch, and by the next owner of the partition."""
+    """Also twice in one batch, and after a revocation and assignment."""
     batch = [case.message(offset) for offset in range(3)]
     assert await case.stage.process(batch) == {}
     once = set(case.broker.sent)
@@ -156,25 +156,25 @@ async def test_messages_that_are_delivered_again_have_the_same_effects(case):
     assert set(case.broker.sent) == once
 
 
-async def test_an_outage_is_a_retry_and_the_next_attempt_goes_through(case):
+async def test_an_outage_is_a_retry_and_the_next_attempt_succeeds(case):
     batch = [case.message(0), case.message(1)]
     quiet = not await sends_something(case)
-    case.broker.away = True
+    case.broker.unavailable = True
     if not quiet:
         with pytest.raises(Retry):
             await case.stage.process(batch)
         assert not any(count for count in case.broker.sent.values() if count > 1)
-    case.broker.away = False
+    case.broker.unavailable = False
     assert await case.stage.process(batch) == {}
 
 
 async def sends_something(case):
-    """Whether the stage sends something for its messages: identify does so for faces alone."""
+    """Whether the stage sends messages for its messages; identify does so only for faces."""
     await case.stage.process([case.message(9)])
     return bool(case.broker.sent)
 
 
-async def test_a_stage_forgets_what_it_never_had_and_gets_ready_twice(case):
+async def test_revoking_unknown_partitions_and_assigning_twice_are_harmless(case):
     partitions = [case.message(0).partition]
     await case.stage.revoked(partitions)
     for _ in range(2):

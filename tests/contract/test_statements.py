@@ -1,4 +1,4 @@
-"""What fails between two statements is not the database's failure."""
+"""An error between two statements is not a failure of the database."""
 
 import asyncio
 from uuid import uuid4
@@ -17,7 +17,7 @@ def a_key():
 
 
 async def processes(records, number):
-    """The server's processes behind a pool, once it holds so many connections."""
+    """The server processes of a pool with this number of connections."""
     together = asyncio.Barrier(number)
 
     async def one():
@@ -40,7 +40,7 @@ async def processes(records, number):
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_field_12_an_error_of_the_callers_own_stays_what_it_is(prepared, error):
+async def test_field_12_an_error_of_the_caller_is_not_changed(prepared, error):
     async with Records(prepared.main_db.model_copy(update={"pool_max": 3})) as records:
         before = await processes(records, 3)
         result = a_result()
@@ -53,13 +53,13 @@ async def test_field_12_an_error_of_the_callers_own_stays_what_it_is(prepared, e
         with pytest.raises(type(error)) as caught:
             await commit_and_fail()
         assert caught.value is error
-        # Its transaction is undone, and no connection was dropped for it.
+        # The transaction is rolled back, and no connection is closed.
         assert await settled_rows(records, [result.key]) == {}
         assert await processes(records, 3) == before
 
 
-async def test_field_12_a_timeout_around_a_claim_ends_the_claim_and_no_more(prepared):
-    """A caller that bounds its own work raises `TimeoutError` between two statements."""
+async def test_field_12_a_timeout_around_a_claim_ends_only_the_claim(prepared):
+    """A caller with its own time limit raises `TimeoutError` between two statements."""
     async with Records(prepared.main_db.model_copy(update={"pool_max": 3})) as records:
         before = await processes(records, 3)
         key = a_key()
@@ -75,7 +75,7 @@ async def test_field_12_a_timeout_around_a_claim_ends_the_claim_and_no_more(prep
         assert await processes(records, 3) == before
 
 
-async def test_field_12_a_statement_cut_off_by_its_caller_frees_what_it_held(prepared):
+async def test_field_12_a_statement_cancelled_by_its_caller_releases_its_locks(prepared):
     async with Records(prepared.main_db) as records:
         key = a_key()
         with pytest.raises(TimeoutError):
@@ -85,7 +85,7 @@ async def test_field_12_a_statement_cut_off_by_its_caller_frees_what_it_held(pre
             assert claim.existing == {}
 
 
-async def test_field_12_a_statement_that_fails_is_typed_and_undone(records):
+async def test_field_12_a_failed_statement_raises_a_typed_error_and_is_rolled_back(records):
     with pytest.raises(StoreRejected) as caught:
         async with records._connection("test") as connection, connection.transaction():
             await connection.execute("SELECT $1::integer", 2**40)
@@ -96,7 +96,7 @@ async def test_field_12_a_statement_that_fails_is_typed_and_undone(records):
     assert missing.value.state == "42P01"
 
 
-async def test_field_12_a_savepoint_is_undone_alone(records):
+async def test_field_12_only_the_savepoint_is_rolled_back(records):
     first, second = a_result(), a_result()
     async with records.claim([first.key, second.key]) as claim:
         await claim.commit([first])
@@ -106,26 +106,26 @@ async def test_field_12_a_savepoint_is_undone_alone(records):
     assert set(await settled_rows(records, [first.key, second.key])) == {first.key, second.key}
 
 
-async def test_field_05_a_connection_that_its_server_ended_is_not_lent_again(prepared):
+async def test_field_05_a_connection_that_the_server_ended_is_not_used_again(prepared):
     async with Records(prepared.main_db.model_copy(update={"pool_max": 2})) as records:
         async with records._connection("test") as connection:
-            gone = await connection.fetchval("SELECT pg_backend_pid()")
+            ended = await connection.fetchval("SELECT pg_backend_pid()")
             with pytest.raises(StoreUnavailable):
                 await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
             assert connection.damage is Damage.POOL
-        assert gone not in await processes(records, 2)
+        assert ended not in await processes(records, 2)
 
 
-async def test_field_05_a_session_that_was_changed_behind_us_is_ended_alone(prepared):
-    """A pooler gave us another session, which knows nothing of our prepared statements."""
+async def test_field_05_only_the_session_that_a_pooler_replaced_is_ended(prepared):
+    """A pooler has given the connection another session, without our prepared statements."""
     async with Records(prepared.main_db.model_copy(update={"pool_max": 2})) as records:
         before = await processes(records, 2)
         ask = "SELECT pg_backend_pid()"
         async with records._connection("test") as connection:
-            gone = await connection.fetchval(ask)
+            ended = await connection.fetchval(ask)
             await connection.execute("DEALLOCATE ALL")
             with pytest.raises(SessionsNotKept, match="only session pooling is supported"):
                 await connection.fetchval(ask)
         after = await processes(records, 2)
-        assert gone not in after
-        assert after & before == before - {gone}
+        assert ended not in after
+        assert after & before == before - {ended}

@@ -1,4 +1,4 @@
-"""A store that fails over one object is asked for others; the question holds nobody up for long."""
+"""If a store fails for one object, other objects are tried; this probe has a short time limit."""
 
 import asyncio
 
@@ -24,12 +24,12 @@ async def fetch(prepared, store):
         await crops.fetch(f"s3://{crops.bucket}/frames/1", 10**6)
 
 
-async def test_where_others_are_served_the_object_is_at_fault(prepared, store):
+async def test_if_other_objects_are_served_the_object_is_at_fault(prepared, store):
     with pytest.raises(ObjectFault):
         await fetch(prepared, store)
 
 
-async def test_where_others_hang_nobody_can_tell(prepared, store):
+async def test_if_other_objects_hang_the_store_is_at_fault(prepared, store):
     store.hanging = {"frames/2", "frames/3"}
     with pytest.raises(StoreFault):
         await fetch(prepared, store)

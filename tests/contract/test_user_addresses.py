@@ -1,4 +1,4 @@
-"""Users of earlier releases are written as new ones are; two who are one by now stay two."""
+"""Addresses of existing users are normalised like new ones; users are never merged."""
 
 import unicodedata
 
@@ -34,7 +34,7 @@ def nfd(text):
     return unicodedata.normalize("NFD", text)
 
 
-async def test_field_07_one_address_is_one_user_however_it_is_spelled(find):
+async def test_field_07_all_spellings_of_an_address_are_one_user(find):
     mark = unique("zoë")
     made, email, _, is_new = await find(f"{nfd(mark)}@MÜLLER.example")
     assert (email, is_new) == (f"{mark}@müller.example", True)
@@ -44,21 +44,21 @@ async def test_field_07_one_address_is_one_user_however_it_is_spelled(find):
         await find("\u0430da@example.com")
 
 
-async def test_field_07_addresses_of_before_are_written_in_one_way_and_never_merged(
+async def test_field_07_existing_addresses_are_normalised_and_users_never_merged(
     prepared, records, find
 ):
     one, two = unique("josé"), unique("zoë")
     alone = await stored_user(records, f"{nfd(one)}@b.example")
     first = await stored_user(records, f"{two}@b.example")
     second = await stored_user(records, f"{nfd(two)}@b.example")
-    told = []
-    await normalise_addresses(prepared.main_db, told.append)
+    lines = []
+    await normalise_addresses(prepared.main_db, lines.append)
     assert (await records.user(alone.id)).email == f"{one}@b.example"
     assert (await records.user(second.id)).email == f"{nfd(two)}@b.example"
-    (line,) = [line for line in told if str(first.id) in line]
+    (line,) = [line for line in lines if str(first.id) in line]
     assert str(second.id) in line
-    assert "@" not in "".join(told)
-    # Each is found by its own spelling, and a third one is none of them anew.
+    assert "@" not in "".join(lines)
+    # Each user is found by its own spelling, and a third spelling finds one of them.
     assert (await find(f"{nfd(two)}@b.example"))[0] == second.id
     assert (await find(f"{two}@b.example"))[0] == first.id
     assert (await find(f"{two.upper()}@b.example"))[0] == first.id
@@ -67,7 +67,7 @@ async def test_field_07_addresses_of_before_are_written_in_one_way_and_never_mer
     assert [line for line in again if "written in one way" in line] == []
 
 
-def test_field_07_of_many_only_those_alone_are_changed():
+def test_field_07_only_unambiguous_addresses_are_changed():
     planned = plan(
         [
             ("a", "ZOË@b.de"),
@@ -83,7 +83,7 @@ def test_field_07_of_many_only_those_alone_are_changed():
     assert len(lines(planned, 0)) == 3
 
 
-async def test_field_07_an_address_made_from_a_name_is_not_taken_for_another_name(find):
+async def test_field_07_an_address_made_from_a_name_is_not_used_for_another_name(find):
     mark = unique("anna")
     email = f"{mark}.lee@example.com"
     made, *_ = await find(email, f"{mark} Lee", name_decides=True)
@@ -91,11 +91,11 @@ async def test_field_07_an_address_made_from_a_name_is_not_taken_for_another_nam
     assert same[0] == made
     with pytest.raises(OtherUserError, match="Lee"):
         await find(email, f"{mark}-Lee", name_decides=True)
-    # By the address itself a name may be changed.
+    # With the address itself, a name may be changed.
     assert (await find(email, f"{mark}-Lee"))[2] == f"{mark}-Lee"
 
 
-async def test_field_07_a_user_made_of_a_name_by_an_earlier_release_is_found(find, records):
+async def test_field_07_a_user_made_from_a_name_by_an_earlier_release_is_found(find, records):
     mark = unique("old")
     old = await stored_user(records, f"{mark}.before@example.com")
     found = await find(f"{mark}.now@example.com", former_emails=[old.email])

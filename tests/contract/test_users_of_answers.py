@@ -1,4 +1,4 @@
-"""Erasure finds what names a person by an index, and older lines without reading them all."""
+"""Erasure finds the answers that name a user by an index, also in rows of older releases."""
 
 import asyncio
 from uuid import uuid4
@@ -17,7 +17,7 @@ from tests.stored_records import commit_results
 
 ROWS = 20_000
 
-# Frames and searches of old, none of which says whom it names.
+# Frames and searches; the searches name random users.
 FILL = """
 INSERT INTO events (event_uuid, model, kind, source, id, key, captured_at, width, height,
                     face_count, outcome, answer, people)
@@ -32,7 +32,7 @@ FROM generate_series(1, $2::integer) AS n
 
 
 def naming(*people, decided=None):
-    """A search in whose answer these people are candidates."""
+    """A search whose answer has these users as candidates."""
     event = an_event(kind=EventKind.SEARCH)
     face = SearchedFace(
         face_id=uuid4(), box=(0, 0, 1, 1), score=1, quality=1, decision="matched", user_id=decided,
@@ -45,7 +45,7 @@ def naming(*people, decided=None):
 
 @pytest.fixture
 async def many(records):
-    """A ledger in which a scan would be slow; gone at the end."""
+    """Many rows in the ledger, so that a scan would be slow; deleted at the end."""
     model = f"many-{uuid4().hex[:8]}"
     async with records._connection("test") as connection:
         await connection.execute(FILL, model, ROWS)
@@ -55,9 +55,9 @@ async def many(records):
         await connection.execute("DELETE FROM events WHERE model = $1", model)
 
 
-async def test_field_14_who_is_named_is_looked_up_by_an_index(records, many):
+async def test_field_14_named_users_are_found_by_an_index(records, many):
     async with records._connection("explain") as connection, connection.transaction():
-        # The table of a test is small enough to be read whole; one of millions is not.
+        # A small table would be scanned; one with millions of rows would not.
         await connection.execute("SET LOCAL enable_seqscan = off")
         for statement in (user_erasure.ANSWERS, user_erasure.DELETE_ANSWERS):
             plan = await plan_of(connection, statement, uuid4(), [uuid4()])
@@ -73,7 +73,7 @@ async def plan_of(connection, statement, *values):
     return "\n".join(row[0] for row in rows)
 
 
-async def test_field_14_everybody_named_in_an_answer_is_found(records):
+async def test_field_14_all_users_named_in_an_answer_are_found(records):
     first, second, third = (uuid4() for _ in range(3))
     results = [naming(first, second), naming(second), naming(third)]
     await commit_results(records, results)
@@ -84,7 +84,7 @@ async def test_field_14_everybody_named_in_an_answer_is_found(records):
     )
 
 
-async def test_field_14_an_older_releases_lines_are_filled_in_batches(records):
+async def test_field_14_rows_of_an_older_release_are_completed_in_batches(records):
     while await records.fill_event_users(1000):
         pass
     person = uuid4()
@@ -105,21 +105,21 @@ async def test_field_14_an_older_releases_lines_are_filled_in_batches(records):
 
 
 async def test_field_14_indexes_are_made_while_the_ledger_is_written(prepared, records):
-    """One that was cut off is made again, and two initialisers do not meet."""
+    """An interrupted index is created again, and two initialisers do not disturb each other."""
     async with records._connection("test") as connection:
         await connection.execute("DROP INDEX CONCURRENTLY events_people")
         await connection.execute(
             "UPDATE pg_index SET indisvalid = false"
             " WHERE indexrelid = 'events_people_unknown'::regclass"
         )
-    said = []
+    lines = []
     done = asyncio.gather(
-        *(ensure_indexes("main", prepared.main_db, said.append) for _ in range(2))
+        *(ensure_indexes("main", prepared.main_db, lines.append) for _ in range(2))
     )
     while not done.done():
         await commit_results(records, [a_result()])
     await done
-    assert sorted(line.rpartition(" ")[2] for line in said) == [
+    assert sorted(line.rpartition(" ")[2] for line in lines) == [
         "events_people",
         "events_people_unknown",
     ]

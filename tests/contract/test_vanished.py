@@ -1,4 +1,4 @@
-"""A worker whose host or line is gone holds nothing for long, though it never closed anything."""
+"""A worker whose host or network has failed does not keep its locks and connections for long."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ from tests.stored_records import settled_rows
 
 @asynccontextmanager
 async def behind_a_line(settings, **changes):
-    """Records whose connections a test can make dead."""
+    """Records whose connections a test can break."""
     proxy = Proxy(settings.main_db.port)
     await proxy.start()
     changed = settings.main_db.model_copy(update={"port": proxy.port, **changes})
@@ -28,16 +28,16 @@ async def behind_a_line(settings, **changes):
         await proxy.stop()
 
 
-async def test_the_claim_of_a_vanished_worker_falls_to_another(prepared, records):
+async def test_another_worker_gets_the_claim_of_a_failed_worker(prepared, records):
     key = (uuid4(), MODEL)
-    claimed, gone = asyncio.Event(), asyncio.Event()
+    claimed, ended = asyncio.Event(), asyncio.Event()
     async with behind_a_line(prepared, idle_transaction_timeout=1.0) as (proxy, vanishing):
 
         async def hold():
             await vanishing.connect()
             async with vanishing.claim([key]):
                 claimed.set()
-                await gone.wait()
+                await ended.wait()
 
         holding = asyncio.create_task(hold())
         await claimed.wait()
@@ -49,8 +49,8 @@ async def test_the_claim_of_a_vanished_worker_falls_to_another(prepared, records
         await asyncio.gather(holding, return_exceptions=True)
 
 
-async def test_a_dead_line_is_found_out_by_one_statement_not_by_each_connection(prepared):
-    """A firewall forgot them all; none says so, and the server is back long ago."""
+async def test_dead_connections_are_detected_by_one_statement_not_by_each_connection(prepared):
+    """A firewall has dropped them all silently, and the server is available again."""
     line = behind_a_line(prepared, command_timeout=1.0, pool_max=4)
     async with line as (proxy, records), records:
         together = asyncio.Barrier(4)
@@ -69,7 +69,7 @@ async def test_a_dead_line_is_found_out_by_one_statement_not_by_each_connection(
             assert await settled_rows(records, [(uuid4(), MODEL)]) == {}
 
 
-async def test_a_pool_whose_server_is_gone_says_so_in_a_line_that_names_it(prepared, caplog):
+async def test_a_pool_reports_an_absent_server_in_one_line_with_its_address(prepared, caplog):
     keep_outages_short()
     async with behind_a_line(prepared, pool_min=2) as (proxy, records), records:
         await proxy.stop()
@@ -77,17 +77,17 @@ async def test_a_pool_whose_server_is_gone_says_so_in_a_line_that_names_it(prepa
         async with asyncio.timeout(10):
             while not any("floor" in record.getMessage() for record in caplog.records):  # noqa: ASYNC110 - a log has no event to wait for
                 await asyncio.sleep(0.01)
-    told = [record for record in caplog.records if "floor" in record.getMessage()]
-    (line,) = {record.getMessage() for record in told}
+    reports = [record for record in caplog.records if "floor" in record.getMessage()]
+    (line,) = {record.getMessage() for record in reports}
     assert "StoreUnavailable: main database" in line
     assert f":{proxy.port}/" in line
     assert "\n" not in line
-    loggers = {record.name for record in told}
+    loggers = {record.name for record in reports}
     assert not any(one.exc_info for one in caplog.records if one.name in loggers)
 
 
-async def test_a_reset_line_to_the_cache_is_an_outage_under_uvloop_too(prepared):
-    """uvloop raises a RuntimeError there, which would count as the event's own fault."""
+async def test_a_reset_connection_to_the_cache_is_an_outage_under_uvloop_too(prepared):
+    """uvloop raises a RuntimeError, which would count as the event's fault."""
     proxy = Proxy(prepared.redis.port)
     await proxy.start()
     loop = asyncio.get_running_loop()
@@ -104,25 +104,25 @@ async def test_a_reset_line_to_the_cache_is_an_outage_under_uvloop_too(prepared)
 
 
 async def ask_over(settings, cut):
-    """What calls come to whose connections are reset all the time; other errors are raised."""
-    said = set()
+    """The outcomes of calls while connections are reset all the time; other errors are raised."""
+    outcomes = set()
     async with Recents(settings) as recents:
 
         async def ask():
             try:
                 await recents.recent(1, "door")
             except StoreUnavailable:
-                said.add("unavailable")
+                outcomes.add("unavailable")
             else:
-                said.add("answered")
+                outcomes.add("answered")
 
-        # Where in a call a reset falls is chance: some find idle connections, which are replaced.
+        # The moment of a reset is random: some resets hit idle connections, which are replaced.
         rounds = 0
         async with asyncio.timeout(60):
-            while rounds < 40 or "unavailable" not in said:
+            while rounds < 40 or "unavailable" not in outcomes:
                 asking = asyncio.gather(*(ask() for _ in range(8)))
                 await asyncio.sleep(0.0005 * (rounds % 8))
                 cut()
                 await asking
                 rounds += 1
-    return said
+    return outcomes

@@ -54,27 +54,27 @@ def a_sighting(rng, user_id=None, seconds=0, dimension=DIMENSION):
     )
 
 
-async def test_a_model_is_made_once(vectors, model):
+async def test_a_model_is_created_once(vectors, model):
     assert not await vectors.ensure_model(model, DIMENSION)
     with pytest.raises(StoreRejected, match="dimension 16, not 17"):
         await vectors.ensure_model(model, DIMENSION + 1)
 
 
-async def test_a_model_is_made_by_one_of_many_and_may_have_any_name(vectors):
+async def test_a_model_is_created_by_one_of_many_and_may_have_any_name(vectors):
     name = unique('Röbel\'s "1"; DROP TABLE gallery; --\\ %I')
     made = await asyncio.gather(*(vectors.ensure_model(name, 512) for _ in range(4)))
     assert sorted(made) == [False, False, False, True]
 
 
-async def test_an_empty_gallery_tells_its_revision(vectors, model):
+async def test_an_empty_gallery_has_a_revision(vectors, model):
     assert await loaded(vectors, model) == (0, {})
 
 
 async def test_a_model_that_is_not_set_up_is_unavailable(vectors, rng):
     with pytest.raises(StoreUnavailable, match="init-db"):
-        await vectors.enrol(uuid4(), uuid4(), "nobody knows", a_vector(rng, 4), NOON)
+        await vectors.enrol(uuid4(), uuid4(), "unknown model", a_vector(rng, 4), NOON)
     with pytest.raises(StoreUnavailable, match="init-db"):
-        await loaded(vectors, "nobody knows")
+        await loaded(vectors, "unknown model")
 
 
 async def test_enrolling_twice_changes_nothing_the_second_time(vectors, model, rng):
@@ -88,7 +88,7 @@ async def test_enrolling_twice_changes_nothing_the_second_time(vectors, model, r
     np.testing.assert_allclose(people[user], vector, atol=1e-6)
 
 
-async def test_chunks_hold_everybody(vectors, model, rng):
+async def test_chunks_contain_all_users(vectors, model, rng):
     users = {uuid4(): a_vector(rng, DIMENSION) for _ in range(10)}
     for user, vector in users.items():
         await vectors.enrol(uuid4(), user, model, vector, NOON)
@@ -100,7 +100,7 @@ async def test_chunks_hold_everybody(vectors, model, rng):
             np.testing.assert_allclose(people[user], vector, atol=1e-6)
 
 
-async def test_changes_are_followed_in_order_and_each_person_once(vectors, model, rng):
+async def test_changes_are_read_in_order_and_once_for_each_user(vectors, model, rng):
     first, second = uuid4(), uuid4()
     for user in (first, second, first):
         await vectors.enrol(uuid4(), user, model, a_vector(rng, DIMENSION), NOON)
@@ -145,7 +145,7 @@ async def test_photos_of_one_person_enrolled_at_once_all_count(vectors, model, r
     np.testing.assert_allclose(people[user], mean / np.linalg.norm(mean), atol=1e-6)
 
 
-async def test_a_person_leaves_with_the_last_template_and_may_come_back(vectors, model, rng):
+async def test_a_user_leaves_with_the_last_template_and_may_return(vectors, model, rng):
     user, faces = uuid4(), [uuid4(), uuid4()]
     kept = a_vector(rng, DIMENSION)
     await vectors.enrol(faces[0], user, model, kept, NOON)
@@ -163,7 +163,7 @@ async def test_a_person_leaves_with_the_last_template_and_may_come_back(vectors,
     assert back.status is EnrolStatus.ENROLLED
 
 
-async def test_an_erased_person_is_gone_for_good(vectors, model, rng):
+async def test_an_erased_user_cannot_return(vectors, model, rng):
     other_model = unique("model")
     await vectors.ensure_model(other_model, DIMENSION)
     user, other = uuid4(), uuid4()
@@ -191,8 +191,8 @@ async def test_an_erased_person_is_gone_for_good(vectors, model, rng):
     assert (await loaded(vectors, other_model))[0] == 1
 
 
-async def test_who_is_erased_stays_so_under_a_model_that_comes_later(vectors, rng):
-    """At the erasure there need be no gallery at all."""
+async def test_an_erased_user_stays_erased_for_a_later_model(vectors, rng):
+    """Also if there was no gallery at the time of the erasure."""
     user, model = uuid4(), unique("model")
     await vectors.erase(DataSubject(user))
     await vectors.ensure_model(model, DIMENSION)
@@ -206,8 +206,8 @@ async def test_who_is_erased_stays_so_under_a_model_that_comes_later(vectors, rn
     assert not await vectors.is_erased(uuid4())
 
 
-async def test_an_enrolment_under_way_is_erased_or_refused(vectors, rng):
-    """Its model comes into being while the person is erased, so that no head is locked yet."""
+async def test_an_enrolment_during_an_erasure_is_erased_or_refused(vectors, rng):
+    """The model is created during the erasure, so that its head cannot be locked yet."""
 
     async def enrol(user, model):
         await vectors.ensure_model(model, DIMENSION)
@@ -221,7 +221,7 @@ async def test_an_enrolment_under_way_is_erased_or_refused(vectors, rng):
         assert (await vectors.traces(DataSubject(user))).total == 0
 
 
-async def test_erasing_outruns_sightings_being_written(vectors, model, rng, prepared):
+async def test_an_erasure_waits_for_sightings_that_are_being_written(vectors, model, rng, prepared):
     user = uuid4()
     connection = await asyncpg.connect(prepared.vector_db.dsn)
     transaction = connection.transaction()
@@ -296,7 +296,7 @@ async def test_writing_a_sighting_again_overwrites_it_but_never_a_template(vecto
         np.ones((2, DIMENSION // 2), np.float32),
     ],
 )
-async def test_embeddings_that_are_none_are_rejected(vectors, model, bad):
+async def test_invalid_embeddings_are_rejected(vectors, model, bad):
     with pytest.raises(StoreRejected):
         await vectors.enrol(uuid4(), uuid4(), model, bad, NOON)
     sighting = Sighting(face_id=uuid4(), user_id=None, embedding=bad, captured_at=NOON)
@@ -305,7 +305,7 @@ async def test_embeddings_that_are_none_are_rejected(vectors, model, bad):
     assert (await loaded(vectors, model))[0] == 0
 
 
-async def test_an_absent_server_is_unavailable_and_the_password_is_not_told(nowhere):
+async def test_an_absent_server_is_an_outage_without_the_password(nowhere):
     with pytest.raises(StoreUnavailable) as caught:
         await Vectors(nowhere.vector_db).connect()
     assert nowhere.vector_db.password.get_secret_value() not in str(caught.value)
@@ -316,7 +316,7 @@ async def test_a_database_without_pgvector_says_so(prepared):
         await Vectors(prepared.vector_db.model_copy(update={"name": "postgres"})).connect()
 
 
-def test_old_pgvectors_are_told_apart():
+def test_old_releases_of_pgvector_are_recognised():
     assert [is_recent(v) for v in ("0.8.4", "0.8.10", "0.9.0", "1.0")] == [True] * 4
     assert [is_recent(v) for v in ("0.8.3", "0.8", "0.7.10", "")] == [False] * 4
 

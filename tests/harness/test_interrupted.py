@@ -1,4 +1,4 @@
-"""A run of tests that is told to end leaves no process behind."""
+"""An interrupted run of tests leaves no process behind."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from tests.harness.pytest_run import pytest_run
 
 ROOT = Path(__file__).parents[2]
 
-#: As a script's shell starts what it does not wait for: deaf to Ctrl-C.
+#: How a script's shell starts a background process: it ignores Ctrl-C.
 IN_THE_BACKGROUND = ("/bin/sh", "-c", 'trap "" INT; exec "$0" "$@"')
 
 STARTS_A_PROCESS = """
@@ -41,12 +41,12 @@ def test_sigterm_ends_what_a_test_has_started(tmp_path, started_by):
         try:
             tests.send_signal(signal.SIGTERM)
             line_of(tests, "ending")
-            tests.send_signal(signal.SIGTERM)  # make's, on top of the one for its whole group
+            tests.send_signal(signal.SIGTERM)  # from make, after the one for its process group
             tests.communicate(timeout=30)
             assert tests.returncode == 2  # pytest: interrupted by the user
-            assert gone(pid)
+            assert has_ended(pid)
         finally:
-            if not gone(pid):
+            if not has_ended(pid):
                 os.kill(pid, signal.SIGKILL)
 
 
@@ -57,9 +57,9 @@ def test_field_23_sigkill_ends_what_a_test_has_started(tmp_path):
         pid = int(line_of(tests, "started").split()[1])
         try:
             tests.kill()
-            assert gone(pid)
+            assert has_ended(pid)
         finally:
-            if not gone(pid):
+            if not has_ended(pid):
                 os.kill(pid, signal.SIGKILL)
 
 
@@ -67,7 +67,7 @@ def line_of(tests, word):
     return next(line for line in tests.stdout if line.startswith(word))
 
 
-def gone(pid):
+def has_ended(pid):
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         try:

@@ -1,4 +1,4 @@
-"""Tests in several processes: which go together, in which order, and how they end."""
+"""Tests in several processes: which run in one process, in which order, and how they end."""
 
 import signal
 import subprocess
@@ -14,7 +14,7 @@ from tests.harness.pytest_run import pytest_run
 
 ROOT = Path(__file__).parents[2]
 
-#: Ends slower than pytest-xdist allows: it interrupts once more after 5 s.
+#: Ends more slowly than pytest-xdist allows: it interrupts again after 5 s.
 ENDS_SLOWLY = """
 import asyncio
 import pathlib
@@ -54,16 +54,16 @@ def test_it(number):
 """
 
 
-def test_all_processes_end_in_order_when_the_run_is_told_to_end(tmp_path):
+def test_all_processes_end_normally_when_the_run_is_interrupted(tmp_path):
     script = tmp_path / "test_that_is_interrupted.py"
     script.write_text(ENDS_SLOWLY)
     with pytest_run(script, "-n", "2") as tests:
         while len([*tmp_path.glob("*.started")]) < 2:
             assert tests.poll() is None, tests.communicate()[0]
             time.sleep(0.05)
-        tests.send_signal(signal.SIGTERM)  # to the one alone, as `kill` and some supervisors do
-        told, _ = tests.communicate(timeout=120)
-    assert tests.returncode == 2, told  # pytest: interrupted by the user
+        tests.send_signal(signal.SIGTERM)  # to this process only, as `kill` and some supervisors do
+        output, _ = tests.communicate(timeout=120)
+    assert tests.returncode == 2, output  # pytest: interrupted by the user
     assert {path.name for path in tmp_path.glob("*.ended")} == {"one.ended", "two.ended"}
 
 
@@ -88,11 +88,11 @@ def item(path, marks=()):
         ("tests/end_to_end/test_crash.py::test_a", "tests/end_to_end/test_crash.py"),
     ],
 )
-def test_modules_go_together_that_share_the_api(nodeid, together):
+def test_modules_that_share_the_api_run_in_one_process(nodeid, together):
     assert parallel.scope(nodeid) == together
 
 
-def test_those_that_take_longest_begin_first_and_those_of_the_harness_last():
+def test_the_longest_tests_run_first_and_those_of_the_harness_last():
     items = [
         item("chaos/test_harness.py", marks=["waits"]),
         item("contract/test_crops.py"),
@@ -119,5 +119,5 @@ def test_a_module_is_run_by_one_process(tmp_path):
 
 
 @pytest.mark.parametrize("name", parallel.HARNESS)
-def test_what_is_put_last_is_there(name):
+def test_the_modules_that_run_last_exist(name):
     assert (ROOT / name).exists()

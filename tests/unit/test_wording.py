@@ -19,7 +19,7 @@ PAGES = [
 ]
 PACKAGES = [
     "config", "domain", "ml", "streams", "sinks", "agents", "services", "api", "infra",
-    "benchmarks",
+    "benchmarks", "tests/harness", "tests/chaos", "tests/contract",
 ]  # fmt: skip
 
 #: A word or phrase that readers have to guess at, and what to write instead.
