@@ -41,7 +41,7 @@ STACK_VARIABLE = "FECAPASS_TEST_STACK"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One process of several, or the one that they are started by, is told to end as any other."""
+    """One process of several, or the one that starts them, ends like any other."""
     take_sigterm_for_ctrl_c()
     config.pluginmanager.register(parallel.Parallel())
 
@@ -67,7 +67,7 @@ def _run_guard() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The shared material beside the repository: labelled photos, clips, test-only weights."""
+    """The shared files next to the repository: labelled photos, clips, test-only weights."""
     named = os.environ.get("FECAPASS_SHARED")
     path = Path(named) if named else Path(__file__).parents[2] / "shared"
     if not path.is_dir():

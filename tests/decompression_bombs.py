@@ -146,7 +146,7 @@ def odd_pictures():
 
 
 def bombs():
-    """What is refused, or harmless, only because somebody thought of it."""
+    """Images that are refused, or harmless, because of a special check."""
     return {
         "scans of 49 megapixels": scan_bomb(7000, 20_000),
         "scans without number": scan_bomb(64, 400_000),

@@ -60,7 +60,7 @@ def arrange(items: Sequence[pytest.Item], root: Path) -> list[pytest.Item]:
 class Parallel:
     """The parts that the starting process has.
 
-    When the run is told to end, its processes end in order before it does.
+    When the run is interrupted, its processes end normally before it does.
 
     On an interrupt pytest-xdist allows them seconds, and then ends them by force: servers would
     stay behind for their guards, containers and directories for good.

@@ -6,7 +6,7 @@ settings allow the CPU. Everything is healthy; frames published from the host co
 the middle of its work, and brought back, loses none; three of them share the partitions; stopping
 one gives its partitions back at once; and the end leaves nothing behind.
 
-It is a deployment of its own, beside any other on the host. Exit code 0 when all holds, 1 with the
+It is a separate deployment, next to any other on the host. Exit code 0 when all holds, 1 with the
 reason when not, 0 with the reason where there is no Docker engine or an upstream image is not to
 be had.
 """
@@ -175,7 +175,7 @@ async def _share(
     await until_shared(kafka, group, topics.frames, 1, _LEAVE_SECONDS)
     say(f"two of them left, their partitions are taken over; {monotonic() - began:.1f} s in all")
     await watch.until_matched(ids, _SECONDS)
-    say(f"{len(ids)} frames published meanwhile are all on faces.matches")
+    say(f"{len(ids)} all frames published in this time are on faces.matches")
     return ids
 
 

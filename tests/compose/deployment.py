@@ -98,7 +98,7 @@ class Deployment:
         """Choose name, ports and passwords; nothing is started yet.
 
         Args:
-            project: what its name begins with; others of the same kind may run beside it.
+            project: what its name begins with; others of the same kind may run next to it.
             overrides: further compose files.
         """
         self.project = f"{project}-{secrets.token_hex(4)}"
@@ -128,7 +128,7 @@ class Deployment:
         self._guard.dismiss()
 
     def configure(self, variables: Mapping[str, str]) -> None:
-        """Add variables to the deployment's ``.env``; containers see them when made anew."""
+        """Add variables to the deployment's ``.env``, for containers that are created again."""
         self._variables |= variables
         self._env_file.unlink(missing_ok=True)
         env_file.write(self._env_file, self._variables)

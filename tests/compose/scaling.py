@@ -3,7 +3,7 @@
 The same frames through one detect worker and through two, each pinned to a core of its own and to
 one thread, over the partitions of ``camera.frames``. Everything else that a deployment runs shares
 the cores: Kafka, and this program, which reads ``faces.detected``. The identify worker and the
-API are stopped meanwhile, because they are not what is measured. Rounds alternate, so that a
+API are stopped during this, because they are not what is measured. Rounds alternate, so that a
 machine whose load changes does not favour either.
 
 With ``--cpus 0.4`` a worker gets that share of its core, which leaves room for the rest: then the

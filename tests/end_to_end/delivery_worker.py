@@ -1,8 +1,8 @@
 """A worker with the real delivery and a handler that does what the messages say.
 
 The value of a message is words: ``ok``, ``raise``, ``reject``, ``hang``, ``slow N`` (seconds), or
-``wait FILE`` (a store that is away until the file is there). What is begun and done is written to
-the file HAZARD_LOG, one line each.
+``wait FILE`` (a store that is unavailable until the file exists). What is begun and done is written
+to the file HAZARD_LOG, one line each.
 
 HAZARD_MUTE names a file: while it is there, the consumer asks the broker for nothing, and notes so.
 HAZARD_LATE names another: while it is there, what a fetch brings does not reach the worker.
@@ -62,7 +62,7 @@ def verdict(delivery):
     if word == "reject":
         return Reject("corrupt", "no image")
     if word == "wait" and not Path(argument).exists():
-        return Retry("the store is away")
+        return Retry("the store is unavailable")
     return None
 
 
@@ -98,7 +98,7 @@ def bring_late_on_demand():
 
 
 class Obedient(Stage):
-    """Does what the messages say, and notes what it is told."""
+    """Does what the messages say, and records each call."""
 
     def __init__(self, hanging):
         self._hanging = hanging

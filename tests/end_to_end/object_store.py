@@ -1,4 +1,4 @@
-"""An object store that fails as a test wants it to: no real one can be told to."""
+"""An object store that fails as a test wants; a real one cannot do this."""
 
 import asyncio
 

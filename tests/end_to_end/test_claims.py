@@ -1,4 +1,4 @@
-"""Claim checks whose store is away, or denies them: they hold up nobody else, and not for ever."""
+"""Claim checks whose store is unavailable or denies them: they do not delay other messages."""
 
 import asyncio
 from uuid import uuid4
@@ -95,7 +95,7 @@ async def test_a_claim_check_that_is_denied_for_good_is_a_dead_letter(own, store
 async def test_an_object_that_its_store_fails_over_for_good_is_a_dead_letter(
     own, store, tmp_path, listed
 ):
-    """Others are served meanwhile: one of a listing, or the last one that was read."""
+    """Other objects are served: one of a listing, or the last one that was read."""
     run = uuid4().hex
     store.answer = (200, "")
     store.answers["frames/1"] = (500, "InternalError")

@@ -101,13 +101,13 @@ async def test_killed_workers_lose_nothing_and_double_nothing(
             await asyncio.gather(*(worker.stop(30) for worker in replacements))
         told = await every_face_once_at_least(matches)
     assert await counted(records, vectors, run) == (FRAMES, FRAMES, FRAMES)
-    # What was told twice was told word for word under the same ce_id, for consumers to drop.
+    # Repeated match events are identical and have the same ce_id, so consumers can drop them.
     assert len(set(told)) == FRAMES
     assert {face.event_id for face in told} == {f"{run}-{number}" for number in range(FRAMES)}
 
 
 async def every_face_once_at_least(matches):
-    """Match events, read until as many different faces were told as frames published."""
+    """Match events, read until there are as many different faces as published frames."""
     told = []
     while len({face.face_id for face in told}) < FRAMES:
         (message,) = await matches.messages(1, lambda _message: True)

@@ -45,7 +45,7 @@ def told(letter):
 
 
 async def test_a_letter_is_durable_before_its_offset_is_committed(own):
-    """A worker killed between the two buries it again, and loses nothing."""
+    """A worker killed between the two writes the dead letter again, and loses nothing."""
     await own.publish("reject", "ok")
     worker = own.start(KAFKA__COMMIT_INTERVAL="60")
     await until(own.letters)

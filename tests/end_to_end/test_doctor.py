@@ -23,7 +23,7 @@ def test_a_fit_installation_passes_without_a_secret(prepared, environment):
     ended = doctor(environment, "--json")
     assert ended.returncode == 0, ended.stderr
     found = {one["part"]: one for one in json.loads(ended.stdout)}
-    # Workers need not run yet; whether they do is told.
+    # Workers need not run yet; the report says whether they do.
     assert found.pop("pipeline")["status"] in {"ok", "degraded"}
     assert {one["status"] for one in found.values()} == {"ok"}
     assert found.keys() >= {"main database", "vector database", "Redis", "S3", "Kafka", "models"}

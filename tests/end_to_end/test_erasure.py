@@ -173,7 +173,7 @@ async def test_field_16_refused_photos_of_other_programs_are_found(
 
 
 async def test_field_16_what_lies_elsewhere_is_not_deleted(agents, stores, model, records, crops):
-    """Whoever sends a photo may name any object: that is no reason to delete it."""
+    """A client may name any object in an upload: that is no reason to delete it."""
     run = uuid4().hex
     user = (await stored_user(records, f"{run}@example.org")).id
     for number, place in enumerate(("crops/somebody.jpg", "hr/a.jpg")):
@@ -190,7 +190,7 @@ async def test_field_16_what_lies_elsewhere_is_not_deleted(agents, stores, model
 
 
 async def test_field_14_lines_of_an_older_release_are_found_too(agents, stores, model, records):
-    """They do not say whom they name; nor do those that a worker of before writes meanwhile."""
+    """They do not say whom they name; nor do those that an older worker writes at the same time."""
     run = uuid4().hex
     user, other = [(await stored_user(records, f"{run}{n}@example.org")).id for n in range(2)]
     found = [

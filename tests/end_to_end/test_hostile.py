@@ -125,7 +125,7 @@ class Site:
         return found
 
     async def require_unharmed(self):
-        """The same processes are healthy, and have never begun anew."""
+        """The same processes are healthy, and were never restarted."""
         async with aiohttp.ClientSession() as session:
             for worker in (self.detect, self.identify):
                 worker.check()
@@ -340,7 +340,7 @@ async def test_envelopes_that_are_none(site, records):
 
 
 async def test_a_wrong_content_type_does_not_matter(site, records):
-    """What an image is, is told from its bytes."""
+    """The type of an image is recognised from its bytes."""
     messages = {}
     for kind in ("text/html", "image/png", "application/octet-stream", "", "\N{SNOWMAN}"):
         name = f"{site.run}-type-{len(messages)}"

@@ -36,7 +36,7 @@ ENROLMENT = EnrolmentPolicy(0.35, 40)
 
 
 def face(seed, *, near=None):
-    """A face whose embedding is random, or a little beside another seed's."""
+    """A face whose embedding is random, or close to another seed's."""
     random = np.random.default_rng(seed)
     vector = random.normal(size=DIMENSION)
     if near is not None:
@@ -369,7 +369,7 @@ async def test_an_upload_that_is_given_up_here_fails_until_a_replay_settles_it(
     row = await records.upload(event.uuid)
     assert (row.outcome, row.announced) == (expected, True)
 
-    await agent.notify_caller(delivery(found), Reject("store_rejected", "told late"))
+    await agent.notify_caller(delivery(found), Reject("store_rejected", "reported late"))
     assert (await records.upload(event.uuid)).outcome == expected
 
 
@@ -377,7 +377,7 @@ async def test_an_upload_that_is_given_up_here_fails_until_a_replay_settles_it(
 async def test_in_one_batch_too_a_replay_takes_the_place_of_the_failure(
     agent, known, records, order
 ):
-    """Identify may lag: the failure (f) that detect told, and the replay's success (s)."""
+    """Identify may lag: the failure (f) that detect reported, and the replay's success (s)."""
     upload = uuid4().hex
     event = ImageEvent(kind=EventKind.SEARCH, source="t", id=upload, key=upload, captured_at=NOON)
     found = DetectedFaces(event=event, model=known[0], width=640, height=480, faces=(face(1),))
@@ -428,7 +428,7 @@ async def test_of_a_frame_or_of_garbage_nobody_is_told(agent, known, records):
 
 
 class Unreliable(Publisher):
-    """A broker that is away for the first announcement."""
+    """A broker that is unavailable for the first announcement."""
 
     def __init__(self, producer):
         super().__init__(producer)
@@ -442,7 +442,7 @@ class Unreliable(Publisher):
 
 
 def counted():
-    """What operators see of events that are told, and of duplicates."""
+    """The metrics of announced events and of duplicates."""
     names = {
         "latency": ("fecapass_end_to_end_latency_seconds_count", {}),
         "known": ("fecapass_matches_total", {"outcome": "matched"}),
@@ -508,7 +508,7 @@ async def test_field_11_events_are_counted_when_they_are_told_at_the_second_atte
 async def test_an_unknown_says_why_and_of_what_kind_it_is(
     agent, vectors, records, prepared, topics, kind, decision
 ):
-    """Two users with one face make it ambiguous: no stranger, and not unlike everybody."""
+    """Two users with one face make it ambiguous: neither unknown nor unlike all users."""
     model = f"twins-{uuid4().hex[:8]}"
     await vectors.ensure_model(model, DIMENSION)
     for _ in range(2):

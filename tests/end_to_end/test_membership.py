@@ -64,7 +64,7 @@ def joined(own, worker):
 
 
 async def settled(own, workers):
-    """Wait until the workers share the partitions and none is assigned anew for a while."""
+    """Wait until the workers share the partitions and none is assigned again for some time."""
     await until(lambda: all(joined(own, worker) for worker in workers))
     before = None
     while before != own.noted("assigned"):

@@ -1,4 +1,4 @@
-"""A worker that is told to stop ends in order and in time, whatever does not answer."""
+"""A worker that is stopped ends normally and in time, whatever does not answer."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ BOUND = 15
 
 
 async def ended(worker):
-    """Exit code of a worker that is told to stop, and the seconds that it took."""
+    """Exit code of a stopped worker, and the seconds that the stop took."""
     began = monotonic()
     os.kill(worker.pid, signal.SIGTERM)
     async with asyncio.timeout(60):

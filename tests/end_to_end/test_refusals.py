@@ -52,7 +52,7 @@ async def user(records):
 
 @pytest.fixture
 async def client(prepared, records):
-    """Sends photos onto topics that nobody reads: what a worker makes of them, a test decides."""
+    """Sends photos to topics without a worker: the test itself plays the worker."""
     changes = {"topic_prefix": unique("refused."), "claim_check": False}
     kafka = prepared.kafka.model_copy(update=changes)
     await ensure_topics(kafka, lambda _line: None)

@@ -123,7 +123,7 @@ async def test_field_05_an_open_transaction_is_no_stall_and_no_lag(own):
         await own.publish("ok behind", partition=0)
         await own.publish("ok elsewhere", partition=1)
         await until(lambda: values(own) == ["ok elsewhere"])
-        await asyncio.sleep(6)  # the broker was asked for its ends meanwhile
+        await asyncio.sleep(6)  # the broker was asked for its ends in this time
         assert worker.returncode is None, worker.tail()
         assert await no_lag(worker)
         await producer.commit_transaction()

@@ -42,7 +42,7 @@ PLANTED = {
     for number, (name, field) in enumerate(VARIABLES.items())
     if is_secret(field)
 }
-#: Needed beside the secrets, and not secret itself.
+#: Needed in addition to the secrets, and not secret itself.
 NEEDED = {
     "FECAPASS_S3__ACCESS_KEY_ID": "someone",
     "FECAPASS_REDIS__USERNAME": "someone",

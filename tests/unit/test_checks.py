@@ -1,4 +1,4 @@
-"""What `make lint` looks at beside style: it never hides a finding, and never hangs offline."""
+"""Checks of `make lint` in addition to style: they hide no finding, and do not hang offline."""
 
 import json
 

@@ -10,7 +10,7 @@ from streams.contract.message import Partition
 from streams.dead_letters.dead_letter import DeadLetter
 
 PLACE = Partition("camera.frames.dlq", 0)
-LETTERS = 20_000
+COUNT = 20_000
 
 
 def dead_letter(offset, name):
@@ -24,13 +24,13 @@ def test_field_20_copies_are_told_in_little_memory(name):
     copies = Copies(set())
     tracemalloc.start()
     try:
-        for number in range(LETTERS):
+        for number in range(COUNT):
             assert copies.is_first(dead_letter(number, name(number)))
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert held / LETTERS < 160
-    assert not any(copies.is_first(dead_letter(-1, name(number))) for number in range(LETTERS))
+    assert held / COUNT < 160
+    assert not any(copies.is_first(dead_letter(-1, name(number))) for number in range(COUNT))
 
 
 @pytest.mark.parametrize("name", ["", "\ud800", "\0"], ids=ascii)

@@ -54,10 +54,10 @@ def test_json_is_one_document_with_every_value(capsys: pytest.CaptureFixture[str
 
 
 def test_an_empty_listing_is_an_empty_array_or_a_sentence(capsys: pytest.CaptureFixture[str]):
-    show_listing([], SEEN_COLUMNS, as_json=True, empty="nobody yet")
+    show_listing([], SEEN_COLUMNS, as_json=True, empty="no users yet")
     assert capsys.readouterr().out == "[]\n"
-    show_listing([], SEEN_COLUMNS, as_json=False, empty="nobody yet")
-    assert capsys.readouterr().out == "nobody yet\n"
+    show_listing([], SEEN_COLUMNS, as_json=False, empty="no users yet")
+    assert capsys.readouterr().out == "no users yet\n"
 
 
 @given(

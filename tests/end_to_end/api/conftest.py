@@ -1,4 +1,4 @@
-"""The API as a process of its own beside the workers, and callers with keys of every scope."""
+"""The API as a separate process next to the workers, and callers with keys of every scope."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A camera with a wrong clock hides nobody."""
+"""A camera with a wrong clock hides no match of other cameras."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4

@@ -24,7 +24,7 @@ OPERATIONS = [
     .get_all_operations()
 ]
 
-#: Not asked: whether every photo that the document allows is enrolled (most show nobody), and what
+#: Not asked: whether every photo that the document allows is enrolled (most show no face), and what
 #: happens without a key, which has tests of its own.
 NOT_ASKED = CHECKS.get_by_names(["positive_data_acceptance", "ignored_auth"])
 
@@ -58,7 +58,7 @@ async def test_the_document_is_served(http):
 
 @pytest.mark.parametrize(("phases", "not_asked"), PHASES.items())
 async def test_the_command_finds_nothing(gateway, http, tmp_path, phases, not_asked):
-    """As anybody would try the server."""
+    """As any client would try the server."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{gateway.address}/openapi.json"),
         *("--url", gateway.address, "--header", f"X-API-Key: {http.headers['authorization'][7:]}"),

@@ -224,7 +224,7 @@ async def test_a_search_names_the_person_and_ranks_candidates(new_user, enrol, s
 
 
 async def test_a_threshold_decides_anew(http, search, records):
-    # Alone in the gallery but for strangers: other tests' users are set aside.
+    # The only user in the gallery: users of other tests are suspended.
     probe = photos.astronaut()
     answer = (await search(probe, threshold=1.0)).json()
     assert answer["threshold"] == 1.0

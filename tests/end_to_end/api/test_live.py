@@ -1,4 +1,4 @@
-"""The live stream on a real broker's log: as it grows, and when it begins anew."""
+"""The live stream on a real broker's log: as it grows, and when it begins again."""
 
 import asyncio
 import logging
@@ -63,7 +63,7 @@ def looks(monkeypatch):
 
 
 async def test_a_batch_of_several_matches_is_told_once(prepared, looks, caplog):
-    """The embedded broker tells an end before the last batch's; that is no log that began anew."""
+    """The embedded broker tells an end before the last batch's; that is not a new log."""
     topic = Topics(prepared.kafka.topic_prefix).matches
     producer = create_producer(prepared.kafka)
     await producer.start()
@@ -87,6 +87,6 @@ async def test_a_batch_of_several_matches_is_told_once(prepared, looks, caplog):
                 seen = len(looks)
                 await until(lambda: len(looks) > seen + 3)
         assert len({face.face_id for face in faces}) == 5
-        assert "begins anew" not in caplog.text
+        assert "reading from its beginning" not in caplog.text
     finally:
         await producer.stop()

@@ -39,7 +39,7 @@ async def test_who_is_deactivated_is_nobody_until_activated_again(
 
     answer = await http.patch(f"{USERS}/{user}", json={"is_active": False})
     assert answer.json()["is_active"] is False
-    # From here on no worker is given the template, the API asks nobody whether to trust one.
+    # From here on no worker gets the template, and the API does not check any.
     changes = await vectors.changes(model, 0, 100_000)
     assert [one.embedding for one in changes if str(one.user_id) == user] == [None]
     assert user not in await candidates(search, photos.astronaut())
@@ -125,7 +125,7 @@ async def test_erasure_reaches_every_store(
                 content = await redis.zrange(key, 0, -1)
             assert user not in str(content), key
 
-        # What cameras saw stays, as somebody unknown.
+        # What cameras saw stays, as unknown.
         page = (await http.get(MATCHES, params={"camera_id": camera})).json()["items"]
         assert len(page) == 2
         assert all(one["user_id"] != user for one in page)

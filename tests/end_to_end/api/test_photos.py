@@ -98,7 +98,7 @@ async def test_a_decompression_bomb_is_refused_before_anything_is_published(prep
 
 
 async def test_photos_that_do_not_fit_into_memory_together_take_turns(prepared):
-    """Each holds its room while it arrives, and a room that nobody leaves is no room for ever."""
+    """Each holds its room while it arrives, and a slot that is never released is lost for ever."""
     key = await new_key(prepared, "search")
     limits = {"max_upload_memory": 150_000, "upload_timeout": 2.0, "answer_timeout": 0.5}
     stuck = asyncio.Event()

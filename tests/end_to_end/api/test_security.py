@@ -25,7 +25,7 @@ from tests.end_to_end.api.conftest import (
 
 ID = "0b7d2f0e-5c1a-4a63-9d1e-7f3a6c2b8e40"  # nobody's, and the same in each worker of the suite
 FALLBACKS = "fecapass_http_rate_fallbacks_total"
-#: Method, path, and the scopes (beside admin) that may.
+#: Method, path, and the scopes (in addition to admin) that may call it.
 MATRIX = [
     ("GET", USERS, {"read"}),
     ("POST", USERS, {"enrol"}),
@@ -286,7 +286,7 @@ async def test_our_own_fault_can_be_read_by_other_origins_too(prepared, monkeypa
 
 
 async def test_only_where_photos_are_taken_may_a_body_be_large(prepared):
-    """Bodies of other requests are read before anybody has asked for a key."""
+    """Bodies of other requests are read before the key is checked."""
     async with running_app(prepared) as client:
         for path in (USERS, f"{USERS}/{ID}", "/health", "/nowhere"):
             for kind in ("multipart/form-data; boundary=x", "application/json"):

@@ -63,7 +63,7 @@ async def test_a_listing_goes_on_at_its_cursor_without_gaps_or_repetitions(http)
         assert len(page["items"]) <= 3
         seen += [one["id"] for one in page["items"]]
         pages += 1
-        # What is added meanwhile is newer, and moves nothing.
+        # Users that are added during the listing are newer, and move nothing.
         await http.post(USERS, json={"email": f"late{pages}@{mark}.example"})
         cursor = page["next_cursor"]
         if cursor is None:

@@ -137,7 +137,7 @@ async def console(open_page, gateway, key):  # noqa: F811 - the fixture of that 
 
 @pytest_asyncio.fixture
 async def alone(http) -> AsyncIterator[None]:  # noqa: F811 - the fixture of that name
-    """Nobody else is in the gallery: the same face under two names would be ambiguous."""
+    """No other user is in the gallery: the same face under two names would be ambiguous."""
     others = await active_users(http)
     for user in others:
         await http.patch(f"{USERS}/{user}", json={"is_active": False})
@@ -159,7 +159,7 @@ async def active_users(http: httpx.AsyncClient) -> Sequence[str]:  # noqa: F811 
 
 @pytest_asyncio.fixture
 async def eileen(alone, http, new_user, enrol) -> AsyncIterator[str]:  # noqa: F811 - fixtures
-    """The astronaut, enrolled, and nobody else."""
+    """The astronaut is the only enrolled user."""
     user = await new_user("Eileen Collins")
     assert (await enrol(user, photos.astronaut())).status_code == 201
     yield user

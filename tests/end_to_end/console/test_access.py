@@ -1,4 +1,4 @@
-"""For everybody: by keyboard, on a phone, in the dark, without a key, when something is wrong."""
+"""Access for all users: by keyboard, on a phone, in the dark, without a key, after errors."""
 
 import asyncio
 import re
@@ -112,7 +112,7 @@ async def press_until(page: Page, name: str, key: str = "Tab") -> None:
 
 async def test_the_main_tasks_need_no_mouse(console, alone, http):
     page = await console()
-    # From the beginning: the browser has to be told to hand choosers over before one opens.
+    # At the beginning: the browser must report file choosers before one opens.
     chosen: asyncio.Queue[FileChooser] = asyncio.Queue()
     page.on("filechooser", chosen.put_nowait)
     await expect(page.locator(".state")).to_have_text("Live")

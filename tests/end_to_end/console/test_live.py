@@ -37,7 +37,7 @@ async def test_known_and_unknown_people_appear_as_cameras_see_them(
     await send_frames(producer, topics, stranger, photos.carphone(1, first=30))
     await expect(rows(page, stranger).locator(".name")).to_have_text("Unknown")
     await expect(rows(page, stranger).get_by_role("link")).to_have_count(0)
-    # The newest stands first, and is told to users of screen readers.
+    # The newest is first, and is announced to users of screen readers.
     await expect(page.locator(".visit").first).to_contain_text(stranger)
     await expect(page.locator("[aria-live=polite].hidden-text")).to_have_text(
         re.compile(f"Unknown at {stranger}")

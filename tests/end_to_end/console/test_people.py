@@ -147,7 +147,7 @@ async def test_what_is_missing_is_told_before_anything_is_sent(console):
 async def test_a_taken_address_leads_to_the_person_who_has_it(console, eileen, http):
     mail = (await http.get(f"{USERS}/{eileen}")).json()["email"]
     page = await console("/enrol")
-    await page.get_by_label("Name").fill("Somebody else")
+    await page.get_by_label("Name").fill("Another Name")
     await page.get_by_label("E-mail").fill(mail.upper())
     await choose(page, picture_file("a.png", photos.astronaut()))
     await page.get_by_role("button", name="Enrol").click()

@@ -17,7 +17,7 @@ IMAGE = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
 
 
 class Models:
-    """Models whose first call ends when it is told to."""
+    """Models whose first call ends when the test releases it."""
 
     lanes = 1
     embedder = SimpleNamespace(id="none")

@@ -1,4 +1,4 @@
-"""Live matches reach every listener, and a slow one holds up nobody."""
+"""Live matches reach every listener, and a slow listener does not delay the others."""
 
 import itertools
 import json

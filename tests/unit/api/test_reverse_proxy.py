@@ -1,4 +1,4 @@
-"""A path prefix, whoever takes it away, and headers of proxies that count only from some peers."""
+"""A path prefix, whether a proxy removes it or not, and proxy headers from trusted peers only."""
 
 import pytest
 from fastapi import FastAPI, Request

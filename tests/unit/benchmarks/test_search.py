@@ -25,5 +25,5 @@ def test_quality_counts_misses_wrong_people_and_strangers():
     measured = quality(population, truth, found, scores)
     assert measured["recall_at_1"] == 4 / 6
     assert measured["rank_1"] == 3 / 4
-    # The higher stranger sets the threshold, 0.5: the second is missed, the third mistaken.
+    # The most similar unknown face sets the threshold, 0.5: the second is missed, the third wrong.
     assert measured["fnir_at_fpir_1"] == 0.5

@@ -206,7 +206,7 @@ def _api(app: Mapping[str, Any], image: Iterable[Instruction]) -> Iterable[str]:
 
 
 def health_dependencies(compose: Compose) -> Problems:
-    """Whoever needs a service waits until it is healthy, or done; and nobody waits in a circle."""
+    """A service that needs another waits until it is healthy or done; there is no circle."""
     problems = []
     for name, needed in NEEDS.items():
         depends = compose["services"].get(name, {}).get("depends_on", {})

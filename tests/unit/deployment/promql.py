@@ -57,7 +57,7 @@ def registered() -> dict[str, str]:
 
 
 def unknown(query: Query, known: Iterable[str]) -> list[str]:
-    """What the query asks for and nobody exposes."""
+    """The metrics of the query that no process exposes."""
     standard = {"up", "process_resident_memory_bytes", "process_start_time_seconds"}
     return sorted(query.names - set(known) - standard)
 

@@ -20,7 +20,7 @@ FILES = {
     for name in ("dev", "demo", "test", "chaos", "bench", "lint", "docs")
 }
 
-#: What the programs of each target import, beside those of the rooms.
+#: What the programs of each target import, in addition to the packages.
 IMPORTING = {
     "test": sorted((ROOT / "tests").rglob("*.py")),
     "chaos": [

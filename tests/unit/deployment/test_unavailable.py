@@ -1,4 +1,4 @@
-"""Where containers cannot be started, whoever would need them is told why."""
+"""If containers cannot be started, commands and tests that need them say why."""
 
 import shutil
 import subprocess

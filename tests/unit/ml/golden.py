@@ -1,6 +1,6 @@
 """What the default models find in the shared pictures, as few numbers as tell it.
 
-``FECAPASS_SHARED=... python -m tests.unit.ml.golden`` writes `FILE` anew: only where a change of
+``FECAPASS_SHARED=... python -m tests.unit.ml.golden`` writes `FILE` again: only where a change of
 accuracy is meant.
 """
 

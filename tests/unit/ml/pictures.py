@@ -10,7 +10,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def picture(height=40, width=60):
-    """Dark, with one bright corner at the upper left, so that its orientation can be told."""
+    """Dark, with one bright corner at the upper left, which shows its orientation."""
     image = np.full((height, width, 3), 30, np.uint8)
     image[: height // 4, : width // 4] = (250, 240, 230)
     return image

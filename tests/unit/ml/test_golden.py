@@ -53,7 +53,7 @@ def check_golden(found_by_name):
             continue
         found, expected = np.array(found), np.array(expected)
         # Boxes to a pixel, scores and quality to a hundredth, embeddings to a part in fifty of
-        # what two strangers differ by: processors round differently, and no more.
+        # what two people differ by: processors round differently, and no more.
         np.testing.assert_allclose(found[:, :4], expected[:, :4], atol=1.0, err_msg=name)
         np.testing.assert_allclose(found[:, 4:6], expected[:, 4:6], atol=0.01, err_msg=name)
         np.testing.assert_allclose(found[:, 6:], expected[:, 6:], atol=0.03, err_msg=name)
@@ -64,7 +64,7 @@ def largest(faces):
 
 
 def identities(found_by_name):
-    """Who each portrait shows, told by a gallery of the first photos of each person."""
+    """Who each portrait shows, by a gallery of the first photos of each person."""
     people = defaultdict(dict)
     portraits = [name for name in found_by_name if name.startswith("data/faces/")]
     for name in portraits:

@@ -25,7 +25,7 @@ MOST_SECONDS = 10.0
 BOMBS = decompression_bombs.bombs()
 SEEDS = decompression_bombs.seeds()
 
-#: Bombs that are told by how much there is of something that no picture needs.
+#: Bombs that are recognised by the amount of something that no picture needs.
 NEEDLESS = {
     "scans of 49 megapixels",
     "scans without number",

@@ -113,7 +113,7 @@ def test_each_model_runs_where_its_setting_says(model_cache):
     importlib.util.find_spec("openvino_telemetry") is None, reason="it is not installed"
 )
 def test_the_runtime_reports_nothing_to_its_maker(tmp_path, model_cache):
-    # Told by what it leaves at home: the number of this machine that it reports under.
+    # Recognised by the file in the home directory with the id under which it reports.
     code = (
         "import sys; from pathlib import Path; from ml.runtime.sessions import create_session;"
         "create_session(Path(sys.argv[1]), 'openvino', 1);"

@@ -1,4 +1,4 @@
-"""Faces that the embedders were not trained for are told from those that they were."""
+"""Faces that the embedders were not trained for are recognised."""
 
 import dataclasses
 

@@ -43,7 +43,7 @@ IMPERSONAL = {
 
 METADATA = {Records: MainBase.metadata, Vectors: VectorBase.metadata}
 
-#: These hold nothing that leads to anybody, unless they refer to a table that does.
+#: Columns without personal data, unless they refer to a table with some.
 _PLAIN = (Boolean, Float, Integer, Numeric, DateTime, Date)
 
 

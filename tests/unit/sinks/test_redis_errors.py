@@ -1,4 +1,4 @@
-"""What Redis' refusals are told as: by their code, and never by what the command held."""
+"""Redis' refusals are reported by their code, and never with the contents of the command."""
 
 import pytest
 from redis import exceptions

@@ -66,7 +66,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(commits=st.booleans(), elsewhere=st.integers(0, 6))
     def go_back(self, commits, elsewhere):
-        """A rebalance: the last commit may fail, and another worker may have gone on meanwhile."""
+        """A rebalance: the last commit may fail, and another worker may have continued."""
         if commits:
             self.committed = max(self.committed, self.tracker.committable(PARTITION) or 0)
         if elsewhere:

@@ -97,7 +97,7 @@ async def test_field_27_the_others_to_that_broker_go_with_it(patience):
         await failing(first.send(HeartbeatRequest("g", 1, "m")))
         assert await join < 5
         async with asyncio.timeout(5):
-            while third.connected():  # noqa: ASYNC110 - a connection tells nobody of its end
+            while third.connected():  # noqa: ASYNC110 - the end of a connection must be polled
                 await asyncio.sleep(0.01)
 
 

@@ -65,7 +65,7 @@ async def test_what_is_too_large_to_be_sent_again_does_not_block_its_partition(m
 
 @pytest.mark.parametrize("digits", [19, 20, 4300, 5000])
 async def test_a_count_of_attempts_that_nobody_has_made_does_not_end_the_worker(digits):
-    """Python converts no number of so many digits; the burial failed, after every restart."""
+    """Python cannot convert so many digits; the dead letter failed after every restart."""
     attempts = b"9" * digits
     *_, headers = await bury(value=b"abc", headers=(("fecapass_replay_attempts", attempts),))
     assert int(headers["dlq_attempts"]) == (10**19 if digits == 19 else 1)

@@ -35,28 +35,28 @@ class RunningBatch:
         self.aside = True
 
 
-class Grave:
-    """A dead letter office that is closed for its first visitors."""
+class DeadLetterStore:
+    """Stores dead letters; the first calls fail."""
 
     def __init__(self, closed_for=0):
         self.closed_for = closed_for
-        self.letters = []
+        self.sent = []
 
     async def send(self, message, reject, attempts):
         if self.closed_for:
             self.closed_for -= 1
             raise Retry("closed")
-        self.letters.append((message.offset, reject.reason, attempts))
+        self.sent.append((message.offset, reject.reason, attempts))
 
 
-def settlement(handler, grave, on_fatal=pytest.fail, limit=NO_LIMIT):
-    return GuardedHandler(handler, grave, POLICY, DeadLetterLimit(limit), on_fatal)
+def guarded(handler, store, on_fatal=pytest.fail, limit=NO_LIMIT):
+    return GuardedHandler(handler, store, POLICY, DeadLetterLimit(limit), on_fatal)
 
 
-async def settle(handler, batch, grave):
+async def process(handler, batch, store):
     running = RunningBatch()
     async with asyncio.timeout(10):
-        await settlement(handler, grave)(batch, running)
+        await guarded(handler, store)(batch, running)
     return running
 
 
@@ -69,7 +69,7 @@ async def settle(handler, batch, grave):
     outages=st.integers(0, 4),
 )
 async def test_every_message_has_exactly_one_outcome(fates, outages):
-    """Whatever is in a batch and however long the stores are away."""
+    """For any messages in a batch, and any number of outages of the stores."""
     batch = [delivery(offset) for offset in range(len(fates))]
     processed = []
     remaining = outages
@@ -98,19 +98,19 @@ async def test_every_message_has_exactly_one_outcome(fates, outages):
                 processed.append(message.offset)
         return outcomes
 
-    grave = Grave(closed_for=outages)
-    running = await settle(handler, batch, grave)
+    store = DeadLetterStore(closed_for=outages)
+    running = await process(handler, batch, store)
     expected = {
         "refused": "refused",
         "rejecting": "rejecting",
         "poisonous": UNEXPECTED,
         "denied": "access_denied",
     }
-    assert {(offset, reason) for offset, reason, _ in grave.letters} == {
+    assert {(offset, reason) for offset, reason, _ in store.sent} == {
         (offset, expected[fate]) for offset, fate in enumerate(fates) if fate in expected
     }
     good = [offset for offset, fate in enumerate(fates) if fate in {"processed", "late"}]
-    assert len(grave.letters) == len(fates) - len(good)
+    assert len(store.sent) == len(fates) - len(good)
     assert sorted(processed) == good
     assert sorted(running.finished) == list(range(len(fates)))
 
@@ -125,23 +125,23 @@ async def test_an_unexpected_failure_is_tried_again_before_it_is_buried():
             raise ZeroDivisionError
         return {}
 
-    grave = Grave()
-    await settle(handler, [delivery()], grave)
-    assert (calls, grave.letters) == (POLICY.unexpected_attempts, [])
+    store = DeadLetterStore()
+    await process(handler, [delivery()], store)
+    assert (calls, store.sent) == (POLICY.unexpected_attempts, [])
 
 
-async def test_a_fatal_failure_stops_the_worker_and_settles_nothing():
+async def test_a_fatal_failure_stops_the_worker_without_outcomes():
     async def handler(_messages):
         raise Fatal("wrong key")
 
     failures = []
-    grave = Grave()
+    store = DeadLetterStore()
     running = RunningBatch()
-    task = asyncio.create_task(settlement(handler, grave, failures.append)([delivery()], running))
+    task = asyncio.create_task(guarded(handler, store, failures.append)([delivery()], running))
     _, waiting = await asyncio.wait([task], timeout=0.05)
     assert waiting
     assert [str(failure) for failure in failures] == ["wrong key"]
-    assert (grave.letters, running.finished) == ([], [])
+    assert (store.sent, running.finished) == ([], [])
     task.cancel()
 
 
@@ -151,7 +151,7 @@ def test_pauses_are_bounded(attempt, initial, maximum):
 
 
 async def test_what_waits_for_its_store_holds_up_neither_its_batch_nor_the_next():
-    """A claim check whose store is away, among frames that came inline."""
+    """A claim check whose store is unavailable, among frames that were sent in their messages."""
     store_is_back = asyncio.Event()
     calls = []
 
@@ -163,10 +163,10 @@ async def test_what_waits_for_its_store_holds_up_neither_its_batch_nor_the_next(
 
     running = RunningBatch()
     task = asyncio.create_task(
-        settlement(handler, Grave())([delivery(0), delivery(1), delivery(2)], running)
+        guarded(handler, DeadLetterStore())([delivery(0), delivery(1), delivery(2)], running)
     )
     async with asyncio.timeout(5):
-        while len(calls) < 3:  # noqa: ASYNC110 - any state of a settlement
+        while len(calls) < 3:  # noqa: ASYNC110 - the state must be polled
             await asyncio.sleep(0)
         assert (running.finished, running.aside) == ([0, 2], True)
         store_is_back.set()
@@ -182,9 +182,9 @@ async def test_a_denial_is_no_dead_letter_before_patience_is_over():
         answer = answers.pop(0)
         return {messages[0]: answer} if answer else {}
 
-    grave = Grave()
-    running = await settle(handler, [delivery()], grave)
-    assert (grave.letters, running.finished) == ([], [0])
+    store = DeadLetterStore()
+    running = await process(handler, [delivery()], store)
+    assert (store.sent, running.finished) == ([], [0])
 
 
 async def test_patience_with_a_denial_begins_with_the_denial_and_not_with_the_outage_before():
@@ -199,9 +199,9 @@ async def test_patience_with_a_denial_begins_with_the_denial_and_not_with_the_ou
         denials -= 1
         return {messages[0]: Denied("who are you?")} if denials >= 0 else {}
 
-    grave = Grave()
-    running = await settle(handler, [delivery()], grave)
-    assert (grave.letters, running.finished) == ([], [0])
+    store = DeadLetterStore()
+    running = await process(handler, [delivery()], store)
+    assert (store.sent, running.finished) == ([], [0])
 
 
 async def test_an_outage_is_no_dead_letter_however_long_it_lasts():
@@ -213,14 +213,14 @@ async def test_beyond_the_limit_nothing_more_is_buried_and_the_worker_ends():
     async def handler(messages):
         return {message: Reject("corrupt", "no image") for message in messages}
 
-    grave, running, failures = Grave(), RunningBatch(), []
+    store, running, failures = DeadLetterStore(), RunningBatch(), []
     limit = DeadLetterLimitPolicy(share=0.5, window=10, least=4)
     batch = [delivery(offset) for offset in range(8)]
-    task = asyncio.create_task(settlement(handler, grave, failures.append, limit)(batch, running))
+    task = asyncio.create_task(guarded(handler, store, failures.append, limit)(batch, running))
     async with asyncio.timeout(5):
-        while not failures:  # noqa: ASYNC110 - any state of a settlement
+        while not failures:  # noqa: ASYNC110 - the state must be polled
             await asyncio.sleep(0)
-    assert [offset for offset, _, _ in grave.letters] == running.finished == [0, 1, 2]
+    assert [offset for offset, _, _ in store.sent] == running.finished == [0, 1, 2]
     (failure,) = failures
     assert "FECAPASS_WORKERS__DEAD_LETTER_SHARE" in str(failure)
     assert not task.done()
@@ -234,13 +234,13 @@ async def test_refused_uploads_of_many_keys_do_not_end_a_worker_whose_cameras_ar
     limit = DeadLetterLimit(DeadLetterLimitPolicy(share=0.5, window=100, least=4))
     for number in range(10):
         limit.note(delivery(number), is_dead_letter=False)
-    grave, running = Grave(), RunningBatch()
-    uploads = GuardedHandler(handler, grave, POLICY, limit, pytest.fail, as_one_key=True)
+    store, running = DeadLetterStore(), RunningBatch()
+    uploads = GuardedHandler(handler, store, POLICY, limit, pytest.fail, as_one_key=True)
     async with asyncio.timeout(5):
         await uploads(
             [delivery(n, topic="photo.uploads", key=b"%d" % n) for n in range(8)], running
         )
-    assert len(grave.letters) == 8
+    assert len(store.sent) == 8
 
 
 async def test_every_attempt_is_a_sign_of_life():
@@ -253,7 +253,7 @@ async def test_every_attempt_is_a_sign_of_life():
             raise Retry("away")
         return {}
 
-    assert (await settle(handler, [delivery()], Grave())).beats >= 4
+    assert (await process(handler, [delivery()], DeadLetterStore())).beats >= 4
 
 
 async def test_who_waits_for_a_turn_is_alive_while_the_turns_go_on_and_not_when_one_hangs():
@@ -269,9 +269,9 @@ async def test_who_waits_for_a_turn_is_alive_while_the_turns_go_on_and_not_when_
             await turns.get()
         return {message: Retry("away")}
 
-    settling, running = settlement(handler, Grave()), [RunningBatch() for _ in range(8)]
+    handle, running = guarded(handler, DeadLetterStore()), [RunningBatch() for _ in range(8)]
     tasks = [
-        asyncio.create_task(settling([delivery(offset)], running))
+        asyncio.create_task(handle([delivery(offset)], running))
         for offset, running in enumerate(running)
     ]
     await asyncio.sleep(0.05)  # all but the first in turn wait by now
@@ -302,45 +302,45 @@ async def test_one_that_waits_does_not_hold_up_the_rest_of_a_batch_that_is_tried
         away = not store_is_back.is_set()
         return {one: Retry("away") for one in messages if one.offset == 0 and away}
 
-    grave, running = Grave(), RunningBatch()
+    store, running = DeadLetterStore(), RunningBatch()
     task = asyncio.create_task(
-        settlement(handler, grave)([delivery(offset) for offset in range(4)], running)
+        guarded(handler, store)([delivery(offset) for offset in range(4)], running)
     )
     async with asyncio.timeout(5):
-        while len(running.finished) < 3:  # noqa: ASYNC110 - any state of a settlement
+        while len(running.finished) < 3:  # noqa: ASYNC110 - the state must be polled
             await asyncio.sleep(0)
         assert (sorted(running.finished), most_at_once) == ([1, 2, 3], 1)
         store_is_back.set()
         await task
-    assert [offset for offset, *_ in grave.letters] == [1]
+    assert [offset for offset, *_ in store.sent] == [1]
 
 
 class Caller:
     """Waits for what becomes of an upload; cannot be reached for the first calls."""
 
-    def __init__(self, grave, failures=()):
-        self._grave = grave
+    def __init__(self, store, failures=()):
+        self._store = store
         self._failures = list(failures)
-        self.told = []
+        self.notified = []
 
     async def __call__(self, message, reject):
-        assert message.offset in [offset for offset, *_ in self._grave.letters]
+        assert message.offset in [offset for offset, *_ in self._store.sent]
         if self._failures:
             raise self._failures.pop(0)
-        self.told.append((message.offset, reject.reason, isinstance(reject, GivenUp)))
+        self.notified.append((message.offset, reject.reason, isinstance(reject, GivenUp)))
 
 
-async def settle_told(handler, batch, grave, caller):
+async def process_and_notify(handler, batch, store, caller):
     running = RunningBatch()
     limit = DeadLetterLimit(NO_LIMIT)
-    settling = GuardedHandler(handler, grave, POLICY, limit, pytest.fail, notify_caller=caller)
+    handle = GuardedHandler(handler, store, POLICY, limit, pytest.fail, notify_caller=caller)
     async with asyncio.timeout(10):
-        await settling(batch, running)
+        await handle(batch, running)
     return running
 
 
-async def test_whoever_waits_is_told_of_every_letter_and_which_were_given_up():
-    """Once the letter is durable, and for as long as it takes."""
+async def test_callers_are_notified_of_every_dead_letter_and_of_failures():
+    """After the dead letter is durable, and with retries until it succeeds."""
 
     async def handler(messages):
         if any(message.offset == 1 for message in messages):
@@ -348,10 +348,10 @@ async def test_whoever_waits_is_told_of_every_letter_and_which_were_given_up():
         fates = {0: Reject("corrupt", "no image"), 2: Denied("no")}
         return {one: fates[one.offset] for one in messages if one.offset in fates}
 
-    grave = Grave()
-    caller = Caller(grave, [Retry("away"), Retry("away")])
-    running = await settle_told(handler, [delivery(n) for n in range(4)], grave, caller)
-    assert sorted(caller.told) == [
+    store = DeadLetterStore()
+    caller = Caller(store, [Retry("away"), Retry("away")])
+    running = await process_and_notify(handler, [delivery(n) for n in range(4)], store, caller)
+    assert sorted(caller.notified) == [
         (0, "corrupt", False),
         (1, UNEXPECTED, True),
         (2, "access_denied", True),
@@ -359,7 +359,7 @@ async def test_whoever_waits_is_told_of_every_letter_and_which_were_given_up():
     assert sorted(running.finished) == [0, 1, 2, 3]
 
 
-async def test_those_who_wait_are_told_one_at_a_time():
+async def test_callers_are_notified_one_at_a_time():
     """Also of a batch that is tried one by one: each telling holds connections of a store."""
     telling, most = 0, 0
 
@@ -374,19 +374,19 @@ async def test_those_who_wait_are_told_one_at_a_time():
         telling -= 1
 
     batch = [delivery(n) for n in range(8)]
-    running = await settle_told(handler, batch, Grave(), caller)
+    running = await process_and_notify(handler, batch, DeadLetterStore(), caller)
     assert (len(running.finished), most) == (8, 1)
 
 
-async def test_one_that_cannot_be_told_holds_up_nothing(caplog):
+async def test_a_caller_that_cannot_be_notified_delays_nothing(caplog):
     async def handler(messages):
         return {message: Reject("corrupt", "no image") for message in messages}
 
-    grave = Grave()
-    caller = Caller(grave, [Reject("store_rejected", "no such text"), ZeroDivisionError("our own")])
-    running = await settle_told(handler, [delivery(n) for n in range(3)], grave, caller)
+    store = DeadLetterStore()
+    caller = Caller(store, [Reject("store_rejected", "no such text"), ZeroDivisionError("our own")])
+    running = await process_and_notify(handler, [delivery(n) for n in range(3)], store, caller)
     assert running.finished == [0, 1, 2]
-    assert caller.told == [(2, "corrupt", False)]
+    assert caller.notified == [(2, "corrupt", False)]
     assert caplog.text.count("cannot be notified") == 2
 
 
@@ -402,9 +402,7 @@ async def test_a_burial_that_fails_for_good_ends_the_worker_with_the_message_nam
             raise error
 
     failures, running = [], RunningBatch()
-    task = asyncio.create_task(
-        settlement(handler, Walled(), failures.append)([delivery(7)], running)
-    )
+    task = asyncio.create_task(guarded(handler, Walled(), failures.append)([delivery(7)], running))
     _, waiting = await asyncio.wait([task], timeout=0.05)
     assert waiting
     (failure,) = failures
@@ -422,7 +420,7 @@ async def test_a_fatal_failure_of_a_dead_letter_or_its_caller_ends_the_worker(wh
     async def handler(messages):
         return {message: Reject("corrupt", "no image") for message in messages}
 
-    class Forbidden(Grave):
+    class Forbidden(DeadLetterStore):
         async def send(self, *dead_letter):
             if where == "dead letter":
                 raise fatal
@@ -460,12 +458,12 @@ async def test_field_09_an_outage_uses_up_no_attempts_at_an_unexpected_error(out
             return {messages[0]: Retry("away")}
         raise Retry("away")
 
-    grave, running = Grave(), RunningBatch()
-    settling = GuardedHandler(handler, grave, policy, DeadLetterLimit(NO_LIMIT), pytest.fail)
+    store, running = DeadLetterStore(), RunningBatch()
+    handle = GuardedHandler(handler, store, policy, DeadLetterLimit(NO_LIMIT), pytest.fail)
     async with asyncio.timeout(5):
-        await settling([delivery()], running)
+        await handle([delivery()], running)
     assert tries.count("bug") == 3
-    assert grave.letters == [(0, UNEXPECTED, outages + 5)]
+    assert store.sent == [(0, UNEXPECTED, outages + 5)]
 
 
 async def test_field_09_pauses_of_an_outage_do_not_begin_with_those_of_errors(monkeypatch):
@@ -480,34 +478,36 @@ async def test_field_09_pauses_of_an_outage_do_not_begin_with_those_of_errors(mo
 
     policy = RetryPolicy(unexpected_attempts=3)
     async with asyncio.timeout(5):
-        settling = GuardedHandler(handler, Grave(), policy, DeadLetterLimit(NO_LIMIT), pytest.fail)
-        await settling([delivery()], RunningBatch())
+        handle = GuardedHandler(
+            handler, DeadLetterStore(), policy, DeadLetterLimit(NO_LIMIT), pytest.fail
+        )
+        await handle([delivery()], RunningBatch())
     assert pauses == [1, 1, 2, 2]
 
 
 LIMIT = DeadLetterLimitPolicy(share=0.5, window=100, least=10)
 
 
-async def settle_limited(fates, *, self_test=None, key=lambda _: b"mad", as_one_key=False):
-    """What becomes of messages with these fates: dead letters, and why the worker ended."""
-    grave, failures = Grave(), []
+async def process_limited(fates, *, self_test=None, key=lambda _: b"mad", as_one_key=False):
+    """The number of dead letters of messages with these fates, and why the worker ended."""
+    store, failures = DeadLetterStore(), []
 
     async def handler(messages):
         return {one: fates[one.offset] for one in messages if fates[one.offset] is not None}
 
     limit = DeadLetterLimit(LIMIT)
-    settling = GuardedHandler(
-        handler, grave, POLICY, limit, failures.append, self_test=self_test, as_one_key=as_one_key
+    handle = GuardedHandler(
+        handler, store, POLICY, limit, failures.append, self_test=self_test, as_one_key=as_one_key
     )
     for number in range(len(fates)):
-        task = asyncio.create_task(settling([delivery(number, key=key(number))], RunningBatch()))
+        task = asyncio.create_task(handle([delivery(number, key=key(number))], RunningBatch()))
         async with asyncio.timeout(5):
-            while not task.done() and not failures:  # noqa: ASYNC110 - any state of a settlement
+            while not task.done() and not failures:  # noqa: ASYNC110 - the state must be polled
                 await asyncio.sleep(0)
         if failures:
             task.cancel()
             break
-    return len(grave.letters), failures
+    return len(store.sent), failures
 
 
 async def proven():
@@ -528,52 +528,52 @@ MAD_KEYS = [lambda _: b"mad", lambda number: b"%d" % number, lambda _: None]
 @pytest.mark.parametrize("key", MAD_KEYS, ids=["one key", "a key a message", "no key"])
 async def test_field_19_garbage_alone_does_not_end_a_worker_that_can_do_its_work(key):
     fates = [Reject("corrupt", "no image")] * 500
-    assert await settle_limited(fates, self_test=proven, key=key) == (500, [])
+    assert await process_limited(fates, self_test=proven, key=key) == (500, [])
 
 
 @pytest.mark.parametrize("key", MAD_KEYS, ids=["one key", "a key a message", "no key"])
 @pytest.mark.parametrize("self_test", [None, not_proven, broken])
 async def test_field_19_a_worker_that_cannot_do_its_work_ends(self_test, key):
-    letters, failures = await settle_limited(
+    sent, failures = await process_limited(
         [Reject("corrupt", "no image")] * 500, self_test=self_test, key=key
     )
-    assert (letters, len(failures)) == (9, 1)
+    assert (sent, len(failures)) == (9, 1)
 
 
 async def test_field_19_what_content_cannot_be_blamed_for_ends_a_worker_in_spite_of_the_proof():
     """And garbage among it hides nothing."""
     denied = GivenUp("access_denied", "for a minute")
     fates = [Reject("corrupt", "no image"), denied] * 50
-    letters, failures = await settle_limited(fates, self_test=proven, key=lambda n: b"%d" % (n % 3))
-    assert letters < 30
+    sent, failures = await process_limited(fates, self_test=proven, key=lambda n: b"%d" % (n % 3))
+    assert sent < 30
     assert len(failures) == 1
 
 
 async def test_field_19_a_mad_producer_does_not_end_the_worker_of_good_ones():
     """Without any proof, and with a good message now and then."""
     fates = [Reject("corrupt", "no image") if number % 20 else None for number in range(1000)]
-    letters, failures = await settle_limited(
+    sent, failures = await process_limited(
         fates, key=lambda number: b"mad" if number % 20 else b"door-1"
     )
-    assert (letters, failures) == (950, [])
+    assert (sent, failures) == (950, [])
 
 
 async def test_field_19_errors_of_our_own_over_all_cameras_end_a_worker_in_spite_of_the_proof():
     """A release may be broken where its proof does not look."""
     fates = [None] * 400 + [GivenUp(UNEXPECTED, "ours")] * 400
-    letters, failures = await settle_limited(
+    sent, failures = await process_limited(
         fates, self_test=proven, key=lambda number: b"door-%d" % (number % 40)
     )
-    assert letters < 200
+    assert sent < 200
     assert len(failures) == 1
 
 
 async def test_field_19_errors_over_one_senders_content_do_not():
     fates = [None if number % 10 == 0 else GivenUp(UNEXPECTED, "odd") for number in range(1000)]
-    letters, failures = await settle_limited(
+    sent, failures = await process_limited(
         fates, self_test=proven, key=lambda number: b"door-1" if number % 10 == 0 else b"mad"
     )
-    assert (letters, failures) == (900, [])
+    assert (sent, failures) == (900, [])
 
 
 @pytest.mark.parametrize("batch", [[delivery(0)], [delivery(0), delivery(1)]])
@@ -590,14 +590,14 @@ async def test_field_27_a_cancellation_of_a_librarys_own_is_an_outage_and_loses_
             await waiting
         return {}
 
-    grave = Grave()
-    running = await settle(handler, batch, grave)
+    store = DeadLetterStore()
+    running = await process(handler, batch, store)
     assert running.finished == [message.offset for message in batch]
-    assert not grave.letters
+    assert not store.sent
 
 
 async def test_field_27_a_dead_letter_survives_a_cancellation_of_a_librarys_own():
-    class Leaking(Grave):
+    class Leaking(DeadLetterStore):
         async def send(self, message, reject, attempts):
             if self.closed_for:
                 self.closed_for -= 1
@@ -607,17 +607,19 @@ async def test_field_27_a_dead_letter_survives_a_cancellation_of_a_librarys_own(
     async def handler(messages):
         return {messages[0]: Reject("refused", "no")}
 
-    grave = Leaking(closed_for=2)
-    running = await settle(handler, [delivery(0)], grave)
+    store = Leaking(closed_for=2)
+    running = await process(handler, [delivery(0)], store)
     assert running.finished == [0]
-    assert [reason for _, reason, _ in grave.letters] == ["refused"]
+    assert [reason for _, reason, _ in store.sent] == ["refused"]
 
 
 async def test_field_27_who_ends_a_batch_is_obeyed():
     async def handler(_messages):
         await asyncio.Event().wait()
 
-    working = asyncio.create_task(settlement(handler, Grave())([delivery(0)], RunningBatch()))
+    working = asyncio.create_task(
+        guarded(handler, DeadLetterStore())([delivery(0)], RunningBatch())
+    )
     await asyncio.sleep(0)
     working.cancel()
     with pytest.raises(asyncio.CancelledError):

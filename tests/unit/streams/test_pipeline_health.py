@@ -67,7 +67,7 @@ def test_field_24_a_pipeline_at_work_has_no_problems():
 
 
 @pytest.mark.parametrize(
-    ("heard", "told"),
+    ("heard", "expected"),
     [
         ((), "for 40 s"),
         (((beat("detect"), 84.9),), "for 15 s"),
@@ -76,8 +76,8 @@ def test_field_24_a_pipeline_at_work_has_no_problems():
     ],
     ids=["never", "silent", "left", "by its own interval"],
 )
-def test_field_24_a_role_without_a_worker_is_named(heard, told):
-    assert problems(*heard, BOTH[1]) == (f"no detect worker has reported {told}",)
+def test_field_24_a_role_without_a_worker_is_named(heard, expected):
+    assert problems(*heard, BOTH[1]) == (f"no detect worker has reported {expected}",)
 
 
 def test_field_24_a_look_that_is_taken_once_does_not_know_since_when():
@@ -101,12 +101,12 @@ def test_field_24_partitions_of_a_lost_worker_are_told_until_another_has_them():
 
 def test_field_24_failing_checks_of_workers_are_told():
     ill = (beat("identify", "ill", problems=("gallery m", "kafka")), 99.0)
-    (told,) = problems(*BOTH, ill)
-    assert told == "1 of 2 identify workers is not healthy: gallery m, kafka"
+    (problem,) = problems(*BOTH, ill)
+    assert problem == "1 of 2 identify workers is not healthy: gallery m, kafka"
 
 
 def test_field_24_topics_are_named_to_nobody():
-    """Their prefix is the deployment's own, and anybody may ask for the health."""
+    """The prefix of topics is internal, and the health is public."""
     topic = PartitionLag("secret.faces.detected", 0, 7, 0.0)
     lags = [lag("detect"), GroupLag("identify", (topic,))]
     assert problems(*BOTH, lags=lags) == ("1 of 1 partitions have no identify worker",)
@@ -133,10 +133,10 @@ def test_field_24_few_of_many_failing_checks_are_told():
         (beat("detect", f"d{n}", problems=tuple(f"c{n} {m}" for m in range(16))), 99.0)
         for n in range(100)
     ]
-    (told,) = problems(*ill, BOTH[1])
-    assert told.startswith("100 of 100 detect workers are not healthy: c0 0, c0 1, ")
-    assert told.endswith(" and 1592 more")
-    assert len(told) < 200
+    (problem,) = problems(*ill, BOTH[1])
+    assert problem.startswith("100 of 100 detect workers are not healthy: c0 0, c0 1, ")
+    assert problem.endswith(" and 1592 more")
+    assert len(problem) < 200
 
 
 def test_field_24_a_lag_in_seconds_above_the_bound_is_told():

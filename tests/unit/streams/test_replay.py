@@ -55,8 +55,8 @@ messages = st.builds(
 )
 
 
-async def buried(message, attempts=1):
-    """The letter of a message."""
+async def dead_letter_of(message, attempts=1):
+    """The dead letter of a message."""
     broker = Broker.keeping_headers()
     await DeadLetters(broker, TOPICS).send(message, Reject("corrupt", "no image"), attempts)
     ((topic, key, value, headers),) = broker.sent
@@ -93,20 +93,20 @@ def read(message):
 
 @given(message=messages)
 async def test_a_replayed_message_is_the_same_event(message):
-    back = arrived(restore_original(await buried(message), TOPICS))
+    back = arrived(restore_original(await dead_letter_of(message), TOPICS))
     assert back.value == message.value
     assert read(back) == read(message)
 
 
 @given(message=messages, first=st.integers(1, 5), second=st.integers(1, 5))
-async def test_a_message_buried_again_is_the_same_letter_with_all_its_attempts(
+async def test_the_dead_letter_of_a_replay_has_the_same_original_and_all_attempts(
     message, first, second
 ):
-    dead_letter = await buried(message, first)
+    dead_letter = await dead_letter_of(message, first)
     back = arrived(restore_original(dead_letter, TOPICS))
     assert is_replayed(back.headers)
     assert attempts_before(back.headers) == first
-    again = await buried(back, second)
+    again = await dead_letter_of(back, second)
     assert again.attempts == first + second
     third = arrived(restore_original(again, TOPICS))
     assert read(third) == read(message)
@@ -115,7 +115,7 @@ async def test_a_message_buried_again_is_the_same_letter_with_all_its_attempts(
 
 @given(message=messages)
 async def test_headers_with_an_identity_of_their_own_are_kept_as_they_are(message):
-    dead_letter = await buried(message)
+    dead_letter = await dead_letter_of(message)
     back = restore_original(dead_letter, TOPICS)
     others = {
         "ce_specversion",
@@ -132,9 +132,9 @@ async def test_headers_with_an_identity_of_their_own_are_kept_as_they_are(messag
     assert not [name for name, _ in back.headers if name.lower().startswith("dlq_")]
 
 
-async def test_a_letter_of_faces_is_sent_back_as_it_was():
+async def test_a_dead_letter_of_faces_is_replayed_unchanged():
     message = Message(Partition(TOPICS.detected, 2), 9, b"door", b"packed", (("ce_id", b"1"),), 5.0)
-    back = restore_original(await buried(message), TOPICS)
+    back = restore_original(await dead_letter_of(message), TOPICS)
     assert (back.topic, back.key, back.value, back.partition) == (
         TOPICS.detected,
         b"door",
@@ -144,7 +144,7 @@ async def test_a_letter_of_faces_is_sent_back_as_it_was():
     assert back.headers[0] == ("ce_id", b"1")
 
 
-def letter_with(**attributes):
+def dead_letter_with(**attributes):
     headers = [(f"dlq_{name}", text.encode()) for name, text in attributes.items()]
     return read_dead_letter(Partition(TOPICS.dead_letter(TOPICS.frames), 0), 4, b"k", b"v", headers)
 
@@ -160,18 +160,18 @@ def letter_with(**attributes):
 )
 def test_what_cannot_be_replayed_says_why(attributes, why):
     with pytest.raises(NotReplayable, match=why):
-        restore_original(letter_with(**attributes), TOPICS)
+        restore_original(dead_letter_with(**attributes), TOPICS)
 
 
-def test_a_receipt_names_its_letter_and_lies_beside_it():
-    dead_letter = letter_with(reason="corrupt")
+def test_a_receipt_names_its_dead_letter_and_is_in_the_same_partition():
+    dead_letter = dead_letter_with(reason="corrupt")
     note = receipt(dead_letter, utc_now())
     assert (note.topic, note.partition, note.value) == (dead_letter.place.topic, 0, b"")
     assert receipt_for(note.headers) == dead_letter.address == "p.camera.frames.dlq/0/4"
     assert receipt_for(dead_letter.headers) is None
 
 
-def test_a_letter_whose_time_is_out_of_range_is_not_replayable_and_stops_no_other():
+def test_a_dead_letter_with_a_time_out_of_range_is_not_replayable():
     attributes = [("dlq_timestamp", b"9" * 18), ("dlq_partition", b"0"), ("dlq_offset", b"0")]
     dead_letter = read_dead_letter(Partition(f"{TOPICS.frames}.dlq", 0), 1, b"k", b"v", attributes)
     with pytest.raises(NotReplayable, match="out of range"):
@@ -181,7 +181,7 @@ def test_a_letter_whose_time_is_out_of_range_is_not_replayable_and_stops_no_othe
 @given(message=messages)
 async def test_field_20_every_copy_of_a_dead_letter_has_the_same_id(message):
     """A worker ended after the dead letter and before its offset was committed."""
-    first, second = await buried(message), await buried(message, attempts=3)
+    first, second = await dead_letter_of(message), await dead_letter_of(message, attempts=3)
     assert first.id == second.id == first.attributes["id"]
     before = replace(
         first, attributes={name: one for name, one in first.attributes.items() if name != "id"}
@@ -192,7 +192,7 @@ async def test_field_20_every_copy_of_a_dead_letter_has_the_same_id(message):
 @given(message=messages, other=messages)
 async def test_field_20_different_messages_have_different_ids(message, other):
     same = (message.address, read_id(message)) == (other.address, read_id(other))
-    assert ((await buried(message)).id == (await buried(other)).id) == same
+    assert ((await dead_letter_of(message)).id == (await dead_letter_of(other)).id) == same
 
 
 def read_id(message):
@@ -207,18 +207,18 @@ def read_id(message):
 
 async def test_field_20_a_replay_that_fails_again_is_another_dead_letter():
     message = delivery(topic=TOPICS.frames)
-    dead_letter = await buried(message)
-    again = await buried(arrived(restore_original(dead_letter, TOPICS)))
+    dead_letter = await dead_letter_of(message)
+    again = await dead_letter_of(arrived(restore_original(dead_letter, TOPICS)))
     assert again.id != dead_letter.id
 
 
-def test_field_20_a_letter_that_is_none_of_ours_is_its_own():
-    assert letter_with().id == "p.camera.frames.dlq/0/4"
-    assert letter_with(topic="t", partition="x", offset="1").id == "p.camera.frames.dlq/0/4"
+def test_field_20_a_dead_letter_of_another_program_is_identified_by_its_address():
+    assert dead_letter_with().id == "p.camera.frames.dlq/0/4"
+    assert dead_letter_with(topic="t", partition="x", offset="1").id == "p.camera.frames.dlq/0/4"
 
 
 async def test_field_20_a_receipt_names_every_copy():
-    dead_letter = await buried(delivery(topic=TOPICS.frames))
+    dead_letter = await dead_letter_of(delivery(topic=TOPICS.frames))
     assert receipt_names(receipt(dead_letter, utc_now()).headers) == {
         dead_letter.address,
         dead_letter.id,

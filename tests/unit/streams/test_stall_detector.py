@@ -26,7 +26,7 @@ def test_progress_of_either_offset_is_progress():
 
 
 def test_a_partition_that_the_worker_does_not_want_more_of_is_not_stalled():
-    """A store is away: the batches try again, and say so themselves."""
+    """A store is unavailable: the batches are retried and give signs of life."""
     assert not any(watched((0, (9, 5, 5, False)), (100, (9, 5, 5, False)), (105, (9, 5, 5, True))))
 
 
