@@ -44,7 +44,7 @@ def told(letter):
     return {name: value.decode() for name, value in letter.headers}
 
 
-async def test_a_letter_is_durable_before_its_offset_is_committed(own):
+async def test_a_dead_letter_is_durable_before_its_offset_is_committed(own):
     """A worker killed between the two writes the dead letter again, and loses nothing."""
     await own.publish("reject", "ok")
     worker = own.start(KAFKA__COMMIT_INTERVAL="60")
@@ -61,7 +61,7 @@ async def test_a_letter_is_durable_before_its_offset_is_committed(own):
         assert (letter.key, letter.value, told(letter)["dlq_offset"]) == (b"door-1", b"reject", "0")
 
 
-async def test_too_many_letters_end_the_worker_and_the_rest_stays_in_the_topic(own):
+async def test_too_many_dead_letters_end_the_worker_and_the_rest_stays_in_the_topic(own):
     await own.publish(*["reject"] * 40)
     worker = own.start(WORKERS__DEAD_LETTER_SHARE="0.5", WORKERS__DEAD_LETTER_LEAST="10")
     code, _ = await worker.ended(60)

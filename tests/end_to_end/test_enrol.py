@@ -56,9 +56,7 @@ async def test_a_new_person_is_made_with_an_audit_line_and_found_the_next_time(
     assert await trail(one.user.id) == ["user.create", "face.enrol", "user.update", "face.enrol"]
 
 
-async def test_nobody_is_left_of_a_new_person_whose_every_photo_is_refused(
-    client, files, trail, records
-):
+async def test_a_new_user_is_removed_if_every_photo_is_refused(client, files, trail, records):
     email = f"{uuid4().hex}@example.com"
     answers = await client.enrol_person(email, None, files(photos.nobody(), photos.two_people()))
     assert [one.answer.code for one in answers] == ["no_face", "several_faces"]
@@ -80,7 +78,7 @@ async def test_a_person_who_was_there_or_has_one_good_photo_stays(client, files,
     assert (await records.user_by_email(email)).id == good.user.id
 
 
-async def test_a_photo_that_cannot_be_read_makes_nobody(client, tmp_path, records):
+async def test_a_photo_that_cannot_be_read_creates_no_user(client, tmp_path, records):
     email = f"{uuid4().hex}@example.com"
     with pytest.raises(OSError, match="No such file"):
         await client.enrol_person(email, None, [tmp_path / "missing.jpg"])

@@ -71,7 +71,7 @@ async def test_the_consumer_prints_who_is_seen(workers, prepared, tmp_path):
 
 @pytest.mark.parametrize("name", ["producer.py", "consumer.py"])
 @pytest.mark.parametrize("arguments", [(), ("a",) * 5], ids=["none", "too many"])
-async def test_who_gives_other_arguments_is_told_the_usage(name, arguments):
+async def test_other_arguments_print_the_usage(name, arguments):
     program = str(EXAMPLES / name)
     process = await asyncio.create_subprocess_exec(
         sys.executable, program, *arguments, stdout=PIPE, stderr=PIPE

@@ -382,7 +382,7 @@ async def test_anything_on_the_internal_topic(site, records):
         assert found[f"{site.run}-internal-{name}"] == reason
 
 
-async def test_the_workers_still_end_as_they_are_told(site):
+async def test_the_workers_still_stop_normally(site):
     await site.require_unharmed()
     os.kill(site.detect.pid, signal.SIGTERM)
     await asyncio.to_thread(site.detect._process.wait, 40)

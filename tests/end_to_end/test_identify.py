@@ -348,7 +348,7 @@ async def test_the_answer_survives_the_loss_of_redis(agent, known, records, rece
 
 
 @pytest.mark.parametrize("kind", [EventKind.SEARCH, EventKind.ENROL])
-async def test_an_upload_that_is_given_up_here_fails_until_a_replay_settles_it(
+async def test_an_upload_that_becomes_a_dead_letter_here_fails_until_a_replay_succeeds(
     agent, known, records, kind, waiter
 ):
     model, people = known
@@ -387,7 +387,7 @@ async def test_in_one_batch_too_a_replay_takes_the_place_of_the_failure(
     assert (await records.upload(event.uuid)).outcome == "searched"
 
 
-async def test_what_a_later_release_has_settled_is_left_to_it(agent, known, records):
+async def test_the_result_of_a_later_release_is_not_changed(agent, known, records):
     """Workers of two releases run side by side during an upgrade."""
     event = ImageEvent(kind=EventKind.FRAME, source="t", id=uuid4().hex, key="c", captured_at=NOON)
     found = DetectedFaces(event=event, model=known[0], width=640, height=480, faces=())
@@ -418,7 +418,7 @@ async def constraint_off(connection):
         await connection.execute(f"ALTER TABLE events ADD CONSTRAINT events_outcome {definition}")
 
 
-async def test_of_a_frame_or_of_garbage_nobody_is_told(agent, known, records):
+async def test_for_a_frame_or_garbage_no_caller_is_notified(agent, known, records):
     event = ImageEvent(kind=EventKind.FRAME, source="t", id=uuid4().hex, key="c", captured_at=NOON)
     found = DetectedFaces(event=event, model=known[0], width=640, height=480, faces=())
     await agent.notify_caller(delivery(found), Reject("store_rejected", "no"))
@@ -464,7 +464,7 @@ def counted():
 
 
 @pytest.mark.parametrize("broken", ["announcement", "note of it"])
-async def test_field_11_events_are_counted_when_they_are_told_at_the_second_attempt(
+async def test_field_11_events_are_counted_when_the_second_attempt_announces_them(
     agent, known, records, producer, monkeypatch, broken
 ):
     """The batch comes again; its own events are no duplicates, and have a latency and matches."""
@@ -529,7 +529,9 @@ async def test_an_unknown_says_why_and_of_what_kind_it_is(
 
 
 @pytest.mark.parametrize("kind", [EventKind.FRAME, EventKind.SEARCH])
-async def test_field_01_an_unreliable_face_is_nobody(agent, known, records, prepared, topics, kind):
+async def test_field_01_an_unreliable_face_matches_no_user(
+    agent, known, records, prepared, topics, kind
+):
     """Even right after the camera saw the person whom it resembles."""
     model, people = known
     key = uuid4().hex

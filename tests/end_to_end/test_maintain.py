@@ -38,7 +38,7 @@ def maintaining(environment, folder, **changes):
     )
 
 
-async def test_it_repairs_tells_and_ends_when_told_to(prepared, environment, crops, tmp_path):
+async def test_it_repairs_reports_and_stops(prepared, environment, crops, tmp_path):
     key = crop_key(uuid4().hex, utc_now(), uuid4())
     await crops.put(key, b"jpeg")
     process = maintaining(
@@ -63,7 +63,7 @@ async def test_it_repairs_tells_and_ends_when_told_to(prepared, environment, cro
     assert process.returncode == 0, process.tail()
 
 
-async def test_a_store_that_is_away_is_told_and_waited_for(environment, tmp_path):
+async def test_an_unavailable_store_is_reported_and_retried(environment, tmp_path):
     process = maintaining(environment, tmp_path, MAIN_DB__PORT="1", MAINTENANCE__RETRY="0.2")
     try:
 

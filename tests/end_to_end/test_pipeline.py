@@ -180,7 +180,9 @@ async def test_a_photo_enrolled_twice_is_in_the_template_once(client, vectors, t
     ],
     ids=["no face", "two faces", "blurred", "truncated", "not an image"],
 )
-async def test_an_unfit_photo_is_refused_and_the_caller_told_why(client, tmp_path, picture, code):
+async def test_an_unfit_photo_is_refused_and_the_caller_gets_the_reason(
+    client, tmp_path, picture, code
+):
     _, (answer,) = await enrol(client, tmp_path, "Unfit", [picture()])
     assert (answer.status, answer.code) == ("refused", code)
     assert answer.message
@@ -188,7 +190,7 @@ async def test_an_unfit_photo_is_refused_and_the_caller_told_why(client, tmp_pat
         assert answer.measures["quality"] < 0.35
 
 
-async def test_enrolling_somebody_unknown_is_refused(client, tmp_path):
+async def test_enrolling_for_an_unknown_user_is_refused(client, tmp_path):
     user = (await stored_user(client.records, f"{uuid4().hex}@example.com", None)).id
     path = tmp_path / "photo.png"
     path.write_bytes(photos.astronaut())

@@ -105,7 +105,7 @@ async def test_field_21_no_name_ends_a_command_on_a_small_terminal(fecapass, ada
 
 
 @pytest.mark.parametrize("command", [("users", "show"), ("users", "list", "--search"), ("erase",)])
-async def test_field_21_an_argument_that_is_no_utf8_is_told_in_one_line(fecapass, command):
+async def test_field_21_an_argument_that_is_no_utf8_is_reported_in_one_line(fecapass, command):
     code, _, errors = await fecapass(*command, os.fsdecode(b"\xff"))
     assert code == 1
     assert errors.startswith("fecapass: ")

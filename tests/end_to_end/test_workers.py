@@ -60,7 +60,7 @@ async def test_each_worker_serves_its_metrics_and_health(workers, client, tmp_pa
         assert (status, '"status": "ok"' in body) == (200, True), body
 
 
-async def test_the_model_and_the_provider_in_use_are_told(workers):
+async def test_the_model_and_the_provider_in_use_are_reported(workers):
     _, text = await fetch(workers[0], "/metrics")
     assert (
         'fecapass_model_info{detector="yunet-2023mar",embedder="sface-2021dec",'

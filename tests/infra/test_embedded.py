@@ -284,7 +284,7 @@ def test_s3_wants_the_key(stack):
 @pytest.mark.parametrize(
     ("role", "path"), [("s3_filer", "buckets/x"), ("s3_volume", "1,0199c0ffee")]
 )
-def test_the_servers_behind_s3_serve_nobody_else(stack, role, path, method):
+def test_the_servers_behind_s3_serve_no_other_clients(stack, role, path, method):
     assert status(f"http://127.0.0.1:{stack._state.ports[role]}/{path}", method) == 401
 
 
@@ -337,7 +337,7 @@ async def test_a_start_ends_what_a_killed_run_left(data_dir):
         await ask_each(stack.settings())
 
 
-def test_a_stranger_with_a_recorded_number_is_left_alone(data_dir):
+def test_another_process_with_a_recorded_number_is_not_ended(data_dir):
     with subprocess.Popen(["/bin/sleep", "60"]) as stranger:
         record = {"name": "redis", "pid": stranger.pid, "marker": str(data_dir / "redis")}
         (data_dir / "servers.json").write_text(json.dumps([record]))
@@ -381,7 +381,7 @@ def test_another_platform_is_refused(data_dir, monkeypatch):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs Postgres as another user")
-async def test_root_can_keep_data_and_programs_where_nobody_else_can_look(tmp_path, monkeypatch):
+async def test_root_can_keep_data_and_programs_where_other_users_cannot_look(tmp_path, monkeypatch):
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     install = programs.postgres_install()

@@ -229,7 +229,7 @@ async def test_a_token_is_used_for_most_of_its_life(way, issuer):
         (200, {}, json.dumps({"access_token": "x", "expires_in": "soon"}).encode()),
     ],
 )
-async def test_an_issuer_that_answers_something_else_is_told_in_one_line(way, issuer, answer):
+async def test_an_issuer_with_an_unknown_answer_is_reported_in_one_line(way, issuer, answer):
     status, headers, body = answer
     issuer.answer = web.Response(status=status, headers=headers, body=body)
     with pytest.raises(AuthenticationFailedError, match="issuer") as failure:

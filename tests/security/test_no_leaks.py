@@ -175,7 +175,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("way", [LOGIN, OAUTH], ids=["login", "oauth"])
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_no_command_tells_one_when_nothing_answers(planted, tmp_path, way, command):
+def test_no_command_shows_a_secret_when_no_server_answers(planted, tmp_path, way, command):
     photo = tmp_path / "photo.png"
     photo.write_bytes(photos.astronaut())
     arguments = [str(photo) if part == "PHOTO" else part for part in command]

@@ -85,7 +85,7 @@ async def fetch(session, url):
         return answer.status, await answer.text()
 
 
-async def test_a_frame_goes_through_over_tls_and_no_secret_is_told(
+async def test_a_frame_is_processed_over_tls_and_no_secret_is_shown(
     secured, password, tls_s3, tmp_path
 ):
     settings = read(secured, tmp_path)

@@ -122,7 +122,7 @@ async def test_postgres_authorities_of_the_system_do_not_vouch_for_ours(database
     refused(failure, "CERTIFICATE_VERIFY_FAILED")
 
 
-async def test_a_wrong_database_password_is_told_without_it(database):
+async def test_a_wrong_database_password_is_reported_without_it(database):
     with pytest.raises(StoreUnavailable) as failure:
         await encrypted(database(secret=WRONG))
     refused(failure, "password authentication failed")

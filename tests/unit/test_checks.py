@@ -22,7 +22,7 @@ def test_what_was_not_asked_is_not_called_clean():
     assert (code, text.startswith("NOT CHECKED")) == (0, True)
 
 
-def test_an_unreachable_database_is_told_and_passes():
+def test_an_unreachable_database_is_reported_and_passes():
     answer = known_vulnerabilities.audit("http://127.0.0.1:1/")
     code, text = known_vulnerabilities.judge(known_vulnerabilities.read(answer or ""))
     assert (code, text.startswith("NOT CHECKED")) == (0, True)

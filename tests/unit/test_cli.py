@@ -34,7 +34,7 @@ def fecapass(tmp_path: Path):
     return run
 
 
-def test_missing_settings_are_told_with_what_to_do(fecapass):
+def test_missing_settings_are_reported_with_what_to_do(fecapass):
     ended = fecapass("recent")
     assert ended.returncode == 1
     assert "FECAPASS_MAIN_DB__PASSWORD is not set" in ended.stderr
@@ -59,7 +59,7 @@ def test_who_is_enrolled_has_an_address(fecapass, tmp_path):
 
 
 @pytest.mark.parametrize("command", [("enrol", "--from-dir"), ("demo", "--photos")])
-def test_field_07_names_that_would_be_one_user_are_told_before_anything_is_done(
+def test_field_07_names_that_would_be_one_user_are_reported_before_anything_is_done(
     fecapass, tmp_path, command
 ):
     for name in ("Anna Lee", "Anna-Lee"):
@@ -72,7 +72,7 @@ def test_field_07_names_that_would_be_one_user_are_told_before_anything_is_done(
     assert not (tmp_path / ".fecapass").exists()
 
 
-def test_field_21_a_file_name_that_is_no_utf8_is_told_in_one_line(fecapass, tmp_path):
+def test_field_21_a_file_name_that_is_no_utf8_is_reported_in_one_line(fecapass, tmp_path):
     (tmp_path / "people").mkdir()
     name = os.fsencode(tmp_path) + b"/people/Jos\xe9.jpg"
     Path(os.fsdecode(name)).write_bytes(b"x")

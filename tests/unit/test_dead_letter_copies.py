@@ -20,7 +20,7 @@ def dead_letter(offset, name):
 @pytest.mark.parametrize(
     "name", [lambda n: str(UUID(int=n)), lambda n: f"{n:01000}"], ids=["ours", "long"]
 )
-def test_field_20_copies_are_told_in_little_memory(name):
+def test_field_20_copies_are_recognised_in_little_memory(name):
     copies = Copies(set())
     tracemalloc.start()
     try:
@@ -34,7 +34,7 @@ def test_field_20_copies_are_told_in_little_memory(name):
 
 
 @pytest.mark.parametrize("name", ["", "\ud800", "\0"], ids=ascii)
-def test_field_20_copies_are_told_by_any_name(name):
+def test_field_20_copies_are_recognised_by_any_name(name):
     copies = Copies({"camera.frames.dlq/0/3"})
     assert copies.is_replayed(dead_letter(3, name))
     assert copies.is_replayed(dead_letter(4, name)) is bool(name), "without an id no copies"

@@ -116,7 +116,7 @@ def test_nothing_seen_is_a_sheet_too():
     draw(build_sheet([], {}, ["door"]))
 
 
-async def test_a_command_that_fails_is_told_with_the_end_of_its_log(tmp_path: Path):
+async def test_a_command_that_fails_is_reported_with_the_end_of_its_log(tmp_path: Path):
     process = CommandProcess(("no-such-command",), {}, tmp_path / "logs" / "x.log")
     with pytest.raises(
         DemoError, match=r"(?s)no-such-command ended with exit code 2.*[Nn]o such command"

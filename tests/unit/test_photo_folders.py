@@ -63,7 +63,7 @@ def test_a_folder_without_photos_is_an_error(tmp_path: Path, name: str):
     ["@eaDir/Dora.jpg/SYNOPHOTO_THUMB_M.jpg", "._Dora.jpg", "Dora/._1.jpg", "__MACOSX/Dora.jpg",
      "#recycle/Eve.jpg", ".Trash/Eve/1.jpg"],
 )  # fmt: skip
-def test_field_07_what_systems_leave_is_nobody(folder, beside):
+def test_field_07_files_of_operating_systems_are_no_users(folder, beside):
     found = people_in(folder("Dora.jpg", beside))
     assert {one.label: len(one.photos) for one in found.people} == {"Dora": 1}
     assert found.skipped.total() == 1
@@ -123,7 +123,7 @@ def test_field_07_names_that_deceive_are_an_error(folder, name):
         "2023-05-01 Party/1.jpg", "photo of Ada/1.jpg",
     ],
 )  # fmt: skip
-def test_field_07_what_a_camera_has_named_is_nobody_and_the_way_out_is_told(folder, name):
+def test_field_07_a_file_name_of_a_camera_is_no_user_and_the_remedy_is_reported(folder, name):
     with pytest.raises(NoPeopleError, match="folder that is named after the person") as raised:
         people_in(folder("Ada/1.jpg", name))
     assert name.partition("/")[0] in str(raised.value)
@@ -204,7 +204,7 @@ def test_field_07_what_is_not_accepted_is_listed_with_the_reason(folder, name, c
     assert "Eve" in str(passed_by.path)
 
 
-def test_field_07_a_photo_is_told_by_its_bytes(folder):
+def test_field_07_a_photo_is_recognised_by_its_bytes(folder):
     folder("Ada/1.HEIC", content=b"\xff\xd8\xff\xe0JFIF")
     assert people(folder("Ada/2.jpg")) == {"Ada": 2}
 

@@ -62,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @given(st.text(min_size=1, max_size=40))
-def test_the_source_attribute_is_ascii_and_tells_cameras_apart(camera: str):
+def test_the_source_attribute_is_ascii_and_differs_for_each_camera(camera: str):
     try:
         check_camera(camera)
     except BadCameraError:
@@ -338,7 +338,7 @@ def test_credentials_leave_no_trace_in_names():
 # --- which source -----------------------------------------------------------------------------
 
 
-def test_the_location_tells_the_kind_of_source(folder: Path):
+def test_the_location_decides_the_kind_of_source(folder: Path):
     write_video(folder / "v.mp4")
     assert isinstance(open_source(str(folder), "door"), PictureSource)
     assert isinstance(open_source(str(folder / "a.jpg"), "door"), PictureSource)

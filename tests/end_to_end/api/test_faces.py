@@ -87,7 +87,7 @@ async def test_a_refused_photo_is_a_problem_with_what_was_measured(
         assert problem["measures"] == measured
 
 
-async def test_of_good_and_bad_photos_the_good_are_enrolled_and_the_bad_told(new_user, enrol):
+async def test_of_good_and_bad_photos_the_good_are_enrolled_and_the_bad_reported(new_user, enrol):
     answer = await enrol(await new_user(), photos.nobody(), photos.astronaut())
     assert answer.status_code == 201
     bad, good = answer.json()["uploads"]
@@ -156,7 +156,7 @@ async def test_a_search_that_is_answered_later_is_decided_as_was_asked(http, new
         assert_problem(status, 422, "invalid_request")
 
 
-async def test_a_face_that_is_deleted_before_it_is_told_breaks_nothing(
+async def test_a_face_that_is_deleted_before_its_announcement_breaks_nothing(
     http, new_user, enrol, prepared
 ):
     """The answer names a face that is not there any more, as between two requests at once."""
@@ -223,7 +223,7 @@ async def test_a_search_names_the_person_and_ranks_candidates(new_user, enrol, s
     assert 0.45 < similarities[0] <= 1.0
 
 
-async def test_a_threshold_decides_anew(http, search, records):
+async def test_another_threshold_decides_again(http, search, records):
     # The only user in the gallery: users of other tests are suspended.
     probe = photos.astronaut()
     answer = (await search(probe, threshold=1.0)).json()

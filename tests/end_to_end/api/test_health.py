@@ -98,7 +98,7 @@ async def test_health_turns_and_turns_back_with_each_server(client, own_stack, o
         assert (await client.get(USERS)).status_code == 200
 
 
-async def test_health_tells_nobody_where_the_servers_are(client, own_stack, own_settings):
+async def test_health_does_not_reveal_the_servers(client, own_stack, own_settings):
     await asyncio.to_thread(own_stack.stop_server, "redis")
     try:
         await becomes(client, (503, "degraded", {"redis"}))

@@ -62,7 +62,7 @@ def looks(monkeypatch):
     return done
 
 
-async def test_a_batch_of_several_matches_is_told_once(prepared, looks, caplog):
+async def test_a_batch_of_several_matches_is_sent_once(prepared, looks, caplog):
     """The embedded broker tells an end before the last batch's; that is not a new log."""
     topic = Topics(prepared.kafka.topic_prefix).matches
     producer = create_producer(prepared.kafka)

@@ -134,7 +134,7 @@ async def test_who_comes_back_gets_what_was_missed(http, producer, topics, camer
 
 
 @pytest.mark.parametrize("last", ["0b7d2f0e-5c1a-4a63-9d1e-7f3a6c2b8e40", "nonsense"])
-async def test_who_was_away_too_long_is_told_of_the_gap(http, last):
+async def test_a_client_that_was_disconnected_too_long_is_informed_of_the_gap(http, last):
     async with streaming(http, headers={"last-event-id": last}) as events:
         async for name, _, data in events:
             if name == "gap":
@@ -149,9 +149,7 @@ async def test_an_idle_stream_says_that_it_is_there(http):
     assert [text for _, _, text in seen[1:]] == [": nothing yet"] * 2
 
 
-async def test_a_search_is_not_told_to_those_who_watch_doors(
-    http, search, camera, producer, topics
-):
+async def test_a_search_is_not_sent_to_listeners_of_cameras(http, search, camera, producer, topics):
     async with streaming(http) as events:
         await anext(events)
         answer = await search(photos.astronaut())

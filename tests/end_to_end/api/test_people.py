@@ -29,7 +29,7 @@ async def candidates(search, photo: bytes) -> list[str]:
     return [one["user"]["id"] for face in answer.json()["faces"] for one in face["candidates"]]
 
 
-async def test_who_is_deactivated_is_nobody_until_activated_again(
+async def test_a_deactivated_user_is_unknown_until_activated_again(
     http, new_user, enrol, search, vectors
 ):
     user = await new_user()

@@ -83,7 +83,7 @@ def is_well(body):
     return body["status"] == "ok"
 
 
-async def test_field_24_health_tells_of_workers_that_are_killed_stopped_and_started(
+async def test_field_24_health_reports_workers_that_are_killed_stopped_and_started(
     api, own, own_environment, tmp_path
 ):
     topics = Topics(own.kafka.topic_prefix)
@@ -228,7 +228,7 @@ async def test_field_24_garbage_on_the_topic_of_heartbeats_harms_nothing(bare):
         assert body["tasks"]["hear-heartbeats"] == {"status": "ok", "restarts": 0}
 
 
-async def test_field_24_a_missing_topic_is_told_by_name_and_is_no_reason_not_to_serve(environment):
+async def test_field_24_a_missing_topic_is_reported_by_name_and_the_api_still_serves(environment):
     prefix = f"n{secrets.token_hex(4)}."
     settings = settings_from(environment | {"FECAPASS_KAFKA__TOPIC_PREFIX": prefix})
     async with running_app(settings, auth=False) as api:

@@ -108,7 +108,7 @@ async def test_a_foreign_cursor_is_refused(http, cursor):
     assert_problem(answer, 422, "invalid_cursor")
 
 
-async def test_nobody_is_found_by_an_unknown_id(http):
+async def test_no_user_is_found_by_an_unknown_id(http):
     unknown = f"{USERS}/{uuid4()}"
     assert_problem(await http.get(unknown), 404, "user_not_found")
     assert_problem(await http.get(f"{unknown}/faces"), 404, "user_not_found")

@@ -246,7 +246,7 @@ async def test_a_photo_waits_when_there_are_too_many_requests(console, alone):
     assert refused.is_set()
 
 
-async def test_a_server_that_does_not_answer_is_told_at_once_and_its_return_too(console):
+async def test_a_server_that_does_not_answer_is_shown_at_once_and_its_return_too(console):
     page = await console("/search")
     state = page.locator("#health")
     await expect(state).to_have_text("All systems up")

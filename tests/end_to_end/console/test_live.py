@@ -84,7 +84,7 @@ async def test_a_paused_feed_stands_still_and_counts(console, producer, topics):
     await expect(rows(page, camera)).to_have_count(1)
 
 
-async def test_the_filter_tells_known_from_unknown(console, eileen, producer, topics):
+async def test_the_filter_separates_known_from_unknown(console, eileen, producer, topics):
     page = await console()
     known, unknown = f"a-{uuid4().hex[:6]}", f"b-{uuid4().hex[:6]}"
     await send_frames(producer, topics, known, [photos.astronaut()])

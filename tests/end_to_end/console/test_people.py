@@ -134,7 +134,7 @@ async def test_a_file_that_is_no_picture_is_named_without_our_own_words(console,
     await expect(page.locator(".upload .detail")).to_contain_text("The bytes are neither")
 
 
-async def test_what_is_missing_is_told_before_anything_is_sent(console):
+async def test_missing_input_is_shown_before_anything_is_sent(console):
     page = await console("/enrol")
     await page.get_by_role("button", name="Enrol").click()
     await expect(page.get_by_text("A name is needed.")).to_be_visible()

@@ -36,7 +36,7 @@ def analysed(upright_margin):
 
 
 @pytest.mark.parametrize(("margin", "reliable"), [(0.2, True), (-0.1, False), (-1.0, False)])
-async def test_field_01_a_turned_face_is_told_as_unreliable(margin, reliable):
+async def test_field_01_a_turned_face_is_reported_as_unreliable(margin, reliable):
     models = SimpleNamespace(
         lanes=1,
         embedder=SimpleNamespace(id="none"),

@@ -56,7 +56,7 @@ async def test_each_listener_gets_what_he_asked_for():
         assert await waiting(one) == matches[1:]
 
 
-async def test_a_slow_listener_is_told_of_the_gap_and_holds_up_nobody():
+async def test_a_slow_listener_is_informed_of_the_gap_and_delays_no_others():
     hub = live(stream_buffer=3)
     matches = [a_match() for _ in range(5)]
     with hub.listen() as slow:
@@ -128,7 +128,7 @@ async def test_field_13_a_queue_never_grows_past_its_bound():
     ],
 )
 @pytest.mark.parametrize("user", [None, uuid4()], ids=["unknown", "known"])
-def test_field_17_a_search_is_told_by_what_it_is(kind, crop, streamed, user):
+def test_field_17_a_search_is_recognised_by_its_kind(kind, crop, streamed, user):
     match = structs.replace(a_match(user=user), kind=kind, crop_key=crop)
     assert (_read(match_to_json(match)) is not None) is streamed
 
@@ -158,7 +158,7 @@ async def test_what_is_no_longer_kept_is_a_gap():
         assert await waiting(listener) == [Gap(None)]
 
 
-async def test_a_match_that_is_told_twice_is_heard_once():
+async def test_a_match_that_is_announced_twice_is_sent_once():
     hub = live()
     match = a_match()
     with hub.listen() as listener:

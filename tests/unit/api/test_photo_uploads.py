@@ -78,6 +78,6 @@ async def test_field_03_the_ledger_is_looked_at_though_redis_looks_well(between)
     assert asked == [0.5, 2.0, 2.0]
 
 
-async def test_field_03_a_ledger_that_is_away_at_the_end_is_told():
+async def test_field_03_a_ledger_that_is_unavailable_at_the_end_is_reported():
     with pytest.raises(StoreUnavailable):
         await answer(search_event(), 0.01, AWAY)

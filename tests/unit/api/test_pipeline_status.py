@@ -21,7 +21,7 @@ def without_topics(monkeypatch):
     monkeypatch.setattr(pipeline_status, "LagReader", missing)
 
 
-async def test_field_24_missing_topics_are_told_without_their_names(without_topics):
+async def test_field_24_missing_topics_are_reported_without_their_names(without_topics):
     watch = PipelineWatch(KafkaSettings(topic_prefix="secret-prefix."), ApiSettings())
     watch.start()
     state = await watch.state()

@@ -48,7 +48,7 @@ def test_what_is_counted_lies_between_one_minute_and_two(pauses):
         assert counted >= sum(clock.now // WINDOW == at // WINDOW for at in calls)
 
 
-def test_nobody_is_remembered_for_longer_than_two_minutes():
+def test_no_caller_is_kept_for_longer_than_two_minutes():
     clock = Clock()
     rates = LocalRates(clock)
     for number in range(100):

@@ -30,6 +30,6 @@ def test_a_slow_start_and_a_slow_end_do_not_count():
     assert steady_rate(commits((0, 5), *middle, (500, 5))) == pytest.approx(10)
 
 
-def test_a_single_commit_tells_no_rate():
+def test_a_single_commit_has_no_rate():
     with pytest.raises(ValueError, match="48 frames"):
         steady_rate(commits((0, 48)))

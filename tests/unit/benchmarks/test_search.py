@@ -16,7 +16,7 @@ def test_a_drawn_gallery_is_the_same_again_and_holds_who_is_looked_for():
     assert (truth[enrolled] == one.people[enrolled]).mean() > 0.9
 
 
-def test_quality_counts_misses_wrong_people_and_strangers():
+def test_quality_counts_misses_wrong_people_and_unknown_people():
     people = np.array([0, 1, 2, 3, -1, -1])
     population = Population(np.zeros((4, 2), np.float32), np.zeros((6, 2), np.float32), people)
     truth = np.array([0, 1, 2, 3, 0, 1])

@@ -174,7 +174,7 @@ def test_an_event_that_was_never_announced_is_a_loss():
 
 
 @pytest.mark.parametrize("number", range(len(GOOD.faces)))
-def test_a_face_of_somebody_else_is_wrong(number):
+def test_a_face_of_another_user_is_wrong(number):
     faces = list(GOOD.faces)
     faces[number] = replace(faces[number], user_id=UUID(int=8))
     assert flaws(replace(GOOD, faces=faces)) == {"wrong"}

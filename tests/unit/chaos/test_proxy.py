@@ -56,7 +56,7 @@ async def test_a_cut_resets_what_is_connected_and_lets_new_ones_through():
         assert await ask(await asyncio.open_connection("127.0.0.1", proxy.port)) == b"hello"
 
 
-async def test_what_a_blackhole_took_stays_dead_and_is_not_told():
+async def test_connections_of_a_black_hole_stay_dead_silently():
     async with echoing() as proxy:
         old = await asyncio.open_connection("127.0.0.1", proxy.port)
         await ask(old)
@@ -81,7 +81,7 @@ async def test_a_bad_line_is_slow_and_loses_nothing():
         proxy.slow_down(None)
 
 
-async def test_a_server_that_is_away_is_told_to_the_client():
+async def test_an_unavailable_server_is_reported_to_the_client():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -33,14 +33,14 @@ INJECTED = InjectedFault(PlannedFault(0, "crash", "redis", 5, 0.5), "redis", at(
 EVENTS = [published(moment) for moment in (1, 4, 6)]
 
 
-def test_it_lasts_until_all_that_was_published_by_then_was_told():
+def test_it_lasts_until_all_events_published_by_then_are_announced():
     announced = {
         EVENTS[0].uuid: at(7), EVENTS[1].uuid: at(9.5), EVENTS[2].uuid: at(60)
     }  # fmt: skip
     assert recovery_seconds(INJECTED, EVENTS, announced) == 4.5
 
 
-def test_nothing_is_left_when_all_was_told_before():
+def test_it_is_zero_if_all_events_were_announced_before():
     assert recovery_seconds(INJECTED, EVENTS, {event.uuid: at(3) for event in EVENTS[:2]}) == 0
     assert recovery_seconds(INJECTED, [], {}) == 0
 

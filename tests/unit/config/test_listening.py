@@ -131,7 +131,7 @@ def test_field_00_an_address_is_there_as_a_whole_or_not_at_all(tmp_path):
     withdraw(None)
 
 
-async def test_field_00_a_worker_tells_its_address_and_answers_with_its_instance(tmp_path):
+async def test_field_00_a_worker_writes_its_address_and_answers_with_its_instance(tmp_path):
     file = tmp_path / "address"
     server = HealthServer("::", 0, "test", list, file)
     url = await server.start()

@@ -85,7 +85,7 @@ def test_the_level_is_respected_and_libraries_are_kept_quiet(capsys):
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_secrets_of_the_settings_are_blotted_out_whoever_writes_them(capsys, form):
+def test_secrets_of_the_settings_are_masked_in_every_log(capsys, form):
     password = SecretStr('p/ss"word 1')
     configure(log_format=form, kafka=login(password))
     try:

@@ -182,7 +182,7 @@ def test_secrets_come_out_of_files_named_as_variables(monkeypatch, tmp_path):
     assert load_settings(DetectSettings).kafka.sasl_username == "u"
 
 
-def test_a_directory_of_secrets_that_is_not_there_is_told(monkeypatch, tmp_path):
+def test_a_missing_directory_of_secrets_is_reported(monkeypatch, tmp_path):
     monkeypatch.setenv(SECRETS_DIR_VARIABLE, str(tmp_path / "absent"))
     with pytest.raises(ConfigurationError, match=r"^FECAPASS_SECRETS_DIR: "):
         load_settings(DetectSettings)

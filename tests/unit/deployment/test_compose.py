@@ -179,7 +179,7 @@ def test_an_api_that_cannot_be_reached_is_reported(lost, port):
 # ---------------------------------------------------------------- health-check dependencies
 
 
-def test_nobody_starts_before_what_it_needs():
+def test_no_service_starts_before_what_it_needs():
     """Property 10: service health check dependencies."""
     assert checks.health_dependencies(COMPOSE) == []
 

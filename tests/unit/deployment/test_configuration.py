@@ -95,7 +95,7 @@ def test_a_port_that_is_one_is_taken(load, group, port):
     ),
     missing=some(SECRETS),
 )
-def test_missing_secrets_are_named_and_those_that_are_there_not_told(load, values, missing):
+def test_missing_secrets_are_named_and_existing_ones_not_shown(load, values, missing):
     """Property 9: configuration validation."""
     with pytest.raises(ConfigurationError) as refusal:
         load({name: value for name, value in values.items() if name not in missing})

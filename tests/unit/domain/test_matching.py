@@ -36,7 +36,7 @@ def test_table(similarities, reason, user):
 
 
 @given(galleries, policies)
-def test_field_01_an_unreliable_face_is_nobody_at_whatever_similarity(gallery, policy):
+def test_field_01_an_unreliable_face_matches_at_no_similarity(gallery, policy):
     plain, unreliable = decide(gallery, policy), decide(gallery, policy, reliable=False)
     assert (unreliable.user_id, unreliable.reason) == (None, "unreliable")
     assert unreliable.similarity == plain.similarity

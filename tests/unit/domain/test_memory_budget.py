@@ -84,7 +84,7 @@ async def test_who_gives_up_when_served_holds_nothing():
         pass
 
 
-async def test_who_needs_nothing_waits_for_nobody():
+async def test_a_request_of_size_zero_does_not_wait():
     budget = Budget(10)
     async with budget.hold(10):
         waiting = asyncio.create_task(budget.hold(1).__aenter__())

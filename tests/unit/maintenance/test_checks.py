@@ -27,7 +27,7 @@ rows = st.dictionaries(faces, st.one_of(st.none(), crops.map(lambda one: one[0])
 
 
 @given(st.one_of(crops, foreign))
-def test_a_key_tells_the_face_if_it_is_a_crops(key_and_face):
+def test_the_key_of_a_crop_contains_the_face(key_and_face):
     key, face = key_and_face
     assert face_of_crop(key) == face
 

@@ -32,7 +32,7 @@ def check_people_apart(embeddings, genuine, impostor):
     assert others.max() < impostor
 
 
-def test_sface_tells_people_apart(analyser, aligned):
+def test_sface_distinguishes_people(analyser, aligned):
     assert analyser.embedder.id == "sface-2021dec"
     assert analyser.embedder.dimension == 128
     check_people_apart(analyser.embedder.embed(aligned), genuine=0.5, impostor=0.4)

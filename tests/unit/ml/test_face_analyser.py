@@ -66,7 +66,7 @@ def test_faces_stay_with_their_images(analyser, groups, portraits):
     assert analyser.analyse([]) == []
 
 
-def test_enrolled_people_are_found_and_strangers_are_not(analyser, shared, portraits):
+def test_enrolled_people_are_found_and_unknown_people_are_not(analyser, shared, portraits):
     policy = match_policy(analyser.embedder.id, ModelSettings())
     people, strangers = defaultdict(list), []
     for path in portraits:

@@ -109,7 +109,7 @@ def test_another_provider_knows_the_same_people(reference, other):
     assert sum(who is None for who in known.values()) > 50
 
 
-def test_the_golden_numbers_tell_people_apart():
+def test_the_golden_numbers_distinguish_people():
     (one,), (other,) = (
         GOLDEN["data/faces/portraits/pair/020119_0_wiki.jpg"],
         GOLDEN["data/faces/portraits/pair/020501_0_wiki.jpg"],

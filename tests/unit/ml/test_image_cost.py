@@ -157,7 +157,7 @@ def test_decoding_takes_no_more_memory_than_the_header_tells(tmp_path):
 
 @settings(max_examples=1000)
 @given(seed=st.sampled_from(SEEDS), random=st.randoms(use_true_random=False))
-def test_mutated_pictures_are_decoded_as_told_or_refused(seed, random):
+def test_mutated_pictures_are_decoded_as_announced_or_refused(seed, random):
     limits = ImageLimits(10**6, 10**6, 10**8)
     data = decompression_bombs.mutated(seed, random)
     try:

@@ -34,7 +34,7 @@ def test_readable_by_other_users(tmp_path):
     assert path.parent.parent.stat().st_mode & 0o777 == 0o755
 
 
-def test_a_damaged_copy_is_made_anew(tmp_path):
+def test_a_damaged_copy_is_created_again(tmp_path):
     path = prepare_builtin(YUNET, tmp_path)
     good = path.read_bytes()
     path.write_bytes(good[:-1] + b"\0")

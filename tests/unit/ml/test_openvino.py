@@ -67,7 +67,7 @@ def test_runs_side_by_side_do_not_disturb_each_other(threads, model_cache):
             np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_what_it_cannot_run_is_told_as_an_error_of_the_model(model_cache):
+def test_a_model_that_it_cannot_run_is_reported_as_an_error_of_the_model(model_cache):
     session = create_session(prepare_builtin(SFACE, model_cache), "openvino", threads=1)
     with pytest.raises(ModelError, match="cannot run"):
         session.run(noise((1, 2, 3, 4)))

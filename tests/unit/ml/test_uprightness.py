@@ -42,7 +42,7 @@ def test_field_01_upright_and_tilted_faces_stay(analyser, pictures, view):
     assert all(face.quality.reliable for face in faces)
 
 
-def test_field_01_no_stranger_turned_upside_down_matches(analyser, shared):
+def test_field_01_no_unknown_face_turned_upside_down_matches(analyser, shared):
     paths = sorted((shared / "field/03-upside-down").glob("*.jpg"))
     faces = [largest(analyser, read(path)) for path in paths]
     assert len(faces) == 4

@@ -37,7 +37,7 @@ def parsed(answer):
 
 @pytest.mark.parametrize(("answer", "code"), ANSWERS)
 @pytest.mark.parametrize("piped", [False, True])
-def test_field_05_a_refusal_is_told_by_its_code(answer, code, piped):
+def test_field_05_a_refusal_is_reported_by_its_code(answer, code, piped):
     error = parsed(answer)
     if piped:
         Pipeline.annotate_exception(None, error, 1, (b"LPUSH", b"key", SECRET))
@@ -69,7 +69,7 @@ def test_field_05_what_is_not_known_is_not_repeated(error):
     assert type(error).__name__ in described(error)
 
 
-def test_where_a_connection_failed_is_told():
+def test_the_address_of_a_failed_connection_is_reported():
     error = exceptions.ConnectionError("Error 111 connecting to 127.0.0.1:1.\n Refused\xe9.")
     assert described(error) == "ConnectionError: Error 111 connecting to 127.0.0.1:1.? Refused?."
     assert code_of(error) == ""

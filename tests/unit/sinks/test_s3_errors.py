@@ -57,7 +57,7 @@ def test_field_05_a_store_that_only_reads_is_said_to():
     assert "accepts no writes" in described(refusal("405", 405))
 
 
-def test_a_fault_is_told_from_a_slower_pace():
+def test_a_fault_differs_from_a_request_to_slow_down():
     assert is_fault(refusal("InternalError", 500))
     assert is_fault(refusal("InsufficientStorage", 507))
     assert not is_fault(refusal("SlowDown", 503))

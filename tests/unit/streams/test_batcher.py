@@ -302,7 +302,7 @@ async def test_field_27_a_drain_does_not_wait_for_what_waits_for_a_retry():
     assert committable(batcher) == 0
 
 
-async def test_field_27_a_drain_waits_for_work_beside_what_waits_for_a_retry():
+async def test_field_27_a_drain_waits_for_work_other_than_retries():
     pauses, go, begun = WaitingRetries(), asyncio.Event(), []
 
     async def process(batch, running):

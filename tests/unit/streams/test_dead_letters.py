@@ -36,7 +36,7 @@ async def bury(**message):
     return sent
 
 
-async def test_a_letter_holds_the_original_byte_for_byte():
+async def test_a_dead_letter_contains_the_original_byte_for_byte():
     topic, key, value, headers = await bury(
         key=b"door", value=b"abc", headers=(("ce_id", b"1"), ("dlq_reason", b"older"))
     )
@@ -64,7 +64,7 @@ async def test_what_is_too_large_to_be_sent_again_does_not_block_its_partition(m
 
 
 @pytest.mark.parametrize("digits", [19, 20, 4300, 5000])
-async def test_a_count_of_attempts_that_nobody_has_made_does_not_end_the_worker(digits):
+async def test_an_invented_count_of_attempts_does_not_end_the_worker(digits):
     """Python cannot convert so many digits; the dead letter failed after every restart."""
     attempts = b"9" * digits
     *_, headers = await bury(value=b"abc", headers=(("fecapass_replay_attempts", attempts),))

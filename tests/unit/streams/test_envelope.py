@@ -28,7 +28,7 @@ def test_a_bare_frame_takes_its_identity_from_kafka():
     assert event.captured_at == datetime.fromtimestamp(1_700_000_000, UTC)
 
 
-def test_a_bare_frame_is_another_one_when_its_topic_was_made_anew():
+def test_a_bare_frame_is_another_one_after_its_topic_was_created_again():
     """Offsets begin again then, as on every start of the embedded broker; a redelivery is not."""
     first = decode(delivery(7, timestamp=1_700_000_000.123), TOPICS).event
     redelivered = decode(delivery(7, timestamp=1_700_000_000.123), TOPICS).event

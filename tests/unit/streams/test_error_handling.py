@@ -115,7 +115,7 @@ async def test_every_message_has_exactly_one_outcome(fates, outages):
     assert sorted(running.finished) == list(range(len(fates)))
 
 
-async def test_an_unexpected_failure_is_tried_again_before_it_is_buried():
+async def test_an_unexpected_failure_is_retried_before_it_is_a_dead_letter():
     calls = 0
 
     async def handler(_messages):
@@ -209,7 +209,7 @@ async def test_an_outage_is_no_dead_letter_however_long_it_lasts():
     assert POLICY.refusal_after(Denied("no"), 1e9).reason == "access_denied"
 
 
-async def test_beyond_the_limit_nothing_more_is_buried_and_the_worker_ends():
+async def test_above_the_limit_there_are_no_dead_letters_and_the_worker_ends():
     async def handler(messages):
         return {message: Reject("corrupt", "no image") for message in messages}
 

@@ -4,7 +4,7 @@ from domain.failures import Denied, Retry
 from streams.processing.lasting_retries import LastingRetries
 
 
-def test_field_05_a_retry_that_lasts_is_told_with_its_topic_and_reason():
+def test_field_05_a_retry_that_lasts_is_reported_with_its_topic_and_reason():
     lasting_retries, batch = LastingRetries(patience=0.0), object()
     assert lasting_retries.check().ok
     lasting_retries.note(batch, "faces.detected", Retry("main database:\n read-only"))
@@ -22,7 +22,7 @@ def test_field_05_a_short_retry_is_no_concern():
     assert lasting_retries.check().ok
 
 
-def test_field_05_of_several_the_one_that_waits_longest_is_told():
+def test_field_05_of_several_retries_the_longest_is_reported():
     lasting_retries = LastingRetries(patience=0.0)
     first, second = object(), object()
     lasting_retries.note(first, "first", Retry("a"))

@@ -93,19 +93,19 @@ def test_field_24_one_worker_of_a_role_is_enough_if_it_has_all_partitions():
     assert problems(*BOTH, lost) == ()
 
 
-def test_field_24_partitions_of_a_lost_worker_are_told_until_another_has_them():
+def test_field_24_partitions_of_a_lost_worker_are_reported_until_another_has_them():
     half = (beat("identify", partitions={"faces.detected": (1,)}), 99.0)
     lost = (beat("identify", "lost", partitions={"faces.detected": (0,)}), 10.0)
     assert problems(BOTH[0], half, lost) == ("1 of 2 partitions have no identify worker",)
 
 
-def test_field_24_failing_checks_of_workers_are_told():
+def test_field_24_failing_checks_of_workers_are_reported():
     ill = (beat("identify", "ill", problems=("gallery m", "kafka")), 99.0)
     (problem,) = problems(*BOTH, ill)
     assert problem == "1 of 2 identify workers is not healthy: gallery m, kafka"
 
 
-def test_field_24_topics_are_named_to_nobody():
+def test_field_24_topics_are_not_named():
     """The prefix of topics is internal, and the health is public."""
     topic = PartitionLag("secret.faces.detected", 0, 7, 0.0)
     lags = [lag("detect"), GroupLag("identify", (topic,))]
@@ -128,7 +128,7 @@ def test_field_24_check_names_of_a_heartbeat_are_bounded_and_plain(sent, read):
     assert decode_heartbeat(encode_heartbeat(beat("detect", problems=sent))).problems == read
 
 
-def test_field_24_few_of_many_failing_checks_are_told():
+def test_field_24_few_of_many_failing_checks_are_reported():
     ill = [
         (beat("detect", f"d{n}", problems=tuple(f"c{n} {m}" for m in range(16))), 99.0)
         for n in range(100)
@@ -139,7 +139,7 @@ def test_field_24_few_of_many_failing_checks_are_told():
     assert len(problem) < 200
 
 
-def test_field_24_a_lag_in_seconds_above_the_bound_is_told():
+def test_field_24_a_lag_in_seconds_above_the_bound_is_reported():
     lags = [lag("detect", 59.0, 0.0), lag("identify", 61.0, 95.0, messages=617)]
     assert problems(*BOTH, lags=lags) == ("identify is 95 s behind, 1,234 messages",)
 
@@ -215,7 +215,7 @@ async def test_field_24_heartbeats_come_by_interval_at_a_change_and_at_the_end()
 
 
 @pytest.mark.parametrize("failure", [Retry("away"), Reject("too_large", "x"), Fatal("forbidden")])
-async def test_field_24_a_broker_that_is_away_is_told_once_and_ends_nothing(failure, caplog):
+async def test_field_24_an_unavailable_broker_is_reported_once_and_ends_nothing(failure, caplog):
     tries = asyncio.Queue()
     failures = [failure, failure, None, failure]
 

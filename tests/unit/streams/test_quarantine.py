@@ -75,7 +75,7 @@ def test_field_19_where_all_fail_that_were_fine_it_is_the_deployment(cameras, be
 
 
 @pytest.mark.parametrize("cameras", [1, 5])
-def test_field_19_where_none_was_ever_processed_nobody_is_excused_without_proof(
+def test_field_19_without_processed_messages_no_sender_is_excused_without_a_self_test(
     quarantine, clock, cameras
 ):
     keys = [f"door-{number % cameras}" for number in range(200)]
