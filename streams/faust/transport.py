@@ -2,8 +2,9 @@
 
 **Fetch.** Faust asks the broker to hold a fetch for 1.5 s if there is no new message, and has no
 setting for it. Apache Kafka answers as soon as there is a message; the embedded broker checks again
-only after half of that time, which would be the latency of every frame. Faust also reads messages
-of aborted transactions, unless it is a transactional producer itself.
+only after half of that time, which would be the latency of every frame. So the time is short while
+messages arrive (`streams.faust.fetch_wait`). Faust also reads messages of aborted transactions,
+unless it is a transactional producer itself.
 
 **Flow control.** When the buffer of an agent is full, Faust blocks the one loop that fetches for
 all topics: frames that wait for a store would block the uploads. And aiokafka leaves the group
@@ -33,6 +34,7 @@ broker detects the missing member itself.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import aiokafka
@@ -44,6 +46,7 @@ from faust.types import TP
 
 from config.tasks.cancellation import leaked_cancellation_as
 from streams.contract.message import Partition
+from streams.faust.fetch_wait import FetchWait
 
 if TYPE_CHECKING:
     from streams.processing.commit_tracker import CommitTracker
@@ -104,7 +107,8 @@ class WorkerTransport(Transport):
             worker gets the partitions.
         before_assigned: called before any message of a new assignment is fetched.
         rewinds: how often the consumer returned to the committed offsets.
-        consumer_attributes: attributes of aiokafka's consumer for which Faust has no setting.
+        isolation_level: of the consumer.
+        fetch_wait: how long the broker may hold an empty fetch.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -114,7 +118,8 @@ class WorkerTransport(Transport):
         self.before_revoked: BeforeRevoked = _nothing_to_finish
         self.before_assigned: BeforeAssigned = _nothing_to_begin
         self.rewinds = 0
-        self.consumer_attributes: dict[str, object] = {}
+        self.isolation_level = "read_committed"
+        self.fetch_wait = FetchWait(busy=0.5)
 
     def wants(self, tp: TP) -> bool:
         """Whether more messages of a partition are accepted now."""
@@ -157,16 +162,18 @@ class _Thread(AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         # aiokafka reads these attributes when the consumer is started.
-        for name, value in self.transport.consumer_attributes.items():
-            if not hasattr(consumer, name):
-                raise RuntimeError(f"this release of aiokafka has no {name}")
-            setattr(consumer, name, value)
+        _set(consumer, "_isolation_level", self.transport.isolation_level)
+        _set(consumer, "_fetch_max_wait_ms", self.transport.fetch_wait.milliseconds(monotonic()))
         return consumer
 
     async def _fetch_records(
         self, consumer: aiokafka.AIOKafkaConsumer, *args: Any, **options: Any
     ) -> Any:
         records = await super()._fetch_records(consumer, *args, **options)
+        now, fetch_wait = monotonic(), self.transport.fetch_wait
+        if records:
+            fetch_wait.received(now)
+        _set(consumer._fetcher, "_fetch_max_wait_ms", fetch_wait.milliseconds(now))  # noqa: SLF001 - aiokafka reads it for each fetch
         # No `await` from here on, so that positions and records belong to the same moment.
         self.transport.note_fetched(records, _positions(consumer))
         return _Batch(records, self.transport.rewinds)
@@ -253,15 +260,20 @@ def install_transport(app: faust.App, fetch_wait: float, isolation_level: str) -
 
     Args:
         app: the app.
-        fetch_wait: longest time that the broker holds an empty fetch, in seconds.
+        fetch_wait: longest time that the broker holds an empty fetch while messages arrive, in
+            seconds.
         isolation_level: ``read_committed`` or ``read_uncommitted``.
     """
     transport = _Transport(app.conf.broker_consumer, app)
-    transport.consumer_attributes = {
-        "_fetch_max_wait_ms": max(1, int(fetch_wait * 1000)),
-        "_isolation_level": isolation_level,
-    }
+    transport.isolation_level = isolation_level
+    transport.fetch_wait = FetchWait(fetch_wait)
     app.transport = transport
+
+
+def _set(owner: Any, name: str, value: object) -> None:
+    if not hasattr(owner, name):
+        raise RuntimeError(f"this release of aiokafka has no {name}")
+    setattr(owner, name, value)
 
 
 def _partitions_of(tps: set[TP]) -> set[Partition]:

@@ -99,7 +99,7 @@ async def listening(settings: KafkaSettings, timeout: float) -> AsyncIterator[He
         auto_offset_reset="latest",
         client_id="fecapass-health",
         request_timeout_ms=bound,
-        fetch_max_wait_ms=max(1, int(settings.fetch_max_wait * 1000)),
+        fetch_max_wait_ms=_POLL_MS,
     )
     try:
         await consumer.start()
