@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 TOGETHER = {PurePosixPath("tests/end_to_end/api"), PurePosixPath("tests/end_to_end/console")}
 ALONE = {PurePosixPath("tests/end_to_end/api/test_contract.py")}
 
+#: Modules that read whole stores again and again: they run first, while the stores are small.
+SMALL_STORES = (
+    "tests/contract/test_reconcile.py",
+    "tests/contract/test_retention.py",
+    "tests/end_to_end/test_erasure.py",
+)
+
 #: Tests of what only tests use. They run after those of the product.
 HARNESS = (
     "tests/chaos",
@@ -41,15 +48,20 @@ def scope(nodeid: str) -> str:
 
 
 def arrange(items: Sequence[pytest.Item], root: Path) -> list[pytest.Item]:
-    """Put first what takes longest: shared folders, then what waits; those of the harness last."""
+    """Put first what needs small stores, then what takes longest: shared folders, what waits.
+
+    Tests of the harness are last.
+    """
+    first = {root / name for name in SMALL_STORES}
     last = tuple(str(root / name) for name in HARNESS)
 
-    def rank(item: pytest.Item) -> tuple[bool, bool, bool]:
+    def rank(item: pytest.Item) -> tuple[bool, bool, bool, bool]:
         path = item.path
         folders = {root / name for name in (*TOGETHER, *ALONE)}
         long = path in folders or path.parent in folders
         return (
             str(path).startswith(last),
+            path not in first,
             not long,
             item.get_closest_marker("waits") is None,
         )

@@ -5,9 +5,9 @@ after a miss.
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -17,6 +17,7 @@ from config.settings import RedisSettings
 from domain.events import FaceMatch
 from domain.personal_data import Cutoffs, DataSubject, PersonalData, Traces
 from sinks.cache.answer_waiter import CHANNEL, answer_key
+from sinks.cache.cache_search import ALL_MATCHES, entries_naming, remove
 from sinks.cache.redis_client import PREFIX, calling, create_client, encode_name, probe
 from sinks.sink import Connected
 from sinks.store_errors import StoreUnavailable
@@ -28,32 +29,16 @@ _LISTING_SECONDS = 7 * 24 * 3600
 #: work when the person was erased; what begins later learns of the erasure from the stores.
 _TOMBSTONE_SECONDS = 7 * 24 * 3600
 
-#: Keys that are looked at in one round trip.
-_PAGE = 1000
-
 _UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 Entry = TypeVar("Entry")
 
-_ALL_MATCHES: Final = f"{PREFIX}matches"
-
-#: Faces that cameras have just seen, from workers of release 0.1; they expire by themselves.
-_OLDER_FACES: Final = encode_name(f"{PREFIX}recent:*")
-
-
-class _AnsweredUpload(msgspec.Struct, frozen=True):
-    """What every answer has, of whatever release."""
-
-    upload_id: str
-
-
-_decode_upload = msgspec.json.Decoder(_AnsweredUpload).decode
 _encode_match = msgspec.json.Encoder().encode
 _decode_match = msgspec.json.Decoder(FaceMatch).decode
 
 
 def _matches_key(camera: str | None) -> bytes:
-    return encode_name(_ALL_MATCHES if camera is None else f"{_ALL_MATCHES}:{camera}")
+    return encode_name(ALL_MATCHES if camera is None else f"{ALL_MATCHES}:{camera}")
 
 
 def _readable(decode: Callable[[bytes], Entry], values: Iterable[bytes]) -> Iterator[Entry]:
@@ -61,11 +46,6 @@ def _readable(decode: Callable[[bytes], Entry], values: Iterable[bytes]) -> Iter
     for value in values:
         with suppress(msgspec.MsgspecError):
             yield decode(value)
-
-
-def _upload_of(value: bytes) -> str | None:
-    """The upload that an answer is to."""
-    return next((answer.upload_id for answer in _readable(_decode_upload, [value])), None)
 
 
 def _tombstone_key(user_id: UUID) -> bytes:
@@ -223,7 +203,7 @@ class Recents(Connected, PersonalData):
             return Traces({"cache entries": deleted})
         older = f"({before.sightings.timestamp()}"
         async with self._calling("forget old matches"):
-            async for key in self._client.scan_iter(match=f"{_ALL_MATCHES}*", count=_PAGE):
+            async for key in self._client.scan_iter(match=f"{ALL_MATCHES}*", count=1000):
                 deleted += await self._client.zremrangebyscore(key, "-inf", older)
         return Traces({"cache entries": deleted})
 
@@ -231,32 +211,9 @@ class Recents(Connected, PersonalData):
         self, identifier: UUID, upload_ids: Collection[str] = (), *, dry_run: bool = False
     ) -> int:
         """Delete what has the id of a face or person in it; with ``dry_run``, count it."""
-        client, deleted, uploads = self._client, 0, frozenset(upload_ids)
-        name = str(identifier).encode()
-        async for key in client.scan_iter(match=f"{_ALL_MATCHES}*", count=_PAGE):
-            for value in await client.zrange(key, 0, -1):
-                if name in value:
-                    deleted += 1 if dry_run else await client.zrem(key, value)
-        async for key, value in self._answers():
-            if name in value or _upload_of(value) in uploads:
-                deleted += 1 if dry_run else await client.delete(key)
-        async for key in client.scan_iter(match=_OLDER_FACES, count=_PAGE):
-            for value in await client.lrange(key, 0, -1):
-                if name in value:
-                    deleted += 1 if dry_run else await client.lrem(key, 0, value)
-        return deleted
-
-    async def _answers(self) -> AsyncIterator[tuple[bytes, bytes]]:
-        """Every answer with its key; a page takes two round trips, however many there are."""
-        cursor = 0
-        while True:
-            cursor, keys = await self._client.scan(cursor, match=answer_key("*"), count=_PAGE)
-            values = await self._client.mget(keys) if keys else []
-            for key, value in zip(keys, values, strict=True):
-                if value is not None:
-                    yield key, value
-            if not cursor:
-                return
+        client = self._client
+        entries = {one async for one in entries_naming(client, identifier, frozenset(upload_ids))}
+        return len(entries) if dry_run else sum([await remove(client, one) for one in entries])
 
     async def answer(self, upload_id: str, payload: bytes) -> None:
         """Leave the answer to an upload for as long as the setting says, and wake who waits.

@@ -105,7 +105,8 @@ async def test_hundreds_wait_over_one_connection_and_each_gets_its_answer(prepar
         await waiter.wait(unique("unanswered"), 0.05)
         subscribers = await worker._client.pubsub_numsub("fecapass:answers")
         assert subscribers == [(b"fecapass:answers", others + 1)]
-        await asyncio.gather(*(worker.answer(u, u.encode()) for u in reversed(uploads)))
+        for upload in reversed(uploads):
+            await worker.answer(upload, upload.encode())
         assert await asyncio.gather(*waiting) == [u.encode() for u in uploads]
         assert not waiter._waiting
 
