@@ -75,7 +75,7 @@ async def remove(client: Any, entry: Entry) -> int:
 
 
 async def _of_listings(client: Any, keys: Collection[bytes], name: str) -> AsyncIterator[Entry]:
-    """The matches that name somebody. The server compares: listings may be megabytes."""
+    """The matches that name a user or face. The server compares: listings may be megabytes."""
     cursors = dict.fromkeys(keys, 0)
     while cursors:
         async with client.pipeline(transaction=False) as pipeline:
