@@ -22,6 +22,7 @@ from config.settings import ApiSettings, KafkaSettings
 from config.tasks.supervisor import Supervisor, TaskState
 from domain.events import FaceMatch
 from streams.clients.client_factory import create_consumer
+from streams.clients.fetch_wait import FetchWait
 from streams.clients.truncated_log import rewind_shortened
 from streams.contract.topics import Topics
 from streams.contract.value_codec import match_from_json
@@ -205,13 +206,14 @@ class LiveMatches:
             listener.offer(match)
 
     async def _consume(self) -> None:
+        fetch_wait = FetchWait(self._kafka.fetch_max_wait)
         consumer = create_consumer(
             self._kafka,
             self._topic,
             group_id=None,
             auto_offset_reset="latest",
             enable_auto_commit=False,
-            fetch_max_wait_ms=max(1, int(self._kafka.fetch_max_wait * 1000)),
+            fetch_max_wait_ms=fetch_wait.milliseconds(monotonic()),
             metadata_max_age_ms=30_000,
         )
         try:
@@ -229,6 +231,9 @@ class LiveMatches:
                     if (match := _read(record.value)) is not None
                 ]
                 self._fan_out(matches)
+                if batches:
+                    fetch_wait.received(monotonic())
+                fetch_wait.apply(consumer, monotonic())
                 if monotonic() - checked > _CHECK_SECONDS:
                     ends = await rewind_shortened(consumer, ends)
                     checked = monotonic()

@@ -3,7 +3,7 @@
 **Fetch.** Faust asks the broker to hold a fetch for 1.5 s if there is no new message, and has no
 setting for it. Apache Kafka answers as soon as there is a message; the embedded broker checks again
 only after half of that time, which would be the latency of every frame. So the time is short while
-messages arrive (`streams.faust.fetch_wait`). Faust also reads messages of aborted transactions,
+messages arrive (`streams.clients.fetch_wait`). Faust also reads messages of aborted transactions,
 unless it is a transactional producer itself.
 
 **Flow control.** When the buffer of an agent is full, Faust blocks the one loop that fetches for
@@ -45,8 +45,8 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 from faust.types import TP
 
 from config.tasks.cancellation import leaked_cancellation_as
+from streams.clients.fetch_wait import FetchWait
 from streams.contract.message import Partition
-from streams.faust.fetch_wait import FetchWait
 
 if TYPE_CHECKING:
     from streams.processing.commit_tracker import CommitTracker
@@ -173,7 +173,7 @@ class _Thread(AIOKafkaConsumerThread):
         now, fetch_wait = monotonic(), self.transport.fetch_wait
         if records:
             fetch_wait.received(now)
-        _set(consumer._fetcher, "_fetch_max_wait_ms", fetch_wait.milliseconds(now))  # noqa: SLF001 - aiokafka reads it for each fetch
+        fetch_wait.apply(consumer, now)
         # No `await` from here on, so that positions and records belong to the same moment.
         self.transport.note_fetched(records, _positions(consumer))
         return _Batch(records, self.transport.rewinds)

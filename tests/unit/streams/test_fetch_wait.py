@@ -1,8 +1,10 @@
-"""Idle workers let the broker hold a fetch longer, and busy ones do not."""
+"""Idle consumers let the broker hold a fetch longer, and busy ones do not."""
+
+from types import SimpleNamespace
 
 import pytest
 
-from streams.faust.fetch_wait import FetchWait
+from streams.clients.fetch_wait import FetchWait
 
 
 @pytest.mark.parametrize(("busy", "idle_ms"), [(0.02, 200), (0.5, 500), (0.0001, 200)])
@@ -18,4 +20,12 @@ def test_the_wait_is_longer_while_no_message_arrives_but_never_shorter(busy, idl
         idle_ms,
     ]
     wait.received(500.0)
+    consumer = SimpleNamespace(_fetcher=SimpleNamespace(_fetch_max_wait_ms=7))
+    wait.apply(consumer, 500.0)
+    assert consumer._fetcher._fetch_max_wait_ms == busy_ms
     assert wait.milliseconds(500.0) == busy_ms
+
+
+def test_a_release_of_aiokafka_that_keeps_the_wait_elsewhere_is_refused():
+    with pytest.raises(RuntimeError, match="_fetch_max_wait_ms"):
+        FetchWait(0.5).apply(SimpleNamespace(_fetcher=None), 0.0)

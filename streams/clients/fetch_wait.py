@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from math import inf
 
-#: Seconds without a message after which a worker is idle.
+from aiokafka import AIOKafkaConsumer
+
+#: Seconds without a message after which a consumer is idle.
 _IDLE_AFTER = 2.0
 
-#: Seconds that the broker may hold a fetch of an idle worker. A broker that answers as soon as
+#: Seconds that the broker may hold a fetch of an idle consumer. A broker that answers as soon as
 #: there is a message loses no time by it. The embedded broker checks again after half of the time:
 #: the first message after a pause is up to 0.1 s late.
 _IDLE_WAIT = 0.2
@@ -14,7 +16,7 @@ _IDLE_WAIT = 0.2
 
 @dataclass(slots=True)
 class FetchWait:
-    """The wait of the next fetch. Frequent empty fetches cost an idle worker and its broker CPU.
+    """The wait of the next fetch. Frequent empty fetches cost consumer and broker CPU.
 
     Attributes:
         busy: seconds while messages arrive.
@@ -32,3 +34,16 @@ class FetchWait:
         """The wait of the next fetch, at least 1."""
         is_idle = now - self.last > _IDLE_AFTER
         return max(1, int((max(self.busy, _IDLE_WAIT) if is_idle else self.busy) * 1000))
+
+    def apply(self, consumer: AIOKafkaConsumer, now: float) -> None:
+        """Use this wait for the next fetches of a started consumer.
+
+        aiokafka takes the wait only when a consumer is made, but reads it for each fetch.
+
+        Raises:
+            RuntimeError: this release of aiokafka keeps it elsewhere.
+        """
+        fetcher = consumer._fetcher  # noqa: SLF001 - as said above
+        if not hasattr(fetcher, "_fetch_max_wait_ms"):
+            raise RuntimeError("this release of aiokafka has no _fetch_max_wait_ms")
+        fetcher._fetch_max_wait_ms = self.milliseconds(now)  # noqa: SLF001
