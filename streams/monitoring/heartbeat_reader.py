@@ -18,6 +18,12 @@ from streams.monitoring.pipeline_health import PipelineState, judge
 #: Number of existing heartbeats that are read at the start: a minute of some 80 workers.
 _BACKLOG = 1000
 
+#: Longest time for reading them, in seconds; those that come later are read as new ones.
+_CATCH_UP_SECONDS = 5.0
+
+#: How long the broker may hold a fetch. Heartbeats come every few seconds.
+_FETCH_WAIT_MS = 200
+
 _POLL_MS = 500
 _CHECK_SECONDS = 2.0
 
@@ -40,12 +46,12 @@ class HeartbeatReader:
         begin = (await self._consumer.beginning_offsets([partition]))[partition]
         end = (await self._consumer.end_offsets([partition]))[partition]
         self._consumer.seek(partition, max(begin, end - _BACKLOG))
-        while found := await self._consumer.getmany(timeout_ms=_POLL_MS):
+        until = monotonic() + _CATCH_UP_SECONDS
+        while await self._consumer.position(partition) < end and monotonic() < until:
+            found = await self._consumer.getmany(timeout_ms=_POLL_MS)
             for message in found.get(partition, ()):
                 age = max(0.0, time() - message.timestamp / 1000)
                 self._note(registry, message.value, monotonic() - age)
-            if await self._consumer.position(partition) >= end:
-                break
 
     async def follow(self, registry: WorkerRegistry) -> None:
         """Read new heartbeats, until cancelled.
@@ -99,7 +105,7 @@ async def listening(settings: KafkaSettings, timeout: float) -> AsyncIterator[He
         auto_offset_reset="latest",
         client_id="fecapass-health",
         request_timeout_ms=bound,
-        fetch_max_wait_ms=_POLL_MS,
+        fetch_max_wait_ms=_FETCH_WAIT_MS,
     )
     try:
         await consumer.start()
