@@ -16,8 +16,8 @@ _CHARACTERS: Final = 12
 #: Settings that cannot refuse a photo: files of models, where they run, and what is a match.
 _NO_POLICY: Final = {
     "cache_dir", "detector_file", "detector_sha256", "embedder_file", "embedder_sha256",
-    "execution_provider", "detector_provider", "embedder_provider", "threads", "match_threshold",
-    "match_margin",
+    "execution_provider", "detector_provider", "embedder_provider", "precision",
+    "detector_precision", "embedder_precision", "threads", "match_threshold", "match_margin",
 }  # fmt: skip
 
 

@@ -74,6 +74,7 @@ async def run_detect(settings: DetectSettings) -> None:
         detector=analyser.detector.id,
         embedder=analyser.embedder.id,
         execution_provider=analyser.provider,
+        precision=analyser.precision,
     ).set(1)
     async with AsyncExitStack() as stack:
         deadline = stack.enter_context(

@@ -5,7 +5,17 @@ import asyncio
 import os
 import sys
 
-from benchmarks import angles, latency, models, pipeline, regression, scale, search, sinks
+from benchmarks import (
+    angles,
+    latency,
+    models,
+    pipeline,
+    precision,
+    regression,
+    scale,
+    search,
+    sinks,
+)
 from benchmarks.arguments import add_output, finish
 from infra.processes.run_guard import RunGuard
 
@@ -17,6 +27,7 @@ _BENCHMARKS = {
     "search": search,
     "scale": scale,
     "angles": angles,
+    "precision": precision,
     "check": regression,
 }
 #: In this order; the bare models are part of the pipeline's benchmark.

@@ -67,7 +67,7 @@ def look(analyser: Analyser, pictures: Mapping[Path, Picture], view: str) -> lis
         if faces:
             face = max(faces, key=lambda one: one.box[2] * one.box[3])
             raw = analyser.embedder.raw([align(shown, face.landmarks)])
-            seen.append(Seen(_person(path), face, float(np.linalg.norm(raw))))
+            seen.append(Seen(person_of(path), face, float(np.linalg.norm(raw))))
     return seen
 
 
@@ -117,12 +117,13 @@ def _percent(part: float, whole: float) -> float:
     return 100 * float(part) / max(float(whole), 1)
 
 
-def _person(path: Path) -> str:
+def person_of(path: Path) -> str:
     """Whose picture it is: pictures of a person share a folder and the name before ``_``."""
     return f"{path.parent.name}/{path.stem.partition('_')[0]}"
 
 
-def _read(folder: Path) -> dict[Path, Picture]:
+def pictures_by_path(folder: Path) -> dict[Path, Picture]:
+    """The pictures of a folder and of those below it."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
     read = ((path, cv2.imread(str(path), cv2.IMREAD_COLOR)) for path in paths)
     return {path: np.asarray(image, np.uint8) for path, image in read if image is not None}
@@ -133,7 +134,7 @@ async def run(arguments: argparse.Namespace) -> Report:
     settings = DetectSettings().models
     analyser = build_analyser(settings)
     policy = match_policy(analyser.embedder.id, settings)
-    pictures = _read(arguments.pictures)
+    pictures = pictures_by_path(arguments.pictures)
     upright = look(analyser, pictures, "0")
     subject = f"{analyser.detector.id} and {analyser.embedder.id}"
     results = []

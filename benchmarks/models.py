@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
+from typing import get_args
 
 import cv2
 import numpy as np
 
 from benchmarks.arguments import add_common, cases_of
+from benchmarks.embedder_times import compare_times, embedder_sessions, measure_times
 from benchmarks.frames import Case, FrameSet, Picture, compose, load_faces
 from benchmarks.report import Report, Result, compare, make_report
 from config.settings import ModelSettings
@@ -23,6 +25,7 @@ from ml.images.decoding import ImageLimits, decode
 from ml.recognition.alignment import align
 from ml.recognition.face_analyser import Analyser, build_analyser
 from ml.runtime.cpu_cores import available_cores
+from ml.runtime.model_placement import RunPrecision
 from ml.runtime.model_registry import SFACE, YUNET, prepare_builtin
 
 #: All threads share every run; a loop handles one frame after the other.
@@ -67,7 +70,9 @@ class BareModels:
     chosen: Analyser
 
     @classmethod
-    def load(cls, threads: int, provider: str = "cpu") -> "BareModels":
+    def load(
+        cls, threads: int, provider: str = "cpu", precision: RunPrecision = "float32"
+    ) -> "BareModels":
         """The default models on the CPU.
 
         OpenCV's own threads are set too.
@@ -75,21 +80,23 @@ class BareModels:
         Args:
             threads: of the models, in all; 0: one per core.
             provider: a key of `PROVIDERS`.
+            precision: of the embedder that is chosen; all others run in float32.
 
         Raises:
-            ProviderUnavailable: the provider is not installed.
+            ModelError: the provider is not installed, or has no such precision.
         """
         threads = threads or available_cores()
         cv2.setNumThreads(threads)
-        settings = ModelSettings(threads=threads)
+        settings = ModelSettings(threads=threads, execution_provider="cpu", precision="float32")
         lanes = build_analyser(settings)
         fastest = None
         if importlib.util.find_spec("openvino") is not None:
             fastest = build_analyser(settings.model_copy(update=dict(PROVIDERS["cpu+openvino"])))
         known = {"cpu": lanes, "cpu+openvino": fastest}
-        chosen = known.get(provider) or build_analyser(
-            settings.model_copy(update=dict(PROVIDERS[provider]))
-        )
+        chosen = known.get(provider) if precision == "float32" else None
+        if chosen is None:
+            update = {**PROVIDERS[provider], "embedder_precision": precision}
+            chosen = build_analyser(settings.model_copy(update=update))
         return cls(settings, build_analyser(settings, threads), lanes, fastest, chosen)
 
     @property
@@ -232,8 +239,9 @@ def _models(analyser: Analyser, image: Picture) -> object:
 
 async def run(arguments: argparse.Namespace) -> Report:
     """Measure every case."""
-    models = BareModels.load(arguments.threads, arguments.provider)
-    results: list[Result] = []
+    models = BareModels.load(arguments.threads, arguments.provider, arguments.precision)
+    ways = embedder_sessions(models.settings)
+    results = measure_times(ways, arguments.seconds)
     faces = load_faces(arguments.portraits)
     for case in cases_of(arguments):
         results += run_case(models, compose(case, faces), arguments.seconds)
@@ -244,8 +252,12 @@ async def run(arguments: argparse.Namespace) -> Report:
     ]
     return make_report(
         results,
-        ratios,
-        {"threads": models.settings.threads, "provider": models.chosen.provider},
+        [*ratios, *compare_times(results)],
+        {
+            "threads": models.settings.threads,
+            "provider": models.chosen.provider,
+            "precision": models.chosen.precision,
+        },
     )
 
 
@@ -263,4 +275,10 @@ def add_provider(parser: argparse.ArgumentParser) -> None:
         default="cpu",
         help="the runtimes to measure in addition: the detector's and the embedder's "
         "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=get_args(RunPrecision),
+        default="float32",
+        help="of the embedder there; bfloat16 needs OpenVINO (default: %(default)s)",
     )

@@ -116,7 +116,7 @@ def ratios(results: Sequence[Result]) -> list[Ratio]:
 
 async def run(arguments: argparse.Namespace) -> Report:
     """Start everything, measure every case, stop everything."""
-    bare = BareModels.load(arguments.threads, arguments.provider)
+    bare = BareModels.load(arguments.threads, arguments.provider, arguments.precision)
     bench = Bench(bare, arguments.seconds, max(1, arguments.cameras))
     faces = load_faces(arguments.portraits)
     sets = [compose(case, faces) for case in cases_of(arguments)]
@@ -124,7 +124,7 @@ async def run(arguments: argparse.Namespace) -> Report:
     variables = {
         f"FECAPASS_MODELS__{name.upper()}": value
         for name, value in PROVIDERS[arguments.provider].items()
-    }
+    } | {"FECAPASS_MODELS__EMBEDDER_PRECISION": arguments.precision}
     async with running_servers(
         bare.settings.threads, faces[:2], bare.chosen, arguments.gallery, variables
     ) as system:
@@ -137,6 +137,7 @@ async def run(arguments: argparse.Namespace) -> Report:
     parameters = {
         "threads": bare.settings.threads,
         "provider": bare.chosen.provider,
+        "precision": bare.chosen.precision,
         "cameras": bench.cameras,
         "gallery": arguments.gallery,
     }

@@ -105,6 +105,9 @@ async def running_servers(
             **stack.environment(),
             ENV_FILE_VARIABLE: str(stack.env_file),
             "FECAPASS_MODELS__THREADS": str(threads),
+            # As the bare models that they are compared with, unless the variables say otherwise.
+            "FECAPASS_MODELS__EXECUTION_PROVIDER": "cpu",
+            "FECAPASS_MODELS__PRECISION": "float32",
             **variables,
         }
         settings = settings_from(stack.environment())

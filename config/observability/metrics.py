@@ -84,8 +84,8 @@ IN_FLIGHT = Gauge(
 )
 MODEL_INFO = Gauge(
     "fecapass_model_info",
-    "The models in use and where they run, cpu+openvino where they differ; always 1.",
-    ["detector", "embedder", "execution_provider"],
+    "The models in use, where they run (cpu+openvino if they differ) and the precision; always 1.",
+    ["detector", "embedder", "execution_provider", "precision"],
 )
 GALLERY_TEMPLATES = Gauge(
     "fecapass_gallery_templates", "People in this worker's copy of the gallery.", ["model"]

@@ -19,6 +19,12 @@ PerChannel = Annotated[tuple[float, float, float], BeforeValidator(_for_each_cha
 #: ``cpu`` is onnxruntime's CPU provider; ``openvino`` is OpenVINO's own runtime, on the CPU too.
 ExecutionProvider = Literal["cpu", "openvino", "cuda", "tensorrt"]
 
+#: ``auto`` is the CPU: each model in the runtime that is fastest for it, of those installed.
+RequestedProvider = Literal["auto", "cpu", "openvino", "cuda", "tensorrt"]
+
+#: What a model computes in; ``auto`` is the fastest one measured to make the same decisions.
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
+
 
 class ModelSettings(Group):
     """Which models run, where, and what counts as a match.
@@ -48,12 +54,18 @@ class ModelSettings(Group):
     """Embeddings of at least this length need no second check; unset: the embedder's default."""
     cache_dir: Path = Path("~/.cache/fecapass")
     """Directory for prepared models."""
-    execution_provider: ExecutionProvider = "cpu"
-    """Where models run: cpu, openvino, cuda or tensorrt; an unavailable one is an error."""
-    detector_provider: ExecutionProvider | None = None
+    execution_provider: RequestedProvider = "auto"
+    """Where models run: auto, cpu, openvino, cuda or tensorrt; an unavailable one is an error."""
+    detector_provider: RequestedProvider | None = None
     """Where the detector runs; unset: as execution_provider."""
-    embedder_provider: ExecutionProvider | None = None
+    embedder_provider: RequestedProvider | None = None
     """Where the embedder runs, for example openvino; unset: as execution_provider."""
+    precision: Precision = "auto"
+    """Precision of the models: auto, float32, bfloat16 or int8; a model without it uses float32."""
+    detector_precision: Precision | None = None
+    """Precision of the detector; an unavailable one is an error; unset: as precision."""
+    embedder_precision: Precision | None = None
+    """Precision of the embedder; an unavailable one is an error; unset: as precision."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of one inference on the CPU; 0: one per core."""
     detection_long_side: Annotated[int, Field(ge=64, le=4096)] = 640

@@ -14,7 +14,7 @@ import sys
 import typer
 
 from config.settings import ConfigurationError
-from infra.cli import keys, users, worker
+from infra.cli import keys, models, users, worker
 from infra.cli.api import api
 from infra.cli.dead_letters import dead_letters
 from infra.cli.demo import demo
@@ -53,6 +53,7 @@ app.command()(api)
 app.add_typer(keys.app, name="keys")
 app.command()(enrol)
 app.add_typer(users.app, name="users")
+app.add_typer(models.app, name="models")
 app.command()(publish)
 app.command()(search)
 app.command()(recent)

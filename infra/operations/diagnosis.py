@@ -179,7 +179,8 @@ def _models(settings: ModelSettings) -> str:
     from ml.recognition.face_analyser import build_analyser  # noqa: PLC0415 - heavy
 
     analyser = build_analyser(settings)
-    return f"{analyser.detector.id} and {analyser.embedder.id} on {analyser.provider}"
+    models = f"{analyser.detector.id} and {analyser.embedder.id}"
+    return f"{models} on {analyser.provider} in {analyser.precision}"
 
 
 def _proxies(settings: Settings) -> str:

@@ -1,8 +1,10 @@
 """Aligned faces to embeddings."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import inf
+from threading import BoundedSemaphore
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +17,10 @@ from ml.runtime.sessions import Session, to_nchw
 
 #: Runs on a GPU hold at most this many faces, which bounds their memory.
 MAX_BATCH = 64
+
+#: Runs in OpenVINO at the same time, also if there are more lanes, because each holds a compiled
+#: model in memory. As a run takes milliseconds, other work of a process is its limit before this.
+MAX_AT_ONCE = 4
 
 
 class Embedder(Protocol):
@@ -52,6 +58,13 @@ class Preprocessing:
 
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
+
+    def apply(self, batch: FloatArray) -> FloatArray:
+        """Apply it to RGB values, float32 (N, 3, H, W), in place; returns them."""
+        if self != UNCHANGED:
+            batch -= np.array(self.mean, np.float32).reshape(3, 1, 1)
+            batch /= np.array(self.deviation, np.float32).reshape(3, 1, 1)
+        return batch
 
 
 #: SFace subtracts and scales inside its graph.
@@ -95,9 +108,11 @@ class ArcFaceEmbedder:
         self.dimension = dimension
         self.trusted_length = trusted_length
         self._session = session
-        self._mean = np.array(preprocessing.mean, np.float32).reshape(3, 1, 1)
-        self._deviation = np.array(preprocessing.deviation, np.float32).reshape(3, 1, 1)
-        self._changes = preprocessing != UNCHANGED
+        self._preprocessing = preprocessing
+        limited = session.provider == "openvino"
+        self._running: AbstractContextManager[object] = (
+            BoundedSemaphore(MAX_AT_ONCE) if limited else nullcontext()
+        )
 
     @property
     def provider(self) -> str:
@@ -117,11 +132,9 @@ class ArcFaceEmbedder:
         return np.concatenate(runs)
 
     def _run(self, faces: Sequence[NDArray[np.uint8]]) -> FloatArray:
-        batch = to_nchw(faces, rgb=True)
-        if self._changes:
-            batch -= self._mean
-            batch /= self._deviation
-        return self._session.run(batch)[0]
+        batch = self._preprocessing.apply(to_nchw(faces, rgb=True))
+        with self._running:
+            return self._session.run(batch)[0]
 
 
 def unit_rows(vectors: FloatArray) -> FloatArray:

@@ -1,16 +1,17 @@
 """From images to faces with embeddings: detect, align, assess, embed."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from config.settings import ModelSettings
 from config.settings.models import ExecutionProvider
 from domain.arrays import FloatArray, Image
+from domain.images.image_errors import ModelError
 from ml.detection.detections import MAX_CANDIDATES, DetectionPolicy, Detections, Detector
 from ml.detection.scrfd import Scrfd
 from ml.detection.yunet import YuNet
@@ -26,6 +27,13 @@ from ml.recognition.uprightness import (
     UprightCheck,
 )
 from ml.runtime.cpu_cores import available_cores
+from ml.runtime.model_placement import (
+    Machine,
+    ModelRole,
+    Placement,
+    place_models,
+    requested_provider,
+)
 from ml.runtime.model_registry import (
     SFACE,
     YUNET,
@@ -36,6 +44,8 @@ from ml.runtime.model_registry import (
 )
 from ml.runtime.sessions import Session, create_session
 
+logger = logging.getLogger(__name__)
+
 _CROP_JPEG_QUALITY = 90
 _ROUNDING = 1e-3
 
@@ -45,9 +55,10 @@ _WARM_UP_SHAPE = (480, 640, 3)
 
 _ON_THE_CPU: frozenset[ExecutionProvider] = frozenset({"cpu", "openvino"})
 
-_Model = Literal["detector", "embedder"]
-#: Loads one of the two models where the settings want it.
-_Load = Callable[[_Model, Path], Session]
+_Places = Mapping[ModelRole, Placement]
+
+#: Loads one of the two models where it is placed.
+_Load = Callable[[ModelRole, Path], Session]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,15 +94,23 @@ class Analyser:
         check: distinguishes upright faces from others.
         lanes: how many threads should call it at once, each with one image; 1 means that
             images are better given together, in one call.
+        precision: what the models compute in; the detector's and the embedder's, with a plus, if
+            they differ. A user's own file counts as float32, whatever its layers compute in.
     """
 
     def __init__(
-        self, detector: Detector, embedder: Embedder, check: UprightCheck, lanes: int = 1
+        self,
+        detector: Detector,
+        embedder: Embedder,
+        check: UprightCheck,
+        lanes: int = 1,
+        precision: str = "float32",
     ) -> None:
         self.detector = detector
         self.embedder = embedder
         self.check = check
         self.lanes = lanes
+        self.precision = precision
 
     @property
     def provider(self) -> str:
@@ -213,6 +232,10 @@ def build_analyser(settings: ModelSettings, run_threads: int = 1) -> Analyser:
     with two threads (measured with the built-in models): they never wait for each other. So the
     threads of the settings become lanes, unless a run is to have several.
 
+    If OpenVINO was chosen by ``auto`` and does not work (it cannot be imported, does not load or
+    compile the model, or its form of the model cannot be written to the cache directory), the
+    models run as if it were not installed, and a warning says why.
+
     Args:
         settings: which models, where, and how many threads in all.
         run_threads: threads that share one run of a model on the CPU, at most all.
@@ -221,28 +244,61 @@ def build_analyser(settings: ModelSettings, run_threads: int = 1) -> Analyser:
         ModelError: a file is missing, altered or of another kind.
         ProviderUnavailable: the execution provider that was asked for is not in use.
     """
+    machine, kinds = Machine.this(), _kinds(settings)
+    places = place_models(settings, kinds, machine)
+    try:
+        return _build(settings, run_threads, places)
+    except ModelError as error:
+        if not any(_chose_openvino(settings, role, places) for role in places):
+            raise
+        try:
+            places = place_models(settings, kinds, replace(machine, openvino=False))
+        except ModelError:  # a precision that needs it
+            raise error from None
+        analyser = _build(settings, run_threads, places)
+        logger.warning("OpenVINO is not used, the models run in onnxruntime: %s", error)
+        return analyser
+
+
+def _chose_openvino(settings: ModelSettings, role: ModelRole, places: _Places) -> bool:
+    return requested_provider(settings, role) == "auto" and places[role].provider == "openvino"
+
+
+def _build(settings: ModelSettings, run_threads: int, places: _Places) -> Analyser:
     threads = settings.threads or available_cores()
     run_threads = max(1, min(run_threads, threads))
-    providers = {_provider(settings, "detector"), _provider(settings, "embedder")}
-    lanes = threads // run_threads if providers <= _ON_THE_CPU else 1
+    on_the_cpu = all(placement.provider in _ON_THE_CPU for placement in places.values())
+    lanes = threads // run_threads if on_the_cpu else 1
 
-    def session(model: _Model, path: Path) -> Session:
-        setting = f"{model.upper()}_PROVIDER" if _own(settings, model) else "EXECUTION_PROVIDER"
-        provider = _provider(settings, model)
-        return create_session(path, provider, run_threads, setting=setting)
+    def session(role: ModelRole, path: Path) -> Session:
+        own = settings.detector_provider if role == "detector" else settings.embedder_provider
+        return create_session(
+            path,
+            places[role].provider,
+            run_threads,
+            setting=f"{role.upper()}_PROVIDER" if own else "EXECUTION_PROVIDER",
+            bfloat16=places[role].precision == "bfloat16",
+        )
 
     detector, check = _build_detectors(settings, session)
-    analyser = Analyser(detector, _build_embedder(settings, session), check, lanes)
+    embedder = _build_embedder(settings, session, places["embedder"])
+    analyser = Analyser(detector, embedder, check, lanes, _precision(places))
     analyser.warm_up()
     return analyser
 
 
-def _provider(settings: ModelSettings, model: _Model) -> ExecutionProvider:
-    return _own(settings, model) or settings.execution_provider
+def _kinds(settings: ModelSettings) -> dict[ModelRole, str]:
+    """The built-in models by id, the user's by kind."""
+    return {
+        "detector": YUNET.id if settings.detector == "yunet" else settings.detector,
+        "embedder": SFACE.id if settings.embedder == "sface" else settings.embedder,
+    }
 
 
-def _own(settings: ModelSettings, model: _Model) -> ExecutionProvider | None:
-    return settings.detector_provider if model == "detector" else settings.embedder_provider
+def _precision(places: _Places) -> str:
+    """The detector's and the embedder's, with a plus, if they differ."""
+    used = (places["detector"].precision, places["embedder"].precision)
+    return "+".join(dict.fromkeys(used))
 
 
 def _build_detectors(settings: ModelSettings, load: _Load) -> tuple[Detector, UprightCheck]:
@@ -270,9 +326,10 @@ def _build_detectors(settings: ModelSettings, load: _Load) -> tuple[Detector, Up
     return Scrfd(scrfd, policy, long_side, model_id), check
 
 
-def _build_embedder(settings: ModelSettings, session: _Load) -> Embedder:
+def _build_embedder(settings: ModelSettings, session: _Load, placement: Placement) -> Embedder:
     if settings.embedder == "sface":
-        path = prepare_builtin(SFACE, settings.cache_dir)
+        quantized = placement.precision == "int8"
+        path = prepare_builtin(SFACE, settings.cache_dir, quantized=quantized)
         length = trusted_length(SFACE.id, settings)
         return ArcFaceEmbedder(session("embedder", path), SFACE.id, UNCHANGED, length)
     path, sha256 = check_file(settings.embedder_file, settings.embedder_sha256, "embedder")

@@ -12,11 +12,16 @@ from ml.runtime.model_registry import SFACE, YUNET, prepare_builtin
 
 
 def main() -> int:
-    """Prepare both models where ``FECAPASS_MODELS__CACHE_DIR`` says; returns the exit code."""
+    """Prepare the models where ``FECAPASS_MODELS__CACHE_DIR`` says; returns the exit code.
+
+    The embedder is prepared in float32 and in int8: the processor of the worker decides which one
+    is used.
+    """
     try:
         cache = load_settings(DetectSettings).models.cache_dir
-        for model in (YUNET, SFACE):
-            sys.stdout.write(f"{model.id}: {prepare_builtin(model, cache)}\n")
+        for model, quantized in ((YUNET, False), (SFACE, False), (SFACE, True)):
+            path = prepare_builtin(model, cache, quantized=quantized)
+            sys.stdout.write(f"{model.id}{' in int8' if quantized else ''}: {path}\n")
     except (ConfigurationError, ModelError) as error:
         sys.stderr.write(f"ml.runtime.prepare_models: {error}\n")
         return 1

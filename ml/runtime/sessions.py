@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from config.settings.models import ExecutionProvider
 from domain.arrays import FloatArray
+from domain.images.image_errors import ProviderUnavailable
 from ml.runtime import onnxruntime_sessions, openvino_sessions
 from ml.runtime.cpu_cores import available_cores
 
@@ -49,6 +50,7 @@ def create_session(
     threads: int,
     *,
     setting: str = "EXECUTION_PROVIDER",
+    bfloat16: bool = False,
 ) -> Session:
     """Load an ONNX file.
 
@@ -57,15 +59,19 @@ def create_session(
         provider: where it must run.
         threads: threads of one run on the CPU; 0 for one per core this process may use.
         setting: the one that sets the provider, for messages.
+        bfloat16: compute in bfloat16, which only OpenVINO does.
 
     Raises:
-        ProviderUnavailable: the provider is not installed, or could not start.
+        ProviderUnavailable: the provider is not installed, or could not start, or has no bfloat16
+            here.
         ModelError: the file cannot be loaded.
     """
     threads = threads or available_cores()
     variable = f"FECAPASS_MODELS__{setting}"
     if provider == "openvino":
-        return openvino_sessions.load(path, threads, variable)
+        return openvino_sessions.load(path, threads, variable, bfloat16=bfloat16)
+    if bfloat16:
+        raise ProviderUnavailable(f"{provider} does not compute in bfloat16")
     return onnxruntime_sessions.load(path, provider, threads, variable)
 
 

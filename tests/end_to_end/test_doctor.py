@@ -28,6 +28,7 @@ def test_a_fit_installation_passes_without_a_secret(prepared, environment):
     assert {one["status"] for one in found.values()} == {"ok"}
     assert found.keys() >= {"main database", "vector database", "Redis", "S3", "Kafka", "models"}
     assert "sface-2021dec on cpu" in found["models"]["detail"]
+    assert " in float32" in found["models"]["detail"]
     for name, value in environment.items():
         if any(word in name for word in ("PASSWORD", "SECRET", "ACCESS_KEY")):
             assert value not in ended.stdout + ended.stderr

@@ -8,6 +8,8 @@ import sys
 import aiohttp
 import pytest
 
+from ml.runtime.model_placement import Machine, place
+from ml.runtime.model_registry import SFACE
 from tests.end_to_end.conftest import running_workers
 
 pytestmark = pytest.mark.waits
@@ -62,9 +64,12 @@ async def test_each_worker_serves_its_metrics_and_health(workers, client, tmp_pa
 
 async def test_the_model_and_the_provider_in_use_are_reported(workers):
     _, text = await fetch(workers[0], "/metrics")
+    best = place(SFACE.id, "auto", "auto", Machine.this())
+    provider = "+".join(dict.fromkeys(("cpu", best.provider)))
+    precision = "+".join(dict.fromkeys(("float32", best.precision)))
     assert (
         'fecapass_model_info{detector="yunet-2023mar",embedder="sface-2021dec",'
-        'execution_provider="cpu"} 1.0' in text
+        f'execution_provider="{provider}",precision="{precision}"}} 1.0' in text
     )
 
 

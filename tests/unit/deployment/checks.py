@@ -33,6 +33,8 @@ NEEDS = {
     "detect_gpu": {"init", "kafka", "s3"},
 }
 RUNTIMES = {"onnxruntime", "onnxruntime-gpu"}
+#: A second runtime in addition to onnxruntime, used on a CPU only.
+CPU_ONLY = {"openvino", "openvino-telemetry"}
 FILES = (
     "Dockerfile.app", "Dockerfile.gpu", "docker-compose.yml", ".dockerignore", ".env.example",
     "Makefile", "README.md", "pyproject.toml", "requirements.txt", "requirements-gpu.txt",
@@ -68,7 +70,7 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
         "endpoint_url": None, "bucket": "fecapass", "access_key_id": ..., "secret_access_key": ...,
     },
     "redis": {"host": "127.0.0.1", "port": 6379, "password": None},
-    "models": {"detector": "yunet", "embedder": "sface", "execution_provider": "cpu"},
+    "models": {"detector": "yunet", "embedder": "sface", "execution_provider": "auto"},
     "workers": {
         "batch_size": 8, "stop_timeout": 20.0, "health_host": "127.0.0.1", "health_port": 0,
     },
@@ -294,7 +296,7 @@ def parity(
         if ours != theirs:
             problems.append(f"{name}: {ours} against {theirs}")
     left, right = (
-        {(p.name, p.marker): p.version for p in pins if p.name not in RUNTIMES}
+        {(p.name, p.marker): p.version for p in pins if p.name not in RUNTIMES | CPU_ONLY}
         for pins in (app_pins, gpu_pins)
     )
     for key, version in left.items():

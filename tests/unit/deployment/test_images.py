@@ -28,7 +28,7 @@ IGNORED = [
     if line and not line.startswith("#")
 ]
 FILES = documents.files()
-COMMON = [p for p in PINS["requirements.txt"] if p.name not in checks.RUNTIMES]
+COMMON = [p for p in PINS["requirements.txt"] if p.name not in checks.RUNTIMES | checks.CPU_ONLY]
 NAMES = sorted({pin.name for pin in COMMON})
 
 #: Imported only where an optional part is installed: `fecapass up`, `fecapass demo`, `make lint`,

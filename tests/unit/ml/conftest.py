@@ -7,9 +7,10 @@ from config.settings import ModelSettings
 from ml.images.decoding import Image, ImageLimits, decode
 from ml.recognition.face_analyser import Analyser, build_analyser
 
-# Both models on OpenVINO; only the embedder, which is what is advised.
-ALL_OPENVINO = {"execution_provider": "openvino"}
-SPLIT = {"embedder_provider": "openvino"}
+# What everything else is compared with; both models on OpenVINO; only the embedder.
+REFERENCE = {"execution_provider": "cpu", "precision": "float32"}
+ALL_OPENVINO = {"execution_provider": "openvino", "precision": "float32"}
+SPLIT = {"detector_provider": "cpu", "embedder_provider": "openvino", "precision": "float32"}
 
 LIMITS = ImageLimits(max_bytes=32 * 1024 * 1024, max_pixels=50_000_000)
 

@@ -1,7 +1,8 @@
 """What the default models find in the shared pictures, as few numbers as tell it.
 
 ``FECAPASS_SHARED=... python -m tests.unit.ml.golden`` writes `FILE` again: only where a change of
-accuracy is meant.
+accuracy is meant. The embeddings of other precisions are in `PRECISIONS`; the processor must have
+both.
 """
 
 import json
@@ -15,6 +16,17 @@ from ml.recognition.face_analyser import AnalysedFace, build_analyser
 from tests.unit.ml.conftest import read
 
 FILE = Path(__file__).parent / "golden.json"
+PRECISIONS = Path(__file__).parent / "golden_precisions.json"
+
+#: How OpenVINO's embedder is asked for each.
+PRECISE = {
+    precision: {
+        "detector_provider": "cpu",
+        "embedder_provider": "openvino",
+        "embedder_precision": precision,
+    }
+    for precision in ("bfloat16", "int8")
+}
 
 # Four fixed directions: embeddings that agree along these agree.
 DIRECTIONS = np.random.default_rng(1).standard_normal((128, 4)).astype(np.float32)
@@ -35,15 +47,33 @@ def rows_of(faces: list[AnalysedFace]) -> list[list[float]]:
     return sorted([round(float(value), 3) for value in row] for row in rows)
 
 
+def embedded(faces: list[AnalysedFace]) -> list[list[float]]:
+    """Each face's embedding along `DIRECTIONS`, faces from left to right."""
+    return [
+        [round(float(value), 3) for value in face.embedding @ DIRECTIONS]
+        for face in sorted(faces, key=lambda one: tuple(one.box))
+    ]
+
+
 def main() -> None:
     shared = Path(os.environ["FECAPASS_SHARED"])
-    analyser = build_analyser(ModelSettings())
+    analyser = build_analyser(ModelSettings(execution_provider="cpu", precision="float32"))
     found = {
         str(path.relative_to(shared)): rows_of(analyser.analyse([read(path)])[0])
         for path in pictures(shared)
     }
     lines = (f"{json.dumps(name)}: {json.dumps(rows)}" for name, rows in found.items())
     FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    lines = []
+    for precision, asked in PRECISE.items():
+        analyser = build_analyser(ModelSettings(**asked))
+        found = {
+            str(path.relative_to(shared)): embedded(analyser.analyse([read(path)])[0])
+            for path in pictures(shared)
+        }
+        rows = (f"  {json.dumps(name)}: {json.dumps(faces)}" for name, faces in found.items())
+        lines.append(f" {json.dumps(precision)}: {{\n" + ",\n".join(rows) + "\n }")
+    PRECISIONS.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

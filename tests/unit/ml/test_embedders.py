@@ -1,10 +1,15 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
 from config.settings import ConfigurationError, DetectSettings, ModelSettings, load_settings
 from domain.images.image_errors import ModelError
 from ml.recognition.alignment import align
-from ml.recognition.embedders import UNCHANGED, ArcFaceEmbedder, Preprocessing
+from ml.recognition.embedders import MAX_AT_ONCE, UNCHANGED, ArcFaceEmbedder, Preprocessing
 from ml.recognition.face_analyser import build_analyser
 from ml.runtime import model_registry
 from ml.runtime.sessions import create_session
@@ -61,6 +66,45 @@ def test_preprocessing_is_by_channel(shared, aligned):
     (expected,) = session.run(np.ascontiguousarray(by_hand, np.float32))
     expected = expected[0] / np.linalg.norm(expected)
     np.testing.assert_allclose(right.embed(aligned[:1])[0], expected, atol=1e-5)
+
+
+class Waiting:
+    """A model that sums up each channel; runs wait until so many are running, or half a second."""
+
+    input_shape = (None, 3, 112, 112)
+    output_shapes: ClassVar = {"sums": (None, 3)}
+
+    def __init__(self, provider, expected):
+        self.provider = provider
+        self.all_running = threading.Barrier(expected)
+        self.lock, self.running, self.most = threading.Lock(), 0, 0
+
+    def batch_size(self, *_sizes):
+        return 1
+
+    def run(self, batch):
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        with suppress(threading.BrokenBarrierError):
+            self.all_running.wait(0.5)
+        with self.lock:
+            self.running -= 1
+        return [batch.sum(axis=(2, 3))]
+
+
+@pytest.mark.parametrize(
+    ("provider", "expected"), [("openvino", MAX_AT_ONCE), ("cpu", 2 * MAX_AT_ONCE)]
+)
+def test_runs_that_hold_a_compiled_model_are_few(provider, expected):
+    lanes = 2 * MAX_AT_ONCE
+    session = Waiting(provider, expected)
+    embedder = ArcFaceEmbedder(session, "sums", UNCHANGED)
+    faces = [np.full((112, 112, 3), number, np.uint8) for number in range(lanes)]
+    with ThreadPoolExecutor(lanes) as threads:
+        found = list(threads.map(lambda face: embedder.raw([face])[0, 0], faces))
+    assert session.most == expected
+    assert found == [112 * 112 * number for number in range(lanes)]
 
 
 def test_no_faces_no_embeddings(analyser):

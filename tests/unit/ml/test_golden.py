@@ -11,17 +11,29 @@ from config.settings import ModelSettings
 from domain.decisions.matching import decide
 from ml.gallery.exact_search import Gallery
 from ml.recognition.face_analyser import build_analyser
+from ml.runtime.model_placement import Machine
 from ml.runtime.model_registry import match_policy
-from tests.unit.ml.conftest import ALL_OPENVINO, SPLIT, read, template_of
-from tests.unit.ml.golden import FILE, pictures, rows_of
+from tests.unit.ml.conftest import ALL_OPENVINO, REFERENCE, SPLIT, read, template_of
+from tests.unit.ml.golden import FILE, PRECISE, PRECISIONS, embedded, pictures, rows_of
 
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
+GOLDEN_PRECISIONS = json.loads(PRECISIONS.read_text(encoding="utf-8"))
+
+#: Without them bfloat16 is refused, and int8 may be computed with saturation on the way.
+FLAGS = {
+    "bfloat16": {"avx512_bf16", "amx_bf16"},
+    "int8": {"avx512_vnni", "avx_vnni", "amx_int8"},
+}
+#: Least cosine to float32 of any face, and mean.
+ALIKE = {"bfloat16": (0.999, 0.9998), "int8": (0.97, 0.994)}
+#: Along one direction, of the same precision on another processor.
+ROUNDING = {"bfloat16": 0.06, "int8": 0.15}
 
 
 @pytest.fixture(scope="module")
-def reference(analyser, shared):
-    """What the default provider finds in each picture."""
-    return analyse(analyser, shared)
+def reference(model_cache, shared):
+    """What onnxruntime finds in each picture, in float32."""
+    return analyse(build_analyser(ModelSettings(cache_dir=model_cache, **REFERENCE)), shared)
 
 
 @pytest.fixture(
@@ -63,14 +75,18 @@ def largest(faces):
     return max(faces, key=lambda face: face.box[2] * face.box[3]).embedding
 
 
-def identities(found_by_name):
-    """Who each portrait shows, by a gallery of the first photos of each person."""
+def identities(found_by_name, enrolled=None):
+    """Who each portrait shows, by a gallery of the first photos of each person.
+
+    ``enrolled`` is what was found in these, if other models did.
+    """
+    enrolled = enrolled or found_by_name
     people = defaultdict(dict)
     portraits = [name for name in found_by_name if name.startswith("data/faces/")]
     for name in portraits:
         folder, file = name.split("/")[-2:]
         if folder != "distractor":
-            people[file[:6] if folder == "pair" else folder][name] = largest(found_by_name[name])
+            people[file[:6] if folder == "pair" else folder][name] = largest(enrolled[name])
     gallery = Gallery("sface-2021dec", 128)
     gallery.apply(
         (UUID(int=number), template_of(list(photos.values())[:-1]))
@@ -107,6 +123,56 @@ def test_another_provider_knows_the_same_people(reference, other):
     assert identities(other) == known
     assert sum(who is not None for who in known.values()) > 60
     assert sum(who is None for who in known.values()) > 50
+
+
+@pytest.fixture(scope="module", params=PRECISE)
+def precise(request, model_cache, shared):
+    """A precision, and what is found with the embedder in it."""
+    precision = request.param
+    if FLAGS[precision].isdisjoint(Machine.this().flags):
+        pytest.skip(f"this processor has none of {', '.join(sorted(FLAGS[precision]))}")
+    settings = ModelSettings(cache_dir=model_cache, **PRECISE[precision])
+    return precision, analyse(build_analyser(settings), shared)
+
+
+def test_a_precision_finds_the_same_faces_and_embeds_as_it_did(precise):
+    precision, found = precise
+    golden = GOLDEN_PRECISIONS[precision]
+    assert found.keys() == golden.keys()
+    for name, faces in found.items():
+        assert len(faces) == len(golden[name]), name
+        if faces:
+            np.testing.assert_allclose(
+                embedded(faces), golden[name], atol=ROUNDING[precision], err_msg=name
+            )
+
+
+def test_a_precision_embeds_alike(reference, precise):
+    precision, found = precise
+    cosines = [
+        one.embedding @ twin.embedding
+        for name, faces in reference.items()
+        for one, twin in zip(faces, found[name], strict=True)
+    ]
+    least, mean = ALIKE[precision]
+    assert min(cosines) > least
+    assert np.mean(cosines) > mean
+    assert min(cosines) < 0.99999  # it is another precision
+
+
+def test_a_precision_knows_the_same_people_by_templates_of_float32(reference, precise):
+    _, found = precise
+    known = identities(reference)
+    assert identities(found, reference) == known  # a gallery from before
+    assert identities(found) == known  # and one of its own
+    assert identities(reference, found) == known  # and an older worker after
+
+
+def test_the_default_knows_the_same_people(analyser, reference, shared):
+    known = identities(reference)
+    found = analyse(analyser, shared)
+    assert identities(found, reference) == known
+    assert identities(found) == known
 
 
 def test_the_golden_numbers_distinguish_people():

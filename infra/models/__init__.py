@@ -1,0 +1,1 @@
+"""Quantising models: pictures, ranges of activations, and the loss of accuracy."""
