@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import TypeVar
 
 from agents.detect.ordered_batches import Turns
@@ -227,8 +228,8 @@ class Detect(Stage):
         ]
 
     async def _find(self, images: Sequence[Image], *, check_all: bool) -> list[list[AnalysedFace]]:
-        """Run the models: one call for all images, or one each where there are several lanes."""
-        calls = [images] if self._analyser.lanes == 1 else [[image] for image in images]
+        """Run the models: one call for each lane's share, because batches of faces are faster."""
+        calls = _shares(images, self._analyser.lanes)
         loop = asyncio.get_running_loop()
         found = await asyncio.gather(
             *(
@@ -274,6 +275,13 @@ class _Unreadable:
 
 def _is_upload(frame: _Frame) -> bool:
     return frame.envelope.event.kind is not EventKind.FRAME
+
+
+def _shares(images: Sequence[Image], lanes: int) -> list[Sequence[Image]]:
+    """At most so many runs of consecutive images, as equal in number as they can be."""
+    count = min(lanes, len(images))
+    ends = [len(images) * number // count for number in range(count + 1)]
+    return [images[start:end] for start, end in pairwise(ends)]
 
 
 def _cost(opened: _Opened) -> int:

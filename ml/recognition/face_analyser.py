@@ -17,7 +17,14 @@ from ml.detection.scrfd import Scrfd
 from ml.detection.yunet import YuNet
 from ml.images.decoding import encode_jpeg
 from ml.recognition.alignment import ALIGNED_SIZE, align, face_crop
-from ml.recognition.embedders import UNCHANGED, ArcFaceEmbedder, Embedder, Preprocessing, unit_rows
+from ml.recognition.embedders import (
+    FULL_BATCH,
+    UNCHANGED,
+    ArcFaceEmbedder,
+    Embedder,
+    Preprocessing,
+    unit_rows,
+)
 from ml.recognition.face_quality import QualityReport, assess
 from ml.recognition.uprightness import (
     NOT_CHECKED,
@@ -92,8 +99,7 @@ class Analyser:
         detector: finds faces.
         embedder: embeds them.
         check: distinguishes upright faces from others.
-        lanes: how many threads should call it at once, each with one image; 1 means that
-            images are better given together, in one call.
+        lanes: how many threads should call it at once, each with its share of the images.
         precision: what the models compute in; the detector's and the embedder's, with a plus, if
             they differ. A user's own file counts as float32, whatever its layers compute in.
     """
@@ -212,7 +218,7 @@ class Analyser:
     def _warm_up_lane(self, _lane: int) -> None:
         self.detector.detect([np.zeros(_WARM_UP_SHAPE, np.uint8)])
         face = np.zeros((ALIGNED_SIZE, ALIGNED_SIZE, 3), np.uint8)
-        self.embedder.embed([face])
+        self.embedder.embed([face] * (FULL_BATCH + 1))  # a full batch, and one alone
         self.check.margins([LocatedFace(face, np.zeros((5, 2), np.float32))])
 
 

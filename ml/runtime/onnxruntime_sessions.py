@@ -43,8 +43,8 @@ class OnnxruntimeSession:
         outputs: list[FloatArray] = self._session.run(self._outputs, {self._input: batch})
         return outputs
 
-    def batch_size(self, wanted: int) -> int:
-        """How many items to put into one run.
+    def batch_size(self, wanted: int, full: int = 1) -> int:  # noqa: ARG002 - of the port
+        """How many items to put into the next run.
 
         On a CPU a batch is no faster than its items one by one (measured with the built-in
         models), and a run of constant shape is; on a GPU it is the point.

@@ -40,8 +40,13 @@ class Session(Protocol):
             The outputs, in the model's order.
         """
 
-    def batch_size(self, wanted: int) -> int:
-        """How many items to put into one run; a model file may fix it."""
+    def batch_size(self, wanted: int, full: int = 1) -> int:
+        """How many items to put into the next run; a model file may fix it.
+
+        Args:
+            wanted: items that are left; the result is at most as many, unless the file fixes it.
+            full: the batch that pays, on a runtime that compiles the model for each size.
+        """
 
 
 def create_session(

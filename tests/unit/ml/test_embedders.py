@@ -1,17 +1,31 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from config.settings import ConfigurationError, DetectSettings, ModelSettings, load_settings
 from domain.images.image_errors import ModelError
 from ml.recognition.alignment import align
-from ml.recognition.embedders import MAX_AT_ONCE, UNCHANGED, ArcFaceEmbedder, Preprocessing
+from ml.recognition.embedders import (
+    FULL_BATCH,
+    MAX_AT_ONCE,
+    MAX_BATCH,
+    UNCHANGED,
+    ArcFaceEmbedder,
+    Preprocessing,
+)
 from ml.recognition.face_analyser import build_analyser
 from ml.runtime import model_registry
+from ml.runtime.model_placement import Machine
+from ml.runtime.onnxruntime_sessions import OnnxruntimeSession
+from ml.runtime.openvino_sessions import OpenvinoSession
 from ml.runtime.sessions import create_session
 from tests.unit.ml.conftest import read
 
@@ -68,19 +82,53 @@ def test_preprocessing_is_by_channel(shared, aligned):
     np.testing.assert_allclose(right.embed(aligned[:1])[0], expected, atol=1e-5)
 
 
-class Waiting:
-    """A model that sums up each channel; runs wait until so many are running, or half a second."""
+class Sums:
+    """A model that sums up each channel, on a runtime with batches of its own size."""
 
+    provider = "openvino"
     input_shape = (None, 3, 112, 112)
     output_shapes: ClassVar = {"sums": (None, 3)}
 
+    def __init__(self, batch_size):
+        self.batch_size = batch_size
+        self.sizes = []
+
+    def run(self, batch):
+        self.sizes.append(len(batch))
+        return [batch.sum(axis=(2, 3))]
+
+
+OF_RUNTIMES = {
+    "openvino": (OpenvinoSession.batch_size, {1, FULL_BATCH}),
+    "cuda": (OnnxruntimeSession.batch_size, range(1, MAX_BATCH + 1)),
+    "cpu": (OnnxruntimeSession.batch_size, {1}),
+}
+
+
+@settings(max_examples=30, deadline=None)
+@given(count=st.integers(0, 9), runtime=st.sampled_from([*OF_RUNTIMES]))
+def test_runs_have_sizes_of_the_runtime_and_keep_the_order(count, runtime):
+    batch_size, allowed = OF_RUNTIMES[runtime]
+    of = SimpleNamespace(input_shape=(None,), provider=runtime)
+    session = Sums(partial(batch_size, of))
+    faces = [np.full((112, 112, 3), number, np.uint8) for number in range(count)]
+    found = ArcFaceEmbedder(session, "sums", UNCHANGED).raw(faces)
+    assert found.shape == (count, 3)
+    assert found[:, 0].tolist() == [112 * 112 * number for number in range(count)]
+    assert sum(session.sizes) == count
+    assert set(session.sizes) <= set(allowed)
+    if runtime == "openvino":
+        assert session.sizes.count(FULL_BATCH) == count // FULL_BATCH
+
+
+class Waiting(Sums):
+    """A model whose runs wait until so many are running, or for half a second."""
+
     def __init__(self, provider, expected):
+        super().__init__(lambda *_sizes: 1)
         self.provider = provider
         self.all_running = threading.Barrier(expected)
         self.lock, self.running, self.most = threading.Lock(), 0, 0
-
-    def batch_size(self, *_sizes):
-        return 1
 
     def run(self, batch):
         with self.lock:
@@ -90,7 +138,7 @@ class Waiting:
             self.all_running.wait(0.5)
         with self.lock:
             self.running -= 1
-        return [batch.sum(axis=(2, 3))]
+        return super().run(batch)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +153,30 @@ def test_runs_that_hold_a_compiled_model_are_few(provider, expected):
         found = list(threads.map(lambda face: embedder.raw([face])[0, 0], faces))
     assert session.most == expected
     assert found == [112 * 112 * number for number in range(lanes)]
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16", "int8"])
+def batching(request, model_cache):
+    """SFace in OpenVINO."""
+    if request.param == "bfloat16" and {"avx512_bf16", "amx_bf16"}.isdisjoint(Machine.this().flags):
+        pytest.skip("this processor has no bfloat16")
+    path = model_registry.prepare_builtin(
+        model_registry.SFACE, model_cache, quantized=request.param == "int8"
+    )
+    session = create_session(path, "openvino", 1, bfloat16=request.param == "bfloat16")
+    return ArcFaceEmbedder(session, "sface", UNCHANGED)
+
+
+def test_an_embedding_does_not_depend_on_the_faces_that_are_embedded_with_it(batching, aligned):
+    alone = np.concatenate([batching.embed([face]) for face in aligned])
+
+    @settings(max_examples=15, deadline=None)
+    @given(st.lists(st.integers(0, len(aligned) - 1), min_size=1, max_size=9))
+    def check(chosen):
+        together = batching.embed([aligned[index] for index in chosen])
+        assert (together * alone[chosen]).sum(axis=1).min() > 0.9999
+
+    check()
 
 
 def test_no_faces_no_embeddings(analyser):

@@ -133,6 +133,18 @@ def test_lanes_do_not_disturb_each_other(analyser, groups):
             assert face.crop == twin.crop
 
 
+def test_images_in_one_call_give_what_each_gives_alone(analyser, groups, portraits):
+    images = [read(path) for path in (*groups[:5], *portraits[:4])]
+    for image, faces in zip(images, analyser.analyse(images), strict=True):
+        (alone,) = analyser.analyse([image])
+        assert len(faces) == len(alone)
+        for face, twin in zip(faces, alone, strict=True):
+            np.testing.assert_array_equal(face.box, twin.box)
+            assert face.embedding @ twin.embedding > 0.9999
+            assert face.quality == twin.quality
+            assert face.crop == twin.crop
+
+
 def test_missing_files_are_named(model_cache):
     with pytest.raises(ModelError, match="FECAPASS_MODELS__DETECTOR_FILE"):
         build_analyser(ModelSettings(detector="scrfd", cache_dir=model_cache))
