@@ -90,6 +90,7 @@ class Gallery:
             for user, vector in last.items():
                 if vector is None:
                     self._erase(user)
+            self._coarse.shrink(len(self._users))
             if entered:
                 self._write(entered, vectors)
 
@@ -197,7 +198,7 @@ class Gallery:
             self._vectors[slot] = self._vectors[last]
         self._users.pop()
         self._vectors[last] = 0
-        self._coarse.drop_last(slot)
+        self._coarse.erase(slot, last)
 
     def _grow(self, size: int) -> None:
         if size > len(self._vectors):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from domain.arrays import FloatArray
 
 Slots = NDArray[np.int64]
-Levels = NDArray[np.uint8]
+Codes = NDArray[np.uint8]
 
 _LEVELS = 16
 
@@ -39,11 +39,6 @@ _SIGMAS = 5.0
 # points so far along the vector itself.
 _USUAL_REST, _REST_SPREAD = 0.11, 0.65
 _USUAL_ALONG = 0.05
-
-# How faiss lays its codes out (``pq4_fast_scan.h``): blocks of 32 vectors; in a block 16 bytes for
-# each component; in a byte the codes of one vector of the first half, and one of the second above.
-_BLOCK = 32
-_PLACES = np.array([0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15]).argsort()
 
 #: From this many components on, all probes together, a scan is shared among the cores: it takes
 #: tens of milliseconds then. Below, what OpenMP's threads spend spinning after it (2 ms) is more
@@ -80,6 +75,8 @@ class CoarseCopy:
         faiss.copy_array_to_vector(np.tile(grid, dimension), index.pq.centroids)
         index.is_trained = True
         self._index = index
+        self._packer = index.get_CodePacker()
+        self._no_code = np.zeros(self._packer.code_size, np.uint8)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -91,29 +88,35 @@ class CoarseCopy:
 
     def append(self, vectors: FloatArray) -> None:
         """Add vectors, float32 (N, D) of length 1, in the slots that follow."""
-        first = len(self)
-        self._resize(first + len(vectors))
         for start in range(0, len(vectors), _CHUNK):
             part = vectors[start : start + _CHUNK]
-            slots = np.arange(first + start, first + start + len(part))
-            self._set(slots, self._levels(part, slots))
+            slots = np.arange(len(self), len(self) + len(part))
+            # `add` of the index would encode again, and slower.
+            flat: Any = faiss.IndexPQ(self.dimension, self.dimension, 4, faiss.METRIC_INNER_PRODUCT)
+            flat.add_sa_codes(self._codes(part, slots))
+            self._index.merge_from(faiss.IndexPQFastScan(flat))
 
     def overwrite(self, slots: Slots, vectors: FloatArray) -> None:
         """Put vectors, float32 (N, D) of length 1, into N slots that are there."""
         self._strays.difference_update(slots.tolist())
-        self._set(slots, self._levels(vectors, slots))
+        for slot, code in zip(slots.tolist(), self._codes(vectors, slots), strict=True):
+            self._pack(slot, code)
 
-    def drop_last(self, into: int) -> None:
-        """Move the last vector into a slot whose own is erased, and shrink by one."""
-        last = len(self) - 1
-        self._set(np.array([into]), self._get(np.array([last])))
-        self._set(np.array([last]), np.zeros((1, self.dimension), np.uint8))
-        self._strays.discard(into)
+    def erase(self, slot: int, last: int) -> None:
+        """Erase a vector; the one in the last slot takes its place, and the last slot is empty."""
+        self._strays.discard(slot)
         if last in self._strays:
             self._strays.discard(last)
-            if into != last:
-                self._strays.add(into)
-        self._resize(last)
+            if slot != last:
+                self._strays.add(slot)
+        self._pack(slot, self._packer.unpack_1(*self._place(last)))
+        # `shrink` leaves codes in memory.
+        self._pack(last, self._no_code)
+
+    def shrink(self, size: int) -> None:
+        """Drop the last slots, which `erase` left empty; takes milliseconds for a million."""
+        if size < len(self):
+            self._index.remove_ids(faiss.IDSelectorRange(size, len(self)))
 
     def search(self, probes: FloatArray, count: int) -> tuple[FloatArray, Slots]:
         """The slots that look most similar.
@@ -151,56 +154,24 @@ class CoarseCopy:
         slack = _SIGMAS * float(np.hypot(by_table, by_grid)) + unit + _ROUNDING
         return float((least + slack) / (1 - _USUAL_ALONG))
 
-    def decoded(self) -> FloatArray:
-        """What the codes say, turned back: float32 (size, D)."""
-        levels = self._get(np.arange(len(self)))
-        grid = (levels - np.float32((_LEVELS - 1) / 2)) * np.float32(self._step)
-        return np.asarray(grid @ self._rotation.T, np.float32)
-
-    def _levels(self, vectors: FloatArray, slots: Slots) -> Levels:
-        """Each component's step on the grid, uint8 (N, D); notes how well they fit."""
+    def _codes(self, vectors: FloatArray, slots: Slots) -> Codes:
+        """Each component's step on the grid, packed, uint8 (N, D / 2); notes the strays."""
         turned = vectors @ self._rotation
         steps = np.clip(np.floor(turned / self._step + _LEVELS / 2), 0, _LEVELS - 1)
         rest = turned - (steps - np.float32((_LEVELS - 1) / 2)) * self._step
         along = np.einsum("ij,ij->i", rest, turned)
         stray = (np.linalg.norm(rest, axis=1) > self._longest_rest) | (along > _USUAL_ALONG)
         self._strays.update(slots[stray].tolist())
-        return np.asarray(steps, np.uint8)
+        codes: Codes = faiss.pack_bitstrings(steps, 4)
+        return codes
 
-    def _get(self, slots: Slots) -> Levels:
-        block, place, shift = _address(slots)
-        found = self._memory()[block, : self.dimension, place] >> shift
-        return np.asarray(found & (_LEVELS - 1), np.uint8)
+    def _pack(self, slot: int, code: Codes) -> None:
+        block, offset = self._place(slot)
+        self._packer.pack_1(code, offset, block)
 
-    def _set(self, slots: Slots, levels: Levels) -> None:
-        """Slots are different from one another; two may share their bytes."""
-        memory = self._memory()
-        block, place, shift = _address(slots)
-        for half in (0, 4):
-            chosen = np.flatnonzero(shift[:, 0] == half)
-            where = (block[chosen], slice(self.dimension), place[chosen])
-            kept = memory[where] & np.uint8((_LEVELS - 1) << (4 - half))
-            memory[where] = kept | levels[chosen] << np.uint8(half)
-
-    def _memory(self) -> NDArray[np.uint8]:
-        """The index's own memory, (blocks, components, 16); valid until its size changes."""
-        index = self._index
-        size = index.ntotal2 * index.M2 // 2
-        flat = faiss.rev_swig_ptr(index.codes.get(), size) if size else np.zeros(0, np.uint8)
-        memory: NDArray[np.uint8] = flat.reshape(-1, index.M2, _BLOCK // 2)
-        return memory
-
-    def _resize(self, size: int) -> None:
-        # faiss has no call to overwrite or drop single entries at a cost independent of the size.
-        index, before = self._index, self._index.ntotal2
-        index.ntotal, index.ntotal2 = size, -(-size // _BLOCK) * _BLOCK
-        index.codes.resize(index.ntotal2 * index.M2 // 2)
-        if index.ntotal2 > before:
-            self._memory()[before // _BLOCK :] = 0
-
-
-def _address(slots: Slots) -> tuple[Slots, Slots, Levels]:
-    """Block, byte in the block, and shift in the byte of each slot, the last as (N, 1)."""
-    inside = slots % _BLOCK
-    shift = np.where(inside < _BLOCK // 2, 0, 4).astype(np.uint8)
-    return slots // _BLOCK, _PLACES[inside % (_BLOCK // 2)], shift[:, None]
+    def _place(self, slot: int) -> tuple[Codes, int]:
+        """The block of codes that a slot is in, as the packer expects it, and its place there."""
+        codes, packer = self._index.codes, self._packer
+        blocks = faiss.rev_swig_ptr(codes.get(), codes.size()).reshape(-1, packer.block_size)
+        block, offset = divmod(slot, packer.nvec)
+        return blocks[block : block + 1], offset

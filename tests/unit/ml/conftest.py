@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from config.settings import ModelSettings
+from ml.gallery.quantized_scan import CoarseCopy
 from ml.images.decoding import Image, ImageLimits, decode
 from ml.recognition.face_analyser import Analyser, build_analyser
 
@@ -52,3 +53,8 @@ def template_of(embeddings):
 def unit_vectors(count: int, dimension: int, seed: int = 0) -> np.ndarray:
     vectors = np.random.default_rng(seed).normal(size=(count, dimension))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def decoded(copy: CoarseCopy) -> np.ndarray:
+    """What the codes of a coarse copy say, turned back: float32 (N, D)."""
+    return copy._index.reconstruct_n(0, len(copy)) @ copy._rotation.T

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.gallery.exact_search import Gallery
-from tests.unit.ml.conftest import unit_vectors
+from tests.unit.ml.conftest import decoded, unit_vectors
 
 DIMENSION = 8
 # Few directions, with near twins, so that ties and crowded neighbourhoods come up.
@@ -90,7 +90,7 @@ def test_erasure_leaves_no_trace():
         assert UUID(int=i) not in {c.user_id for c in everyone}
         assert not np.isclose(gallery._vectors @ vectors[i], 1, atol=1e-3).any()
         assert len(gallery._coarse) == len(gallery)
-        assert not (gallery._coarse.decoded() @ vectors[i] > 0.8).any()
+        assert not (decoded(gallery._coarse) @ vectors[i] > 0.8).any()
     assert not gallery._vectors[len(gallery) :].any()
 
 
