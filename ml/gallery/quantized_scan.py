@@ -110,7 +110,7 @@ class CoarseCopy:
             if slot != last:
                 self._strays.add(slot)
         self._pack(slot, self._packer.unpack_1(*self._place(last)))
-        # `shrink` leaves codes in memory.
+        # What `shrink` drops would stay in memory.
         self._pack(last, self._no_code)
 
     def shrink(self, size: int) -> None:
