@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.key_cache import Keyring
 from api.auth.rate_limits import RequestLimit
@@ -102,3 +103,19 @@ def get_services(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]
+
+
+async def get_main_db(services: ServicesDep) -> AsyncIterator[AsyncSession]:
+    """A session on the main database for the time of a request."""
+    async with services.databases.main() as session:
+        yield session
+
+
+async def get_vector_db(services: ServicesDep) -> AsyncIterator[AsyncSession]:
+    """A session on the vector database for the time of a request."""
+    async with services.databases.vector() as session:
+        yield session
+
+
+MainDb = Annotated[AsyncSession, Depends(get_main_db)]
+VectorDb = Annotated[AsyncSession, Depends(get_vector_db)]

@@ -4,8 +4,8 @@ from fastapi import APIRouter
 from sqlalchemy import text
 
 from api.auth.authorization import Reader
+from api.http.dependencies import MainDb
 from api.schemas.matches import CameraListResponse, CameraResponse
-from sinks.main.database_sessions import MainDb
 
 router = APIRouter(prefix="/api/v1/cameras", tags=["cameras"])
 

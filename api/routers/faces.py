@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.authorization import Enroller, Reader
-from api.http.dependencies import ServicesDep
+from api.http.dependencies import MainDb, ServicesDep
 from api.http.prefer_header import Prefer, Preferences
 from api.http.problems import ApiProblem
 from api.http.request_context import address
@@ -14,7 +14,6 @@ from api.schemas.faces import FaceResponse, FaceUploadRequest, FaceUploadRespons
 from api.uploads.enrolment_answers import enrolment_response, publish_photos
 from api.uploads.photo_forms import FormLimits, require_pictures, taken_in
 from services.face_erasure import erase_face
-from sinks.main.database_sessions import MainDb
 from sinks.main.schema import Face
 from sinks.store_errors import StoreRejected
 

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from api.auth.authorization import Reader
-from api.http.dependencies import Services, ServicesDep
+from api.http.dependencies import MainDb, Services, ServicesDep
 from api.http.pagination import PageDep
 from api.http.problems import ApiProblem
 from api.live.match_broadcast import Gap
@@ -22,7 +22,6 @@ from api.schemas.common import PLAIN_TEXT
 from api.schemas.matches import MatchListResponse, MatchResponse
 from domain.events import FaceMatch, MatchKind
 from services.api_keys import Caller, is_valid
-from sinks.main.database_sessions import MainDb
 from sinks.main.schema import Face
 from sinks.store_errors import StoreUnavailable
 

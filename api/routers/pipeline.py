@@ -5,7 +5,7 @@ from time import monotonic
 from fastapi import APIRouter
 
 from api.auth.authorization import Reader
-from api.http.dependencies import ServicesDep
+from api.http.dependencies import MainDb, ServicesDep
 from api.routers.cameras import list_cameras
 from api.schemas.pipeline import (
     CameraAge,
@@ -15,7 +15,6 @@ from api.schemas.pipeline import (
     WorkerResponse,
 )
 from domain.events import utc_now
-from sinks.main.database_sessions import MainDb
 
 router = APIRouter(prefix="/api/v1/pipeline", tags=["service"])
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.authorization import Administrator, Enroller, Reader
-from api.http.dependencies import Services, ServicesDep
+from api.http.dependencies import MainDb, Services, ServicesDep
 from api.http.pagination import PageDep
 from api.http.problems import ApiProblem
 from api.http.request_context import address
@@ -30,7 +30,6 @@ from domain.personal_data import Author
 from services.audit import record
 from services.erasure import erase
 from services.users import make_user, write
-from sinks.main.database_sessions import MainDb
 from sinks.main.schema import Face, User
 from sinks.store_errors import StoreUnavailable
 from sinks.vector.deactivation import align_suspension

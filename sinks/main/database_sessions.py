@@ -1,13 +1,9 @@
-"""Async sessions on both databases, as FastAPI dependencies.
+"""Async sessions of SQLAlchemy on both databases.
 
 Their connections are made as the sinks make theirs (`sinks.postgres.connect`), and dropped for the
 same reasons.
 """
 
-from collections.abc import AsyncIterator
-from typing import Annotated
-
-from fastapi import Depends, Request
 from sqlalchemy import event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import (
@@ -91,21 +87,3 @@ async def ping(sessions: async_sessionmaker[AsyncSession]) -> None:
         if await session.scalar(text(IS_READ_ONLY)):
             await (await session.connection()).invalidate()
             raise StoreReadOnly("database", "ping", READ_ONLY_DETAIL)
-
-
-async def get_main_db(request: Request) -> AsyncIterator[AsyncSession]:
-    """A session on the main database for the time of a request."""
-    databases: Databases = request.app.state.services.databases
-    async with databases.main() as session:
-        yield session
-
-
-async def get_vector_db(request: Request) -> AsyncIterator[AsyncSession]:
-    """A session on the vector database for the time of a request."""
-    databases: Databases = request.app.state.services.databases
-    async with databases.vector() as session:
-        yield session
-
-
-MainDb = Annotated[AsyncSession, Depends(get_main_db)]
-VectorDb = Annotated[AsyncSession, Depends(get_vector_db)]

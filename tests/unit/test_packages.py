@@ -103,6 +103,17 @@ def test_the_rule_lets_pass_what_is_allowed(room, source):
     assert not list(forbidden(room, source))
 
 
+def test_only_the_api_knows_the_web_framework():
+    """Commands and workers start faster without it."""
+    found = [
+        str(path.relative_to(ROOT))
+        for path in modules()
+        if path.relative_to(ROOT).parts[0] != "api"
+        and re.search(r"^\s*(from|import) (fastapi|starlette)\b", path.read_text(), re.MULTILINE)
+    ]
+    assert found == []
+
+
 #: Packages whose modules are named for what the outside calls them.
 NAMED_OUTSIDE = {"cli", "routers", "schemas", "settings", "migrations"}
 
