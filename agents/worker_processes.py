@@ -258,8 +258,19 @@ async def _claims(settings: DetectSettings, stack: AsyncExitStack) -> Fetch:
     if settings.s3 is None:
         return _no_claims
     crops = await stack.enter_async_context(Crops(settings.s3))
-    breaker, limit = CircuitBreaker(), settings.models.max_image_bytes
-    return lambda dataref: breaker.call(partial(crops.fetch, dataref, limit))
+    return _guarded(crops, settings.models.max_image_bytes)
+
+
+def _guarded(crops: Crops, max_bytes: int) -> Fetch:
+    """Fetch images of claim checks, but not one after the other from a store that hangs."""
+    breaker = CircuitBreaker()
+
+    async def fetch(dataref: str) -> bytes:
+        # What is refused without a call says nothing about the store.
+        crops.locate(dataref)
+        return await breaker.call(partial(crops.fetch, dataref, max_bytes))
+
+    return fetch
 
 
 async def _no_claims(dataref: str) -> bytes:

@@ -59,7 +59,7 @@ class UploadClient:
         """Send photos and wait until all are acknowledged.
 
         Raises:
-            PublishError: the broker did not take them; some may have gone out.
+            PublishError: the broker did not accept them; some may have gone out.
             StoreUnavailable: the ledger is unavailable; or Redis is, and may keep an old failure.
         """
         enrolments = [event.uuid for event, _ in uploads if event.kind is EventKind.ENROL]
@@ -83,7 +83,7 @@ class UploadClient:
                 await _all_of(self._producer.deliver(event, photo) for event, photo in uploads)
         except TimeoutError as error:
             raise PublishError(
-                f"the broker did not take an image within {self._publish_timeout:g} s"
+                f"the broker did not accept an image within {self._publish_timeout:g} s"
             ) from error
 
     async def answers(

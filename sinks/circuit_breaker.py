@@ -1,7 +1,7 @@
 """A circuit breaker: not every call waits for a store that is known to be unavailable.
 
 A store that hangs answers only after the longest timeout. If each call waited for that, work that
-does not need the store would wait too. So after a failure the store is left alone for a while, and
+does not need the store would wait too. So after a failure the store is not called for a while, and
 then one call at a time tries it; all others fail at once, until it answers again.
 
 Source: M. Nygard, "Release It!", 2007, "Circuit Breaker".
@@ -30,7 +30,8 @@ class CircuitBreaker:
             pause: after a failure, seconds until the store is tried again.
         """
         self._pause = pause
-        self._failure: Retry | None = None
+        # Text: the exception would keep the arguments of the call in memory, which may be faces.
+        self._failure: str | None = None
         self._next_try = 0.0
         self._is_trying = False
 
@@ -38,8 +39,8 @@ class CircuitBreaker:
         """The result of an operation of the store.
 
         Args:
-            operation: raises `Retry` while the store is unavailable. `Denied` and `Reject` are
-                answers of the store.
+            operation: always calls the store. It raises `Retry` while the store is unavailable;
+                `Denied` and `Reject` are answers of the store.
 
         Raises:
             CircuitOpen: the store is unavailable as far as is known, and was not called.
@@ -48,7 +49,7 @@ class CircuitBreaker:
         if self._failure is None:
             return await self._observed(operation)
         if self._is_trying or monotonic() < self._next_try:
-            raise CircuitOpen(f"{self._failure}; it is not called until another call succeeds")
+            raise CircuitOpen(f"{self._failure}; not called again so soon")
         self._is_trying = True
         try:
             return await self._observed(operation)
@@ -62,7 +63,7 @@ class CircuitBreaker:
             self._failure = None
             raise
         except Retry as failure:
-            self._failure = failure
+            self._failure = str(failure)
             self._next_try = monotonic() + self._pause
             raise
         self._failure = None

@@ -45,8 +45,9 @@ class Announcer:
             for match in one.matches
             if one.result.event.kind is EventKind.FRAME
         ]
-        with metrics.stage("recents"):
-            await self._cached(partial(self._stores.recents.remember_matches, seen))
+        if seen:
+            with metrics.stage("recents"):
+                await self._cached(partial(self._stores.recents.remember_matches, seen))
         keys = [one.result.key for one in results]
         await self._send([match for one in results for match in one.matches], keys)
         for one in results:

@@ -218,6 +218,7 @@ class LiveMatches:
         )
         try:
             await consumer.start()
+            fetch_wait.apply(consumer, monotonic())
             for listener in self._listeners:
                 listener.miss()  # whatever came while there was no consumer
             checked = monotonic()

@@ -73,7 +73,7 @@ class KafkaSettings(Group):
     commit_interval: PositiveSeconds = 1.0
     """Seconds between commits of offsets."""
     fetch_max_wait: PositiveSeconds = 0.5
-    """Maximum seconds that a broker waits before it answers an empty fetch."""
+    """Maximum seconds that a broker holds an empty fetch; at least 0.2 after 2 s of silence."""
     isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
     """read_committed skips messages of aborted transactions; read_uncommitted reads all."""
 

@@ -15,7 +15,7 @@ async def enrol(settings: Settings, person: Person) -> str:
 
     Raises:
         DemoError: no photo was accepted, an answer did not come, or it is another person's address.
-        PublishError: the broker did not take a photo.
+        PublishError: the broker did not accept a photo.
         StoreUnavailable: a store is unavailable.
     """
     patient = settings.api.model_copy(update={"answer_timeout": ANSWER_SECONDS})

@@ -98,7 +98,7 @@ class Client:
             OtherUserError: the address was made from the name, and is that of another name.
             BadAddressError: it is no address.
             BadNameError: it is no name.
-            PublishError: the broker did not take a photo.
+            PublishError: the broker did not accept a photo.
             StoreUnavailable: a store is unavailable.
         """
         paths = list(photos)
@@ -150,7 +150,7 @@ class Client:
 
         Raises:
             OSError: a photo cannot be read.
-            PublishError: the broker did not take a photo.
+            PublishError: the broker did not accept a photo.
             StoreUnavailable: the main database is unavailable.
         """
         paths = list(photos)
@@ -174,7 +174,7 @@ class Client:
 
         Raises:
             OSError: the photo cannot be read.
-            PublishError: the broker did not take it.
+            PublishError: the broker did not accept it.
             StoreUnavailable: the main database is unavailable.
         """
         (answer,) = await self._ask([(search_event(), await asyncio.to_thread(photo.read_bytes))])

@@ -17,8 +17,8 @@ Slots = NDArray[np.int64]
 #: Below this many templates one matrix product is as fast as the scan of the coarse copy.
 SCAN_FROM = 4096
 
-# : Maximum candidates that the scan returns for exact scoring, in addition to the requested ones
-# and a : thousandth of all; four times as many if these do not suffice.
+#: Maximum candidates that the scan returns for exact scoring, in addition to the requested ones and
+#: a thousandth of all; four times as many if these do not suffice.
 SPARE = 1000
 
 # Where more than this share of all were to be fetched, all are scored.

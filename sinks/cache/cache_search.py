@@ -21,6 +21,9 @@ _ANSWERS: Final = answer_key("")
 #: Keys, or entries of a listing, in one round trip.
 _PAGE = 1000
 
+#: Listings that are searched in one round trip: other clients wait for it.
+_LISTINGS = 16
+
 
 class _AnsweredUpload(msgspec.Struct, frozen=True):
     """What every answer has, of whatever release."""
@@ -38,57 +41,73 @@ class Entry(NamedTuple):
     member: bytes | None
 
 
-async def entries_naming(
+async def pages_naming(
     client: Any, identifier: UUID, upload_ids: Collection[str] = ()
-) -> AsyncIterator[Entry]:
+) -> AsyncIterator[set[Entry]]:
     """What has the id of a face or user in it, or answers one of these uploads.
 
-    Every entry at least once: one that is written during the pass may be missed or repeated.
+    An entry that exists during the whole pass comes at least once; one that is written during it
+    may be missed. Entries of a page may be removed before the next page.
     """
     name, cursor = str(identifier), 0
     while True:
         cursor, keys = await client.scan(cursor, match=f"{PREFIX}*", count=_PAGE)
-        async for entry in _of_listings(client, [k for k in keys if k.startswith(_MATCHES)], name):
-            yield entry
-        answers = [key for key in keys if key.startswith(_ANSWERS)]
-        for key, value in zip(answers, await client.mget(answers) if answers else (), strict=True):
-            if name.encode() in (value or b"") or _upload_of(value or b"") in upload_ids:
-                yield Entry(key, None)
-        for key in keys:
-            if key.startswith(_OLDER_FACES):
-                for value in await client.lrange(key, 0, -1):
-                    if name.encode() in value:
-                        yield Entry(key, value)
+        listings = [key for key in keys if key.startswith(_MATCHES)]
+        for first in range(0, len(listings), _LISTINGS):
+            async for page in _of_listings(client, listings[first : first + _LISTINGS], name):
+                yield page
+        yield await _answers(client, keys, name, upload_ids) | await _older(client, keys, name)
         if not cursor:
             return
 
 
-async def remove(client: Any, entry: Entry) -> int:
-    """Take an entry out; returns 1, or 0 if it is gone already."""
-    if entry.member is None:
-        removed = await client.delete(entry.key)
-    elif entry.key.startswith(_MATCHES):
-        removed = await client.zrem(entry.key, entry.member)
-    else:
-        removed = await client.lrem(entry.key, 0, entry.member)
-    return int(removed)
+async def remove(client: Any, entries: Collection[Entry]) -> int:
+    """Delete entries; returns how many there were."""
+    async with client.pipeline(transaction=False) as pipeline:
+        for key, member in entries:
+            if member is None:
+                pipeline.delete(key)
+            elif key.startswith(_MATCHES):
+                pipeline.zrem(key, member)
+            else:
+                pipeline.lrem(key, 0, member)
+        return sum(await pipeline.execute())
 
 
-async def _of_listings(client: Any, keys: Collection[bytes], name: str) -> AsyncIterator[Entry]:
+async def _of_listings(
+    client: Any, keys: Collection[bytes], name: str
+) -> AsyncIterator[set[Entry]]:
     """The matches that name a user or face. The server compares: listings may be megabytes."""
     cursors = dict.fromkeys(keys, 0)
     while cursors:
         async with client.pipeline(transaction=False) as pipeline:
             for key, cursor in cursors.items():
                 pipeline.zscan(key, cursor, match=f"*{name}*", count=_PAGE)
-            pages = await pipeline.execute()
-        following = {}
-        for key, (cursor, found) in zip(cursors, pages, strict=True):
-            for member, _ in found:
-                yield Entry(key, member)
-            if cursor:
-                following[key] = cursor
-        cursors = following
+            answers = dict(zip(cursors, await pipeline.execute(), strict=True))
+        yield {Entry(key, member) for key, (_, found) in answers.items() for member, _ in found}
+        cursors = {key: cursor for key, (cursor, _) in answers.items() if cursor}
+
+
+async def _answers(
+    client: Any, keys: Collection[bytes], name: str, upload_ids: Collection[str]
+) -> set[Entry]:
+    answers = [key for key in keys if key.startswith(_ANSWERS)]
+    values = await client.mget(answers) if answers else []
+    return {
+        Entry(key, None)
+        for key, value in zip(answers, values, strict=True)
+        if value is not None and (name.encode() in value or _upload_of(value) in upload_ids)
+    }
+
+
+async def _older(client: Any, keys: Collection[bytes], name: str) -> set[Entry]:
+    return {
+        Entry(key, value)
+        for key in keys
+        if key.startswith(_OLDER_FACES)
+        for value in await client.lrange(key, 0, -1)
+        if name.encode() in value
+    }
 
 
 def _upload_of(value: bytes) -> str | None:

@@ -17,7 +17,7 @@ from config.settings import RedisSettings
 from domain.events import FaceMatch
 from domain.personal_data import Cutoffs, DataSubject, PersonalData, Traces
 from sinks.cache.answer_waiter import CHANNEL, answer_key
-from sinks.cache.cache_search import ALL_MATCHES, entries_naming, remove
+from sinks.cache.cache_search import ALL_MATCHES, Entry, pages_naming, remove
 from sinks.cache.redis_client import PREFIX, calling, create_client, encode_name, probe
 from sinks.sink import Connected
 from sinks.store_errors import StoreUnavailable
@@ -31,7 +31,7 @@ _TOMBSTONE_SECONDS = 7 * 24 * 3600
 
 _UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-Entry = TypeVar("Entry")
+Decoded = TypeVar("Decoded")
 
 _encode_match = msgspec.json.Encoder().encode
 _decode_match = msgspec.json.Decoder(FaceMatch).decode
@@ -41,7 +41,7 @@ def _matches_key(camera: str | None) -> bytes:
     return encode_name(ALL_MATCHES if camera is None else f"{ALL_MATCHES}:{camera}")
 
 
-def _readable(decode: Callable[[bytes], Entry], values: Iterable[bytes]) -> Iterator[Entry]:
+def _readable(decode: Callable[[bytes], Decoded], values: Iterable[bytes]) -> Iterator[Decoded]:
     """Decode; what another version of Fecapass wrote in another form is passed over."""
     for value in values:
         with suppress(msgspec.MsgspecError):
@@ -211,9 +211,13 @@ class Recents(Connected, PersonalData):
         self, identifier: UUID, upload_ids: Collection[str] = (), *, dry_run: bool = False
     ) -> int:
         """Delete what has the id of a face or person in it; with ``dry_run``, count it."""
-        client = self._client
-        entries = {one async for one in entries_naming(client, identifier, frozenset(upload_ids))}
-        return len(entries) if dry_run else sum([await remove(client, one) for one in entries])
+        client, found, removed = self._client, set[Entry](), 0
+        async for page in pages_naming(client, identifier, frozenset(upload_ids)):
+            if dry_run:
+                found |= page
+            elif page:
+                removed += await remove(client, page)
+        return len(found) if dry_run else removed
 
     async def answer(self, upload_id: str, payload: bytes) -> None:
         """Leave the answer to an upload for as long as the setting says, and wake who waits.

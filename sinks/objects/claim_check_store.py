@@ -6,6 +6,8 @@ from sinks.objects.bucket import Bucket
 from sinks.objects.store_probe import OtherObjects
 from sinks.store_errors import ObjectFault, StoreFault, StoreRejected
 
+_FETCH = "fetch a claim check"
+
 
 class ClaimCheckStore(Bucket):
     """Stores the images of claim checks in one bucket, and reads them from several."""
@@ -28,30 +30,38 @@ class ClaimCheckStore(Bucket):
             StoreDenied: the store denies access to it.
             ObjectFault: the store fails over it, and serves others.
         """
-        operation = "fetch a claim check"
-        named = split_dataref(dataref)
-        if named is None:
-            raise StoreRejected(
-                self.store, operation, "it is not s3://bucket/key", reason="bad_dataref"
-            )
-        bucket, key = named
-        if bucket not in self._readable:
-            raise StoreRejected(
-                self.store,
-                operation,
-                f"bucket {bucket} may not be read; FECAPASS_S3__CLAIM_CHECK_BUCKETS names others",
-                reason="forbidden_bucket",
-            )
+        bucket, key = self.locate(dataref)
         try:
-            data = await self._read(operation, bucket, key, max_bytes)
+            data = await self._read(_FETCH, bucket, key, max_bytes)
         except StoreFault as fault:
-            async with self._client(operation) as client:
+            async with self._client(_FETCH) as client:
                 if not await self._others.are_served(client, bucket, key):
                     raise
             detail = f"{fault.detail}: {bucket}/{key:.200}; others are served"
-            raise ObjectFault(self.store, operation, detail) from fault
+            raise ObjectFault(self.store, _FETCH, detail) from fault
         self._others.served(bucket, key)
         return data
+
+    def locate(self, dataref: str) -> tuple[str, str]:
+        """Bucket and key of a claim check; the store is not called.
+
+        Raises:
+            StoreRejected: ``bad_dataref`` or ``forbidden_bucket``.
+        """
+        named = split_dataref(dataref)
+        if named is None:
+            raise StoreRejected(
+                self.store, _FETCH, "it is not s3://bucket/key", reason="bad_dataref"
+            )
+        bucket, _ = named
+        if bucket not in self._readable:
+            raise StoreRejected(
+                self.store,
+                _FETCH,
+                f"bucket {bucket} may not be read; FECAPASS_S3__CLAIM_CHECK_BUCKETS names others",
+                reason="forbidden_bucket",
+            )
+        return named
 
     async def store_source(self, key: str, data: bytes) -> str:
         """Store an image that is too large for a message.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
@@ -10,7 +11,7 @@ _IDLE_AFTER = 2.0
 
 #: Seconds that the broker may hold a fetch of an idle consumer. A broker that answers as soon as
 #: there is a message loses no time by it. The embedded broker checks again after half of the time:
-#: the first message after a pause is up to 0.1 s late.
+#: the first message of a topic after a pause is up to 0.1 s late.
 _IDLE_WAIT = 0.2
 
 
@@ -43,7 +44,7 @@ class FetchWait:
         Raises:
             RuntimeError: this release of aiokafka keeps it elsewhere.
         """
-        fetcher = consumer._fetcher  # noqa: SLF001 - as said above
+        fetcher: Any = getattr(consumer, "_fetcher", None)
         if not hasattr(fetcher, "_fetch_max_wait_ms"):
             raise RuntimeError("this release of aiokafka has no _fetch_max_wait_ms")
         fetcher._fetch_max_wait_ms = self.milliseconds(now)  # noqa: SLF001

@@ -75,7 +75,7 @@ class StageLife:
             return
         try:
             async with asyncio.timeout(_FORGET_SECONDS):
-                await self._stage.revoked(sorted(revoked))
+                await or_retry(self._stage.revoked(sorted(revoked)))
         except Exception:
             # Another worker gets the partitions in any case.
             logger.exception("the stage of %s did not drop its partitions", self._topic)

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic, time
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from config.settings import KafkaSettings
 from streams.clients.client_factory import create_admin, create_consumer
+from streams.clients.fetch_wait import FetchWait
 from streams.clients.truncated_log import rewind_shortened
 from streams.contract.topics import Topics
 from streams.monitoring.consumer_lag import LagReader, MissingTopicsError
@@ -21,9 +22,6 @@ _BACKLOG = 1000
 #: Longest time for reading them, in seconds; those that come later are read as new ones.
 _CATCH_UP_SECONDS = 5.0
 
-#: How long the broker may hold a fetch. Heartbeats come every few seconds.
-_FETCH_WAIT_MS = 200
-
 _POLL_MS = 500
 _CHECK_SECONDS = 2.0
 
@@ -35,6 +33,7 @@ class HeartbeatReader:
         """Read with a started consumer; see `listening`."""
         self._consumer = consumer
         self._partition = partition
+        self._existing = 0
 
     async def catch_up(self, registry: WorkerRegistry) -> None:
         """Read the existing heartbeats; their age is taken from their time in Kafka.
@@ -46,12 +45,11 @@ class HeartbeatReader:
         begin = (await self._consumer.beginning_offsets([partition]))[partition]
         end = (await self._consumer.end_offsets([partition]))[partition]
         self._consumer.seek(partition, max(begin, end - _BACKLOG))
-        until = monotonic() + _CATCH_UP_SECONDS
-        while await self._consumer.position(partition) < end and monotonic() < until:
-            found = await self._consumer.getmany(timeout_ms=_POLL_MS)
-            for message in found.get(partition, ()):
-                age = max(0.0, time() - message.timestamp / 1000)
-                self._note(registry, message.value, monotonic() - age)
+        self._existing = end
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CATCH_UP_SECONDS):
+                while await self._consumer.position(partition) < end:
+                    await self._poll(registry)
 
     async def follow(self, registry: WorkerRegistry) -> None:
         """Read new heartbeats, until cancelled.
@@ -62,18 +60,20 @@ class HeartbeatReader:
         checked = monotonic()
         ends: dict[TopicPartition, int] = {}
         while True:
-            found = await self._consumer.getmany(timeout_ms=_POLL_MS)
-            for message in found.get(self._partition, ()):
-                self._note(registry, message.value, monotonic())
+            await self._poll(registry)
             if monotonic() - checked > _CHECK_SECONDS:
                 ends = await rewind_shortened(self._consumer, ends)
                 checked = monotonic()
 
-    @staticmethod
-    def _note(registry: WorkerRegistry, value: bytes | None, at: float) -> None:
-        heartbeat = decode_heartbeat(value)
-        if heartbeat is not None:
-            registry.note(heartbeat, at)
+    async def _poll(self, registry: WorkerRegistry) -> None:
+        """Read what there is; a new heartbeat counts from now, whatever the broker's clock says."""
+        found = await self._consumer.getmany(timeout_ms=_POLL_MS)
+        for message in found.get(self._partition, ()):
+            heartbeat = decode_heartbeat(message.value)
+            if heartbeat is not None:
+                is_new = message.offset >= self._existing
+                age = 0.0 if is_new else max(0.0, time() - message.timestamp / 1000)
+                registry.note(heartbeat, monotonic() - age)
 
 
 @asynccontextmanager
@@ -105,7 +105,7 @@ async def listening(settings: KafkaSettings, timeout: float) -> AsyncIterator[He
         auto_offset_reset="latest",
         client_id="fecapass-health",
         request_timeout_ms=bound,
-        fetch_max_wait_ms=_FETCH_WAIT_MS,
+        fetch_max_wait_ms=FetchWait(settings.fetch_max_wait).milliseconds(monotonic()),
     )
     try:
         await consumer.start()

@@ -1,11 +1,19 @@
 """What the cache deletes of a face or a user, and what it keeps."""
 
+import re
+from pathlib import Path
 from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
 
 from domain.personal_data import DataSubject
 from domain.upload_answers import UploadAnswer, encode_answer
 from sinks.cache.recent_matches import Recents
+from sinks.store_errors import StoreUnavailable
 from tests.contract.builders import a_match, an_event
+
+SECURITY = Path(__file__).parents[2] / "docs" / "security.md"
 
 
 async def test_a_face_is_forgotten_and_its_neighbours_are_not(recents, waiter):
@@ -100,3 +108,26 @@ async def test_faces_that_an_older_worker_writes_are_found_and_deleted(recents):
     assert (await recents.erase(DataSubject(user))).total == 1
     assert await recents.forget_face(face) == 1
     assert await recents._client.lrange(key, 0, -1) == values[2:]
+
+
+async def test_the_documented_permissions_of_a_redis_user_are_enough(prepared, recents):
+    (documented,) = re.findall(r"Redis user with an ACL needs `([^`]+)`", SECURITY.read_text())
+    name, user, camera = f"test-{uuid4().hex}", uuid4(), uuid4().hex
+    await recents._client.execute_command(
+        "ACL", "SETUSER", name, "on", ">secret", "resetkeys", "resetchannels", *documented.split()
+    )
+    settings = prepared.redis.model_copy(update={"username": name, "password": SecretStr("secret")})
+    try:
+        async with Recents(settings) as limited:
+            await limited.ping()
+            await limited.remember_matches([a_match(an_event(camera), user_id=user)])
+            await limited.expect_answer(uuid4().hex, 60.0)
+            answer = UploadAnswer(upload_id="one", status="enrolled", model="m", user_id=user)
+            await limited.answer("one", encode_answer(answer))
+            assert len(await limited.recent(10, camera)) == 1
+            assert (await limited.erase(DataSubject(user))).total == 3
+            await recents._client.execute_command("ACL", "SETUSER", name, "-zscan")
+            with pytest.raises(StoreUnavailable, match=r"(?i)permission|NOPERM"):
+                await limited.erase(DataSubject(user))
+    finally:
+        await recents._client.execute_command("ACL", "DELUSER", name)
