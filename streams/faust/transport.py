@@ -47,6 +47,7 @@ from faust.types import TP
 from config.tasks.cancellation import leaked_cancellation_as
 from streams.clients.fetch_wait import FetchWait
 from streams.contract.message import Partition
+from streams.faust.bootstrap import with_brokers
 
 if TYPE_CHECKING:
     from streams.processing.commit_tracker import CommitTracker
@@ -164,6 +165,8 @@ class _Thread(AIOKafkaConsumerThread):
         # aiokafka reads these attributes when the consumer is started.
         _set(consumer, "_isolation_level", self.transport.isolation_level)
         _set(consumer, "_fetch_max_wait_ms", self.transport.fetch_wait.milliseconds(monotonic()))
+        client = consumer._client  # noqa: SLF001 - the consumer makes it, and bootstraps it at start
+        _set(client, "bootstrap", with_brokers(client))
         return consumer
 
     async def _fetch_records(
@@ -201,11 +204,26 @@ class _Thread(AIOKafkaConsumerThread):
         return int((consumer.highwater(tp) if stable in {None, -1} else stable) or 0)
 
 
-class _Consumer(Consumer):
+class WorkerConsumer(Consumer):
+    """Faust's consumer, with the additions that the module describes."""
+
     transport: WorkerTransport
 
     async def on_stop(self) -> None:
+        """Commit for the last time, in limited time."""
         await _within(_LAST_COMMIT_SECONDS, super().on_stop(), "the last commit")
+
+    def group_failure(self) -> BaseException | None:
+        """The error that ended the consumer's membership in its group; None while it lasts.
+
+        After an unexpected error aiokafka does not join the group again, and Faust does not check.
+        """
+        consumer = self._thread._consumer  # noqa: SLF001
+        coordinator = None if consumer is None else consumer._coordinator  # noqa: SLF001
+        task = getattr(coordinator, "_coordination_task", None)
+        if task is None or not task.done() or task.cancelled():
+            return None
+        return cast("BaseException | None", task.exception())
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -240,6 +258,7 @@ class _Consumer(Consumer):
         """
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Inform the worker while it can still commit."""
         try:
             if revoked:
                 await self.transport.before_revoked(_partitions_of(revoked))
@@ -247,12 +266,13 @@ class _Consumer(Consumer):
             await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Inform the worker before the first fetch."""
         self.transport.before_assigned(_partitions_of(assigned))
         await super().on_partitions_assigned(assigned, generation_id)
 
 
 class _Transport(WorkerTransport):
-    Consumer: ClassVar[Any] = _Consumer
+    Consumer: ClassVar[Any] = WorkerConsumer
 
 
 def install_transport(app: faust.App, fetch_wait: float, isolation_level: str) -> None:

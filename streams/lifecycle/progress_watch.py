@@ -19,7 +19,7 @@ from streams.lifecycle.stall_detector import PartitionState, StallDetector
 from streams.processing.batcher import Batcher
 
 if TYPE_CHECKING:
-    from streams.faust.transport import WorkerTransport
+    from streams.faust.transport import WorkerConsumer, WorkerTransport
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ class ProgressWatch:
             await asyncio.sleep(_WATCH_SECONDS)
             self._quarantine.refresh()
             self._look_at_batches()
+            self._look_at_the_group()
             try:
                 stalled = [tp for tp in self._app.consumer.assignment() if await self._stalled(tp)]
             except ASSIGNMENT_MOVED as error:
@@ -113,6 +114,14 @@ class ProgressWatch:
                         f"{self._batch_timeout:.0f} s"
                     )
                 )
+
+    def _look_at_the_group(self) -> None:
+        try:
+            failure = cast("WorkerConsumer", self._app.consumer).group_failure()
+        except ASSIGNMENT_MOVED:
+            return  # the consumer has not started
+        if failure is not None:
+            self._on_fatal(Fatal(f"the consumer has left its group for good: {failure}"))
 
     async def _stalled(self, tp: TP) -> bool:
         """Whether messages wait on a partition and none was fetched for too long."""

@@ -9,6 +9,7 @@ from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 
 from config.settings import WorkerSettings
+from domain.failures import Fatal
 from streams.contract.message import Partition
 from streams.lifecycle import progress_watch
 from streams.lifecycle.worker import Worker
@@ -35,6 +36,10 @@ class Consumer:
         self.failures = list(failures)
         self.looks = 0
         self.seen = asyncio.Event()
+        self.failure_of_the_group = None
+
+    def group_failure(self):
+        return self.failure_of_the_group
 
     def assignment(self):
         self.looks += 1
@@ -113,6 +118,19 @@ async def test_a_partition_that_goes_while_it_is_looked_at_does_not_end_the_work
         )
         worker.stop()
         await running
+
+
+async def test_a_consumer_that_has_left_its_group_for_good_ends_the_worker(monkeypatch):
+    """aiokafka ends its membership after an error that it does not expect, and says so nowhere."""
+    monkeypatch.setattr(progress_watch, "_WATCH_SECONDS", 0.001)
+    consumer = Consumer()
+    consumer.failure_of_the_group = AssertionError("Did we not perform bootstrap?")
+    worker = Worker(
+        App(consumer), {"camera.frames": Subscription(Idle(), 1, 1)}, None, WorkerSettings()
+    )
+    async with asyncio.timeout(10):
+        with pytest.raises(Fatal, match="left its group for good: Did we not perform bootstrap"):
+            await worker.run()
 
 
 @pytest.mark.parametrize("ending", [False, True])
