@@ -336,10 +336,10 @@ def _build_embedder(settings: ModelSettings, session: _Load, placement: Placemen
     if settings.embedder == "sface":
         quantized = placement.precision == "int8"
         path = prepare_builtin(SFACE, settings.cache_dir, quantized=quantized)
-        length = trusted_length(SFACE.id, settings)
+        length = trusted_length(SFACE.id, placement.precision, settings)
         return ArcFaceEmbedder(session("embedder", path), SFACE.id, UNCHANGED, length)
     path, sha256 = check_file(settings.embedder_file, settings.embedder_sha256, "embedder")
     preprocessing = Preprocessing(settings.embedder_mean, settings.embedder_deviation)
     model_id = user_model_id("arcface", sha256)
-    length = trusted_length(model_id, settings)
+    length = trusted_length(model_id, placement.precision, settings)
     return ArcFaceEmbedder(session("embedder", path), model_id, preprocessing, length)

@@ -66,8 +66,9 @@ _STRICT = MatchPolicy(threshold=0.5, margin=0.05)
 
 # SFace gives short embeddings to what it cannot read. ``python -m benchmarks angles`` prints how
 # many of the project's labelled pictures reach this: of upright faces three in four, of faces
-# turned by 60 degrees or more none.
-_TRUSTED_LENGTHS = {SFACE.id: 11.0}
+# turned by 60 degrees or more none (docs/performance.md, "Precision"). By the precision that it was
+# measured in.
+_TRUSTED_LENGTHS = {SFACE.id: {"float32": 11.0, "bfloat16": 11.0, "int8": 11.0}}
 
 
 def embedder_id(settings: ModelSettings) -> str:
@@ -102,14 +103,14 @@ def match_policy(model_id: str, settings: ModelSettings) -> MatchPolicy:
     )
 
 
-def trusted_length(model_id: str, settings: ModelSettings) -> float:
-    """How long an embedding must be to need no second look: as set, else as is known of the model.
+def trusted_length(model_id: str, precision: str, settings: ModelSettings) -> float:
+    """How long an embedding must be to need no second look: as set, else as was measured.
 
-    Of an unknown model it is infinite: every face gets a second look.
+    Of a model or a precision that was not measured it is infinite: every face gets a second look.
     """
     if settings.embedder_trusted_length is not None:
         return settings.embedder_trusted_length
-    return _TRUSTED_LENGTHS.get(model_id, math.inf)
+    return _TRUSTED_LENGTHS.get(model_id, {}).get(precision, math.inf)
 
 
 def prepare_builtin(model: BuiltinModel, cache_dir: Path, *, quantized: bool = False) -> Path:

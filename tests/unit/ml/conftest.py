@@ -7,17 +7,30 @@ from config.settings import ModelSettings
 from ml.gallery.quantized_scan import CoarseCopy
 from ml.images.decoding import Image, ImageLimits, decode
 from ml.recognition.face_analyser import Analyser, build_analyser
+from ml.runtime.model_placement import Machine
 
 # What everything else is compared with; both models on OpenVINO; only the embedder.
 REFERENCE = {"execution_provider": "cpu", "precision": "float32"}
 ALL_OPENVINO = {"execution_provider": "openvino", "precision": "float32"}
 SPLIT = {"detector_provider": "cpu", "embedder_provider": "openvino", "precision": "float32"}
 
+# Without them bfloat16 is refused, and int8 may be computed with saturation on the way.
+FLAGS = {
+    "float32": frozenset(),
+    "bfloat16": frozenset({"avx512_bf16", "amx_bf16"}),
+    "int8": frozenset({"avx512_vnni", "avx_vnni", "amx_int8"}),
+}
+
 LIMITS = ImageLimits(max_bytes=32 * 1024 * 1024, max_pixels=50_000_000)
 
 
 def read(path: Path) -> Image:
     return decode(path.read_bytes(), LIMITS)
+
+
+def skip_without(precision: str) -> None:
+    if (needed := FLAGS[precision]) and needed.isdisjoint(Machine.this().flags):
+        pytest.skip(f"this processor has none of {', '.join(sorted(needed))}")
 
 
 @pytest.fixture(scope="session")

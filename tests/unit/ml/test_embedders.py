@@ -23,11 +23,10 @@ from ml.recognition.embedders import (
 )
 from ml.recognition.face_analyser import build_analyser
 from ml.runtime import model_registry
-from ml.runtime.model_placement import Machine
 from ml.runtime.onnxruntime_sessions import OnnxruntimeSession
 from ml.runtime.openvino_sessions import OpenvinoSession
 from ml.runtime.sessions import create_session
-from tests.unit.ml.conftest import read
+from tests.unit.ml.conftest import read, skip_without
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
@@ -158,8 +157,7 @@ def test_runs_that_hold_a_compiled_model_are_few(provider, expected):
 @pytest.fixture(scope="module", params=["float32", "bfloat16", "int8"])
 def batching(request, model_cache):
     """SFace in OpenVINO."""
-    if request.param == "bfloat16" and {"avx512_bf16", "amx_bf16"}.isdisjoint(Machine.this().flags):
-        pytest.skip("this processor has no bfloat16")
+    skip_without(request.param)
     path = model_registry.prepare_builtin(
         model_registry.SFACE, model_cache, quantized=request.param == "int8"
     )

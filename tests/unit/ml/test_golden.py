@@ -11,19 +11,20 @@ from config.settings import ModelSettings
 from domain.decisions.matching import decide
 from ml.gallery.exact_search import Gallery
 from ml.recognition.face_analyser import build_analyser
-from ml.runtime.model_placement import Machine
 from ml.runtime.model_registry import match_policy
-from tests.unit.ml.conftest import ALL_OPENVINO, REFERENCE, SPLIT, read, template_of
+from tests.unit.ml.conftest import (
+    ALL_OPENVINO,
+    REFERENCE,
+    SPLIT,
+    read,
+    skip_without,
+    template_of,
+)
 from tests.unit.ml.golden import FILE, PRECISE, PRECISIONS, embedded, pictures, rows_of
 
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
 GOLDEN_PRECISIONS = json.loads(PRECISIONS.read_text(encoding="utf-8"))
 
-#: Without them bfloat16 is refused, and int8 may be computed with saturation on the way.
-FLAGS = {
-    "bfloat16": {"avx512_bf16", "amx_bf16"},
-    "int8": {"avx512_vnni", "avx_vnni", "amx_int8"},
-}
 #: Least cosine to float32 of any face, and mean.
 ALIKE = {"bfloat16": (0.999, 0.9998), "int8": (0.97, 0.994)}
 #: Along one direction, of the same precision on another processor.
@@ -129,8 +130,7 @@ def test_another_provider_knows_the_same_people(reference, other):
 def precise(request, model_cache, shared):
     """A precision, and what is found with the embedder in it."""
     precision = request.param
-    if FLAGS[precision].isdisjoint(Machine.this().flags):
-        pytest.skip(f"this processor has none of {', '.join(sorted(FLAGS[precision]))}")
+    skip_without(precision)
     settings = ModelSettings(cache_dir=model_cache, **PRECISE[precision])
     return precision, analyse(build_analyser(settings), shared)
 
@@ -149,11 +149,13 @@ def test_a_precision_finds_the_same_faces_and_embeds_as_it_did(precise):
 
 def test_a_precision_embeds_alike(reference, precise):
     precision, found = precise
-    cosines = [
-        one.embedding @ twin.embedding
+    pairs = [
+        (one, twin)
         for name, faces in reference.items()
         for one, twin in zip(faces, found[name], strict=True)
     ]
+    assert all(one.quality.reliable == twin.quality.reliable for one, twin in pairs)
+    cosines = [one.embedding @ twin.embedding for one, twin in pairs]
     least, mean = ALIKE[precision]
     assert min(cosines) > least
     assert np.mean(cosines) > mean

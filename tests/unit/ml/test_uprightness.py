@@ -8,9 +8,11 @@ import pytest
 
 from benchmarks.angles import turned
 from config.settings import ModelSettings
+from ml.recognition.alignment import align
 from ml.recognition.face_analyser import build_analyser
 from ml.recognition.uprightness import LEAST_MARGIN, NOT_CHECKED, NOT_FOUND, LocatedFace
-from tests.unit.ml.conftest import read
+from tests.unit.ml.conftest import REFERENCE, read, skip_without
+from tests.unit.ml.golden import PRECISE
 
 TURNED = ["90", "135", "180", "225", "270", "flipped"]
 UPRIGHT = ["0", "15", "30", "330", "345", "mirrored"]
@@ -33,6 +35,27 @@ def test_field_01_turned_faces_are_unreliable(analyser, pictures, view):
     assert [face for face in faces if face.quality.reliable] == []
     for quality in (face.quality for face in faces if face.quality.score > 0):
         assert quality.parts["uprightness"] == quality.score
+
+
+@pytest.mark.parametrize("precision", ["float32", *PRECISE])
+def test_field_01_no_turned_face_has_a_trusted_length_in_any_precision(
+    precision, model_cache, pictures
+):
+    skip_without(precision)
+    asked = {"float32": REFERENCE, **PRECISE}[precision]
+    analyser = build_analyser(ModelSettings(cache_dir=model_cache, **asked))
+    lengths = []
+    for view in ("60", "75", "90", "180"):
+        shown = [turned(one, view) for one in pictures]
+        found = analyser.detector.detect(shown)
+        aligned = [
+            align(image, faces.landmarks[0])
+            for image, faces in zip(shown, found, strict=True)
+            if len(faces)
+        ]
+        lengths += np.linalg.norm(analyser.embedder.raw(aligned), axis=1).tolist()
+    assert len(lengths) > 2 * len(pictures)
+    assert max(lengths) < analyser.embedder.trusted_length < np.inf
 
 
 @pytest.mark.parametrize("view", UPRIGHT)
