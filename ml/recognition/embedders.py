@@ -18,14 +18,6 @@ from ml.runtime.sessions import Session, to_nchw
 #: Runs on a GPU hold at most this many faces, which bounds their memory.
 MAX_BATCH = 64
 
-#: Runs in OpenVINO hold this many faces, or one. In int8 a face then takes 0.87 of the time that it
-#: takes alone, and no less in batches of 8 or 16 (docs/performance.md, "Batches").
-FULL_BATCH = 4
-
-#: Runs in OpenVINO at the same time, also if there are more lanes, because each holds a compiled
-#: model in memory. As a run takes milliseconds, other work of a process is its limit before this.
-MAX_AT_ONCE = 4
-
 
 class Embedder(Protocol):
     """Turns aligned faces into embeddings."""
@@ -55,6 +47,9 @@ class Embedder(Protocol):
     def embed(self, aligned: Sequence[NDArray[np.uint8]]) -> FloatArray:
         """The same at length 1."""
 
+    def warm_up(self) -> None:
+        """Do every kind of run once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
@@ -75,6 +70,21 @@ class Preprocessing:
 UNCHANGED = Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """How a model is run.
+
+    Attributes:
+        full_batch: faces of a run where the runtime compiles the model for each batch size; what is
+            left of them runs one by one.
+        at_once: runs at the same time, each of which may hold a compiled model in memory; None is
+            no limit.
+    """
+
+    full_batch: int = 1
+    at_once: int | None = None
+
+
 class ArcFaceEmbedder:
     """An embedder of the ArcFace family: aligned RGB faces in, one vector a face out.
 
@@ -87,6 +97,7 @@ class ArcFaceEmbedder:
         model_id: str,
         preprocessing: Preprocessing,
         trusted_length: float = inf,
+        runs: Runs = Runs(),
     ) -> None:
         """Wrap a loaded model.
 
@@ -95,6 +106,7 @@ class ArcFaceEmbedder:
             model_id: its name.
             preprocessing: what it expects.
             trusted_length: see `Embedder.trusted_length`.
+            runs: how it is run; of single faces, without a limit, by default.
 
         Raises:
             ModelError: the file has another form of input or output.
@@ -113,9 +125,9 @@ class ArcFaceEmbedder:
         self.trusted_length = trusted_length
         self._session = session
         self._preprocessing = preprocessing
-        limited = session.provider == "openvino"
+        self._full_batch = runs.full_batch
         self._running: AbstractContextManager[object] = (
-            BoundedSemaphore(MAX_AT_ONCE) if limited else nullcontext()
+            nullcontext() if runs.at_once is None else BoundedSemaphore(runs.at_once)
         )
 
     @property
@@ -132,10 +144,16 @@ class ArcFaceEmbedder:
         runs = [np.zeros((0, self.dimension), np.float32)]
         start = 0
         while start < len(aligned):
-            size = self._session.batch_size(min(len(aligned) - start, MAX_BATCH), FULL_BATCH)
+            size = self._session.batch_size(min(len(aligned) - start, MAX_BATCH), self._full_batch)
             runs.append(self._run(aligned[start : start + size]))
             start += size
         return np.concatenate(runs)
+
+    def warm_up(self) -> None:
+        """Run a full batch, and one face alone."""
+        blank = np.zeros((ALIGNED_SIZE, ALIGNED_SIZE, 3), np.uint8)
+        for size in {1, self._full_batch}:
+            self.raw([blank] * size)
 
     def _run(self, faces: Sequence[NDArray[np.uint8]]) -> FloatArray:
         batch = self._preprocessing.apply(to_nchw(faces, rgb=True))

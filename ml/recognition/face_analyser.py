@@ -1,7 +1,7 @@
 """From images to faces with embeddings: detect, align, assess, embed."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +18,11 @@ from ml.detection.yunet import YuNet
 from ml.images.decoding import encode_jpeg
 from ml.recognition.alignment import ALIGNED_SIZE, align, face_crop
 from ml.recognition.embedders import (
-    FULL_BATCH,
     UNCHANGED,
     ArcFaceEmbedder,
     Embedder,
     Preprocessing,
+    Runs,
     unit_rows,
 )
 from ml.recognition.face_quality import QualityReport, assess
@@ -39,7 +39,6 @@ from ml.runtime.model_placement import (
     ModelRole,
     Placement,
     place_models,
-    requested_provider,
 )
 from ml.runtime.model_registry import (
     SFACE,
@@ -60,12 +59,18 @@ _ROUNDING = 1e-3
 # frame waits for it.
 _WARM_UP_SHAPE = (480, 640, 3)
 
+# SFace on the CPU in these precisions: of four faces in one run, each takes 0.87 of the time that
+# it takes alone, and no less in batches of 8 or 16 (docs/performance.md, "Precision"). This needs a
+# second compiled model for each run at the same time. So beyond four lanes, half of them embed at
+# once: a run is less than half of what a lane does for a frame with one or two faces.
+_PAYS_IN_BATCHES = frozenset({"bfloat16", "int8"})
+_FULL_BATCH = 4
+_LEAST_AT_ONCE = 4
+
 _ON_THE_CPU: frozenset[ExecutionProvider] = frozenset({"cpu", "openvino"})
 
-_Places = Mapping[ModelRole, Placement]
-
 #: Loads one of the two models where it is placed.
-_Load = Callable[[ModelRole, Path], Session]
+_Load = Callable[[ModelRole, Path, Placement], Session]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -218,7 +223,7 @@ class Analyser:
     def _warm_up_lane(self, _lane: int) -> None:
         self.detector.detect([np.zeros(_WARM_UP_SHAPE, np.uint8)])
         face = np.zeros((ALIGNED_SIZE, ALIGNED_SIZE, 3), np.uint8)
-        self.embedder.embed([face] * (FULL_BATCH + 1))  # a full batch, and one alone
+        self.embedder.warm_up()
         self.check.margins([LocatedFace(face, np.zeros((5, 2), np.float32))])
 
 
@@ -238,9 +243,9 @@ def build_analyser(settings: ModelSettings, run_threads: int = 1) -> Analyser:
     with two threads (measured with the built-in models): they never wait for each other. So the
     threads of the settings become lanes, unless a run is to have several.
 
-    If OpenVINO was chosen by ``auto`` and does not work (it cannot be imported, does not load or
-    compile the model, or its form of the model cannot be written to the cache directory), the
-    models run as if it were not installed, and a warning says why.
+    If ``auto`` chose how the embedder runs and it does not work (OpenVINO cannot be imported, does
+    not load or compile the model, or the int8 form cannot be written to the cache directory), the
+    next way that fits the settings is tried, and a warning says why.
 
     Args:
         settings: which models, where, and how many threads in all.
@@ -250,45 +255,27 @@ def build_analyser(settings: ModelSettings, run_threads: int = 1) -> Analyser:
         ModelError: a file is missing, altered or of another kind.
         ProviderUnavailable: the execution provider that was asked for is not in use.
     """
-    machine, kinds = Machine.this(), _kinds(settings)
-    places = place_models(settings, kinds, machine)
-    try:
-        return _build(settings, run_threads, places)
-    except ModelError as error:
-        if not any(_chose_openvino(settings, role, places) for role in places):
-            raise
-        try:
-            places = place_models(settings, kinds, replace(machine, openvino=False))
-        except ModelError:  # a precision that needs it
-            raise error from None
-        analyser = _build(settings, run_threads, places)
-        logger.warning("OpenVINO is not used, the models run in onnxruntime: %s", error)
-        return analyser
-
-
-def _chose_openvino(settings: ModelSettings, role: ModelRole, places: _Places) -> bool:
-    return requested_provider(settings, role) == "auto" and places[role].provider == "openvino"
-
-
-def _build(settings: ModelSettings, run_threads: int, places: _Places) -> Analyser:
+    ways = place_models(settings, _kinds(settings), Machine.this())
     threads = settings.threads or available_cores()
     run_threads = max(1, min(run_threads, threads))
-    on_the_cpu = all(placement.provider in _ON_THE_CPU for placement in places.values())
+    # Also after a fallback, which is to another runtime on the CPU.
+    on_the_cpu = all(role_ways[0].provider in _ON_THE_CPU for role_ways in ways.values())
     lanes = threads // run_threads if on_the_cpu else 1
 
-    def session(role: ModelRole, path: Path) -> Session:
+    def load(role: ModelRole, path: Path, placement: Placement) -> Session:
         own = settings.detector_provider if role == "detector" else settings.embedder_provider
         return create_session(
             path,
-            places[role].provider,
+            placement.provider,
             run_threads,
             setting=f"{role.upper()}_PROVIDER" if own else "EXECUTION_PROVIDER",
-            bfloat16=places[role].precision == "bfloat16",
+            bfloat16=placement.precision == "bfloat16",
         )
 
-    detector, check = _build_detectors(settings, session)
-    embedder = _build_embedder(settings, session, places["embedder"])
-    analyser = Analyser(detector, embedder, check, lanes, _precision(places))
+    detector, check = _build_detectors(settings, load, ways["detector"][0])
+    embedder, placement = _first_embedder_that_works(settings, load, ways["embedder"], lanes)
+    used = (ways["detector"][0].precision, placement.precision)
+    analyser = Analyser(detector, embedder, check, lanes, "+".join(dict.fromkeys(used)))
     analyser.warm_up()
     return analyser
 
@@ -301,13 +288,9 @@ def _kinds(settings: ModelSettings) -> dict[ModelRole, str]:
     }
 
 
-def _precision(places: _Places) -> str:
-    """The detector's and the embedder's, with a plus, if they differ."""
-    used = (places["detector"].precision, places["embedder"].precision)
-    return "+".join(dict.fromkeys(used))
-
-
-def _build_detectors(settings: ModelSettings, load: _Load) -> tuple[Detector, UprightCheck]:
+def _build_detectors(
+    settings: ModelSettings, load: _Load, placement: Placement
+) -> tuple[Detector, UprightCheck]:
     """The detector, and the check that uses the same model on its sheets."""
     policy = DetectionPolicy(
         threshold=settings.detection_threshold,
@@ -319,11 +302,11 @@ def _build_detectors(settings: ModelSettings, load: _Load) -> tuple[Detector, Up
     second_look = replace(policy, threshold=threshold, min_face_pixels=1, max_faces=MAX_CANDIDATES)
     long_side = settings.detection_long_side
     if settings.detector == "yunet":
-        yunet = load("detector", prepare_builtin(YUNET, settings.cache_dir))
+        yunet = load("detector", prepare_builtin(YUNET, settings.cache_dir), placement)
         check = UprightCheck(YuNet(yunet, second_look, max(SHEET_SIZE)))
         return YuNet(yunet, policy, long_side), check
     path, sha256 = check_file(settings.detector_file, settings.detector_sha256, "detector")
-    scrfd, model_id = load("detector", path), user_model_id("scrfd", sha256)
+    scrfd, model_id = load("detector", path, placement), user_model_id("scrfd", sha256)
     _, _, height, width = scrfd.input_shape
     sheets = (1, 1)
     if height is not None and width is not None:
@@ -332,14 +315,49 @@ def _build_detectors(settings: ModelSettings, load: _Load) -> tuple[Detector, Up
     return Scrfd(scrfd, policy, long_side, model_id), check
 
 
-def _build_embedder(settings: ModelSettings, session: _Load, placement: Placement) -> Embedder:
+def _first_embedder_that_works(
+    settings: ModelSettings, load: _Load, ways: Sequence[Placement], lanes: int
+) -> tuple[Embedder, Placement]:
+    """The embedder, and which way it runs.
+
+    Raises:
+        ModelError: why the first way does not work, if none does.
+    """
+    errors: list[ModelError] = []
+    for placement in ways:
+        try:
+            embedder = _build_embedder(settings, load, placement, lanes)
+            embedder.warm_up()
+        except ModelError as error:
+            errors.append(error)
+            continue
+        if errors:
+            logger.warning(
+                "the embedder runs in %s on the provider %s, because faster ways do not work: %s",
+                placement.precision,
+                placement.provider,
+                "; ".join(dict.fromkeys(map(str, errors))),
+            )
+        return embedder, placement
+    raise errors[0]
+
+
+def _build_embedder(
+    settings: ModelSettings, load: _Load, placement: Placement, lanes: int
+) -> Embedder:
+    precision = placement.precision
     if settings.embedder == "sface":
-        quantized = placement.precision == "int8"
-        path = prepare_builtin(SFACE, settings.cache_dir, quantized=quantized)
-        length = trusted_length(SFACE.id, placement.precision, settings)
-        return ArcFaceEmbedder(session("embedder", path), SFACE.id, UNCHANGED, length)
+        path = prepare_builtin(SFACE, settings.cache_dir, quantized=precision == "int8")
+        batches = precision in _PAYS_IN_BATCHES
+        return ArcFaceEmbedder(
+            load("embedder", path, placement),
+            SFACE.id,
+            UNCHANGED,
+            trusted_length(SFACE.id, precision, settings),
+            Runs(_FULL_BATCH, max(_LEAST_AT_ONCE, lanes // 2)) if batches else Runs(),
+        )
     path, sha256 = check_file(settings.embedder_file, settings.embedder_sha256, "embedder")
     preprocessing = Preprocessing(settings.embedder_mean, settings.embedder_deviation)
     model_id = user_model_id("arcface", sha256)
-    length = trusted_length(model_id, placement.precision, settings)
-    return ArcFaceEmbedder(session("embedder", path), model_id, preprocessing, length)
+    length = trusted_length(model_id, precision, settings)
+    return ArcFaceEmbedder(load("embedder", path, placement), model_id, preprocessing, length)

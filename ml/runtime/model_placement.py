@@ -22,8 +22,7 @@ class Machine:
     """What decides where a model runs fastest.
 
     Attributes:
-        flags: features of the processor, by their names in ``/proc/cpuinfo``; empty where Linux
-            lists none under ``flags`` (ARM), and on other systems.
+        flags: see `processor_flags`.
         openvino: whether that runtime is installed.
     """
 
@@ -33,7 +32,7 @@ class Machine:
     @classmethod
     def this(cls) -> "Machine":
         """The machine that this process runs on."""
-        return cls(_processor_flags(), importlib.util.find_spec("openvino") is not None)
+        return cls(processor_flags(), importlib.util.find_spec("openvino") is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +44,21 @@ class Placement:
 
 
 # What each provider computes in. If a precision is set and the provider is ``auto``, the first
-# that is installed is used. onnxruntime's CPU provider has few operators in bfloat16; lower
-# precisions on a GPU were not measured.
+# that is installed is used. onnxruntime's CPU provider has few operators in bfloat16 and was slower
+# in int8 than in float32; lower precisions on a GPU were not measured.
 _OFFERED: Mapping[ExecutionProvider, tuple[RunPrecision, ...]] = {
     "openvino": ("float32", "bfloat16", "int8"),
-    "cpu": ("float32", "int8"),
+    "cpu": ("float32",),
     "cuda": ("float32",),
     "tensorrt": ("float32",),
 }
 
 #: Models that have an int8 form.
 QUANTIZED = frozenset({SFACE.id})
+
+#: With one of these flags a processor adds up products of int8 without saturation on the way.
+#: Without, embeddings may differ so much that they are another model's.
+EXACT_INT8 = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 
 # A processor is of a kind that OpenVINO was measured on in this precision if it has one of these
 # flags. Other processors, for example with avx_vnni alone, were not measured.
@@ -81,8 +84,8 @@ _DEFAULT = Placement("cpu", "float32")
 
 def place_models(
     settings: ModelSettings, models: Mapping[ModelRole, str], machine: Machine
-) -> dict[ModelRole, Placement]:
-    """Where both models run, and in which precision.
+) -> dict[ModelRole, list[Placement]]:
+    """Where both models run, and in which precision: see `place`.
 
     ``precision`` applies to the models that have it; the others run in float32.
     ``detector_precision`` and ``embedder_precision`` apply to one model, which must have it.
@@ -93,41 +96,37 @@ def place_models(
         machine: this machine.
 
     Raises:
-        ModelError: no model has the ``precision``, or a model has not its own.
+        ModelError: no model has the ``precision``, or a model does not have its own precision.
     """
-    places: dict[ModelRole, Placement] = {}
+    places: dict[ModelRole, list[Placement]] = {}
     refused: list[str] = []
     for role, model in models.items():
         own = settings.detector_precision if role == "detector" else settings.embedder_precision
-        provider = requested_provider(settings, role)
+        on = settings.detector_provider if role == "detector" else settings.embedder_provider
+        provider = on or settings.execution_provider
         asked = own or settings.precision
         found = place(model, provider, asked, machine)
-        if found is not None:
+        if found:
             places[role] = found
             continue
         setting = f"{role.upper()}_PRECISION" if own else "PRECISION"
-        message = f"FECAPASS_MODELS__{setting}={asked}: {_why_not(model, provider, asked)}"
+        message = f"FECAPASS_MODELS__{setting}={asked}: {_why_not(model, provider, asked, machine)}"
         if own:
             raise ModelError(message)
         refused.append(message)
-        places[role] = place(model, provider, "float32", machine) or _DEFAULT
+        places[role] = place(model, provider, "float32", machine)
     if len(refused) == len(models):
         raise ModelError(refused[-1])
     return places
 
 
-def requested_provider(settings: ModelSettings, role: ModelRole) -> RequestedProvider:
-    """The provider that the settings name for a model."""
-    own = settings.detector_provider if role == "detector" else settings.embedder_provider
-    return own or settings.execution_provider
-
-
 def place(
     model: str, provider: RequestedProvider, precision: Precision, machine: Machine
-) -> Placement | None:
-    """Where a model runs: the fastest way that fits the settings.
+) -> list[Placement]:
+    """Where a model runs: the ways that fit the settings, fastest first.
 
-    What was not measured on this kind of processor is used only if a setting names it.
+    The first is used; the others are for a machine where it does not work. What was not measured on
+    this kind of processor is used only if a setting names it.
 
     Args:
         model: the id of a built-in model, the kind of a user's own file.
@@ -137,15 +136,17 @@ def place(
             model is an error then.
 
     Returns:
-        None if the model does not run in this precision on this provider.
+        Nothing if the model does not run in this precision on this provider.
     """
-    for way in (*_measured(model, machine), _DEFAULT, *_offered(model)):
-        if provider not in ("auto", way.provider) or precision not in ("auto", way.precision):
-            continue
-        if provider == "auto" and way.provider == "openvino" and not machine.openvino:
-            continue
-        return way
-    return None
+
+    def fits(way: Placement) -> bool:
+        installed = way.provider != "openvino" or provider == "openvino" or machine.openvino
+        exact = way.precision != "int8" or not EXACT_INT8.isdisjoint(machine.flags)
+        as_asked = provider in ("auto", way.provider) and precision in ("auto", way.precision)
+        return installed and exact and as_asked
+
+    found = list(filter(fits, (*_measured(model, machine), _DEFAULT)))
+    return found or list(filter(fits, _offered(model)))[:1]
 
 
 def _measured(model: str, machine: Machine) -> Iterator[Placement]:
@@ -163,18 +164,26 @@ def _offered(model: str) -> Iterator[Placement]:
                 yield Placement(provider, precision)
 
 
-def _why_not(model: str, provider: RequestedProvider, precision: str) -> str:
+def _why_not(
+    model: str, provider: RequestedProvider, precision: Precision, machine: Machine
+) -> str:
     if precision == "int8" and model not in QUANTIZED:
         return f"{model} has no int8 form"
-    if provider == "auto":
-        return "this needs OpenVINO, which is not installed (docs/operations.md, Sizing)"
-    offered = " or ".join(_OFFERED[provider])
-    return f"{model} runs on the provider {provider}, which computes in {offered}"
+    if provider != "auto" and precision not in _OFFERED[provider]:
+        offered = " or ".join(_OFFERED[provider])
+        return f"{model} runs on the provider {provider}, which computes in {offered}"
+    if precision == "int8" and EXACT_INT8.isdisjoint(machine.flags):
+        return "this processor has neither AVX-512 VNNI nor AVX-VNNI nor AMX, so int8 may saturate"
+    return "this needs OpenVINO, which is not installed (docs/operations.md, Sizing)"
 
 
-def _processor_flags() -> frozenset[str]:
+def processor_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """Features of the processor, by their names in ``/proc/cpuinfo``.
+
+    Empty where Linux lists none under ``flags`` (ARM), and on other systems.
+    """
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+        text = path.read_text(encoding="ascii", errors="replace")
     except OSError:
         return frozenset()  # not Linux
     entries = (line.partition(":") for line in text.splitlines())

@@ -64,7 +64,7 @@ async def test_each_worker_serves_its_metrics_and_health(workers, client, tmp_pa
 
 async def test_the_model_and_the_provider_in_use_are_reported(workers):
     _, text = await fetch(workers[0], "/metrics")
-    best = place(SFACE.id, "auto", "auto", Machine.this())
+    best, *_ = place(SFACE.id, "auto", "auto", Machine.this())
     provider = "+".join(dict.fromkeys(("cpu", best.provider)))
     precision = "+".join(dict.fromkeys(("float32", best.precision)))
     assert (

@@ -14,15 +14,15 @@ from config.settings import ConfigurationError, DetectSettings, ModelSettings, l
 from domain.images.image_errors import ModelError
 from ml.recognition.alignment import align
 from ml.recognition.embedders import (
-    FULL_BATCH,
-    MAX_AT_ONCE,
     MAX_BATCH,
     UNCHANGED,
     ArcFaceEmbedder,
     Preprocessing,
+    Runs,
 )
 from ml.recognition.face_analyser import build_analyser
 from ml.runtime import model_registry
+from ml.runtime.model_placement import Machine
 from ml.runtime.onnxruntime_sessions import OnnxruntimeSession
 from ml.runtime.openvino_sessions import OpenvinoSession
 from ml.runtime.sessions import create_session
@@ -98,7 +98,7 @@ class Sums:
 
 
 OF_RUNTIMES = {
-    "openvino": (OpenvinoSession.batch_size, {1, FULL_BATCH}),
+    "openvino": (OpenvinoSession.batch_size, {1, 4}),
     "cuda": (OnnxruntimeSession.batch_size, range(1, MAX_BATCH + 1)),
     "cpu": (OnnxruntimeSession.batch_size, {1}),
 }
@@ -111,21 +111,20 @@ def test_runs_have_sizes_of_the_runtime_and_keep_the_order(count, runtime):
     of = SimpleNamespace(input_shape=(None,), provider=runtime)
     session = Sums(partial(batch_size, of))
     faces = [np.full((112, 112, 3), number, np.uint8) for number in range(count)]
-    found = ArcFaceEmbedder(session, "sums", UNCHANGED).raw(faces)
+    found = ArcFaceEmbedder(session, "sums", UNCHANGED, runs=Runs(full_batch=4)).raw(faces)
     assert found.shape == (count, 3)
     assert found[:, 0].tolist() == [112 * 112 * number for number in range(count)]
     assert sum(session.sizes) == count
     assert set(session.sizes) <= set(allowed)
     if runtime == "openvino":
-        assert session.sizes.count(FULL_BATCH) == count // FULL_BATCH
+        assert session.sizes.count(4) == count // 4
 
 
 class Waiting(Sums):
     """A model whose runs wait until so many are running, or for half a second."""
 
-    def __init__(self, provider, expected):
+    def __init__(self, expected):
         super().__init__(lambda *_sizes: 1)
-        self.provider = provider
         self.all_running = threading.Barrier(expected)
         self.lock, self.running, self.most = threading.Lock(), 0, 0
 
@@ -140,18 +139,47 @@ class Waiting(Sums):
         return super().run(batch)
 
 
-@pytest.mark.parametrize(
-    ("provider", "expected"), [("openvino", MAX_AT_ONCE), ("cpu", 2 * MAX_AT_ONCE)]
-)
-def test_runs_that_hold_a_compiled_model_are_few(provider, expected):
-    lanes = 2 * MAX_AT_ONCE
-    session = Waiting(provider, expected)
-    embedder = ArcFaceEmbedder(session, "sums", UNCHANGED)
+@pytest.mark.parametrize(("at_once", "expected"), [(3, 3), (None, 8)])
+def test_so_many_runs_at_once_as_allowed(at_once, expected):
+    lanes = 8
+    session = Waiting(expected)
+    embedder = ArcFaceEmbedder(session, "sums", UNCHANGED, runs=Runs(at_once=at_once))
     faces = [np.full((112, 112, 3), number, np.uint8) for number in range(lanes)]
     with ThreadPoolExecutor(lanes) as threads:
         found = list(threads.map(lambda face: embedder.raw([face])[0, 0], faces))
     assert session.most == expected
     assert found == [112 * 112 * number for number in range(lanes)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "sizes", "expected"),
+    [
+        ({"embedder_precision": "int8"}, {1, 4}, 6),
+        ({"embedder_precision": "float32"}, {1}, 12),
+        ({"embedder": "arcface", "embedder_file": "mobilefacenet.onnx"}, {1}, 12),
+    ],
+)
+def test_only_sface_in_low_precision_runs_in_batches_and_half_its_lanes_at_once(
+    asked, sizes, expected, model_cache, shared, monkeypatch
+):
+    if "embedder_file" in asked:
+        asked = asked | {"embedder_file": shared / "models" / asked["embedder_file"]}
+    vnni = Machine(frozenset({"avx512_vnni"}), openvino=True)
+    monkeypatch.setattr(Machine, "this", lambda: vnni)
+    runs = Waiting(expected)
+    monkeypatch.setattr(OpenvinoSession, "run", lambda _, batch: [runs.run(batch)[0][:, [0] * 128]])
+    settings = ModelSettings(
+        cache_dir=model_cache, threads=12, embedder_provider="openvino", detector_provider="cpu"
+    )
+    runs.all_running.abort()  # none waits while the models are loaded
+    embedder = build_analyser(settings.model_copy(update=asked)).embedder
+    runs.all_running.reset()
+    runs.most = 0
+    faces = [np.ones((112, 112, 3), np.uint8)] * 5
+    with ThreadPoolExecutor(12) as threads:
+        list(threads.map(lambda _: embedder.raw(faces), range(12)))
+    assert set(runs.sizes) == sizes
+    assert runs.most == expected
 
 
 @pytest.fixture(scope="module", params=["float32", "bfloat16", "int8"])
@@ -162,7 +190,7 @@ def batching(request, model_cache):
         model_registry.SFACE, model_cache, quantized=request.param == "int8"
     )
     session = create_session(path, "openvino", 1, bfloat16=request.param == "bfloat16")
-    return ArcFaceEmbedder(session, "sface", UNCHANGED)
+    return ArcFaceEmbedder(session, "sface", UNCHANGED, runs=Runs(full_batch=4))
 
 
 def test_an_embedding_does_not_depend_on_the_faces_that_are_embedded_with_it(batching, aligned):

@@ -14,7 +14,13 @@ from config.settings import ModelSettings
 from domain.images.image_errors import ModelError, ProviderUnavailable
 from ml.recognition.face_analyser import build_analyser
 from ml.runtime import model_registry
-from ml.runtime.model_placement import Machine, Placement, place, place_models
+from ml.runtime.model_placement import (
+    Machine,
+    Placement,
+    place,
+    place_models,
+    processor_flags,
+)
 from ml.runtime.model_registry import SFACE, YUNET, prepare_builtin
 from ml.runtime.sessions import create_session
 
@@ -41,25 +47,28 @@ def placed(machine=None, **settings):
 )
 def test_what_is_asked_for_by_name_is_what_one_gets(model, provider, precision, machine):
     found = place(model, provider, precision, machine)
-    if found is None:
-        assert precision in ("bfloat16", "int8")
-        return
-    assert provider in ("auto", found.provider)
-    assert precision in ("auto", found.precision)
-    if provider == "auto":
-        assert found.provider == "cpu" or (found.provider == "openvino" and machine.openvino)
-    if found.precision == "bfloat16":
-        assert found.provider == "openvino"
-        assert precision == "bfloat16" or "avx512_bf16" in machine.flags
-    if found.precision == "int8":
-        assert model == SFACE.id
-        assert precision == "int8" or "avx512_vnni" in machine.flags
+    assert found or precision in ("bfloat16", "int8")
+    assert len(set(found)) == len(found)
+    for way in found:
+        assert provider in ("auto", way.provider)
+        assert precision in ("auto", way.precision)
+        if provider == "auto":
+            assert way.provider == "cpu" or (way.provider == "openvino" and machine.openvino)
+        if way.precision == "bfloat16":
+            assert way.provider == "openvino"
+            assert precision == "bfloat16" or "avx512_bf16" in machine.flags
+        if way.precision == "int8":
+            assert (model, way.provider) == (SFACE.id, "openvino")
+            assert "avx512_vnni" in machine.flags or (
+                precision == "int8" and "avx_vnni" in machine.flags
+            )
 
 
 @given(role=st.sampled_from(["detector", "embedder"]), machine=machines)
 def test_float32_runs_everywhere(role, machine):
     for provider in PROVIDERS:
-        assert place(BUILTIN[role], provider, "float32", machine).precision == "float32"
+        ways = place(BUILTIN[role], provider, "float32", machine)
+        assert {way.precision for way in ways} == {"float32"}
 
 
 @pytest.mark.parametrize(
@@ -75,38 +84,95 @@ def test_float32_runs_everywhere(role, machine):
     ],
 )
 def test_auto_is_the_fastest_that_was_measured_alike(flags, openvino, expected):
-    assert place(SFACE.id, "auto", "auto", Machine(flags, openvino)) == expected
-    assert place(SFACE.id, "cpu", "auto", Machine(flags, openvino)).precision == "float32"
+    machine = Machine(flags, openvino)
+    assert place(SFACE.id, "auto", "auto", machine)[0] == expected
+    assert place(SFACE.id, "cpu", "auto", machine) == [Placement("cpu", "float32")]
     if openvino:
-        named = place(SFACE.id, "openvino", "auto", Machine(flags, openvino))
-        assert named == Placement("openvino", expected.precision)
+        named = place(SFACE.id, "openvino", "auto", machine)
+        measured = expected.precision if expected.provider == "openvino" else "float32"
+        assert named[0] == Placement("openvino", measured)
+
+
+def test_slower_ways_follow_for_a_machine_where_the_fastest_does_not_work():
+    ways = [Placement("openvino", one) for one in ("int8", "bfloat16", "float32")]
+    onnxruntime = Placement("cpu", "float32")
+    zen4 = Machine(ZEN4, openvino=True)
+    assert place(SFACE.id, "auto", "auto", zen4) == [*ways, onnxruntime]
+    assert place(SFACE.id, "openvino", "auto", zen4) == ways
+    assert place(SFACE.id, "auto", "float32", zen4) == [ways[2], onnxruntime]
+    assert place(SFACE.id, "auto", "int8", zen4) == ways[:1]
+    assert place(SFACE.id, "auto", "auto", Machine(ICE_LAKE, openvino=True)) == [
+        ways[0],
+        ways[2],
+        onnxruntime,
+    ]
 
 
 @pytest.mark.parametrize("flags", [ALDER_LAKE, OLD, frozenset()])
-def test_a_precision_by_name_prefers_openvino_also_where_it_was_not_measured(flags):
-    for openvino, int8 in ((True, "openvino"), (False, "cpu")):
-        machine = Machine(flags, openvino)
-        assert place(SFACE.id, "auto", "int8", machine) == Placement(int8, "int8")
-        assert place(SFACE.id, "auto", "float32", machine) == Placement("cpu", "float32")
-    assert place(SFACE.id, "auto", "float32", Machine(ZEN4, openvino=True)).provider == "openvino"
+def test_a_precision_by_name_is_openvinos_also_where_it_was_not_measured(flags):
+    machine = Machine(flags, openvino=True)
+    assert place(SFACE.id, "auto", "bfloat16", machine) == [Placement("openvino", "bfloat16")]
+    assert place(SFACE.id, "auto", "float32", machine) == [Placement("cpu", "float32")]
+
+
+def test_int8_needs_a_processor_that_does_not_saturate():
+    int8 = [Placement("openvino", "int8")]
+    for provider in ("auto", "openvino"):
+        assert place(SFACE.id, provider, "int8", Machine(ALDER_LAKE, openvino=True)) == int8
+        assert place(SFACE.id, provider, "int8", Machine(OLD, openvino=True)) == []
+    with pytest.raises(ModelError, match="PRECISION=int8: this processor has neither AVX-512 VNNI"):
+        placed(Machine(OLD, openvino=True), precision="int8")
 
 
 def test_auto_leaves_to_onnxruntime_what_was_not_measured():
     for model in (YUNET.id, "arcface", "scrfd"):
         best = Machine(ZEN4, openvino=True)
-        assert place(model, "auto", "auto", best) == Placement("cpu", "float32")
+        assert place(model, "auto", "auto", best) == [Placement("cpu", "float32")]
 
 
 def test_the_precision_of_all_models_is_for_those_that_can():
     split = {"detector_provider": "cpu", "embedder_provider": "openvino"}
     assert placed(precision="bfloat16", **split) == {
-        "detector": Placement("cpu", "float32"),
-        "embedder": Placement("openvino", "bfloat16"),
+        "detector": [Placement("cpu", "float32")],
+        "embedder": [Placement("openvino", "bfloat16")],
     }
-    assert placed(precision="int8", execution_provider="cpu") == {
-        "detector": Placement("cpu", "float32"),
-        "embedder": Placement("cpu", "int8"),
+    assert placed(precision="int8") == {
+        "detector": [Placement("cpu", "float32")],
+        "embedder": [Placement("openvino", "int8")],
     }
+
+
+X86 = """processor\t: 0
+vendor_id\t: AuthenticAMD
+flags\t\t: fpu avx2 avx512f avx512_vnni
+bugs\t\t: sysret_ss_attrs
+
+processor\t: 1
+flags\t\t: fpu
+"""
+ARM = """processor\t: 0
+BogoMIPS\t: 243.75
+Features\t: fp asimd asimddp bf16 i8mm
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [(X86, {"fpu", "avx2", "avx512f", "avx512_vnni"}), (ARM, set()), ("", set()), (None, set())],
+)
+def test_the_features_of_the_processor_are_those_that_linux_lists(text, flags, tmp_path):
+    path = tmp_path / "cpuinfo"
+    if text is not None:
+        path.write_text(text)
+    assert processor_flags(path) == flags
+
+
+def test_the_features_of_this_processor_are_read():
+    """Else all tests of int8 and bfloat16 would be skipped."""
+    import openvino
+
+    if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        assert Machine.this().flags
 
 
 def broken_import(monkeypatch):
@@ -132,46 +198,72 @@ def broken(method):
     return apply
 
 
-def read_only_cache(monkeypatch):
-    def refuse(_target, _content):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-    monkeypatch.setattr(model_registry, "_write_for_all", refuse)
-
-
 @pytest.fixture(
     params=[
         (broken_import, "cannot be imported"),
         (broken_core, "no plugins"),
         (broken("read_model"), "no read_model"),
         (broken("compile_model"), "no compile_model"),
-        (read_only_cache, "Read-only file system"),
     ],
-    ids=["import", "start", "load", "compile", "cache"],
+    ids=["import", "start", "load", "compile"],
 )
-def without_openvino(request, monkeypatch, tmp_path):
-    """OpenVINO is installed and does not work, and the cache holds the models in float32 only."""
-    for model in (YUNET, SFACE):
-        prepare_builtin(model, tmp_path)
+def without_openvino(request, monkeypatch):
+    """OpenVINO is installed and does not work."""
     monkeypatch.setattr(Machine, "this", lambda: Machine(ZEN4, openvino=True))
     apply, reason = request.param
     apply(monkeypatch)
-    return tmp_path, reason
+    return reason
 
 
-def test_auto_runs_in_onnxruntime_where_openvino_does_not_work(without_openvino, caplog):
-    cache, reason = without_openvino
-    analyser = build_analyser(ModelSettings(cache_dir=cache, threads=1))
-    assert (analyser.provider, analyser.precision) == ("cpu", "float32")
+def warning_of(caplog):
     (warning,) = (one for one in caplog.records if one.levelno == logging.WARNING)
-    assert "OpenVINO is not used" in warning.getMessage()
-    assert reason in warning.getMessage()
+    return warning.getMessage()
 
 
-def test_openvino_by_name_is_an_error_where_it_does_not_work(without_openvino):
-    cache, reason = without_openvino
-    with pytest.raises(ModelError, match=reason):
-        build_analyser(ModelSettings(cache_dir=cache, threads=1, embedder_provider="openvino"))
+def test_auto_runs_in_onnxruntime_where_openvino_does_not_work(
+    without_openvino, model_cache, caplog
+):
+    analyser = build_analyser(ModelSettings(cache_dir=model_cache, threads=1))
+    assert (analyser.provider, analyser.precision) == ("cpu", "float32")
+    assert "runs in float32 on the provider cpu" in warning_of(caplog)
+    assert without_openvino in warning_of(caplog)
+
+
+def test_openvino_by_name_is_an_error_where_it_does_not_work(without_openvino, model_cache):
+    settings = ModelSettings(cache_dir=model_cache, threads=1, embedder_provider="openvino")
+    with pytest.raises(ModelError, match=without_openvino):
+        build_analyser(settings)
+
+
+@pytest.fixture
+def without_int8_file(monkeypatch, tmp_path):
+    """A read-only cache that an older release filled, on a processor with VNNI alone."""
+
+    def refuse(_target, _content):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    for model in (YUNET, SFACE):
+        prepare_builtin(model, tmp_path)
+    monkeypatch.setattr(Machine, "this", lambda: Machine(ICE_LAKE, openvino=True))
+    monkeypatch.setattr(model_registry, "_write_for_all", refuse)
+    return tmp_path
+
+
+@pytest.mark.parametrize("provider", ["auto", "openvino"])
+def test_openvino_runs_in_float32_where_the_int8_file_cannot_be_written(
+    provider, without_int8_file, caplog
+):
+    settings = ModelSettings(cache_dir=without_int8_file, threads=1, embedder_provider=provider)
+    analyser = build_analyser(settings)
+    assert (analyser.embedder.provider, analyser.precision) == ("openvino", "float32")
+    assert "runs in float32 on the provider openvino" in warning_of(caplog)
+    assert "Read-only file system" in warning_of(caplog)
+
+
+def test_int8_by_name_is_an_error_where_its_file_cannot_be_written(without_int8_file):
+    settings = ModelSettings(cache_dir=without_int8_file, threads=1, precision="int8")
+    with pytest.raises(ModelError, match="Read-only file system"):
+        build_analyser(settings)
 
 
 def test_a_precision_that_needs_openvino_is_an_error_where_it_does_not_work(
@@ -196,7 +288,7 @@ def test_an_error_of_another_model_is_not_openvinos(monkeypatch, tmp_path, caplo
     [
         (
             {"execution_provider": "cpu", "precision": "bfloat16"},
-            ["FECAPASS_MODELS__PRECISION=bfloat16", "provider cpu", "float32 or int8"],
+            ["FECAPASS_MODELS__PRECISION=bfloat16", "provider cpu", "in float32"],
         ),
         (
             {"execution_provider": "cuda", "embedder_precision": "int8"},
