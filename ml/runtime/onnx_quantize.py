@@ -76,8 +76,9 @@ def quantize_model(serialized: bytes, ranges: Ranges) -> bytes:
                 constants |= _activation_constants(x, ranges)
                 nodes += _quantized_activation(x)
             if w not in done:
-                constants |= _weight_constants(w, numpy_helper.to_array(weights[w]))
-                nodes.append(_dequantized(w, axis=0))
+                axis = _output_axis(node)
+                constants |= _weight_constants(w, numpy_helper.to_array(weights[w]), axis)
+                nodes.append(_dequantized(w, axis))
             done |= {x, w}
             node.input[0], node.input[1] = f"{x}_dequantized", f"{w}_dequantized"
         nodes.append(node)
@@ -124,17 +125,25 @@ def _activation_constants(name: str, ranges: Ranges) -> dict[str, NDArray[np.gen
     return {f"{name}_scale": np.array(scale), f"{name}_zero": np.array(zero)}
 
 
-def _weight_constants(name: str, weight: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
+def _output_axis(node: onnx.NodeProto) -> int:
+    """The axis of a layer's weight that counts its output channels."""
+    transposed = any(one.name == "transB" and one.i for one in node.attribute)
+    return 0 if node.op_type == "Conv" or transposed else 1
+
+
+def _weight_constants(
+    name: str, weight: NDArray[np.generic], axis: int
+) -> dict[str, NDArray[np.generic]]:
     values = weight.astype(np.float32)
-    largest = np.abs(values).reshape(len(values), -1).max(axis=1)
+    others = tuple(one for one in range(values.ndim) if one != axis)
+    largest = np.abs(values).max(axis=others, keepdims=True)
     scale = np.where(largest > 0, largest / np.float32(_WEIGHT_LIMIT), np.float32(1))
     scale = scale.astype(np.float32)
-    spread = scale.reshape([-1] + [1] * (values.ndim - 1))
-    quantized = np.clip(np.rint(values / spread), -_WEIGHT_LIMIT, _WEIGHT_LIMIT).astype(np.int8)
+    quantized = np.clip(np.rint(values / scale), -_WEIGHT_LIMIT, _WEIGHT_LIMIT).astype(np.int8)
     return {
         f"{name}_quantized": quantized,
-        f"{name}_scale": scale,
-        f"{name}_zero": np.zeros(len(values), np.int8),
+        f"{name}_scale": scale.ravel(),
+        f"{name}_zero": np.zeros(scale.size, np.int8),
     }
 
 

@@ -19,9 +19,6 @@ from ml.runtime.model_registry import SFACE, YUNET, prepare_builtin
 from ml.runtime.onnx_quantize import activations_to_measure, quantize_model
 from ml.runtime.range_measurement import measure_ranges
 
-#: Of the file as every machine prepares it.
-PREPARED_SHA256 = "0309dc2ef074c977e31f04d0ace7b13923dabdd7e210f28f4a70b30cffc5da14"
-
 
 def model_of(nodes, weights, shape):
     graph = helper.make_graph(
@@ -36,7 +33,7 @@ def model_of(nodes, weights, shape):
     return model.SerializeToString()
 
 
-def two_layers(seed=0):
+def two_layers(seed=0, transposed=1):
     random = np.random.default_rng(seed)
     weights = {
         "k": random.normal(size=(4, 3, 3, 3)).astype(np.float32)
@@ -45,12 +42,14 @@ def two_layers(seed=0):
         "b": random.normal(size=5).astype(np.float32),
     }
     weights = {name: value.astype(np.float32) for name, value in weights.items()}
+    if not transposed:
+        weights["w"] = np.ascontiguousarray(weights["w"].T)
     nodes = [
         helper.make_node("Conv", ["x", "k"], ["c"], pads=[1, 1, 1, 1]),
         helper.make_node("Relu", ["c"], ["r"]),
         helper.make_node("GlobalAveragePool", ["r"], ["p"]),
         helper.make_node("Flatten", ["p"], ["f"]),
-        helper.make_node("Gemm", ["f", "w", "b"], ["y"], transB=1),
+        helper.make_node("Gemm", ["f", "w", "b"], ["y"], transB=transposed),
     ]
     return model_of(nodes, weights, (1, 3, 8, 8))
 
@@ -89,6 +88,20 @@ def test_the_layers_are_quantised_and_nothing_else():
     assert constants["x_zero"] == 128
     assert constants["x_scale"] == np.float32(6 / 255)
     assert constants["f_zero"] == 0
+
+
+def test_each_output_of_a_dense_layer_has_its_own_scale_in_either_layout():
+    ranges = {"x": (-3.0, 3.0), "f": (0.0, 2.0)}
+    found = []
+    for transposed in (1, 0):
+        quantized = quantize_model(two_layers(transposed=transposed), ranges)
+        graph = onnx.load_model_from_string(quantized).graph
+        found.append({one.name: numpy_helper.to_array(one) for one in graph.initializer})
+        assert run(quantized, np.ones((1, 3, 8, 8), np.float32)).shape == (1, 5)
+    one, other = found
+    assert one["w_scale"].shape == (5,)
+    np.testing.assert_array_equal(one["w_scale"], other["w_scale"])
+    np.testing.assert_array_equal(one["w_quantized"].T, other["w_quantized"])
 
 
 def test_zero_stays_exact_for_the_sake_of_padding():
@@ -147,7 +160,7 @@ def sface_int8(model_cache):
 
 def test_sface_is_prepared_alike_on_every_machine(sface_int8):
     content = sface_int8.read_bytes()
-    assert hashlib.sha256(content).hexdigest() == PREPARED_SHA256 == sface_int8.suffixes[-2][1:]
+    assert hashlib.sha256(content).hexdigest() == SFACE.int8_sha256 == sface_int8.suffixes[-2][1:]
     assert b"QuantizeLinear" in content
 
 
@@ -166,10 +179,40 @@ def test_the_int8_form_takes_any_batch(sface_int8):
     assert found.shape == (3, 128)
 
 
-def test_another_table_is_another_file_and_an_altered_one_is_refused(tmp_path, sface_int8):
-    other = dataclasses.replace(SFACE, ranges_sha256="0" * 64)
-    with pytest.raises(ModelError, match=r"sface-2021dec\.json has SHA-256"):
-        prepare_builtin(other, sface_int8.parents[1], quantized=True)
+@pytest.fixture
+def another_table(monkeypatch):
+    """As if another release had other ranges."""
+    ranges = {
+        name: (low, 1.1 * high) for name, (low, high) in model_registry._ranges(SFACE).items()
+    }
+    monkeypatch.setattr(model_registry, "_ranges", lambda _model: ranges)
+
+
+def sha256_in(error):
+    return str(error.value).partition("has SHA-256 ")[2].partition(",")[0]
+
+
+def test_another_table_is_another_file_and_is_refused(another_table, tmp_path):
+    with pytest.raises(ModelError, match=f"expected {SFACE.int8_sha256}"):
+        prepare_builtin(SFACE, tmp_path, quantized=True)
+    assert list(tmp_path.rglob("*.onnx")) == []
+
+
+def test_the_file_of_another_release_is_not_used(
+    another_table, tmp_path, sface_int8, monkeypatch, caplog
+):
+    with pytest.raises(ModelError) as error:
+        prepare_builtin(SFACE, tmp_path, quantized=True)
+    other = dataclasses.replace(SFACE, int8_sha256=sha256_in(error))
+    older = prepare_builtin(other, tmp_path, quantized=True)
+    monkeypatch.undo()
+    made = prepare_builtin(SFACE, tmp_path, quantized=True)
+    assert made != older
+    assert made.read_bytes() == sface_int8.read_bytes()
+    assert older.exists()
+    assert not caplog.records
+    made.write_bytes(b"damaged")
+    assert prepare_builtin(SFACE, tmp_path, quantized=True).read_bytes() == sface_int8.read_bytes()
 
 
 def test_a_model_without_a_table_has_no_int8_form(tmp_path):
@@ -177,5 +220,5 @@ def test_a_model_without_a_table_has_no_int8_form(tmp_path):
         prepare_builtin(YUNET, tmp_path, quantized=True)
 
 
-def test_the_table_lies_beside_the_code():
+def test_the_table_lies_next_to_the_code():
     assert next(iter(model_registry._ranges(SFACE))) == "_mulscalar0"
