@@ -22,12 +22,10 @@ from benchmarks.report import Report, Result, make_report
 from config.settings import ModelSettings
 from domain.arrays import FloatArray
 from infra.models.accuracy import accuracy
-from ml.recognition.alignment import align
+from infra.models.calibration import Aligned, largest_face
 from ml.recognition.embedders import unit_rows
 from ml.recognition.face_analyser import build_analyser
 from ml.runtime.sessions import Session, to_nchw
-
-Aligned = npt.NDArray[np.uint8]
 
 
 def faces_of(folder: Path, settings: ModelSettings) -> tuple[list[Aligned], npt.NDArray[np.str_]]:
@@ -35,10 +33,9 @@ def faces_of(folder: Path, settings: ModelSettings) -> tuple[list[Aligned], npt.
     detector = build_analyser(settings).detector
     faces, people = [], []
     for path, picture in pictures_by_path(folder).items():
-        (found,) = detector.detect([picture])
-        if len(found):
-            largest = int(np.argmax(found.boxes[:, 2] * found.boxes[:, 3]))
-            faces.append(align(picture, found.landmarks[largest]))
+        face = largest_face(detector, picture)
+        if face is not None:
+            faces.append(face)
             people.append(person_of(path))
     return faces, np.array(people)
 

@@ -33,6 +33,14 @@ def aligned_faces(detector: Detector, pictures: Iterable[Image]) -> Iterator[Ali
             yield align(picture, landmarks)
 
 
+def largest_face(detector: Detector, picture: Image) -> Aligned | None:
+    """The face with the largest box, (112, 112, 3), BGR; None if there is none."""
+    (found,) = detector.detect([picture])
+    if not len(found):
+        return None
+    return align(picture, found.landmarks[int(np.argmax(found.boxes[:, 2] * found.boxes[:, 3]))])
+
+
 def conditions(faces: Iterable[Aligned]) -> Iterator[Aligned]:
     """Each face as it is, mirrored, badly aligned, darker, brighter, grey, and blurred."""
     for face in faces:

@@ -3,24 +3,35 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from config.settings import ModelSettings
 from domain.arrays import FloatArray, Image
-from domain.images.image_errors import ImageRejected, ModelError
-from infra.models.calibration import Aligned, aligned_faces, conditions
+from domain.images.image_errors import ImageRejected, ModelError, ProviderUnavailable
+from infra.models.calibration import Aligned, conditions, largest_face
 from infra.photos.photo_files import list_files
 from ml.images.decoding import ImageLimits, decode
 from ml.recognition.embedders import ArcFaceEmbedder, Preprocessing, unit_rows
 from ml.recognition.face_analyser import build_analyser
-from ml.runtime.model_placement import Machine
 from ml.runtime.model_registry import check_file, sha256_of, user_model_id
 from ml.runtime.onnx_quantize import quantize_model
 from ml.runtime.range_measurement import measure_ranges
 from ml.runtime.sessions import create_session, to_nchw
 
 _FAR = 1e-3
+
+# Where the detector runs; of the embedder nothing is used.
+_IN_FLOAT32 = {
+    "embedder": "sface",
+    "execution_provider": "cpu",
+    "detector_provider": None,
+    "embedder_provider": None,
+    "precision": "float32",
+    "detector_precision": None,
+    "embedder_precision": None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,35 +69,40 @@ def quantize_file(file: Path, calibrate: Path, output: Path, settings: ModelSett
         file: the float32 file.
         calibrate: folder of pictures; of each the largest face is used. Pictures of one person
             share a folder and the part of the name before the first ``_``.
-        output: where the result is written.
+        output: where the result is written, all at once; not the file itself.
         settings: the detector, and the embedder's mean and deviation.
 
     Raises:
-        ModelError: the file is no ArcFace file or cannot be quantised, or no face was found.
+        ModelError: the file is no ArcFace file or cannot be quantised, it is the output, or no face
+            was found.
         OSError: a folder or file cannot be read or written.
     """
     source, _ = check_file(file, None, "embedder")
-    detector_only = settings.model_copy(
-        update={"embedder": "sface", "execution_provider": "cpu", "precision": "float32"}
-    )
-    detector = build_analyser(detector_only).detector
+    if output.exists() and output.samefile(source):
+        raise ModelError(f"{output} is the float32 file; name another output")
+    preprocessing = Preprocessing(settings.embedder_mean, settings.embedder_deviation)
+    ArcFaceEmbedder(create_session(source, "cpu", 1), source.name, preprocessing)  # or an error
+    detector = build_analyser(settings.model_copy(update=_IN_FLOAT32)).detector
     faces: list[Aligned] = []
     people: list[str] = []
     pictures = 0
     for path, picture in _pictures(calibrate, settings):
         pictures += 1
-        found = next(aligned_faces(detector, [picture]), None)
+        found = largest_face(detector, picture)
         if found is not None:
             faces.append(found)
             people.append(f"{path.parent}/{path.stem.partition('_')[0]}")
     if not faces:
         raise ModelError(f"no face in the {pictures} pictures of {calibrate}")
-    preprocessing = Preprocessing(settings.embedder_mean, settings.embedder_deviation)
     original = source.read_bytes()
     batches = (preprocessing.apply(to_nchw([face], rgb=True)) for face in conditions(faces))
-    output.write_bytes(quantize_model(original, measure_ranges(original, batches)))
+    quantized = quantize_model(original, measure_ranges(original, batches))
     before = _embed(source, faces, preprocessing)
-    after = _embed(output, faces, preprocessing)
+    with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
+        draft = Path(folder) / output.name
+        draft.write_bytes(quantized)
+        after = _embed(draft, faces, preprocessing)
+        draft.replace(output)
     cosines = np.sum(before * after, axis=1)
     sha256 = sha256_of(output)
     return Quantized(
@@ -114,7 +130,10 @@ def _pictures(folder: Path, settings: ModelSettings) -> Iterable[tuple[Path, Ima
 
 
 def _embed(path: Path, faces: list[Aligned], preprocessing: Preprocessing) -> FloatArray:
-    session = create_session(path, "openvino" if Machine.this().openvino else "cpu", 0)
+    try:
+        session = create_session(path, "openvino", 0)
+    except ProviderUnavailable:
+        session = create_session(path, "cpu", 0)
     embedder = ArcFaceEmbedder(session, path.name, preprocessing)
     return unit_rows(np.concatenate([embedder.raw([face]) for face in faces]))
 

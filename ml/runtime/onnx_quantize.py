@@ -93,7 +93,10 @@ def quantize_model(serialized: bytes, ranges: Ranges) -> bytes:
     model.graph.initializer.extend(
         numpy_helper.from_array(value, name) for name, value in constants.items()
     )
-    onnx.checker.check_model(model)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"the int8 form is not a valid ONNX model: {error}") from error
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -103,7 +106,7 @@ def _with_axes(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
     try:
         return version_converter.convert_version(model, _OPSET)
-    except RuntimeError as error:
+    except (RuntimeError, version_converter.ConvertError) as error:
         raise ModelError(f"the model cannot be brought to ONNX opset {_OPSET}: {error}") from error
 
 

@@ -30,15 +30,19 @@ def measure_ranges(
         JSON holds exactly these values.
 
     Raises:
-        ModelError: not an ONNX model, or there was no batch.
+        ModelError: not a model that onnxruntime runs, or there was no batch.
     """
     model = load_model(serialized)
     names = activations_to_measure(model)
     known = {entry.name for entry in (*model.graph.input, *model.graph.output)}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+    try:
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        # onnxruntime raises a dozen unrelated types, most of them without a common base.
+        raise ModelError(f"onnxruntime cannot run the model: {error}") from error
     (entry,) = session.get_inputs()
     low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
     for batch in batches:

@@ -136,6 +136,20 @@ def test_a_model_without_layers_is_refused():
         measure_ranges(two_layers(), [])
 
 
+def test_a_model_that_cannot_run_is_refused():
+    model = model_of([helper.make_node("NoSuchOperator", ["x"], ["y"])], {}, (1, 2))
+    with pytest.raises(ModelError, match="onnxruntime cannot run"):
+        measure_ranges(model, [])
+
+
+def test_a_model_of_an_opset_that_cannot_be_converted_is_refused():
+    model = onnx.load_model_from_string(two_layers())
+    model.opset_import[0].version = 3
+    model.graph.node[1].op_type = "NoSuchOperator"
+    with pytest.raises(ModelError, match="cannot be brought to ONNX opset"):
+        quantize_model(model.SerializeToString(), {"x": (-3.0, 3.0), "f": (0.0, 2.0)})
+
+
 def test_ranges_hold_nearly_all_values_of_every_batch():
     model = two_layers()
     random = np.random.default_rng(3)
