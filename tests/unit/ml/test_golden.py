@@ -28,7 +28,7 @@ GOLDEN_PRECISIONS = json.loads(PRECISIONS.read_text(encoding="utf-8"))
 #: Least cosine to float32 of any face, and mean.
 ALIKE = {"bfloat16": (0.999, 0.9998), "int8": (0.97, 0.994)}
 #: Along one direction, of the same precision on another processor.
-ROUNDING = {"bfloat16": 0.06, "int8": 0.15}
+ROUNDING = {"bfloat16": 0.02, "int8": 0.15}
 
 
 @pytest.fixture(scope="module")
