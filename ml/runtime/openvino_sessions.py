@@ -107,7 +107,10 @@ def load(path: Path, threads: int, variable: str, *, bfloat16: bool = False) -> 
     try:
         core = runtime.Core()
         devices = core.available_devices
-    except RuntimeError as error:
+        capabilities = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+        config = _config(runtime, threads, bfloat16=bfloat16)
+    except (RuntimeError, AttributeError, ImportError) as error:
+        # A folder that an uninstallation has left is imported as a package without content.
         raise ProviderUnavailable(
             f"openvino cannot start ({error}); set {variable}=cpu for onnxruntime"
         ) from error
@@ -117,7 +120,7 @@ def load(path: Path, threads: int, variable: str, *, bfloat16: bool = False) -> 
             f"{', '.join(devices) or 'no device'} here; set {variable}=cpu for onnxruntime"
         )
     # Without the instructions OpenVINO would compute in float32 and say nothing.
-    if bfloat16 and "BF16" not in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES"):
+    if bfloat16 and "BF16" not in capabilities:
         raise ProviderUnavailable(
             "bfloat16 was asked for, but this processor has neither AVX-512 BF16 nor AMX; set the "
             "precision to float32 or auto"
@@ -126,7 +129,7 @@ def load(path: Path, threads: int, variable: str, *, bfloat16: bool = False) -> 
         model = core.read_model(path)
     except RuntimeError as error:
         raise ModelError(f"cannot load the model {path}: {error}") from error
-    return OpenvinoSession(core, model, _config(runtime, threads, bfloat16=bfloat16))
+    return OpenvinoSession(core, model, config)
 
 
 def _runtime(variable: str) -> ModuleType:

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -186,6 +187,10 @@ def broken_core(monkeypatch):
     monkeypatch.setattr("openvino.Core", no_core)
 
 
+def left_over_folder(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", ModuleType("openvino"))
+
+
 def broken(method):
     def apply(monkeypatch):
         import openvino
@@ -202,10 +207,12 @@ def broken(method):
     params=[
         (broken_import, "cannot be imported"),
         (broken_core, "no plugins"),
+        (left_over_folder, "no attribute 'Core'"),
+        (broken("get_property"), "no get_property"),
         (broken("read_model"), "no read_model"),
         (broken("compile_model"), "no compile_model"),
     ],
-    ids=["import", "start", "load", "compile"],
+    ids=["import", "start", "left-over", "property", "load", "compile"],
 )
 def without_openvino(request, monkeypatch):
     """OpenVINO is installed and does not work."""
