@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,12 @@ def read(path: Path) -> Image:
 def skip_without(precision: str) -> None:
     if (needed := FLAGS[precision]) and needed.isdisjoint(Machine.this().flags):
         pytest.skip(f"this processor has none of {', '.join(sorted(needed))}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_telemetry() -> None:
+    """As in Fecapass: a test that imports OpenVINO itself sends nothing to its maker."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # no such module
 
 
 @pytest.fixture(scope="session")
