@@ -47,6 +47,9 @@ _REACH = 0.25
 #: Turns a picture about its middle; float64 (2, 3), one for each angle.
 _TURNS = [cv2.getRotationMatrix2D((_CELL / 2, _CELL / 2), -angle, 1) for angle in _ANGLES]
 
+#: Canvases with sheets in memory at the same time.
+_CANVASES = 32
+
 #: The margin of a face that the detector does not find again.
 NOT_FOUND = -1.0
 
@@ -92,12 +95,16 @@ class UprightCheck:
         """
         at_once = self._columns * self._rows
         groups = [faces[start : start + at_once] for start in range(0, len(faces), at_once)]
-        found = self._detector.detect([self._canvas(group) for group in groups])
-        return [
-            _margin(detections, self._corner(place))
-            for group, detections in zip(groups, found, strict=True)
-            for place in range(len(group))
-        ]
+        margins = []
+        for start in range(0, len(groups), _CANVASES):
+            part = groups[start : start + _CANVASES]
+            found = self._detector.detect([self._canvas(group) for group in part])
+            margins += [
+                _margin(detections, self._corner(place))
+                for group, detections in zip(part, found, strict=True)
+                for place in range(len(group))
+            ]
+        return margins
 
     def _canvas(self, faces: Sequence[LocatedFace]) -> Image:
         width, height = SHEET_SIZE

@@ -8,9 +8,16 @@ import pytest
 
 from benchmarks.angles import turned
 from config.settings import ModelSettings
+from ml.detection.detections import Detections
 from ml.recognition.alignment import align
 from ml.recognition.face_analyser import build_analyser
-from ml.recognition.uprightness import LEAST_MARGIN, NOT_CHECKED, NOT_FOUND, LocatedFace
+from ml.recognition.uprightness import (
+    LEAST_MARGIN,
+    NOT_CHECKED,
+    NOT_FOUND,
+    LocatedFace,
+    UprightCheck,
+)
 from tests.unit.ml.conftest import REFERENCE, read, skip_without
 from tests.unit.ml.golden import PRECISE
 
@@ -156,3 +163,21 @@ def test_field_01_an_unknown_embedder_trusts_no_length(shared, model_cache):
         cache_dir=model_cache,
     )
     assert build_analyser(settings).embedder.trusted_length == float("inf")
+
+
+@pytest.mark.parametrize("sheets", [(1, 1), (2, 1)])
+def test_a_crowd_is_checked_in_parts_that_bound_the_memory(sheets):
+    class Counting:
+        def __init__(self):
+            self.sizes = []
+
+        def detect(self, images):
+            self.sizes.append(len(images))
+            return [Detections(np.zeros((0, 4)), np.zeros((0, 5, 2)), np.zeros(0))] * len(images)
+
+    detector = Counting()
+    face = LocatedFace(np.zeros((9, 9, 3), np.uint8), np.zeros((5, 2), np.float32))
+    margins = UprightCheck(detector, sheets).margins([face] * 100)
+    assert margins == [NOT_FOUND] * 100
+    assert max(detector.sizes) == 32
+    assert sum(detector.sizes) == 100 / sheets[0]
