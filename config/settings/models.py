@@ -19,7 +19,8 @@ PerChannel = Annotated[tuple[float, float, float], BeforeValidator(_for_each_cha
 #: ``cpu`` is onnxruntime's CPU provider; ``openvino`` is OpenVINO's own runtime, on the CPU too.
 ExecutionProvider = Literal["cpu", "openvino", "cuda", "tensorrt"]
 
-#: ``auto`` is the CPU: each model in the runtime that is fastest for it, of those installed.
+#: ``auto`` is the CPU, never a GPU: each model in the runtime that is fastest for it, of those
+#: installed.
 RequestedProvider = Literal["auto", "cpu", "openvino", "cuda", "tensorrt"]
 
 #: What a model computes in; ``auto`` is the fastest one measured to make the same decisions.
@@ -55,7 +56,7 @@ class ModelSettings(Group):
     cache_dir: Path = Path("~/.cache/fecapass")
     """Directory for prepared models."""
     execution_provider: RequestedProvider = "auto"
-    """Where models run: auto, cpu, openvino, cuda or tensorrt; an unavailable one is an error."""
+    """Where models run: auto (CPU), cpu, openvino, cuda or tensorrt; a missing one is an error."""
     detector_provider: RequestedProvider | None = None
     """Where the detector runs; unset: as execution_provider."""
     embedder_provider: RequestedProvider | None = None
