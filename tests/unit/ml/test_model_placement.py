@@ -267,6 +267,13 @@ def test_openvino_runs_in_float32_where_the_int8_file_cannot_be_written(
     assert "Read-only file system" in warning_of(caplog)
 
 
+def test_the_error_is_that_of_the_fastest_way_where_none_works(without_int8_file, monkeypatch):
+    broken("compile_model")(monkeypatch)
+    settings = ModelSettings(cache_dir=without_int8_file, threads=1, embedder_provider="openvino")
+    with pytest.raises(ModelError, match="Read-only file system"):
+        build_analyser(settings)
+
+
 def test_int8_by_name_is_an_error_where_its_file_cannot_be_written(without_int8_file):
     settings = ModelSettings(cache_dir=without_int8_file, threads=1, precision="int8")
     with pytest.raises(ModelError, match="Read-only file system"):
