@@ -3,7 +3,8 @@
 The pictures are those of the demo: an astronaut and a man in a car, in all `conditions`. The table
 is committed, the pictures are not. A new table is another int8 model: write the SHA-256 of its
 int8 form, which is printed, into `ml.runtime.model_registry`, write the golden numbers again and
-measure the accuracy and the trusted length (docs/performance.md, "Precision").
+measure the accuracy (docs/performance.md, "Precision") and the trusted length
+(docs/operations.md, "Unreliable faces").
 """
 
 import hashlib

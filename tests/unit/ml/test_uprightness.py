@@ -18,6 +18,7 @@ from ml.recognition.uprightness import (
     LocatedFace,
     UprightCheck,
 )
+from ml.runtime.model_registry import SFACE, trusted_length
 from tests.unit.ml.conftest import REFERENCE, read, skip_without
 from tests.unit.ml.golden import PRECISE
 
@@ -154,6 +155,11 @@ def test_field_01_only_faces_in_doubt_get_a_second_look(analyser, model_cache, p
     assert 0 < face.quality.upright_margin < NOT_CHECKED
     np.testing.assert_array_equal(face.embedding, plain.embedding)
     assert dataclasses.replace(face.quality, upright_margin=1.0) == plain.quality
+
+
+def test_field_01_a_precision_that_was_not_measured_trusts_no_length():
+    assert trusted_length(SFACE.id, "int4", ModelSettings()) == np.inf
+    assert trusted_length(SFACE.id, "int4", ModelSettings(embedder_trusted_length=9)) == 9
 
 
 def test_field_01_an_unknown_embedder_trusts_no_length(shared, model_cache):
