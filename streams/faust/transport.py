@@ -250,6 +250,18 @@ class WorkerConsumer(Consumer):
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Do nothing: `_new_offset` needs no list of offsets without a message."""
 
+    async def maybe_wait_for_commit_to_finish(self) -> bool:
+        """Wait for the commit in progress, if there is one; returns whether it finished.
+
+        Faust mistakes the cancellation of its caller for one of the commit, and begins another: a
+        time limit for the last commit had no effect.
+        """
+        in_progress = self._commit_fut
+        if in_progress is None:
+            return False
+        await asyncio.wait({in_progress})
+        return not in_progress.cancelled()
+
     async def verify_all_partitions_active(self) -> None:
         """Do nothing: `streams.lifecycle.stall_detector` does this.
 

@@ -47,7 +47,7 @@ async def test_field_27_a_worker_ends_in_order_though_the_broker_stands_still(
         pytest.skip("only the embedded broker can be stopped for a while here")
     async with running_workers(["detect", "identify"], environment, tmp_path) as workers:
         with frozen(broker):
-            await asyncio.sleep(2)  # heartbeats and fetches are out
+            await asyncio.sleep(seconds_before)  # heartbeats and fetches are out
             for code, seconds in await asyncio.gather(*map(ended, workers)):
                 assert code == 0, [worker.tail() for worker in workers]
                 assert seconds < BOUND

@@ -1,6 +1,8 @@
+import asyncio
 from time import monotonic, time
 from types import SimpleNamespace
 
+import pytest
 from faust import Event
 from faust.types import TP, ConsumerMessage
 
@@ -54,3 +56,23 @@ async def test_field_18_a_partition_that_was_idle_and_has_a_backlog_is_no_error(
     caplog.clear()
     await consumer.verify_all_partitions_active()
     assert caplog.text == ""
+
+
+async def test_field_27_a_time_limit_ends_the_wait_for_a_commit_that_hangs():
+    """Faust would take the cancellation for that of the commit in progress, and commit again."""
+    app = create_app("detect", KafkaSettings(), WorkerSettings())
+    consumer = app.transport.create_consumer(
+        lambda _message: None,
+        on_partitions_revoked=lambda _revoked: None,
+        on_partitions_assigned=lambda _assigned: None,
+    )
+    assert not await consumer.maybe_wait_for_commit_to_finish()
+    hanging = consumer._commit_fut = asyncio.get_running_loop().create_future()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await consumer.commit()
+    assert not hanging.done(), "it is another's commit"
+    waiting = asyncio.create_task(consumer.maybe_wait_for_commit_to_finish())
+    await asyncio.sleep(0)
+    hanging.set_result(None)
+    assert await waiting
