@@ -54,9 +54,13 @@ async def run(arguments: argparse.Namespace) -> Report:
         faces, people = faces_of(arguments.pictures, settings)
         reference = embed(ways[REFERENCE], faces)
         results += [
-            Result("accuracy", name, {"faces": len(faces)}, accuracy(reference, probes, people))
+            Result(
+                "accuracy",
+                name,
+                {"faces": len(faces)},
+                accuracy(reference, embed(session, faces), people),
+            )
             for name, session in ways.items()
-            if (probes := embed(session, faces)) is not None
         ]
     return make_report(results, compare_times(results), {"seconds": arguments.seconds})
 

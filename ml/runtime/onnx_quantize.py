@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper, version_converter
 
 from domain.images.image_errors import ModelError
+from ml.runtime.onnx_rewrite import load_model
 
 #: Least and greatest value of each activation, by the tensor's name.
 Ranges = Mapping[str, tuple[float, float]]
@@ -25,19 +26,6 @@ Ranges = Mapping[str, tuple[float, float]]
 _OPSET = 13
 _WEIGHT_LIMIT = 127
 _ACTIVATION_LIMIT = 255
-
-
-def load_model(serialized: bytes) -> onnx.ModelProto:
-    """Parse a serialised model.
-
-    Raises:
-        ModelError: it is not an ONNX model.
-    """
-    try:
-        return onnx.load_model_from_string(serialized)
-    except Exception as error:
-        # Each protobuf backend has its own exception types.
-        raise ModelError(f"not an ONNX model: {error}") from error
 
 
 def activations_to_measure(model: onnx.ModelProto) -> list[str]:

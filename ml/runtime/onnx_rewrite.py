@@ -17,6 +17,19 @@ from domain.images.image_errors import ModelError
 Constants = dict[str, NDArray[np.generic]]
 
 
+def load_model(serialized: bytes) -> onnx.ModelProto:
+    """Parse a serialised model.
+
+    Raises:
+        ModelError: it is not an ONNX model.
+    """
+    try:
+        return onnx.load_model_from_string(serialized)
+    except Exception as error:
+        # Each protobuf backend has its own exception types.
+        raise ModelError(f"not an ONNX model: {error}") from error
+
+
 def prepare_model(serialized: bytes) -> bytes:
     """Rewrite a serialised ONNX model.
 
@@ -27,11 +40,7 @@ def prepare_model(serialized: bytes) -> bytes:
     Raises:
         ModelError: the bytes are no ONNX model, or the graph has a form this module does not know.
     """
-    try:
-        model = onnx.load_model_from_string(serialized)
-    except Exception as error:
-        # Each protobuf backend has its own exception types.
-        raise ModelError(f"not an ONNX model: {error}") from error
+    model = load_model(serialized)
     graph = model.graph
     constants: Constants = {
         tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer

@@ -8,7 +8,8 @@ import onnxruntime
 
 from domain.arrays import FloatArray
 from domain.images.image_errors import ModelError
-from ml.runtime.onnx_quantize import activations_to_measure, load_model
+from ml.runtime.onnx_quantize import activations_to_measure
+from ml.runtime.onnx_rewrite import load_model
 
 # Share of a batch's values that may be beyond each end of a range.
 _TAIL = 1e-4

@@ -76,20 +76,25 @@ def photo(kind, number):
     )
 
 
+def detect_stage(models, publisher, threads):
+    """The stage with these models and this publisher; all its threads are of one executor."""
+    return Detect(
+        models,
+        publisher,
+        Topics(""),
+        limits=ImageLimits(1 << 20, 1 << 20),
+        claims=None,
+        decoders=threads,
+        models=threads,
+        image_memory=1 << 20,
+        policy="",
+    )
+
+
 async def test_a_camera_waits_for_its_earlier_frames_and_another_does_not():
     models, sent = Models(), Sent()
     with ThreadPoolExecutor(4) as threads:
-        detect = Detect(
-            models,
-            sent,
-            Topics(""),
-            limits=ImageLimits(1 << 20, 1 << 20),
-            claims=None,
-            decoders=threads,
-            models=threads,
-            image_memory=1 << 20,
-            policy="",
-        )
+        detect = detect_stage(models, sent, threads)
         async with asyncio.timeout(20), asyncio.TaskGroup() as batches:
             batches.create_task(detect.process([frame("a", 0), frame("a", 1)]))
             while not models.calls:  # noqa: ASYNC110 - a thread's count

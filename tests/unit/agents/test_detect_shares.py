@@ -8,11 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from agents.detect.detect_stage import Detect
-from ml.images.decoding import ImageLimits
-from streams.contract.topics import Topics
 from streams.contract.value_codec import unpack
-from tests.unit.agents.test_detect_order import frame
+from tests.unit.agents.test_detect_order import detect_stage, frame
 from tests.unit.agents.test_detect_unreliable import analysed
 
 WIDTH = 32
@@ -41,16 +38,10 @@ async def test_each_lane_gets_its_share_in_one_call(lanes, images, shares):
         sent.extend(unpack(message.value) for message in messages)
 
     with ThreadPoolExecutor(lanes) as threads:
-        detect = Detect(
+        detect = detect_stage(
             SimpleNamespace(lanes=lanes, embedder=SimpleNamespace(id="none"), analyse=analyse),
             SimpleNamespace(send_all=send_all),
-            Topics(""),
-            limits=ImageLimits(1 << 20, 1 << 20),
-            claims=None,
-            decoders=threads,
-            models=threads,
-            image_memory=1 << 20,
-            policy="",
+            threads,
         )
         await detect.process([frame_of_width(number) for number in range(images)])
     assert sorted(calls) == shares

@@ -6,13 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from agents.detect.detect_stage import Detect
-from ml.images.decoding import ImageLimits
 from ml.recognition.face_analyser import AnalysedFace
 from ml.recognition.face_quality import QualityReport
-from streams.contract.topics import Topics
 from streams.contract.value_codec import unpack
-from tests.unit.agents.test_detect_order import frame, photo
+from tests.unit.agents.test_detect_order import detect_stage, frame, photo
 
 
 def analysed(upright_margin):
@@ -48,17 +45,7 @@ async def test_field_01_a_turned_face_is_reported_as_unreliable(margin, reliable
         sent.extend(unpack(message.value) for message in messages)
 
     with ThreadPoolExecutor(2) as threads:
-        detect = Detect(
-            models,
-            SimpleNamespace(send_all=send_all),
-            Topics(""),
-            limits=ImageLimits(1 << 20, 1 << 20),
-            claims=None,
-            decoders=threads,
-            models=threads,
-            image_memory=1 << 20,
-            policy="",
-        )
+        detect = detect_stage(models, SimpleNamespace(send_all=send_all), threads)
         await detect.process([frame("a", 0)])
     ((face,),) = (message.faces for message in sent)
     assert face.reliable is reliable
@@ -82,16 +69,10 @@ async def test_field_01_every_face_of_a_photo_gets_a_second_look(message, check_
         pass
 
     with ThreadPoolExecutor(2) as threads:
-        detect = Detect(
+        detect = detect_stage(
             SimpleNamespace(lanes=1, embedder=SimpleNamespace(id="none"), analyse=analyse),
             SimpleNamespace(send_all=send_all),
-            Topics(""),
-            limits=ImageLimits(1 << 20, 1 << 20),
-            claims=None,
-            decoders=threads,
-            models=threads,
-            image_memory=1 << 20,
-            policy="",
+            threads,
         )
         await detect.process([message])
     assert asked == [{"check_all": check_all}]

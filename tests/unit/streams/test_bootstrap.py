@@ -9,6 +9,7 @@ from config.settings import KafkaSettings, WorkerSettings
 from streams.faust import bootstrap
 from streams.faust.bootstrap import with_brokers
 from streams.faust.faust_app import create_app
+from tests.unit.streams.test_faust_app import consumer_of
 
 
 class Client:
@@ -44,11 +45,7 @@ async def test_a_cluster_that_names_no_broker_is_unavailable(monkeypatch):
 
 async def test_the_consumer_of_a_worker_waits_like_this():
     app = create_app("detect", KafkaSettings(), WorkerSettings())
-    consumer = app.transport.create_consumer(
-        lambda _message: None,
-        on_partitions_revoked=lambda _revoked: None,
-        on_partitions_assigned=lambda _assigned: None,
-    )
+    consumer = consumer_of(app)
     consumer._thread._shutdown = None
     kafka = consumer._thread._create_worker_consumer(app.transport)
     assert kafka._client.bootstrap.__qualname__.startswith("with_brokers")

@@ -10,6 +10,15 @@ from config.settings import KafkaSettings, WorkerSettings
 from streams.faust.faust_app import _message_of, create_app
 
 
+def consumer_of(app):
+    """A worker's consumer, which is not started."""
+    return app.transport.create_consumer(
+        lambda _message: None,
+        on_partitions_revoked=lambda _revoked: None,
+        on_partitions_assigned=lambda _assigned: None,
+    )
+
+
 async def test_a_worker_leaves_nothing_in_the_directory_it_is_started_in(tmp_path, monkeypatch):
     """It may be a read-only one; Faust would make directories for tables that there are none of."""
     monkeypatch.chdir(tmp_path)
@@ -33,11 +42,7 @@ def test_of_a_message_that_the_worker_has_faust_keeps_no_bytes():
 async def test_field_18_a_partition_that_was_idle_and_has_a_backlog_is_no_error(caplog):
     """Faust compares with the last message, which came before the five minutes of silence."""
     app = create_app("detect", KafkaSettings(), WorkerSettings())
-    consumer = app.transport.create_consumer(
-        lambda _message: None,
-        on_partitions_revoked=lambda _revoked: None,
-        on_partitions_assigned=lambda _assigned: None,
-    )
+    consumer = consumer_of(app)
     partition = TP("camera.frames", 0)
     state = SimpleNamespace(highwater=90, lso=90, position=40, timestamp=time() * 1000)
     assignment = SimpleNamespace(active=True, state_value=lambda _tp: state, tps={partition})
@@ -61,11 +66,7 @@ async def test_field_18_a_partition_that_was_idle_and_has_a_backlog_is_no_error(
 async def test_field_27_a_time_limit_ends_the_wait_for_a_commit_that_hangs():
     """Faust would take the cancellation for that of the commit in progress, and commit again."""
     app = create_app("detect", KafkaSettings(), WorkerSettings())
-    consumer = app.transport.create_consumer(
-        lambda _message: None,
-        on_partitions_revoked=lambda _revoked: None,
-        on_partitions_assigned=lambda _assigned: None,
-    )
+    consumer = consumer_of(app)
     assert not await consumer.maybe_wait_for_commit_to_finish()
     hanging = consumer._commit_fut = asyncio.get_running_loop().create_future()
     with pytest.raises(TimeoutError):
