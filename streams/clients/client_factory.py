@@ -76,3 +76,14 @@ def _connection(settings: KafkaSettings) -> dict[str, Any]:
         "request_timeout_ms": int(settings.request_timeout * 1000),
         **client_security(settings),
     }
+
+
+def set_attribute(part: object, name: str, value: object) -> None:
+    """Set an attribute of a client, or of a part of it, for which aiokafka has no setting.
+
+    Raises:
+        RuntimeError: this release of aiokafka has no such attribute.
+    """
+    if not hasattr(part, name):
+        raise RuntimeError(f"this release of aiokafka has no {name}")
+    setattr(part, name, value)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+
+from streams.clients.client_factory import set_attribute
 
 #: Seconds without a message after which a consumer is idle.
 _IDLE_AFTER = 2.0
@@ -44,7 +45,5 @@ class FetchWait:
         Raises:
             RuntimeError: this release of aiokafka keeps it elsewhere.
         """
-        fetcher: Any = getattr(consumer, "_fetcher", None)
-        if not hasattr(fetcher, "_fetch_max_wait_ms"):
-            raise RuntimeError("this release of aiokafka has no _fetch_max_wait_ms")
-        fetcher._fetch_max_wait_ms = self.milliseconds(now)  # noqa: SLF001
+        fetcher = getattr(consumer, "_fetcher", None)
+        set_attribute(fetcher, "_fetch_max_wait_ms", self.milliseconds(now))

@@ -45,6 +45,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 from faust.types import TP
 
 from config.tasks.cancellation import leaked_cancellation_as
+from streams.clients.client_factory import set_attribute
 from streams.clients.fetch_wait import FetchWait
 from streams.contract.message import Partition
 from streams.faust.bootstrap import with_brokers
@@ -163,10 +164,12 @@ class _Thread(AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         # aiokafka reads these attributes when the consumer is started.
-        _set(consumer, "_isolation_level", self.transport.isolation_level)
-        _set(consumer, "_fetch_max_wait_ms", self.transport.fetch_wait.milliseconds(monotonic()))
+        set_attribute(consumer, "_isolation_level", self.transport.isolation_level)
+        set_attribute(
+            consumer, "_fetch_max_wait_ms", self.transport.fetch_wait.milliseconds(monotonic())
+        )
         client = consumer._client  # noqa: SLF001 - the consumer makes it, and bootstraps it at start
-        _set(client, "bootstrap", with_brokers(client))
+        set_attribute(client, "bootstrap", with_brokers(client))
         return consumer
 
     async def _fetch_records(
@@ -300,12 +303,6 @@ def install_transport(app: faust.App, fetch_wait: float, isolation_level: str) -
     transport.isolation_level = isolation_level
     transport.fetch_wait = FetchWait(fetch_wait)
     app.transport = transport
-
-
-def _set(owner: Any, name: str, value: object) -> None:
-    if not hasattr(owner, name):
-        raise RuntimeError(f"this release of aiokafka has no {name}")
-    setattr(owner, name, value)
 
 
 def _partitions_of(tps: set[TP]) -> set[Partition]:
