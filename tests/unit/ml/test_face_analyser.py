@@ -51,18 +51,24 @@ def test_faces_are_complete(analyser, shared):
         assert again.embedding @ face.embedding > 0.8
 
 
+def faces_as_alone(analyser, images):
+    """The faces of images in one call, which are those that each image has in a call of its own."""
+    together = analyser.analyse(images)
+    for image, faces in zip(images, together, strict=True):
+        (alone,) = analyser.analyse([image])
+        assert len(faces) == len(alone)
+        for face, twin in zip(faces, alone, strict=True):
+            np.testing.assert_array_equal(face.box, twin.box)
+            assert face.embedding @ twin.embedding > 0.9999
+            assert face.quality == twin.quality
+            assert face.crop == twin.crop
+    return together
+
+
 def test_faces_stay_with_their_images(analyser, groups, portraits):
     images = [read(path) for path in (groups[0], groups[11], portraits[3], groups[5])]
     images.insert(1, np.zeros((100, 100, 3), np.uint8))
-    together = analyser.analyse(images)
-    assert together[1] == []
-    for image, faces in zip(images, together, strict=True):
-        (alone,) = analyser.analyse([image])
-        assert len(alone) == len(faces)
-        for one, other in zip(alone, faces, strict=True):
-            np.testing.assert_array_equal(one.box, other.box)
-            assert one.embedding @ other.embedding > 0.9999
-            assert one.crop == other.crop
+    assert faces_as_alone(analyser, images)[1] == []
     assert analyser.analyse([]) == []
 
 
@@ -134,15 +140,7 @@ def test_lanes_do_not_disturb_each_other(analyser, groups):
 
 
 def test_images_in_one_call_give_what_each_gives_alone(analyser, groups, portraits):
-    images = [read(path) for path in (*groups[:5], *portraits[:4])]
-    for image, faces in zip(images, analyser.analyse(images), strict=True):
-        (alone,) = analyser.analyse([image])
-        assert len(faces) == len(alone)
-        for face, twin in zip(faces, alone, strict=True):
-            np.testing.assert_array_equal(face.box, twin.box)
-            assert face.embedding @ twin.embedding > 0.9999
-            assert face.quality == twin.quality
-            assert face.crop == twin.crop
+    faces_as_alone(analyser, [read(path) for path in (*groups[:5], *portraits[:4])])
 
 
 def test_missing_files_are_named(model_cache):
