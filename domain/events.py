@@ -87,7 +87,10 @@ class DetectedFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     (`ml.recognition.face_quality`). embedding: float32, little endian, length 1. crop: JPEG of the
     face with some surroundings. measures: the values behind the quality, by name; set for uploads,
     whose answers contain them. reliable: whether the embedding says who it is: not of a face that
-    is turned, or is none.
+    is turned, or is none. track_id: of a camera's frame, the track that the face belongs to; None
+    where faces are not tracked. best_face_id: the face of the same track whose crop stands for this
+    one, where this one was not embedded: ``crop`` is empty, and ``embedding`` is the track's. None:
+    the embedding and the crop are its own.
     """
 
     box: tuple[float, float, float, float]
@@ -98,6 +101,8 @@ class DetectedFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     crop: bytes
     measures: dict[str, float] = {}
     reliable: bool = True
+    track_id: UUID | None = None
+    best_face_id: UUID | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +182,10 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
         decision: what decided: ``matched``, ``below_threshold``, ``ambiguous``, ``empty_gallery``
             or ``unreliable`` (`matching`), or what a later release has added; None for a face
             that was enrolled, or stored before decisions were.
+        track_id: the track of the face; faces of one camera with the same track are one person.
+            None where faces are not tracked.
+        fresh: whether the embedding was computed from this face; False where the face was followed
+            from an earlier frame, and has the embedding of its track.
     """
 
     face_id: UUID
@@ -194,6 +203,8 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
     seen_at: datetime | None = None
     kind: str | None = None
     decision: str | None = None
+    track_id: UUID | None = None
+    fresh: bool = True
 
     @property
     def at(self) -> datetime:
