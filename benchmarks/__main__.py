@@ -5,18 +5,11 @@ import asyncio
 import os
 import sys
 
-from benchmarks import (
-    angles,
-    latency,
-    models,
-    pipeline,
-    precision,
-    regression,
-    scale,
-    search,
-    sinks,
-)
+from benchmarks import regression
 from benchmarks.arguments import add_output, finish
+from benchmarks.gallery import search
+from benchmarks.inference import angles, models, precision
+from benchmarks.system import latency, pipeline, scale, sinks
 from infra.processes.run_guard import RunGuard
 
 _BENCHMARKS = {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.frames import Case
+from benchmarks.load.frames import Case
 from benchmarks.report import Report, show
 
 Number = TypeVar("Number", int, float)

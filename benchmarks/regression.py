@@ -19,15 +19,15 @@ from statistics import median
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.backlog import deliver, drain
-from benchmarks.frames import Case, FrameSet, compose, load_faces
-from benchmarks.models import BareModels, Work, analysing, bare
-from benchmarks.models import measure as measure_models
-from benchmarks.searchers import MatrixProduct, ProductGallery
-from benchmarks.sinks import BARE, RATE, SINK
-from benchmarks.sinks import measure as measure_sinks
-from benchmarks.system import bare_servers, running_pipeline, running_servers
-from benchmarks.templates import Statistics, draw
+from benchmarks.gallery.searchers import MatrixProduct, ProductGallery
+from benchmarks.gallery.templates import Statistics, draw
+from benchmarks.inference.models import BareModels, Work, analysing, bare
+from benchmarks.inference.models import measure as measure_models
+from benchmarks.load.backlog import deliver, drain
+from benchmarks.load.frames import Case, FrameSet, compose, load_faces
+from benchmarks.system.servers import bare_servers, running_pipeline, running_servers
+from benchmarks.system.sinks import BARE, RATE, SINK
+from benchmarks.system.sinks import measure as measure_sinks
 
 BASELINE = Path(__file__).parent / "baseline.json"
 #: The largest loss that passes.

@@ -140,7 +140,7 @@ def test_a_file_name_says_which_file_is_meant():
 def test_a_package_is_small_enough_to_be_read_at_a_glance():
     sizes = Counter(path.parent.relative_to(ROOT) for path in modules())
     large = {str(folder): size for folder, size in sizes.items() if size > MOST_MODULES}
-    assert large.keys() <= {"infra/cli", "infra/embedded", "benchmarks"}, large
+    assert large.keys() <= {"infra/cli", "infra/embedded"}, large
 
 
 def test_the_architecture_page_has_the_same_table():

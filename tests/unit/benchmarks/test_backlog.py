@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.backlog import Commit, steady_rate
+from benchmarks.load.backlog import Commit, steady_rate
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

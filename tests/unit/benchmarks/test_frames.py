@@ -4,7 +4,7 @@ from argparse import ArgumentTypeError
 
 import pytest
 
-from benchmarks.frames import Case, compose, load_faces
+from benchmarks.load.frames import Case, compose, load_faces
 from config.settings import ModelSettings
 from ml.recognition.face_analyser import Analyser, build_analyser
 

@@ -1,7 +1,7 @@
 import numpy as np
 
-from benchmarks.search import quality
-from benchmarks.templates import Population, Statistics, brute_force, draw
+from benchmarks.gallery.search import quality
+from benchmarks.gallery.templates import Population, Statistics, brute_force, draw
 
 
 def test_a_drawn_gallery_is_the_same_again_and_holds_who_is_looked_for():

@@ -21,8 +21,8 @@ AWAITED = {
     "infra/cameras/frame_publisher.py": "each delivery is counted, and flush waits for all",
     "infra/cameras/player.py": "closes a source when playing stops; cancelled with it",
     "infra/demo/run.py": "steps of a command that awaits them",
-    "benchmarks/search.py": "a thread waits for its result",
-    "benchmarks/latency.py": "a step of a command that awaits it",
+    "benchmarks/gallery/search.py": "a thread waits for its result",
+    "benchmarks/system/latency.py": "a step of a command that awaits it",
     "streams/lifecycle/stage_life.py": "it handles its errors itself, and `revoke` ends it",
 }
 STARTERS = {"create_task", "ensure_future", "run_coroutine_threadsafe"}

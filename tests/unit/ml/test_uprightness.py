@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.angles import turned
+from benchmarks.inference.angles import turned
 from config.settings import ModelSettings
 from ml.detection.detections import Detections
 from ml.recognition.alignment import align

@@ -1,8 +1,8 @@
 """A consumer as one writes it first: one frame at a time, each step awaited before the next.
 
 The same models, gallery and sinks as the pipeline, on plain aiokafka, in one process. It is what
-the pipeline's batches and overlap are compared with; it is started by `benchmarks.pipeline`, with
-the settings in its environment.
+the pipeline's batches and overlap are compared with; it is started by `benchmarks.system.pipeline`,
+with the settings in its environment.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.templates import Vectors
+from benchmarks.gallery.templates import Vectors
 from ml.gallery.exact_search import Gallery
 
 Rows = npt.NDArray[np.int64]

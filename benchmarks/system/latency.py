@@ -16,11 +16,11 @@ from uuid import uuid4
 import numpy as np
 
 from benchmarks.arguments import count, duration, whole
-from benchmarks.backlog import drain, stage_seconds
-from benchmarks.frames import Case, FrameSet, compose, load_faces
-from benchmarks.models import BareModels, bare, measure
+from benchmarks.inference.models import BareModels, bare, measure
+from benchmarks.load.backlog import drain, stage_seconds
+from benchmarks.load.frames import Case, FrameSet, compose, load_faces
 from benchmarks.report import Report, Result, make_report
-from benchmarks.system import Consumer, running_pipeline, running_servers
+from benchmarks.system.servers import Consumer, running_pipeline, running_servers
 from domain.events import EventKind, ImageEvent, utc_now
 from infra.cameras.frame_publisher import FramePublisher
 from streams.clients.client_factory import create_consumer

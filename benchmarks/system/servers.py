@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from benchmarks.frames import Picture
+from benchmarks.load.frames import Picture
 from config.settings import ENV_FILE_VARIABLE, Settings
 from domain.events import utc_now
 from infra.database.create_topics import ensure_topics
@@ -153,7 +153,7 @@ async def running_pipeline(
 
 @asynccontextmanager
 async def running_naive(system: System) -> AsyncIterator[Consumer]:
-    """`benchmarks.baseline_consumer`, on its own topics."""
+    """`benchmarks.system.baseline_consumer`, on its own topics."""
     kafka = system.settings.kafka.model_copy(update={"topic_prefix": _NAIVE_PREFIX})
     await ensure_topics(kafka, lambda _line: None)
     environment = {
@@ -164,7 +164,7 @@ async def running_naive(system: System) -> AsyncIterator[Consumer]:
     path = system.logs / "naive.log"
     with path.open("wb") as log:
         process = subprocess.Popen(  # noqa: ASYNC220 - it is started once
-            [sys.executable, "-m", "benchmarks.baseline_consumer"],
+            [sys.executable, "-m", "benchmarks.system.baseline_consumer"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from benchmarks.arguments import add_common, cases_of
-from benchmarks.embedder_times import compare_times, embedder_sessions, measure_times
-from benchmarks.frames import Case, FrameSet, Picture, compose, load_faces
+from benchmarks.inference.embedder_times import compare_times, embedder_sessions, measure_times
+from benchmarks.load.frames import Case, FrameSet, Picture, compose, load_faces
 from benchmarks.report import Report, Result, compare, make_report
 from config.settings import ModelSettings
 from config.settings.models import ExecutionProvider

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.arguments import amount, count, counts, whole
-from benchmarks.backlog import Drained, deliver, drain
-from benchmarks.frames import Case, FrameSet, compose, load_faces
-from benchmarks.models import BareModels
+from benchmarks.inference.models import BareModels
+from benchmarks.load.backlog import Drained, deliver, drain
+from benchmarks.load.frames import Case, FrameSet, compose, load_faces
 from benchmarks.report import Report, Result, compare, make_report
-from benchmarks.system import System, running_pipeline, running_servers
+from benchmarks.system.servers import System, running_pipeline, running_servers
 from ml.runtime.cpu_cores import available_cores
 
 ONE, TWO = "one pinned worker", "two pinned workers"

@@ -23,11 +23,11 @@ from uuid import UUID
 import numpy as np
 
 from benchmarks.arguments import count, counts, duration, whole
+from benchmarks.gallery.searchers import IN_MEMORY, ProductGallery, Rows
+from benchmarks.gallery.searchers_pg import BREADTHS, PgvectorTable
+from benchmarks.gallery.templates import Population, Statistics, Vectors, brute_force, draw
 from benchmarks.report import Report, Result, compare, make_report
-from benchmarks.searchers import IN_MEMORY, ProductGallery, Rows
-from benchmarks.searchers_pg import BREADTHS, PgvectorTable
-from benchmarks.system import bare_servers
-from benchmarks.templates import Population, Statistics, Vectors, brute_force, draw
+from benchmarks.system.servers import bare_servers
 
 PRODUCT = "product's gallery"
 BATCH = 16

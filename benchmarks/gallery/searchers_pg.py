@@ -3,8 +3,8 @@
 import asyncpg
 import numpy as np
 
-from benchmarks.searchers import Rows
-from benchmarks.templates import Vectors
+from benchmarks.gallery.searchers import Rows
+from benchmarks.gallery.templates import Vectors
 from config.settings import DatabaseSettings
 from sinks.vector.vector_format import encode_vector
 

@@ -15,9 +15,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.angles import person_of, pictures_by_path
 from benchmarks.arguments import duration
-from benchmarks.embedder_times import REFERENCE, compare_times, embedder_sessions, measure_times
+from benchmarks.inference.angles import person_of, pictures_by_path
+from benchmarks.inference.embedder_times import (
+    REFERENCE,
+    compare_times,
+    embedder_sessions,
+    measure_times,
+)
 from benchmarks.report import Report, Result, make_report
 from config.settings import ModelSettings
 from domain.arrays import FloatArray

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.frames import Picture
+from benchmarks.load.frames import Picture
 from benchmarks.report import Report, Result, make_report
 from config.settings import DetectSettings
 from ml.recognition.alignment import align

@@ -12,9 +12,9 @@ import aiohttp
 import asyncpg
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.cpu import cpu_seconds
-from benchmarks.frames import FrameSet
-from benchmarks.system import Consumer
+from benchmarks.load.cpu import cpu_seconds
+from benchmarks.load.frames import FrameSet
+from benchmarks.system.servers import Consumer
 from domain.events import EventKind, ImageEvent, utc_now
 from infra.cameras.frame_publisher import FramePublisher
 

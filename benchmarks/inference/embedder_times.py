@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.frames import load_faces
+from benchmarks.load.frames import load_faces
 from benchmarks.report import Ratio, Result, compare
 from config.settings import ModelSettings
 from config.settings.models import ExecutionProvider

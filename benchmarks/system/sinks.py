@@ -25,7 +25,7 @@ from yarl import URL
 
 from benchmarks.arguments import count
 from benchmarks.report import Report, Result, compare, make_report
-from benchmarks.system import bare_servers
+from benchmarks.system.servers import bare_servers
 from config.settings import S3Settings, Settings
 from domain.events import EventKind, FaceMatch, ImageEvent, MatchKind
 from domain.store_rows import EventResult, FaceRow, Outcome, Sighting

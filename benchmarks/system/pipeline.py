@@ -6,10 +6,11 @@ In one run, for every case: the bare models, the whole pipeline, the bare models
 counts, so that a machine that grows slower in the meantime favours neither), and OpenCV's own
 classes; then, with the pipeline's workers stopped, a naive consumer of one frame at a time. All
 have the same number of threads for their models; the bare models use them in several ways
-(`ONE_LOOP`, `LOOPS`, `OPENVINO_LOOPS` in `benchmarks.models`). The servers run on the same cores.
+(`ONE_LOOP`, `LOOPS`, `OPENVINO_LOOPS` in `benchmarks.inference.models`). The servers run on the
+same cores.
 
 The pipeline is given all frames of a case at once and drains this backlog; its rate is that of
-the ledger's commits, without start-up (`benchmarks.backlog.steady_rate`).
+the ledger's commits, without start-up (`benchmarks.load.backlog.steady_rate`).
 
 Run alone: ``python -m benchmarks pipeline --help``.
 """
@@ -19,11 +20,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks import models
 from benchmarks.arguments import add_common, cases_of, count, whole
-from benchmarks.backlog import deliver, drain
-from benchmarks.frames import FrameSet, compose, load_faces
-from benchmarks.models import (
+from benchmarks.inference import models
+from benchmarks.inference.models import (
     LOOPS,
     ONE_LOOP,
     OPENCV,
@@ -31,8 +30,16 @@ from benchmarks.models import (
     PROVIDERS,
     BareModels,
 )
+from benchmarks.load.backlog import deliver, drain
+from benchmarks.load.frames import FrameSet, compose, load_faces
 from benchmarks.report import Ratio, Report, Result, compare, make_report
-from benchmarks.system import Consumer, System, running_naive, running_pipeline, running_servers
+from benchmarks.system.servers import (
+    Consumer,
+    System,
+    running_naive,
+    running_pipeline,
+    running_servers,
+)
 
 PIPELINE = "pipeline"
 NAIVE = "naive consumer"

@@ -1,0 +1,1 @@
+"""Search of enrolled people, compared with other ways to search."""

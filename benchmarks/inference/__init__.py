@@ -1,0 +1,1 @@
+"""The models without the pipeline: time, precision and angles."""

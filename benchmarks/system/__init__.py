@@ -1,0 +1,1 @@
+"""The pipeline and its sinks on servers in a temporary directory."""
