@@ -5,4 +5,6 @@ from numpy.typing import NDArray
 
 #: (H, W, 3), BGR, upright.
 Image = NDArray[np.uint8]
+#: (H, W), brightness, upright.
+GreyImage = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]

@@ -46,7 +46,7 @@ def upright(image: Image, exif: bytes) -> Image:
     """Turn a picture as its EXIF data say.
 
     Args:
-        image: uint8 array (H, W, 3), as it is stored; it may be flipped in place.
+        image: uint8 array (H, W, 3) or (H, W), as it is stored; it may be flipped in place.
         exif: as for `orientation`.
     """
     value = orientation(exif)

@@ -27,7 +27,7 @@ from domain.images.jpeg_segments import (
     restarts_of,
     segments,
 )
-from ml.images.jpeg_scan import decode_scan
+from ml.images.jpeg_scan import Colours, LastScan, decode_scan, decode_scan_reduced
 
 _KEPT = FRAMES | {HUFFMAN_TABLES, QUANTISATION_TABLES, RESTART_INTERVAL}
 
@@ -59,18 +59,39 @@ def decode_jpeg(data: bytes) -> tuple[Image, bytes]:
         ImageRejected: ``corrupt``, also where data are missing that a viewer would fill in;
             ``unsupported_format`` for unusual sampling of colours.
     """
+    scan, exif = _last_scan(data)
+    return decode_scan(scan), exif
+
+
+def decode_jpeg_reduced(
+    data: bytes, size: tuple[int, int], colours: Colours
+) -> tuple[Image, bytes]:
+    """As `decode_jpeg`, at an eighth, a quarter or a half of the size.
+
+    Args:
+        data: the same.
+        size: height and width of the result, which divide the picture's.
+        colours: of the result, which is (H, W, 3) or (H, W, 1).
+    """
+    scan, exif = _last_scan(data)
+    return decode_scan_reduced(scan, size, colours), exif
+
+
+def _last_scan(data: bytes) -> tuple[LastScan, bytes]:
+    """The scan that completes the picture, and the EXIF data."""
     frame, found = _first_picture(data)
     scans = [one for one in found if one.marker == START_OF_SCAN]
     if frame is None or not _complete(frame, [data[one.start : one.end] for one in scans]):
         raise ImageRejected("corrupt", "the JPEG lacks scans")
     last = scans[-1]
     before = _plain(data, frame, found[: found.index(last)])
-    head = b"".join((*before, _scan_header(data, frame, last)))
-    restarts = restarts_of(data, frame, found) if len(scans) == 1 else 0
-    image = decode_scan(
-        head, data[last.end : last.scan_end], restarts, ended=last.scan_end < len(data)
+    scan = LastScan(
+        head=b"".join((*before, _scan_header(data, frame, last))),
+        data=data[last.end : last.scan_end],
+        restarts=restarts_of(data, frame, found) if len(scans) == 1 else 0,
+        ended=last.scan_end < len(data),
     )
-    return image, _exif(data, found)
+    return scan, _exif(data, found)
 
 
 def _first_picture(data: bytes) -> tuple[Frame | None, list[Segment]]:

@@ -6,7 +6,10 @@ camera put them there.
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
+import cv2
 import numpy as np
 import simplejpeg
 
@@ -24,14 +27,29 @@ _MOST_SURPLUS = 16
 _GUARD = b"\xd5" * 64
 
 
-def decode_scan(head: bytes, scan: bytes, restarts: int, *, ended: bool) -> Image:
-    """Decode a JPEG by its last scan, if that is whole.
+#: What a pixel of the result has: blue, green and red, or brightness.
+Colours = Literal["BGR", "GRAY"]
 
-    Args:
-        head: all before the entropy-coded data of that scan.
-        scan: these data.
+
+@dataclass(frozen=True, slots=True)
+class LastScan:
+    """The last scan of a JPEG, with all that is needed to decode it.
+
+    Attributes:
+        head: all before its entropy-coded data.
+        data: these data.
         restarts: how many markers the data have, where this is the only scan; otherwise 0.
         ended: a marker follows the data, not the end of the file.
+    """
+
+    head: bytes
+    data: bytes
+    restarts: int
+    ended: bool
+
+
+def decode_scan(scan: LastScan) -> Image:
+    """Decode a JPEG by its last scan, if that is whole.
 
     Returns:
         uint8 array (H, W, 3), BGR, as it is stored.
@@ -39,32 +57,65 @@ def decode_scan(head: bytes, scan: bytes, restarts: int, *, ended: bool) -> Imag
     Raises:
         ImageRejected: ``corrupt``, or ``unsupported_format`` for unusual sampling of colours.
     """
-    core = _without_zeros(scan)
-    zeros = len(scan) - len(core)
-    if ended and zeros == 1:
-        core, zeros = scan, 0
+    core, zeros = _core(scan)
     try:
-        return _strictly(head, core)
+        return _strictly(scan.head, core)
     except ValueError as error:
         message = str(error)
     surplus = _SURPLUS.search(message)
     image = None
     if zeros:
-        image = _ending_in_zeros(head, core, (1, zeros) if ended else (1,))
-    elif surplus and int(surplus[1]) <= _MOST_SURPLUS and _restarts(core) == _expected(restarts):
-        image = _with_surplus(head, core)
+        image = _ending_in_zeros(scan.head, core, (1, zeros) if scan.ended else (1,))
+    elif surplus and int(surplus[1]) <= _MOST_SURPLUS and _restarts(core) == _expected(scan):
+        image = _with_surplus(scan.head, core)
     if image is None:
         raise _refusal(message)
     return image
 
 
-def _without_zeros(scan: bytes) -> bytes:
-    """The data of a scan without what a camera filled its buffer up with.
+def decode_scan_reduced(scan: LastScan, size: tuple[int, int], colours: Colours) -> Image:
+    """Decode a JPEG by its last scan at a fraction of its size, if that scan is whole.
 
-    A zero behind 0xFF belongs to it.
+    The decoder reads the same data and reports the same faults; only its transform is smaller. If
+    it reports one, the full size decides whether that is harmless, because a wrong coefficient may
+    not show in a smaller picture.
+
+    Args:
+        scan: as for `decode_scan`.
+        size: height and width: an eighth, a quarter or a half of the picture's.
+        colours: of the result.
+
+    Returns:
+        uint8 array (H, W, 3) or (H, W, 1), as it is stored.
+
+    Raises:
+        ImageRejected: as `decode_scan` does.
     """
-    core = scan.rstrip(b"\0")
-    return core + b"\0" if core.endswith(b"\xff") and core != scan else core
+    core, _ = _core(scan)
+    height, width = size
+    try:
+        small = simplejpeg.decode_jpeg(
+            scan.head + core + _END, colours, min_height=height, min_width=width
+        )
+    except ValueError:
+        # Also the brightness of CMYK, which the decoder does not make.
+        small = cv2.resize(decode_scan(scan), (width, height), interpolation=cv2.INTER_AREA)
+        if colours == "GRAY":
+            small = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)[:, :, None]
+    return np.asarray(small, np.uint8)
+
+
+def _core(scan: LastScan) -> tuple[bytes, int]:
+    """The data of a scan without what a camera filled its buffer up with, and how much that is.
+
+    A zero behind 0xFF belongs to the data, and so may a single one before a marker.
+    """
+    data = scan.data
+    core = data.rstrip(b"\0")
+    if core.endswith(b"\xff") and core != data:
+        core += b"\0"
+    zeros = len(data) - len(core)
+    return (data, 0) if scan.ended and zeros == 1 else (core, zeros)
 
 
 def _ending_in_zeros(head: bytes, core: bytes, counts: Iterable[int]) -> Image | None:
@@ -104,8 +155,8 @@ def _restarts(scan: bytes) -> bytes:
     return b"".join(_RESTART.findall(scan))
 
 
-def _expected(restarts: int) -> bytes:
-    return bytes(_FIRST_RESTART + count % _RESTARTS for count in range(restarts))
+def _expected(scan: LastScan) -> bytes:
+    return bytes(_FIRST_RESTART + count % _RESTARTS for count in range(scan.restarts))
 
 
 def _strictly(head: bytes, scan: bytes) -> Image:
