@@ -53,6 +53,8 @@ def quantize(
         made = quantize_file(file, calibrate, target, load_settings(DetectSettings).models)
     except (ModelError, OSError) as error:
         raise CommandFailed(str(error)) from error
+    if made.warning is not None:
+        typer.echo(f"{made.warning}; measure it where it will run", err=True)
     rows = [{"what": name, "value": value} for name, value in asdict(made).items()]
     columns = (Column("what", "", style="bold", whole=True), Column("value", ""))
     if json:

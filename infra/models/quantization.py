@@ -15,6 +15,7 @@ from infra.photos.photo_files import list_files
 from ml.images.decoding import ImageLimits, decode
 from ml.recognition.embedders import ArcFaceEmbedder, Preprocessing, unit_rows
 from ml.recognition.face_analyser import build_analyser
+from ml.runtime.model_placement import Machine, int8_problem
 from ml.runtime.model_registry import check_file, sha256_of, user_model_id
 from ml.runtime.onnx_quantize import quantize_model
 from ml.runtime.range_measurement import measure_ranges
@@ -49,6 +50,7 @@ class Quantized:
         tar_float32: share of the pairs of one person, 0 to 1, that match at a FAR of 1e-3; None if
             no two pictures show one person, or all do.
         tar_int8: the same in int8, with its own threshold for this FAR.
+        warning: why the figures of int8 do not hold for other machines; None where they do.
     """
 
     file: Path
@@ -60,6 +62,7 @@ class Quantized:
     cosine_least: float
     tar_float32: float | None
     tar_int8: float | None
+    warning: str | None
 
 
 def quantize_file(file: Path, calibrate: Path, output: Path, settings: ModelSettings) -> Quantized:
@@ -115,6 +118,7 @@ def quantize_file(file: Path, calibrate: Path, output: Path, settings: ModelSett
         float(cosines.min()),
         _tar(before, people),
         _tar(after, people),
+        int8_problem(Machine.this()),
     )
 
 

@@ -60,6 +60,10 @@ QUANTIZED = frozenset({SFACE.id})
 #: Without, embeddings may differ so much that they are another model's.
 EXACT_INT8 = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 
+_NO_EXACT_INT8 = (
+    "this processor has neither AVX-512 VNNI nor AVX-VNNI nor AMX, so int8 may saturate"
+)
+
 # A processor is of a kind that OpenVINO was measured on in this precision if it has one of these
 # flags. Other processors, for example with avx_vnni alone, were not measured.
 _BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
@@ -172,9 +176,14 @@ def _why_not(
     if provider != "auto" and precision not in _OFFERED[provider]:
         offered = " or ".join(_OFFERED[provider])
         return f"{model} runs on the provider {provider}, which computes in {offered}"
-    if precision == "int8" and EXACT_INT8.isdisjoint(machine.flags):
-        return "this processor has neither AVX-512 VNNI nor AVX-VNNI nor AMX, so int8 may saturate"
+    if precision == "int8" and (problem := int8_problem(machine)) is not None:
+        return problem
     return "this needs OpenVINO, which is not installed (docs/operations.md, Sizing)"
+
+
+def int8_problem(machine: Machine) -> str | None:
+    """Why int8 on this machine is not what it is on others; None where it is."""
+    return _NO_EXACT_INT8 if EXACT_INT8.isdisjoint(machine.flags) else None
 
 
 def processor_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
