@@ -50,11 +50,13 @@ class FaceRow(msgspec.Struct, frozen=True, kw_only=True):
         match: the whole message on ``faces.matches``.
         index: its position among the faces of its event, from 0.
         landmarks: five points as x0, y0, ... y4 in pixels (see `domain.events.DetectedFace`).
+        best_face_id: the face whose crop stands for this one, which has none; None: it has its own.
     """
 
     match: FaceMatch
     index: int
     landmarks: Landmarks
+    best_face_id: UUID | None = None
 
 
 class EventResult(msgspec.Struct, frozen=True, kw_only=True):

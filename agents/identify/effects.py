@@ -3,11 +3,12 @@
 The users that a result names are locked before it is built, so it is built once and never changed.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import numpy as np
+from msgspec import structs
 
 from agents.identify.match_events import Origin, match_of, search_matches
 from agents.identify.recognition import Recognition, SearchedImage
@@ -40,6 +41,7 @@ class EventEffects:
         answer: of an upload, the answer to its caller.
         matches: the messages of ``faces.matches``.
         photo_is_deleted: whether the photo is deleted, because its user does not exist.
+        hidden_faces: faces whose crops show an erased user, and stand for faces of this event.
     """
 
     result: EventResult
@@ -49,6 +51,37 @@ class EventEffects:
     answer: UploadAnswer | None = None
     matches: Sequence[FaceMatch] = ()
     photo_is_deleted: bool = False
+    hidden_faces: Collection[UUID] = ()
+
+    def without_crops(self, hidden: Collection[UUID]) -> "EventEffects":
+        """The same without the crops of these faces."""
+        keys = {face.match.crop_key for face in self.result.faces if face.match.face_id in hidden}
+        crops = [(key, data) for key, data in self.crops if key not in keys]
+        if len(crops) == len(self.crops):
+            return self
+        faces = tuple(
+            structs.replace(face, match=structs.replace(face.match, crop_key=None))
+            if face.match.face_id in hidden
+            else face
+            for face in self.result.faces
+        )
+        return replace(
+            self,
+            result=structs.replace(self.result, faces=faces),
+            crops=crops,
+            deleted_crops=[*self.deleted_crops, *(key for key, _ in self.crops if key in keys)],
+            matches=[face.match for face in faces],
+        )
+
+    def with_crop_keys(self, crop_keys: Mapping[UUID, str | None]) -> "EventEffects":
+        """The same with these keys in the messages, for faces without a crop of their own."""
+        if not crop_keys:
+            return self
+        matches = [
+            structs.replace(match, crop_key=crop_keys.get(match.face_id, match.crop_key))
+            for match in self.matches
+        ]
+        return replace(self, matches=matches)
 
 
 def of_image(image: SearchedImage, erased: Collection[UUID]) -> EventEffects:
@@ -60,39 +93,50 @@ def of_image(image: SearchedImage, erased: Collection[UUID]) -> EventEffects:
 
 
 def seen(found: DetectedFaces, recognitions: Sequence[Recognition]) -> EventEffects:
-    """A camera's frame: every face is stored and announced; for an erased user without a crop."""
+    """A camera's frame: every face is stored and announced; for an erased user without a crop.
+
+    A face that was followed from an earlier frame has neither crop nor sighting: those of its best
+    face stand for it.
+    """
     event, origin = found.event, Origin.of(found)
-    rows, crops, deleted, sightings = [], [], [], []
+    rows, crops, deleted, sightings, hidden = [], [], [], [], []
     for index, (face, recognition) in enumerate(zip(found.faces, recognitions, strict=True)):
         face_id = event.face_id(found.model, index)
         key = crop_key(event.key, event.captured_at, face_id)
-        if recognition.was_erased:
-            deleted.append(key)
-        else:
+        best = face.best_face_id
+        has_crop = best is None and not recognition.was_erased
+        if has_crop:
             crops.append((key, face.crop))
+        elif recognition.was_erased:
+            deleted.append(key)
+            hidden += [] if best is None else [best]
         match = match_of(
             origin,
             face_id,
             face,
             recognition.decision,
             kind=MatchKind.FRAME,
-            crop_key=None if recognition.was_erased else key,
+            crop_key=key if has_crop else None,
+            track_id=face.track_id,
+            fresh=best is None,
         )
-        rows.append(FaceRow(match=match, index=index, landmarks=face.landmarks))
-        sightings.append(
-            Sighting(
-                face_id=face_id,
-                user_id=match.user_id,
-                embedding=np.frombuffer(face.embedding, "<f4"),
-                captured_at=event.at,
+        rows.append(FaceRow(match=match, index=index, landmarks=face.landmarks, best_face_id=best))
+        if best is None:
+            sightings.append(
+                Sighting(
+                    face_id=face_id,
+                    user_id=match.user_id,
+                    embedding=np.frombuffer(face.embedding, "<f4"),
+                    captured_at=event.at,
+                )
             )
-        )
     return EventEffects(
         result=_result(found, Outcome.FACES if rows else Outcome.NO_FACE, faces=tuple(rows)),
         crops=crops,
         deleted_crops=deleted,
         sightings=sightings,
         matches=[row.match for row in rows],
+        hidden_faces=hidden,
     )
 
 

@@ -34,6 +34,7 @@ from domain.failures import Reject
 from domain.object_keys import uploaded_key
 from domain.refusals import given_up
 from domain.store_rows import EventKey
+from sinks.main.best_faces import best_faces
 from sinks.main.ledger import Claim
 from sinks.stores import Stores
 from streams.clients.durable_producer import Publisher
@@ -104,11 +105,15 @@ class Identify(Stage):
             found, lambda row: self._enrolments.is_final(row, found[row.event_key])
         ) as claim:
             fresh = [faces for key, faces in found.items() if key not in claim.existing]
-            results = await self._decide(claim, fresh)
+            results = await self._hide_erased(claim, await self._decide(claim, fresh))
             await self._store(results)
             with metrics.stage("records"):
                 written = await claim.commit([one.result for one in results])
-            committed = [one for one in results if one.result.key in written]
+            committed = [
+                one.with_crop_keys(written[one.result.key])
+                for one in results
+                if one.result.key in written
+            ]
             self._announcer.expect(committed)
         announced = 0
         for row in claim.existing.values():
@@ -128,6 +133,21 @@ class Identify(Stage):
             *self._enrolments.refuse_unreadable(others),
             *(effects.of_image(image, erased) for image in images),
         ]
+
+    async def _hide_erased(
+        self, claim: Claim, results: Sequence[EventEffects]
+    ) -> Sequence[EventEffects]:
+        """Delete the crops of best faces that stand for faces of erased users.
+
+        They may be of earlier frames, whose rows then name no crop, or of frames of this batch.
+        """
+        hidden = {face_id for one in results for face_id in one.hidden_faces}
+        if not hidden:
+            return results
+        best = best_faces(one.result for one in results)
+        hidden |= {best[face_id] for face_id in hidden & best.keys()}
+        await self._stores.crops.delete_many(await claim.forget_crops(hidden))
+        return [one.without_crops(hidden) for one in results]
 
     async def _store(self, results: Sequence[EventEffects]) -> None:
         """Write crops and embeddings: they must be stored before the commit point."""

@@ -45,6 +45,8 @@ def match_of(  # noqa: PLR0913 - the parts of a match
     *,
     kind: MatchKind,
     crop_key: str | None = None,
+    track_id: UUID | None = None,
+    fresh: bool = True,
 ) -> FaceMatch:
     """The match of a face."""
     return FaceMatch(
@@ -63,6 +65,8 @@ def match_of(  # noqa: PLR0913 - the parts of a match
         seen_at=origin.seen_at,
         kind=kind,
         decision=decision.reason,
+        track_id=track_id,
+        fresh=fresh,
     )
 
 

@@ -105,10 +105,10 @@ async def read_face(face_id: UUID, _caller: Reader, db: MainDb) -> FaceResponse:
 )
 async def read_crop(face_id: UUID, _caller: Reader, db: MainDb, services: ServicesDep) -> Response:
     """The face with some surroundings, as JPEG."""
-    face = await _existing(db, face_id)
+    key = (await _existing(db, face_id)).shown_crop_key
     await db.rollback()
     try:
-        crop = await services.stores.crops.get(face.crop_key) if face.crop_key else None
+        crop = await services.stores.crops.get(key) if key else None
     except StoreRejected:
         crop = None
     if crop is None:

@@ -36,6 +36,8 @@ _FACE: dict[str, Any] = {
     "similarity": None,
     "runner_up_similarity": None,
     "decision": None,
+    "track_id": None,
+    "fresh": True,
     "crop_url": "/api/v1/faces/1c5f4d5e-53d5-5b6f-9a0f-0a3d5d1a7f10/crop",
 }
 _UPLOAD: dict[str, Any] = {
@@ -62,6 +64,15 @@ DECISION = (
     "what decided: matched, below_threshold, ambiguous, empty_gallery or unreliable (a face that "
     "is turned, or is none); null for enrolled faces, and for faces stored before decisions were"
 )
+TRACK = (
+    "of a camera's face: its track; faces of one camera with the same track are one person. null: "
+    "not tracked"
+)
+FRESH = (
+    "false: the face was followed from an earlier frame, and was not embedded itself; its track's "
+    "embedding decided"
+)
+CROP = "the crop; of a face that is not fresh, the best one of its track. null: there is none"
 
 CandidateLimit = Annotated[
     int, Field(ge=1, le=MAX_CANDIDATES, description="candidates for each face, at most")
@@ -99,7 +110,9 @@ class FaceResponse(Schema):
     similarity: float | None = Field(description="of a sighting: cosine of the best candidate")
     runner_up_similarity: float | None
     decision: str | None = Field(description=DECISION)
-    crop_url: str | None
+    track_id: UUID | None = Field(description=TRACK)
+    fresh: bool = Field(description=FRESH)
+    crop_url: str | None = Field(description=CROP)
 
     @classmethod
     def of(cls, face: Face) -> Self:
@@ -117,7 +130,9 @@ class FaceResponse(Schema):
             similarity=face.similarity,
             runner_up_similarity=face.runner_up_similarity,
             decision=standing_decision(face.decision, face.user_id),
-            crop_url=crop_url(face.id) if face.crop_key else None,
+            track_id=face.track_id,
+            fresh=face.fresh,
+            crop_url=crop_url(face.id) if face.shown_crop_key else None,
         )
 
 

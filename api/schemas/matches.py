@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from api.schemas.common import Box, Moment, Schema
-from api.schemas.faces import DECISION, crop_url
+from api.schemas.faces import CROP, DECISION, FRESH, TRACK, crop_url
 from api.schemas.users import SUMMARY, UserSummary
 from domain.events import FaceMatch, standing_decision
 from domain.store_rows import UserRow
@@ -27,6 +27,8 @@ _MATCH: dict[str, Any] = {
     "runner_up_similarity": 0.11,
     "decision": "matched",
     "model": "sface-2021dec",
+    "track_id": "4b0c6f0e-5a4e-4a53-9d0c-0a6f2a1f3c55",
+    "fresh": True,
     "crop_url": "/api/v1/faces/9d2f6a44-0c0e-5b57-8a56-5d1a5a2c7e33/crop",
 }
 _CAMERA: dict[str, Any] = {
@@ -58,12 +60,17 @@ class MatchResponse(Schema):
     runner_up_similarity: float | None
     decision: str | None = Field(description=DECISION)
     model: str
-    crop_url: str | None
+    track_id: UUID | None = Field(description=TRACK)
+    fresh: bool = Field(description=FRESH)
+    crop_url: str | None = Field(description=CROP)
 
     @classmethod
     def of(cls, seen: FaceMatch | Face, user: UserRow | None) -> Self:
         """From an event or the table."""
-        face_id = seen.face_id if isinstance(seen, FaceMatch) else seen.id
+        if isinstance(seen, FaceMatch):
+            face_id, crop_key = seen.face_id, seen.crop_key
+        else:
+            face_id, crop_key = seen.id, seen.shown_crop_key
         return cls(
             face_id=face_id,
             event_id=seen.event_id,
@@ -79,7 +86,9 @@ class MatchResponse(Schema):
             runner_up_similarity=seen.runner_up_similarity,
             decision=standing_decision(seen.decision, seen.user_id),
             model=seen.model,
-            crop_url=crop_url(face_id) if seen.crop_key else None,
+            track_id=seen.track_id,
+            fresh=seen.fresh,
+            crop_url=crop_url(face_id) if crop_key else None,
         )
 
 

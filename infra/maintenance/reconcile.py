@@ -107,15 +107,16 @@ class Reconciler:
         last = _FIRST
         while page := await self.stores.records.faces_after(last, before, self._batch):
             last = page[-1].id
-            there = await self.stores.vectors.there([face.id for face in page])
-            lost = await self.stores.records.not_yet_lost({face.id for face in page} - there)
+            embedded = {face.id for face in page if face.has_embedding}
+            there = await self.stores.vectors.there(embedded)
+            lost = await self.stores.records.not_yet_lost(embedded - there)
             missing = await checks.without_crop(self.stores.crops, page)
             # Every deletion of a face deletes its row last; check whether it still exists.
             still = await self.stores.records.crop_keys([*lost, *(face.id for face in missing)])
             lost &= still.keys()
             missing = [face for face in missing if still.get(face.id) == face.crop_key]
             crops.checked += len(page)
-            embeddings.checked += len(page)
+            embeddings.checked += len(embedded)
             crops.found += len(missing)
             embeddings.found += len(lost)
             if not self.dry_run:

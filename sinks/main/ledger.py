@@ -7,7 +7,7 @@ the look and the commit, so that the first result wins whole: rows, crops and em
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -15,6 +15,7 @@ import msgspec
 
 from domain.events import EventKind
 from domain.store_rows import KIND_NAMES, EventKey, EventResult, FaceRow, LedgerRow, Outcome
+from sinks.main.best_faces import best_faces, forget_best_crops
 from sinks.main.user_erasure import PRESENT
 from sinks.postgres.driver_errors import typed_failures
 from sinks.postgres.keepalive import Heartbeat
@@ -53,7 +54,8 @@ JOIN unnest($1::uuid[], $2::text[]) AS asked (event_uuid, model) USING (event_uu
 # nor a refusal that is no longer valid: the new result replaces the row. The join with `fresh`
 # gives faces only to events without a result; the join with `users` makes the face of a user who
 # was deleted in the meantime unknown. A face can exist already when its event was pruned from the
-# ledger.
+# ledger. A best face whose row has no crop of its own names another one; the outer look at the
+# best faces finds those that were stored before this statement.
 COMMIT = """
 WITH fresh AS (
     INSERT INTO events (event_uuid, model, kind, source, id, key, captured_at, width, height,
@@ -76,24 +78,28 @@ WITH fresh AS (
 ), stored AS (
     INSERT INTO faces (id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks,
                        score, quality, model, crop_key, user_id, similarity, runner_up_similarity,
-                       seen_at, decision, kind)
+                       seen_at, decision, kind, track_id, best_face_id)
     SELECT face.id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks,
            score, quality, model, crop_key, users.id, similarity, runner_up_similarity, seen_at,
-           decision, kind
+           decision, kind, track_id, COALESCE(
+               (SELECT best.best_face_id FROM faces AS best WHERE best.id = face.best_face_id),
+               face.best_face_id)
     FROM json_to_recordset($2::json) AS face (
         id uuid, event_uuid uuid, event_id text, index integer, camera_id text,
         captured_at timestamptz, box float8[], landmarks float8[], score float8, quality float8,
         model text, crop_key text, user_id uuid, similarity float8, runner_up_similarity float8,
-        seen_at timestamptz, decision text, kind text)
+        seen_at timestamptz, decision text, kind text, track_id uuid, best_face_id uuid)
     JOIN fresh USING (event_uuid, model)
     LEFT JOIN users ON users.id = face.user_id
     ON CONFLICT (id) DO NOTHING
-    RETURNING id, event_uuid, model, user_id
+    RETURNING id, event_uuid, model, best_face_id
 )
-SELECT fresh.event_uuid, fresh.model,
-       array_agg(stored.id) FILTER (WHERE stored.user_id IS NULL) AS unknown
-FROM fresh LEFT JOIN stored USING (event_uuid, model)
-GROUP BY fresh.event_uuid, fresh.model
+SELECT fresh.event_uuid, fresh.model, stored.id AS face_id, stored.best_face_id,
+       best.id IS NOT NULL AS is_known, best.crop_key
+FROM fresh
+LEFT JOIN stored ON stored.event_uuid = fresh.event_uuid AND stored.model = fresh.model
+                AND stored.best_face_id IS NOT NULL
+LEFT JOIN faces AS best ON best.id = stored.best_face_id
 """
 
 #: A user may be deleted between the statement's snapshot and the check of the foreign key; the
@@ -103,6 +109,9 @@ _COMMIT_ATTEMPTS = 3
 _FOREIGN_KEY_VIOLATION = "23503"
 
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+
+#: Faces without a crop of their own, and the key of the crop that stands for each, if any.
+CropKeys: TypeAlias = Mapping[UUID, str | None]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -133,7 +142,21 @@ class Claim:
             records = await self._connection.fetch(PRESENT, list(user_ids))
         return {record["id"] for record in records}
 
-    async def commit(self, results: Sequence[EventResult]) -> dict[EventKey, frozenset[UUID]]:
+    async def forget_crops(self, face_ids: Collection[UUID]) -> list[str]:
+        """Take the crops out of the rows of these faces, or of their best faces.
+
+        Args:
+            face_ids: faces; some may have no row.
+
+        Returns:
+            The keys of the crops. Delete these before the claim ends.
+        """
+        if not face_ids:
+            return []
+        async with self._heartbeat.free:
+            return await forget_best_crops(self._connection, face_ids)
+
+    async def commit(self, results: Sequence[EventResult]) -> dict[EventKey, CropKeys]:
         """Write results: of each event and model the first wins, whole.
 
         They are durable when the claim ends. Repetitions, in the batch or of existing results,
@@ -143,8 +166,8 @@ class Claim:
             results: what the events came to.
 
         Returns:
-            For each result that was written now, those of its faces that were stored as unknown,
-            also because the user was deleted in the meantime.
+            For each result that was written now, those of its faces that have no crop of their
+            own, with the key of the crop that stands for each.
         """
         firsts: dict[EventKey, EventResult] = {}
         for result in results:
@@ -155,7 +178,10 @@ class Claim:
         ordered = [firsts[key] for key in sorted(firsts)]
         with typed_failures(self._store, "commit results"):  # a text may hold what JSON cannot
             events = _encode([_event_fields(result) for result in ordered]).decode()
-            faces = _encode([_face_fields(one, face) for one in ordered for face in one.faces])
+            best = best_faces(ordered)
+            faces = _encode(
+                [_face_fields(one, face, best) for one in ordered for face in one.faces]
+            )
         for _ in range(_COMMIT_ATTEMPTS):
             try:
                 async with self._heartbeat.free, self._connection.transaction():
@@ -170,10 +196,7 @@ class Claim:
                 if rejected.state != _FOREIGN_KEY_VIOLATION:
                     raise
                 continue
-            return {
-                EventKey(record["event_uuid"], record["model"]): frozenset(record["unknown"] or ())
-                for record in records
-            }
+            return _written(records, ordered)
         raise StoreUnavailable(
             self._store, "commit results", "users were deleted at the same time, again and again"
         )
@@ -253,7 +276,23 @@ def _event_fields(result: EventResult) -> dict[str, object]:
     }
 
 
-def _face_fields(result: EventResult, face: FaceRow) -> dict[str, object]:
+def _written(
+    records: Sequence[asyncpg.Record], results: Sequence[EventResult]
+) -> dict[EventKey, CropKeys]:
+    """What a commit has written; a best face without a row before it may be one of its own."""
+    own = {face.match.face_id: face.match.crop_key for one in results for face in one.faces}
+    written: dict[EventKey, dict[UUID, str | None]] = {}
+    for record in records:
+        crop_keys = written.setdefault(EventKey(record["event_uuid"], record["model"]), {})
+        if record["face_id"] is not None:
+            best, known = record["best_face_id"], record["is_known"]
+            crop_keys[record["face_id"]] = record["crop_key"] if known else own.get(best)
+    return dict(written)
+
+
+def _face_fields(
+    result: EventResult, face: FaceRow, best: Mapping[UUID, UUID]
+) -> dict[str, object]:
     match = face.match
     return {
         "id": match.face_id,
@@ -268,12 +307,14 @@ def _face_fields(result: EventResult, face: FaceRow) -> dict[str, object]:
         "score": match.score,
         "quality": match.quality,
         "model": result.model,
-        "crop_key": match.crop_key,
+        "crop_key": None if face.best_face_id else match.crop_key,
         "user_id": match.user_id,
         "similarity": match.similarity,
         "runner_up_similarity": match.runner_up_similarity,
         "decision": match.decision,
         "kind": match.kind,
+        "track_id": match.track_id,
+        "best_face_id": best.get(match.face_id),
     }
 
 

@@ -23,7 +23,7 @@ TAKE_CLAIMS_LOCK = "SELECT pg_advisory_xact_lock($1)"
 LOCK_USER = "SELECT is_active FROM users WHERE id = $1 FOR UPDATE"
 
 FACES_PAGE = """
-SELECT id, model, crop_key FROM faces
+SELECT id, model, crop_key, best_face_id IS NULL FROM faces
 WHERE id > $1 AND created_at < $2 ORDER BY id LIMIT $3
 """
 
@@ -55,11 +55,19 @@ ORDER BY processed_at, event_uuid LIMIT $4
 
 
 class StoredFace(NamedTuple):
-    """A face's row, as far as it leads into the other stores."""
+    """A face's row, as far as it leads into the other stores.
+
+    Attributes:
+        id: the face.
+        model: id of the embedder.
+        crop_key: of its own crop; None where it has none.
+        has_embedding: whether it has an embedding of its own.
+    """
 
     id: UUID
     model: str
     crop_key: str | None
+    has_embedding: bool
 
 
 class Unannounced(NamedTuple):

@@ -27,9 +27,14 @@ from sinks.main.user_erasure import (
 from sinks.postgres.keepalive import Heartbeat
 from sinks.postgres.pool import PostgresSink
 
-_FACE_COLUMNS = """id, event_id, index, camera_id, captured_at, box, landmarks, score, quality,
-    model, crop_key, user_id, similarity, runner_up_similarity, seen_at,
-    decision, kind"""
+_FACE_COLUMNS = """face.id, face.event_id, face.index, face.camera_id, face.captured_at, face.box,
+    face.landmarks, face.score, face.quality, face.model,
+    COALESCE(face.crop_key, best.crop_key) AS crop_key, face.user_id, face.similarity,
+    face.runner_up_similarity, face.seen_at, face.decision, face.kind, face.track_id,
+    face.best_face_id"""
+
+# A face that was followed from an earlier frame is shown by the best crop of its track.
+_FACES = "faces AS face LEFT JOIN faces AS best ON best.id = face.best_face_id"
 
 #: The share of a statement's time for which a claim waits for another.
 _LOCK_SHARE = 0.7
@@ -64,16 +69,17 @@ WHERE events.event_uuid = known.event_uuid AND events.model = known.model
 """
 
 FACES_OF_EVENT = f"""
-SELECT {_FACE_COLUMNS} FROM faces WHERE event_uuid = $1 AND model = $2 ORDER BY index
+SELECT {_FACE_COLUMNS} FROM {_FACES}
+WHERE face.event_uuid = $1 AND face.model = $2 ORDER BY face.index
 """  # noqa: S608
 
 RECENT_FACES = f"""
-SELECT {_FACE_COLUMNS} FROM faces
-WHERE kind = 'frame'
-  AND ($2::text IS NULL OR camera_id = $2)
-  AND ($3::uuid IS NULL OR user_id = $3)
-  AND ($4::timestamptz IS NULL OR COALESCE(seen_at, captured_at) >= $4)
-ORDER BY COALESCE(seen_at, captured_at) DESC, id DESC
+SELECT {_FACE_COLUMNS} FROM {_FACES}
+WHERE face.kind = 'frame'
+  AND ($2::text IS NULL OR face.camera_id = $2)
+  AND ($3::uuid IS NULL OR face.user_id = $3)
+  AND ($4::timestamptz IS NULL OR COALESCE(face.seen_at, face.captured_at) >= $4)
+ORDER BY COALESCE(face.seen_at, face.captured_at) DESC, face.id DESC
 LIMIT $1
 """  # noqa: S608
 
@@ -240,9 +246,15 @@ class Records(PostgresSink, PersonalData):
 def _face_row(record: asyncpg.Record) -> FaceRow:
     fields = dict(record)
     index, landmarks = fields.pop("index"), tuple(fields.pop("landmarks"))
-    fields["decision"] = standing_decision(fields["decision"], fields["user_id"])
-    match = FaceMatch(face_id=fields.pop("id"), box=tuple(fields.pop("box")), **fields)
-    return FaceRow(match=match, index=index, landmarks=landmarks)
+    best_face_id = fields.pop("best_face_id")
+    match = FaceMatch(
+        face_id=fields.pop("id"),
+        box=tuple(fields.pop("box")),
+        decision=standing_decision(fields.pop("decision"), fields["user_id"]),
+        fresh=best_face_id is None,
+        **fields,
+    )
+    return FaceRow(match=match, index=index, landmarks=landmarks, best_face_id=best_face_id)
 
 
 def _user_row(record: asyncpg.Record) -> UserRow:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 TIMESTAMP = DateTime(timezone=True)
 NOW = text("now()")
@@ -131,6 +131,10 @@ class Face(MainBase):
 
     There is no foreign key to the ledger, which is pruned sooner than the faces. When a user is
     deleted the face stays, as an unknown's.
+
+    A face that was followed from an earlier frame has no crop and no embedding of its own:
+    ``best_face_id`` names the face of its track whose crop stands for it, and that one has its own.
+    The row of the best face may be gone sooner; then there is no crop to show.
     """
 
     __tablename__ = "faces"
@@ -162,6 +166,24 @@ class Face(MainBase):
     kind: Mapped[str] = mapped_column(Text, server_default=text("'frame'"))
     created_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
     seen_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
+    track_id: Mapped[UUID | None]
+    best_face_id: Mapped[UUID | None]
+    best: Mapped["Face | None"] = relationship(
+        primaryjoin="foreign(Face.best_face_id) == remote(Face.id)",
+        lazy="joined",
+        join_depth=1,
+        viewonly=True,
+    )
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the embedding was computed from this face."""
+        return self.best_face_id is None
+
+    @property
+    def shown_crop_key(self) -> str | None:
+        """S3 key of the crop that shows this face: its own, or the one of its track."""
+        return self.crop_key or (self.best.crop_key if self.best else None)
 
     @hybrid_property
     def at(self) -> datetime:

@@ -7,6 +7,7 @@ import msgspec
 
 from domain.personal_data import DataSubject, References, Traces
 from domain.upload_events import event_uuid
+from sinks.main.best_faces import FORGET_BEST_CROPS_OF_USER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
 
     from sinks.postgres.checked_connection import Session
 
+# A face without a crop of its own is shown by the crop of its best face, which is deleted too.
 FACES = """
-SELECT event_uuid, crop_key, kind = 'enrolled' AS enrolled FROM faces WHERE user_id = $1
+SELECT face.event_uuid, COALESCE(face.crop_key, best.crop_key) AS crop_key,
+       face.kind = 'enrolled' AS enrolled
+FROM faces AS face LEFT JOIN faces AS best ON best.id = face.best_face_id
+WHERE face.user_id = $1
 """
 
 # Every photo that was sent in to enrol the person is in the audit trail, the refused ones too.
@@ -93,7 +98,9 @@ ERASED_PLACES = {
     "users.full_name": "deleted",
     "faces.id": "deleted if enrolled; else it is an unknown's",
     "faces.user_id": "deleted if enrolled; else unlinked",
-    "faces.crop_key": "deleted with its crop",
+    "faces.crop_key": "deleted with its crop, also of the best face of a face of the user",
+    "faces.track_id": "deleted if enrolled; else an unknown's",
+    "faces.best_face_id": "deleted if enrolled; else an unknown's, whose crop is deleted",
     "faces.landmarks": "deleted if enrolled; else an unknown's",
     "lost_embeddings.face_id": "goes with its face",
     "events.people": "the line is deleted",
@@ -178,6 +185,7 @@ async def take_out(connection: "Session", user: DataSubject) -> Traces:
     await fill_event_users(connection, _FILLED_AT_ONCE)
     sent = await _sent_in(connection, user.id)
     enrolled = await connection.fetch(DELETE_ENROLLED, user.id)
+    best = await connection.fetch(FORGET_BEST_CROPS_OF_USER, user.id)
     sightings = await connection.fetch(UNLINK_SIGHTINGS, user.id)
     answers = await connection.fetch(DELETE_ANSWERS, user.id, sent)
     users = await connection.fetch(DELETE_USER, user.id)
@@ -190,7 +198,7 @@ async def take_out(connection: "Session", user: DataSubject) -> Traces:
         "answers to uploads": len(answers),
         "user": len(users),
     }
-    return Traces(counts, References(crop_keys=_crop_keys([*enrolled, *sightings])))
+    return Traces(counts, References(crop_keys=_crop_keys([*enrolled, *best, *sightings])))
 
 
 def _crop_keys(rows: "Iterable[asyncpg.Record]") -> frozenset[str]:

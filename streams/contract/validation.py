@@ -11,7 +11,7 @@ from math import isfinite
 
 import numpy as np
 
-from domain.events import DetectedFace, DetectedFaces, ImageEvent, Refusal
+from domain.events import DetectedFace, DetectedFaces, EventKind, ImageEvent, Refusal
 from domain.failures import Reject
 from domain.refusals import MAX_MESSAGE_CHARACTERS
 from streams.contract.envelope import identifier
@@ -46,6 +46,8 @@ def require_valid(found: DetectedFaces) -> None:
         raise Reject("bad_detection", f"{len(found.faces)} faces, at most {MAX_FACES} allowed")
     for face in found.faces:
         _require_face(face)
+        if found.event.kind is not EventKind.FRAME and (face.track_id or face.best_face_id):
+            raise Reject("bad_detection", "a photo has a face of a track")
     if len({len(face.embedding) for face in found.faces}) > 1:
         raise Reject("bad_embedding", "the embeddings of one message differ in dimension")
     if found.refusal is not None:
@@ -75,9 +77,14 @@ def _require_face(face: DetectedFace) -> None:
         if not -_ROUNDING <= share <= 1 + _ROUNDING:
             raise Reject("bad_detection", f"a score or quality of {share}, expected 0 to 1")
     _require_measures(face.measures)
-    if not face.crop.startswith(_JPEG) or len(face.crop) > MAX_CROP_BYTES:
-        raise Reject("bad_crop", f"a crop of {len(face.crop)} bytes is not JPEG, or too large")
     _require_embedding(face.embedding)
+    if face.best_face_id is not None:
+        if face.crop:
+            raise Reject("bad_crop", "a face with a best face has a crop of its own")
+        if face.measures:
+            raise Reject("bad_detection", "a face with a best face has measures")
+    elif not face.crop.startswith(_JPEG) or len(face.crop) > MAX_CROP_BYTES:
+        raise Reject("bad_crop", f"a crop of {len(face.crop)} bytes is not JPEG, or too large")
 
 
 def _require_embedding(embedding: bytes) -> None:

@@ -47,8 +47,35 @@ async def model(vectors):
     return name
 
 
+#: A frame whose face alone is nobody's; and frames whose faces are carried from it, and are the
+#: person's by the mean of their track.
+BEST, CARRIED = "best", "carried"
+
+#: Not like the person.
+UNLIKE = 502
+
+
+def carried_in(kind, number, model, run):
+    """What the detect agent says of the frames of a track."""
+    event = ImageEvent(
+        kind=EventKind.FRAME,
+        source="camera/tracked",
+        id=f"{run}-{kind}-{number}",
+        key=f"{run}-tracked",
+        captured_at=NOON,
+    )
+    if kind == BEST:
+        looks = face(UNLIKE)
+    else:
+        best = carried_in(BEST, 0, model, run).event.face_id(model, 0)
+        looks = replace(face(700 + number, near=PERSON), crop=b"", best_face_id=best)
+    return DetectedFaces(event=event, model=model, width=640, height=480, faces=(looks,))
+
+
 def found_in(kind, number, model, user_id, run):
     """What the detect agent says of one of the person's photos or frames."""
+    if kind in {BEST, CARRIED}:
+        return carried_in(kind, 0 if kind == BEST else number, model, run)
     event = ImageEvent(
         kind=kind,
         source="fecapass/uploads" if kind is not EventKind.FRAME else "camera/erased",
@@ -61,7 +88,7 @@ def found_in(kind, number, model, user_id, run):
     return DetectedFaces(event=event, model=model, width=640, height=480, faces=(looks,))
 
 
-kinds = st.sampled_from([EventKind.ENROL, EventKind.FRAME, EventKind.SEARCH])
+kinds = st.sampled_from([EventKind.ENROL, EventKind.FRAME, EventKind.SEARCH, BEST, CARRIED])
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("event"), kinds, st.integers(0, 2), st.integers(0, 1)),
@@ -94,10 +121,23 @@ async def test_any_interleaving_leaves_no_trace(
             message = delivery(found_in(kind, number, model, user, run))
             assert await agents[worker].process([message]) == {}
 
+    best = carried_in(BEST, 0, model, run)
+    best_crop = crop_key(best.event.key, NOON, best.event.face_id(model, 0))
+
+    async def shows_the_person():
+        """Whether the best crop stands for a face of the person."""
+        faces = await records.recent_faces(100, camera=best.event.key, user=user)
+        return best_crop in [one.match.crop_key for one in faces]
+
     await asyncio.gather(*(do(("event", EventKind.ENROL, 0, worker)) for worker in (0, 1)))
+    must_go = False
     for group in (*before, [*beside, ("erase",)], *after):
         await asyncio.gather(*(do(step) for step in group))
+        must_go |= await shows_the_person()
 
+    assert not (must_go and await crops.exists(best_crop))
+    for row in await records.faces_of(best.event.uuid, model):
+        assert (row.match.crop_key is not None) == await crops.exists(best_crop)
     left = await look_for(stores, user)
     assert [check for check in left.checks if check.found] == []
     for one in enrolments:
