@@ -65,12 +65,21 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A row of ``faces``."""
+    """A row of ``faces``.
+
+    Attributes:
+        face_id: the face.
+        event_uuid: its event.
+        user_id: who it is.
+        crop_key: of its own crop.
+        best_face_id: the face whose crop stands for this one, which has no embedding either.
+    """
 
     face_id: UUID
     event_uuid: UUID
     user_id: UUID | None
-    crop_key: str
+    crop_key: str | None
+    best_face_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,10 +300,21 @@ def _stored(
     (row,) = rows
     if row.user_id != person:
         yield Flaw("wrong", f"{name} was recognised as {row.user_id}")
-    if row.crop_key not in evidence.crops:
+    best = _best(row, evidence)
+    if best.crop_key not in evidence.crops:
         yield Flaw("lost", f"{name}: a row without its crop")
-    if evidence.embeddings.get(face_id) != kind:
+    if evidence.embeddings.get(best.face_id) != kind:
         yield Flaw("lost", f"{name}: a row without its embedding")
+
+
+def _best(row: Face, evidence: Evidence) -> Face:
+    """The face whose crop and embedding stand for this one; nearly always one step away."""
+    rows = {one.face_id: one for one in evidence.faces}
+    passed = set[UUID]()
+    while row.best_face_id in rows and row.face_id not in passed:
+        passed.add(row.face_id)
+        row = rows[row.best_face_id]
+    return row
 
 
 def _left_over(

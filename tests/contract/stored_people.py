@@ -48,6 +48,14 @@ def the_result(event, model, *, user_id=None):
     return structs.replace(result, faces=(structs.replace(row, match=match),))
 
 
+def followed(result, best):
+    """The result with its one face followed from another face, whose crop stands for it."""
+    (row,) = result.faces
+    match = structs.replace(row.match, crop_key=best.crop_key, track_id=best.face_id, fresh=False)
+    row = structs.replace(row, match=match, best_face_id=best.face_id)
+    return structs.replace(result, faces=(row,))
+
+
 @dataclass
 class StoredData:
     """The stores, and a model that only one test uses."""

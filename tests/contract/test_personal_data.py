@@ -16,7 +16,8 @@ from sinks.cache.redis_client import PREFIX
 from sinks.main.schema import MainBase, VectorBase
 from sinks.stores import Stores
 from tests.contract.builders import NOON, an_event
-from tests.contract.stored_people import the_result
+from tests.contract.stored_people import followed, the_result
+from tests.stored_records import commit_results
 
 LIMIT = 100
 
@@ -43,10 +44,13 @@ class Planted:
     sighting: UUID
     enrolled: UUID
     crop: str
+    best: UUID
 
 
 async def plant(stored, recents, *, days=0.0):
-    """Write a user with an enrolled photo and a sighting to all stores.
+    """Write a user with an enrolled photo and a sighting to all stores, and one in a row alone.
+
+    The crop of an unknown's face stands for that one.
 
     Args:
         stored: the stores.
@@ -82,9 +86,11 @@ async def plant(stored, recents, *, days=0.0):
         [Sighting(face_id=seen_match.face_id, user_id=user, embedding=stored.a_vector(),
                   captured_at=NOON)],
     )  # fmt: skip
-    async with stored.records.claim([enrolled.key, seen.key]) as claim:
-        await claim.commit([enrolled, seen])
-    await stored.records.mark_announced([enrolled.key, seen.key])
+    best = await stored.a_face()
+    later = followed(the_result(an_event(), stored.model, user_id=user), best)
+    results = [enrolled, seen, later]
+    await commit_results(stored.records, results)
+    await stored.records.mark_announced([one.key for one in results])
     at = utc_now() - timedelta(days=days)
     await recents.remember_matches([structs.replace(seen_match, seen_at=at)])
     await recents.answer(event.key, answer)
@@ -93,9 +99,9 @@ async def plant(stored, recents, *, days=0.0):
             await connection.execute(
                 f"UPDATE {table} SET {column} = $1 WHERE event_uuid = ANY($2::uuid[])",  # noqa: S608
                 at,
-                [event.uuid, seen.event.uuid],
+                [one.event.uuid for one in results],
             )
-    return Planted(user, seen_match.face_id, match.face_id, seen_match.crop_key)
+    return Planted(user, seen_match.face_id, match.face_id, seen_match.crop_key, best.face_id)
 
 
 def replace_kind(event):
@@ -235,5 +241,5 @@ async def test_an_erased_user_is_named_only_where_the_list_says_so(stores, store
     assert after <= kept, after - kept
     assert after >= {"audit.target", "erased_people.user_id", "erased:*"}
     keys = [one.key async for page in stores.crops.pages("") for one in page]
-    faces = {str(planted.sighting), str(planted.enrolled)}
+    faces = {str(planted.sighting), str(planted.enrolled), str(planted.best)}
     assert not [key for key in keys if any(face in key for face in faces)]

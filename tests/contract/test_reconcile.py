@@ -21,7 +21,7 @@ from sinks.stores import opened
 from streams.clients.client_factory import create_consumer
 from streams.contract.topics import Topics
 from tests.contract.builders import NOON, an_event, unique
-from tests.contract.stored_people import reconcile, short_lived, the_result, young
+from tests.contract.stored_people import followed, reconcile, short_lived, the_result, young
 from tests.stored_records import commit_results
 
 
@@ -177,6 +177,9 @@ PLANTS = {
 @pytest.mark.parametrize("fault", list(Fault))
 async def test_a_planted_fault_is_found_and_repaired(clean, fault, stored, prepared, records):
     whole = await stored.a_face()
+    later = followed(the_result(an_event(), stored.model), whole)
+    await commit_results(stored.records, [later])
+    await stored.records.mark_announced([later.key])
     repaired = await PLANTS[fault](stored)
     await asyncio.sleep(1.1)  # S3 reports the time of a write in whole seconds
     settings = young(prepared)

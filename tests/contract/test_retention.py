@@ -15,7 +15,7 @@ from infra.maintenance.retention import retain
 from sinks.store_errors import StoreUnavailable
 from sinks.stores import opened
 from tests.contract.builders import NOON, a_match, an_event
-from tests.contract.stored_people import reconcile, the_result, young
+from tests.contract.stored_people import followed, reconcile, the_result, young
 from tests.stored_records import commit_results, ledger_row
 
 
@@ -73,6 +73,18 @@ async def test_old_sightings_are_deleted_from_all_stores_and_nothing_else(clean,
     assert await stored.crops.exists(enrolled.crop_key)
     assert (await stored.vectors.traces(DataSubject(user))).counts["templates"] == 1
     assert (await run(settings))["sightings"] == 0
+
+
+async def test_a_face_is_shown_by_no_crop_once_its_best_face_is_too_old(clean, stored, prepared):
+    best = await stored.a_face()
+    later = followed(the_result(an_event(), stored.model), best)
+    await commit_results(stored.records, [later])
+    await stored.records.mark_announced([later.key])
+    await age(stored.records, "faces", "created_at", f"id = '{best.face_id}'", 31)
+    assert (await run(keeping(prepared, sightings_days=30.0)))["crops"] == 1
+    (left,) = await stored.records.faces_of(later.event.uuid, stored.model)
+    assert (left.match.crop_key, left.match.fresh) == (None, False)
+    assert set((await reconcile(young(prepared))).values()) == {(0, 0)}
 
 
 async def test_the_reconciler_deletes_what_an_interrupted_run_leaves(

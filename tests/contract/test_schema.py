@@ -170,11 +170,12 @@ async def test_faces_of_the_previous_release_and_its_workers_get_their_kind(prep
     faces = {**await store(0), **await store(100)}
     await migrate("main", settings, print)
     faces |= await store(0)
-    rows = await connection.fetch("SELECT id, kind FROM faces")
+    rows = await connection.fetch("SELECT id, kind, track_id, best_face_id FROM faces")
     await connection.close()
     assert len(rows) == 9
     for row in rows:
         assert row["kind"] == ("enrolled" if faces[row["id"]] == "enrolled" else "frame")
+        assert row["track_id"] is row["best_face_id"] is None
 
 
 #: How workers of release 0.1 store a face; the last parameter is its age in days.

@@ -53,7 +53,12 @@ faces = st.builds(
     crop=st.binary(max_size=64).map(b"\xff\xd8\xff".__add__),
     measures=measures,
 )
-detections = st.builds(
+ids = st.integers(0, 2**128 - 1).map(lambda number: UUID(int=number))
+tracked = st.builds(lambda one, track: replace(one, track_id=track), faces, ids)
+followed = st.builds(
+    lambda one, best: replace(one, best_face_id=best, crop=b"", measures={}), tracked, ids
+)
+images = st.builds(
     DetectedFaces,
     event=events,
     model=st.from_regex(r"[a-z0-9][a-z0-9.-]{0,20}", fullmatch=True),
@@ -62,6 +67,14 @@ detections = st.builds(
     faces=st.lists(faces, max_size=3).map(tuple),
     refusal=st.none() | st.builds(Refusal, code=codes, message=names, measures=measures),
 )
+frames = st.builds(
+    lambda image, found: replace(
+        image, event=replace(image.event, kind=EventKind.FRAME), faces=tuple(found)
+    ),
+    images,
+    st.lists(faces | tracked | followed, max_size=3),
+)
+detections = images | frames
 
 
 @given(detections)
@@ -109,6 +122,8 @@ def assert_sound(read):
         assert all(map(isfinite, numbers))
         vector = np.frombuffer(face.embedding, "<f4")
         assert np.linalg.norm(vector) == pytest.approx(1, abs=2e-3)
+        assert face.crop.startswith(b"\xff\xd8\xff") == (face.best_face_id is None)
+        assert read.event.kind is EventKind.FRAME or face.track_id is face.best_face_id is None
     assert match_from_json(match_to_json(a_match(read)))
     assert read.event.uuid
     read.event.captured_at.astimezone(UTC)
@@ -189,6 +204,23 @@ UNSOUND = {
     ),
     "a crop that is none": (with_face(crop=b"<script>"), "bad_crop"),
     "a huge crop": (with_face(crop=b"\xff\xd8\xff" + bytes(2_000_000)), "bad_crop"),
+    "no crop": (with_face(crop=b""), "bad_crop"),
+    "a crop next to that of the best face": (with_face(best_face_id=UUID(int=1)), "bad_crop"),
+    "measures without a crop": (
+        with_face(best_face_id=UUID(int=1), crop=b"", measures={"sharpness": 1.0}),
+        "bad_detection",
+    ),
+    "a photo of a track": (
+        replace(with_face(track_id=UUID(int=2)), event=replace(FOUND.event, kind=EventKind.SEARCH)),
+        "bad_detection",
+    ),
+    "a photo shown by another": (
+        replace(
+            with_face(best_face_id=UUID(int=1), crop=b""),
+            event=replace(FOUND.event, kind=EventKind.ENROL),
+        ),
+        "bad_detection",
+    ),
     "a giant picture": (replace(FOUND, width=2**40), "bad_detection"),
     "a negative picture": (replace(FOUND, height=-1), "bad_detection"),
     "20,000 faces": (replace(FOUND, faces=(FACE,) * 20_000), "bad_detection"),
@@ -215,8 +247,17 @@ UNSOUND = {
 }
 
 
-def test_the_sound_one_passes():
-    assert unpack(pack(FOUND)) == FOUND
+@pytest.mark.parametrize(
+    "found",
+    [
+        FOUND,
+        with_face(track_id=UUID(int=2)),
+        with_face(track_id=UUID(int=2), best_face_id=UUID(int=1), crop=b""),
+    ],
+    ids=["alone", "of a track", "followed"],
+)
+def test_the_sound_ones_pass(found):
+    assert unpack(pack(found)) == found
 
 
 @pytest.mark.parametrize("name", UNSOUND)
@@ -259,26 +300,30 @@ def test_a_match_has_the_fields_of_the_contract():
         crop_key="crops/door/x.jpg",
         kind="frame",
         decision="below_threshold",
+        track_id=UUID(int=2),
+        fresh=False,
     )
     assert match_to_json(match) == (
         b'{"face_id":"00000000-0000-0000-0000-000000000001","event_id":"e","camera_id":"door",'
         b'"captured_at":"2026-01-01T00:00:00Z","box":[1,2,3,4],"score":0.9,"quality":0.8,'
         b'"user_id":null,"similarity":0.1,"runner_up_similarity":null,"model":"sface",'
         b'"crop_key":"crops/door/x.jpg","seen_at":null,"kind":"frame",'
-        b'"decision":"below_threshold"}'
+        b'"decision":"below_threshold","track_id":"00000000-0000-0000-0000-000000000002",'
+        b'"fresh":false}'
     )
     assert match_from_json(match_to_json(match)) == match
     assert match.type is MatchType.UNKNOWN
 
 
 def test_field_01_messages_of_other_releases_are_read():
-    """A face was one field shorter, and an older worker reads what is longer now."""
+    """A face was some fields shorter, and an older worker reads what is longer now."""
     message = msgspec.msgpack.decode(pack(with_face(reliable=False)))
-    assert message["faces"][0].pop() is False
+    assert message["faces"][0][-3:] == [False, None, None]
+    del message["faces"][0][-3:]
     (face,) = unpack(msgspec.msgpack.encode(message)).faces
     assert face == FACE
     assert face.reliable
-    message["faces"][0] += [False, "of a later release"]
+    message["faces"][0] += [False, None, None, "of a later release"]
     (face,) = unpack(msgspec.msgpack.encode(message)).faces
     assert not face.reliable
 
