@@ -5,11 +5,12 @@ import asyncio
 import os
 import sys
 
-from benchmarks import regression
 from benchmarks.arguments import add_output, finish
 from benchmarks.gallery import search
 from benchmarks.inference import angles, models, precision
+from benchmarks.regression import check
 from benchmarks.system import latency, pipeline, scale, sinks
+from benchmarks.video import memory, video
 from infra.processes.run_guard import RunGuard
 
 _BENCHMARKS = {
@@ -21,15 +22,18 @@ _BENCHMARKS = {
     "scale": scale,
     "angles": angles,
     "precision": precision,
-    "check": regression,
+    "video": video,
+    "memory": memory,
+    "check": check,
 }
 #: In this order; the bare models are part of the pipeline's benchmark.
-_ALL = ("pipeline", "latency", "sinks", "search", "scale")
+_ALL = ("pipeline", "video", "latency", "sinks", "search", "scale", "memory")
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    video.add_baseline(parser)
     commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK")
     for name, module in _BENCHMARKS.items():
         doc = module.__doc__ or ""
@@ -51,11 +55,21 @@ def main() -> None:
 def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     names = [arguments.benchmark] if arguments.benchmark else _ALL
     for name in names:
-        given = arguments if arguments.benchmark else parser.parse_args([name])
+        given = arguments if arguments.benchmark else _defaults(parser, name, arguments)
         module = _BENCHMARKS[name]
         if name == "check":
-            sys.exit(asyncio.run(regression.run(given)))
+            sys.exit(asyncio.run(check.run(given)))
         finish(asyncio.run(module.run(given)), given)
+
+
+def _defaults(
+    parser: argparse.ArgumentParser, name: str, arguments: argparse.Namespace
+) -> argparse.Namespace:
+    """The options of a benchmark where none is named; the checkout to compare with is kept."""
+    given = parser.parse_args([name])
+    if name == "video":
+        given.baseline = arguments.baseline
+    return given
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ class Ratio:
         subject: whose value is divided.
         reference: by whose.
         ratio: the quotient.
+        spread: its smallest and largest value, where it was measured several times.
     """
 
     case: Mapping[str, str | int]
@@ -70,6 +71,7 @@ class Ratio:
     subject: str
     reference: str
     ratio: float
+    spread: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,15 +196,20 @@ def _show_ratios(ratios: Sequence[Ratio], columns: Sequence[str], console: Conso
     cases = {_case_key(one.case): one.case for one in ratios}
     for key, case in cases.items():
         found = {
-            (one.subject, one.reference, one.value): one.ratio
+            (one.subject, one.reference, one.value): _quotient(one)
             for one in ratios
             if _case_key(one.case) == key
         }
         table.add_row(
             *(str(case.get(column, "")) for column in columns),
-            *(f"{found[one]:.2f}" if one in found else "" for one in comparisons),
+            *(found.get(one, "") for one in comparisons),
         )
     console.print(table)
+
+
+def _quotient(ratio: Ratio) -> str:
+    text = f"{ratio.ratio:.2f}"
+    return text if ratio.spread is None else text + " ({:.2f}-{:.2f})".format(*ratio.spread)
 
 
 def _by_case(results: Sequence[Result]) -> list[Result]:

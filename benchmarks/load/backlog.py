@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -12,10 +12,9 @@ import aiohttp
 import asyncpg
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.load.cpu import cpu_seconds
-from benchmarks.load.frames import FrameSet
+from benchmarks.load.processes import cpu_seconds
+from benchmarks.load.shots import Shot
 from benchmarks.system.servers import Consumer
-from domain.events import EventKind, ImageEvent, utc_now
 from infra.cameras.frame_publisher import FramePublisher
 
 #: Longest time without a single further frame being processed, in seconds.
@@ -62,20 +61,19 @@ class Drained:
     details: Mapping[str, float]
 
 
-async def drain(consumer: Consumer, frames: FrameSet, count: int, cameras: int) -> Drained:
+async def drain(consumer: Consumer, shots: Iterable[Shot]) -> Drained:
     """Give a consumer all frames at once, and measure until it has done them.
 
     Args:
         consumer: takes them.
-        frames: are repeated as often as needed; every one is a separate event.
-        count: how many events.
-        cameras: they take turns.
+        shots: every one is a separate event.
 
     Raises:
         StalledError: nothing was processed any more for `STALL_SECONDS`.
     """
     cpu, stages = cpu_seconds(consumer.pids), await _stages(consumer)
-    commits = await deliver(consumer, frames, count, cameras)
+    commits = await deliver(consumer, shots)
+    count = sum(commit.frames for commit in commits)
     used = _grown(cpu, cpu_seconds(consumer.pids), count)
     spent = _grown(stages, await _stages(consumer), count)
     values = {"frames_per_second": steady_rate(commits)}
@@ -85,14 +83,15 @@ async def drain(consumer: Consumer, frames: FrameSet, count: int, cameras: int) 
     return Drained(values, details | {f"stage_ms {name}": value for name, value in spent.items()})
 
 
-async def deliver(consumer: Consumer, frames: FrameSet, count: int, cameras: int) -> list[Commit]:
+async def deliver(consumer: Consumer, shots: Iterable[Shot]) -> list[Commit]:
     """Give a consumer frames and wait until the ledger holds them all; see `drain`.
 
     Returns:
         The ledger's commits, oldest first.
     """
-    source = await _send(consumer, frames, count, cameras)
-    return await _committed(consumer, source, count)
+    source = f"fecapass-benchmark/{uuid4()}"
+    count = await _send(consumer, shots, source)
+    return await committed(consumer, source, count)
 
 
 def steady_rate(commits: Sequence[Commit]) -> float:
@@ -122,25 +121,23 @@ def steady_rate(commits: Sequence[Commit]) -> float:
     return (last - first) / (ended - began).total_seconds()
 
 
-async def _send(consumer: Consumer, frames: FrameSet, count: int, cameras: int) -> str:
-    """Publish by the contract, none by claim check; returns the source that names the events."""
-    source = f"fecapass-benchmark/{uuid4()}"
+async def _send(consumer: Consumer, shots: Iterable[Shot], source: str) -> int:
+    """Publish by the contract, none by claim check; returns how many there were."""
+    count = 0
     async with FramePublisher(consumer.settings.kafka, claim_check=False) as publisher:
-        for number in range(count):
-            event = ImageEvent(
-                kind=EventKind.FRAME,
-                source=source,
-                id=str(number),
-                key=f"camera-{number % cameras}",
-                captured_at=utc_now(),
-            )
-            await publisher.publish(event, frames.jpegs[number % len(frames.jpegs)])
+        for shot in shots:
+            await publisher.publish(shot.event(source, str(count)), shot.jpeg)
+            count += 1
         await publisher.flush()
-    return source
+    return count
 
 
-async def _committed(consumer: Consumer, source: str, count: int) -> list[Commit]:
-    """Wait until the ledger holds all events of a source; returns its commits, oldest first."""
+async def committed(consumer: Consumer, source: str, count: int) -> list[Commit]:
+    """Wait until the ledger holds all events of a source; returns its commits, oldest first.
+
+    Raises:
+        StalledError: nothing was processed any more for `STALL_SECONDS`.
+    """
     connection = await asyncpg.connect(consumer.settings.main_db.dsn)
     done, moved = -1, time.monotonic()
     try:

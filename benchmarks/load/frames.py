@@ -10,6 +10,7 @@ import re
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -30,7 +31,8 @@ _SEED = 20_231
 # Squares (x, y, side in pixels) around the face in each sample.
 _ASTRONAUT_FACE = (130, 30, 190)
 _CARPHONE_FACE = (45, 15, 100)
-_CARPHONE_FRAMES = range(0, 96, 12)
+# First, end and step of the frames that are taken.
+_CARPHONE_FRAMES = (0, 96, 12)
 _PORTRAIT_SIDE = 190
 #: Largest share of a grid cell, and of the frame's height, that a face with surroundings takes.
 _CELL_SHARE = 0.92
@@ -105,10 +107,27 @@ def load_faces(portraits: Path | None = None) -> list[Picture]:
     astronaut = cv2.imread(str(ASTRONAUT.locate()), cv2.IMREAD_COLOR)
     assert astronaut is not None, "the file's checksum was right"  # noqa: S101
     faces = [_square(np.asarray(astronaut, np.uint8), _ASTRONAUT_FACE)]
-    faces += [_square(frame, _CARPHONE_FACE) for frame in _video_frames(CARPHONE.locate())]
+    chosen = islice(video_frames(CARPHONE.locate()), *_CARPHONE_FRAMES)
+    faces += [_square(frame, _CARPHONE_FACE) for frame in chosen]
     if portraits is not None:
-        faces += _portraits(portraits)
+        faces += load_portraits(portraits)
     return faces
+
+
+def load_portraits(folder: Path) -> list[Picture]:
+    """The portraits of a folder and of those below it, cut square about their upper middle."""
+    squares = []
+    for path in sorted(folder.rglob("*.jpg")):
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if picture is None:
+            continue
+        height, width = picture.shape[:2]
+        side = min(height, width)
+        cut = picture[:side, (width - side) // 2 : (width + side) // 2]
+        size = (_PORTRAIT_SIDE, _PORTRAIT_SIDE)
+        scaled = cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
+        squares.append(np.asarray(scaled, np.uint8))
+    return squares
 
 
 def compose(case: Case, faces: Sequence[Picture], count: int = DISTINCT) -> FrameSet:
@@ -164,29 +183,12 @@ def _square(picture: Picture, square: tuple[int, int, int]) -> Picture:
     return np.ascontiguousarray(picture[y : y + side, x : x + side])
 
 
-def _video_frames(video: Path) -> Iterator[Picture]:
+def video_frames(video: Path) -> Iterator[Picture]:
+    """The frames of a video, uint8 (H, W, 3), BGR."""
     source = VideoSource(video)
     try:
-        for number, frame in enumerate(source.frames()):
-            if number in _CARPHONE_FRAMES and not isinstance(frame.data, bytes):
+        for frame in source.frames():
+            if not isinstance(frame.data, bytes):
                 yield frame.data
-            if number >= _CARPHONE_FRAMES[-1]:
-                return
     finally:
         source.close()
-
-
-def _portraits(folder: Path) -> list[Picture]:
-    """The portraits of a folder, cut square about their upper middle."""
-    squares = []
-    for path in sorted(folder.rglob("*.jpg")):
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if picture is None:
-            continue
-        height, width = picture.shape[:2]
-        side = min(height, width)
-        cut = picture[:side, (width - side) // 2 : (width + side) // 2]
-        size = (_PORTRAIT_SIDE, _PORTRAIT_SIDE)
-        scaled = cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
-        squares.append(np.asarray(scaled, np.uint8))
-    return squares

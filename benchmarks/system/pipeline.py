@@ -32,6 +32,7 @@ from benchmarks.inference.models import (
 )
 from benchmarks.load.backlog import deliver, drain
 from benchmarks.load.frames import FrameSet, compose, load_faces
+from benchmarks.load.shots import repeated
 from benchmarks.report import Ratio, Report, Result, compare, make_report
 from benchmarks.system.servers import (
     Consumer,
@@ -68,7 +69,7 @@ class Bench:
 
     async def warm_up(self, consumer: Consumer, frames: FrameSet) -> None:
         """Until frames come through, a consumer is still joining its group."""
-        await deliver(consumer, frames, _WARM_UP_FRAMES, self.cameras)
+        await deliver(consumer, repeated(frames, _WARM_UP_FRAMES, self.cameras))
 
     async def drain(
         self, consumer: Consumer, subject: str, frames: FrameSet, bare: float
@@ -76,7 +77,7 @@ class Bench:
         """Measure a consumer; ``bare`` is the bare models' rate in frames a second."""
         wanted = bare * _EXPECTED[subject] * self.seconds
         count = round(min(max(wanted, _LEAST_FRAMES[subject]), _MOST_FRAMES))
-        drained = await drain(consumer, frames, count, self.cameras)
+        drained = await drain(consumer, repeated(frames, count, self.cameras))
         return Result(
             "pipeline", subject, models.case_key(frames.case), drained.values, drained.details
         )

@@ -28,6 +28,8 @@ from services.users import make_user
 from sinks.main.database_sessions import Databases
 from sinks.vector.vector_store import Vectors
 
+TRACKING = "FECAPASS_WORKERS__TRACKING"
+
 _NAIVE_PREFIX = "naive."
 _STOP_SECONDS = 20.0
 
@@ -70,7 +72,7 @@ class Consumer:
 async def bare_servers() -> AsyncIterator[Settings]:
     """Servers in a temporary directory with their stores set up, empty; no worker."""
     async with AsyncExitStack() as up:
-        directory = up.enter_context(_directory())
+        directory = up.enter_context(server_directory())
         stack = EmbeddedStack(directory)
         up.push_async_callback(asyncio.to_thread, stack.stop)
         await asyncio.to_thread(stack.start)
@@ -97,7 +99,7 @@ async def running_servers(
         variables: FECAPASS_* to set differently.
     """
     async with AsyncExitStack() as up:
-        directory = up.enter_context(_directory())
+        directory = up.enter_context(server_directory())
         stack = EmbeddedStack(directory)
         up.push_async_callback(asyncio.to_thread, stack.stop)
         await asyncio.to_thread(stack.start)
@@ -108,6 +110,7 @@ async def running_servers(
             # As the bare models that they are compared with, unless the variables say otherwise.
             "FECAPASS_MODELS__EXECUTION_PROVIDER": "cpu",
             "FECAPASS_MODELS__PRECISION": "float32",
+            TRACKING: "off",
             **variables,
         }
         settings = settings_from(stack.environment())
@@ -201,7 +204,7 @@ def _names(workers: Sequence[Worker]) -> dict[str, int]:
 
 
 @contextmanager
-def _directory() -> Iterator[Path]:
+def server_directory() -> Iterator[Path]:
     """A directory for servers: open enough for Postgres, which may run as another user."""
     path = Path(tempfile.mkdtemp(prefix="fecapass-benchmark-"))
     path.chmod(0o711)

@@ -1,6 +1,6 @@
 import json
 
-from benchmarks.regression import BASELINE, lost
+from benchmarks.regression.check import BASELINE, lost
 
 
 def test_only_a_loss_of_more_than_fifteen_percent_counts():

@@ -22,7 +22,6 @@ AWAITED = {
     "infra/cameras/player.py": "closes a source when playing stops; cancelled with it",
     "infra/demo/run.py": "steps of a command that awaits them",
     "benchmarks/gallery/search.py": "a thread waits for its result",
-    "benchmarks/system/latency.py": "a step of a command that awaits it",
     "streams/lifecycle/stage_life.py": "it handles its errors itself, and `revoke` ends it",
 }
 STARTERS = {"create_task", "ensure_future", "run_coroutine_threadsafe"}

@@ -1,0 +1,1 @@
+"""Has anything grown slower? Ratios measured now against the committed ones."""

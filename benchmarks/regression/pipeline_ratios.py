@@ -1,0 +1,114 @@
+"""Ratios of the whole pipeline, its servers included."""
+
+import asyncio
+import mmap
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from statistics import median
+
+from benchmarks.inference.models import BareModels, bare, measure
+from benchmarks.load.backlog import deliver, drain
+from benchmarks.load.frames import Case, FrameSet, compose, load_faces
+from benchmarks.load.processes import usage
+from benchmarks.load.shots import Shot, repeated
+from benchmarks.regression.small_pages import VARIABLES, small_pages
+from benchmarks.system.servers import (
+    TRACKING,
+    Consumer,
+    System,
+    running_pipeline,
+    running_servers,
+)
+from benchmarks.video.counts import Counts
+from benchmarks.video.model_costs import sampled
+from benchmarks.video.scenes import Scene, Studio
+from domain.events import utc_now
+
+STILLS, VIDEO = "pipeline, 1 face", "pipeline, video"
+EMBEDDINGS, MEMORY = "faces per embedding, video", "frame per touched memory, video"
+#: Those that are counted, not timed.
+COUNTED = frozenset({EMBEDDINGS, MEMORY})
+
+_CPU = "cpu_ms_per_frame"
+_ROUNDS, _FRAMES, _GALLERY, _CAMERAS = 3, 120, 1000, 8
+_BARE_SECONDS = 2.0
+#: Frames a second of each camera, and different frames of it.
+_RATE, _DISTINCT = 10.0, 24
+#: Frames whose memory is counted: large ones, because the threshold must be far below a copy.
+_LARGE = (1920, 1080)
+_DETECT = "worker detect"
+
+
+async def pipeline_ratios() -> dict[str, float]:
+    """All of them, by name; more is better."""
+    models, people = BareModels.load(0), load_faces()
+    video, large = (
+        Studio(None, *size, _CAMERAS, _RATE, _DISTINCT).make("one person")
+        for size in ((640, 480), _LARGE)
+    )
+    lanes = models.lanes.lanes
+    async with running_servers(lanes, people[:2], models.lanes, _GALLERY) as system:
+        tracked = _changed(system, {TRACKING: "on"})
+        stills = compose(Case(640, 480, 1), people)
+        measured = {
+            STILLS: await _stills_ratio(system, models, stills),
+            **await _video_ratios(tracked, models, video),
+        }
+        with small_pages():
+            measured[MEMORY] = await _memory_ratio(_changed(tracked, VARIABLES), large)
+    return measured
+
+
+async def _stills_ratio(system: System, models: BareModels, frames: FrameSet) -> float:
+    """CPU time of the bare models over that of the pipeline, which embeds every face."""
+    async with running_pipeline(system) as consumer:
+        await deliver(consumer, repeated(frames, _FRAMES, _CAMERAS))
+        return await _cpu_ratio(
+            consumer, models, frames, lambda _: repeated(frames, _FRAMES, _CAMERAS)
+        )
+
+
+async def _video_ratios(system: System, models: BareModels, scene: Scene) -> dict[str, float]:
+    """The same where faces can be followed, and how many faces share an embedding."""
+    async with running_pipeline(system) as consumer:
+        await deliver(consumer, scene.recorded(_FRAMES, utc_now(), take="warm-up"))
+        before = await Counts.of(consumer)
+        ratio = await _cpu_ratio(
+            consumer,
+            models,
+            sampled(scene),
+            lambda number: scene.recorded(_FRAMES, utc_now(), take=str(number)),
+        )
+        counts = (await Counts.of(consumer)).since(before)
+    return {VIDEO: ratio, EMBEDDINGS: counts.faces / counts.embedded}
+
+
+async def _memory_ratio(system: System, scene: Scene) -> float:
+    """Bytes of a decoded frame over those that the detect worker touches for a frame."""
+    async with running_pipeline(system) as consumer:
+        await deliver(consumer, scene.recorded(_FRAMES, utc_now(), take="warm-up"))
+        before = usage(consumer.pids)[_DETECT].faults
+        await deliver(consumer, scene.recorded(_FRAMES, utc_now(), take="counted"))
+        pages = (usage(consumer.pids)[_DETECT].faults - before) / _FRAMES
+    width, height = _LARGE
+    return 3 * width * height / (pages * mmap.PAGESIZE)
+
+
+async def _cpu_ratio(
+    consumer: Consumer,
+    models: BareModels,
+    frames: FrameSet,
+    shots: Callable[[int], Iterator[Shot]],
+) -> float:
+    """Median over rounds; ``shots`` makes those of a round's number."""
+    ratios = []
+    for number in range(_ROUNDS):
+        work = bare(models.lanes, frames)
+        alone = await asyncio.to_thread(measure, work, _BARE_SECONDS, models.lanes.lanes)
+        whole = await drain(consumer, shots(number))
+        ratios.append(alone[_CPU] / whole.values[_CPU])
+    return median(ratios)
+
+
+def _changed(system: System, variables: Mapping[str, str]) -> System:
+    return replace(system, environment={**system.environment, **variables})

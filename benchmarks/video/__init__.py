@@ -1,0 +1,1 @@
+"""Natural video through the whole pipeline, compared with an older checkout and with OpenCV."""
