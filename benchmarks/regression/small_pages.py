@@ -27,7 +27,7 @@ _SET_THP_DISABLE = 41
 
 @contextmanager
 def small_pages() -> Iterator[None]:
-    """Processes that are started meanwhile get no huge pages, which would count as one."""
+    """Processes that are started here get no huge pages, each of which would count as one page."""
     prctl = ctypes.CDLL(None).prctl
     prctl(_SET_THP_DISABLE, 1, 0, 0, 0)
     try:

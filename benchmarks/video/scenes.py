@@ -30,7 +30,7 @@ from infra.cameras.encoding import JpegEncoder
 DISTINCT = 48
 #: The same of the stills, each of another person.
 _STILLS = 16
-#: Columns of a clip, from and to shares of its width, in which nobody stands.
+#: Columns of a clip, from and to shares of its width, without a person.
 _EMPTY = ((0.0, 0.3), (0.7, 0.9))
 
 
@@ -139,7 +139,7 @@ class Studio:
         return [list(jpegs[camera :: self.cameras]) for camera in range(self.cameras)]
 
     def empty(self) -> list[list[bytes]]:
-        """Cameras before a room in which nobody is and nothing moves."""
+        """Cameras before a room without people in which nothing moves."""
         encoder, noise = JpegEncoder(JPEG_QUALITY), SensorNoise(self.width, self.height)
         cameras, clips = [], load_clips(self.shared)
         for camera in range(self.cameras):
