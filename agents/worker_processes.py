@@ -11,17 +11,26 @@ from time import monotonic
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from agents.detect.detect_stage import Detect, Fetch
+from agents.detect.detect_stage import Detect
+from agents.detect.followed_cameras import TrackingPolicy
+from agents.detect.image_reading import Fetch
 from agents.identify.galleries import Galleries
 from agents.identify.identify_stage import Identify, Policies
 from agents.upload_policies import detection_policy
 from config.observability import metrics
-from config.settings import DatabaseSettings, DetectSettings, KafkaSettings, Settings
+from config.settings import (
+    DatabaseSettings,
+    DetectSettings,
+    KafkaSettings,
+    Settings,
+    WorkerSettings,
+)
 from domain.decisions.enrolment import EnrolmentPolicy
 from domain.failures import Fatal, GivenUp
 from ml.images.decoding import ImageLimits
 from ml.recognition.face_analyser import build_analyser
 from ml.runtime.model_registry import match_policy
+from ml.tracking.paths import FollowPolicy
 from sinks.circuit_breaker import CircuitBreaker
 from sinks.objects.crops import Crops
 from sinks.stores import Stores, opened
@@ -98,6 +107,7 @@ async def run_detect(settings: DetectSettings) -> None:
             image_memory=settings.workers.image_memory,
             policy=detection_policy(settings.models, analyser.detector.id),
             clocks=ClockPolicy(settings.workers.clock_ahead),
+            tracking=_tracking(settings.workers),
         )
         size, overlap = settings.workers.batch_size, settings.workers.detect_overlap
         await Worker(
@@ -211,6 +221,19 @@ def _heartbeats(
         await publisher.send_all([Outgoing(topic, key, value, (), HEARTBEAT_PARTITION)])
 
     return HeartbeatSender(identity, send, settings.workers.heartbeat_interval, galleries)
+
+
+def _tracking(settings: WorkerSettings) -> TrackingPolicy | None:
+    """How the faces of cameras are followed; None if they are not."""
+    if not settings.tracking:
+        return None
+    return TrackingPolicy(
+        follow=FollowPolicy(refresh=settings.track_refresh),
+        motion=settings.motion,
+        motion_by_camera=settings.motion_by_camera or {},
+        search_interval=settings.search_interval,
+        search_interval_still=settings.search_interval_still,
+    )
 
 
 def _shed(settings: DetectSettings, topics: Topics) -> Shed | None:

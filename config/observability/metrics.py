@@ -40,6 +40,14 @@ LATENCY_SECONDS = Histogram(
     "From ce_time to the match event that the broker has acknowledged.",
     buckets=_LATENCY_BUCKETS,
 )
+FACES_FOLLOWED = Counter(
+    "fecapass_faces_followed_total",
+    "Faces of frames that were not embedded, because they have the embedding of their track.",
+)
+FRAMES_UNCHANGED = Counter(
+    "fecapass_frames_unchanged_total",
+    "Frames that were not searched for faces, because they show what the frame before showed.",
+)
 MATCHES = Counter(
     "fecapass_matches_total",
     "Faces identified, by outcome: matched, below_threshold, ambiguous, empty_gallery, unreliable.",

@@ -25,6 +25,18 @@ class WorkerSettings(Group):
     """Maximum messages fetched ahead; each may contain a whole frame."""
     held_messages: Count = 1024
     """Maximum messages of a partition that are finished after one that waits for its store."""
+    tracking: bool = True
+    """Follow the faces of cameras, and embed only those that tell something new."""
+    track_refresh: PositiveSeconds = 2.0
+    """Maximum seconds between two embeddings of a face that is followed."""
+    motion: bool = True
+    """Compare a frame with those before, and search it for faces only as far as it differs."""
+    motion_by_camera: dict[str, bool] | None = None
+    """The same for single cameras, with precedence; JSON, such as {"door-1": false}."""
+    search_interval: PositiveSeconds = 0.2
+    """Seconds between two searches of a whole frame; between them, only near known faces."""
+    search_interval_still: PositiveSeconds = 0.5
+    """The same while nothing moves; between them, nothing is searched."""
     frame_max_age: PositiveSeconds | None = None
     """Seconds after which a frame is dropped if a newer one of its camera waits; unset: never."""
     frame_max_age_by_camera: dict[str, PositiveSeconds | None] | None = None

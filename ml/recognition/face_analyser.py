@@ -1,9 +1,10 @@
 """From images to faces with embeddings: detect, align, assess, embed."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,7 @@ from ml.runtime.model_registry import (
     user_model_id,
 )
 from ml.runtime.sessions import Session, create_session
+from ml.tracking.frame_detector import SIDE, FrameDetector
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +70,9 @@ _FULL_BATCH = 4
 _LEAST_AT_ONCE = 4
 
 _ON_THE_CPU: frozenset[ExecutionProvider] = frozenset({"cpu", "openvino"})
+
+#: Makes a detector of a loaded model, with these limits and this long side of its canvas.
+_Create = Callable[[DetectionPolicy, int], Detector]
 
 #: Loads one of the two models where it is placed.
 _Load = Callable[[ModelRole, Path, Placement], Session]
@@ -94,6 +99,23 @@ class AnalysedFace:
     crop: bytes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundFace:
+    """A face that a detector found, and the image that it is in.
+
+    Attributes:
+        image: uint8 (H, W, 3), BGR, upright.
+        box: as of `AnalysedFace`.
+        landmarks: the same.
+        score: the same.
+    """
+
+    image: Image
+    box: FloatArray
+    landmarks: FloatArray
+    score: float
+
+
 class Analyser:
     """Detector and embedder as one; it keeps no state, so several threads may call it at once.
 
@@ -105,16 +127,19 @@ class Analyser:
         embedder: embeds them.
         check: distinguishes upright faces from others.
         lanes: how many threads should call it at once, each with its share of the images.
+        frames: the same detector for faces that are followed from frame to frame.
         precision: what the models compute in; the detector's and the embedder's, with a plus, if
             they differ. A user's own file counts as float32, whatever its layers compute in.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of an analyser, named once, where it is built
         self,
         detector: Detector,
         embedder: Embedder,
         check: UprightCheck,
         lanes: int = 1,
+        *,
+        frames: FrameDetector,
         precision: str = "float32",
     ) -> None:
         self.detector = detector
@@ -122,6 +147,7 @@ class Analyser:
         self.check = check
         self.lanes = lanes
         self.precision = precision
+        self.frames = frames
 
     @property
     def provider(self) -> str:
@@ -141,7 +167,12 @@ class Analyser:
         Returns:
             For each image its faces, the detector's best first.
         """
-        return self._describe(images, self.detector.detect(images), check_all=check_all)
+        found = self.detector.detect(images)
+        faces = [
+            face for image, one in zip(images, found, strict=True) for face in _each(image, one)
+        ]
+        described = iter(self.describe(faces, check_all=check_all))
+        return [[next(described) for _ in range(len(one))] for one in found]
 
     def prove(self, image: Image) -> None:
         """Do every step once, on a picture with or without a face in it.
@@ -154,51 +185,38 @@ class Analyser:
         """
         self.detector.detect([image])
         face = _face_in_the_middle(image)
-        self._describe([image], [face])
+        self.describe(list(_each(image, face)))
         embedding = self.embedder.embed([align(image, face.landmarks[0])])
         length = float(np.linalg.norm(embedding))
         if not abs(length - 1.0) < _ROUNDING:
             raise ValueError(f"an embedding of length {length:g}, not 1")
 
-    def _describe(
-        self, images: Sequence[Image], found: Sequence[Detections], *, check_all: bool = False
-    ) -> list[list[AnalysedFace]]:
-        located = [
-            LocatedFace(image, landmarks)
-            for image, faces in zip(images, found, strict=True)
-            for landmarks in faces.landmarks
-        ]
+    def describe(
+        self, faces: Sequence[FoundFace], *, check_all: bool = False
+    ) -> list[AnalysedFace]:
+        """Align, assess and embed faces that were found.
+
+        Args:
+            faces: of any images.
+            check_all: as for `analyse`.
+        """
+        located = [LocatedFace(one.image, one.landmarks) for one in faces]
         aligned = [align(*face) for face in located]
         raw = self.embedder.raw(aligned)
         trusted = np.inf if check_all else self.embedder.trusted_length
-        embeddings, margins = unit_rows(raw), self._margins(located, raw, trusted)
-        results, start = [], 0
-        for image, faces in zip(images, found, strict=True):
-            part = slice(start, start + len(faces))
-            rows = zip(
-                faces.boxes,
-                faces.landmarks,
-                faces.scores,
-                aligned[part],
-                embeddings[part],
-                margins[part],
-                strict=True,
+        margins = self._margins(located, raw, trusted)
+        rows = zip(faces, aligned, unit_rows(raw), margins, strict=True)
+        return [
+            AnalysedFace(
+                box=one.box,
+                landmarks=one.landmarks,
+                score=one.score,
+                quality=assess(one.box, one.landmarks, face, one.score, margin),
+                embedding=embedding,
+                crop=encode_jpeg(face_crop(one.image, one.box), _CROP_JPEG_QUALITY),
             )
-            results.append(
-                [
-                    AnalysedFace(
-                        box=box,
-                        landmarks=landmarks,
-                        score=float(score),
-                        quality=assess(box, landmarks, face, float(score), margin),
-                        embedding=embedding,
-                        crop=encode_jpeg(face_crop(image, box), _CROP_JPEG_QUALITY),
-                    )
-                    for box, landmarks, score, face, embedding, margin in rows
-                ]
-            )
-            start = part.stop
-        return results
+            for one, face, embedding, margin in rows
+        ]
 
     def _margins(
         self, faces: Sequence[LocatedFace], raw: FloatArray, trusted: float
@@ -225,6 +243,12 @@ class Analyser:
         face = np.zeros((ALIGNED_SIZE, ALIGNED_SIZE, 3), np.uint8)
         self.embedder.warm_up()
         self.check.margins([LocatedFace(face, np.zeros((5, 2), np.float32))])
+
+
+def _each(image: Image, faces: Detections) -> Iterator[FoundFace]:
+    """The faces of an image one by one."""
+    for box, landmarks, score in zip(faces.boxes, faces.landmarks, faces.scores, strict=True):
+        yield FoundFace(image, box, landmarks, float(score))
 
 
 def _face_in_the_middle(image: Image) -> Detections:
@@ -272,10 +296,17 @@ def build_analyser(settings: ModelSettings, run_threads: int = 1) -> Analyser:
             bfloat16=placement.precision == "bfloat16",
         )
 
-    detector, check = _build_detectors(settings, load, ways["detector"][0])
+    detector, check, frames = _build_detectors(settings, load, ways["detector"][0])
     embedder, placement = _first_embedder_that_works(settings, load, ways["embedder"], lanes)
     used = (ways["detector"][0].precision, placement.precision)
-    analyser = Analyser(detector, embedder, check, lanes, "+".join(dict.fromkeys(used)))
+    analyser = Analyser(
+        detector,
+        embedder,
+        check,
+        lanes,
+        precision="+".join(dict.fromkeys(used)),
+        frames=frames,
+    )
     analyser.warm_up()
     return analyser
 
@@ -290,29 +321,42 @@ def _kinds(settings: ModelSettings) -> dict[ModelRole, str]:
 
 def _build_detectors(
     settings: ModelSettings, load: _Load, placement: Placement
-) -> tuple[Detector, UprightCheck]:
-    """The detector, and the check that uses the same model on its sheets."""
+) -> tuple[Detector, UprightCheck, FrameDetector]:
+    """The detector, the check that uses the same model on its sheets, and that for frames."""
     policy = DetectionPolicy(
         threshold=settings.detection_threshold,
         nms_threshold=settings.nms_threshold,
         min_face_pixels=settings.min_face_pixels,
         max_faces=settings.max_faces,
     )
+    any_size = replace(policy, min_face_pixels=1, max_faces=MAX_CANDIDATES)
     threshold = settings.detection_threshold * SECOND_LOOK
-    second_look = replace(policy, threshold=threshold, min_face_pixels=1, max_faces=MAX_CANDIDATES)
+    second_look = replace(any_size, threshold=threshold)
     long_side = settings.detection_long_side
+
     if settings.detector == "yunet":
         yunet = load("detector", prepare_builtin(YUNET, settings.cache_dir), placement)
-        check = UprightCheck(YuNet(yunet, second_look, max(SHEET_SIZE)))
-        return YuNet(yunet, policy, long_side), check
-    path, sha256 = check_file(settings.detector_file, settings.detector_sha256, "detector")
-    scrfd, model_id = load("detector", path, placement), user_model_id("scrfd", sha256)
-    _, _, height, width = scrfd.input_shape
-    sheets = (1, 1)
-    if height is not None and width is not None:
-        sheets = (max(1, width // SHEET_SIZE[0]), max(1, height // SHEET_SIZE[1]))
-    check = UprightCheck(Scrfd(scrfd, second_look, max(SHEET_SIZE), model_id), sheets)
-    return Scrfd(scrfd, policy, long_side, model_id), check
+        create: _Create = partial(YuNet, yunet)
+        check = UprightCheck(create(second_look, max(SHEET_SIZE)))
+        any_canvas = True
+    else:
+        path, sha256 = check_file(settings.detector_file, settings.detector_sha256, "detector")
+        scrfd, model_id = load("detector", path, placement), user_model_id("scrfd", sha256)
+        create = partial(Scrfd, scrfd, model_id=model_id)
+        _, _, height, width = scrfd.input_shape
+        sheets = (1, 1)
+        any_canvas = height is None or width is None
+        if height is not None and width is not None:
+            sheets = (max(1, width // SHEET_SIZE[0]), max(1, height // SHEET_SIZE[1]))
+        check = UprightCheck(create(second_look, max(SHEET_SIZE)), sheets)
+    frames = FrameDetector(
+        create(any_size, long_side),
+        create(any_size, SIDE) if any_canvas else None,
+        long_side=long_side,
+        min_face_pixels=settings.min_face_pixels,
+        max_faces=settings.max_faces,
+    )
+    return create(policy, long_side), check, frames
 
 
 def _first_embedder_that_works(

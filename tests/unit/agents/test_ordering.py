@@ -3,7 +3,7 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.detect.ordered_batches import Turns
+from agents.detect.ordered_batches import Step, Turns
 
 KEYS = st.frozensets(st.sampled_from([b"door-1", b"door-2", b"door-3"]))
 
@@ -20,7 +20,7 @@ async def test_who_shares_a_key_goes_in_order_however_long_each_takes(batches):
                 await asyncio.sleep(0)
             if fails:
                 raise OSError
-            await turn()
+            await turn.come(Step.SEND)
             for _ in range(seconds % 3):
                 await asyncio.sleep(0)
             gone.append((number, keys))
@@ -39,5 +39,5 @@ async def test_who_shares_no_key_passes():
     turns = Turns()
     with turns.take([b"door-1"]), turns.take([b"door-2"]) as other, turns.take([]) as keyless:
         async with asyncio.timeout(5):
-            await other()
-            await keyless()
+            await other.come(Step.SEND)
+            await keyless.come(Step.SEND)

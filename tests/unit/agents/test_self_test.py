@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from agents.detect import detect_stage as detect_module
+from agents.detect import image_reading as detect_module
 from agents.detect.detect_stage import Detect
 from agents.detect.self_test import good_messages, is_as_sent
 from config.settings import ModelSettings

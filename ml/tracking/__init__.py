@@ -1,0 +1,1 @@
+"""Follow faces from frame to frame of one camera. Pure functions of a camera's state."""
