@@ -37,6 +37,8 @@ _MOST_NOISE = 2.0
 _DARK = 16
 _MAD_TO_DEVIATION = 1.4826
 _ROUNDS = 3
+# A quarter of the points determines four numbers well enough.
+_EVERY = 2
 _GREY_AXES = 2
 # How far gain, offset (grey levels) and shift (points) may be expected from 1, 0 and 0, against a
 # noise of two grey levels: keeps them there where a picture is too flat to determine them.
@@ -133,16 +135,24 @@ def difference(
     remainder = after - before
     if not _stands_out(remainder, policy.contrast, policy.faint_contrast).any():
         return _UNCHANGED
+    by_light = _compared(before, after, policy)
+    if not by_light.moved:
+        return by_light
+    by_bands = _compared(before, after / _rows(before, after), policy)
+    return min(by_light, by_bands, key=lambda change: (change.moved, change.share))
+
+
+def _compared(before: FloatArray, after: FloatArray, policy: MotionPolicy) -> Change:
+    """What light on the whole picture and a small shift do not explain."""
     local_range = _local_range(before)
     predicted, shift, gain = _explained(before, after, local_range)
     slight = shift <= policy.max_shift and 1 / policy.max_gain <= gain <= policy.max_gain
+    remainder = after - before
     if slight:
-        predicted *= _bands(predicted, after)
-        remainder = after - predicted
-        # Edges are finer than points, so that a shift is predicted roughly; and what was saturated
-        # is darkened by an unknown part of the gain.
-        unknown = shift * local_range + (before >= _SATURATED) * abs(gain - 1) * _SATURATED
-        remainder = _lessened(remainder, unknown)
+        # Edges are finer than points, so that a shift is predicted roughly; and of what was
+        # saturated, the brightness was not known.
+        unknown = shift * local_range + (before >= _SATURATED) * np.abs(predicted - before)
+        remainder = _lessened(after - predicted, unknown)
     # Where most points differ, that is not noise.
     least = min(policy.deviations * _deviation(remainder), _MOST_NOISE * policy.contrast)
     changed = _stands_out(remainder, max(policy.contrast, least), max(policy.faint_contrast, least))
@@ -162,36 +172,37 @@ def _explained(
     before: FloatArray, after: FloatArray, local_range: FloatArray
 ) -> tuple[FloatArray, float, float]:
     """What the later frame would be by light and a small shift alone, the shift, and the gain."""
-    flat = before.ravel()
-    # A small shift changes edges much and all else little.
-    of_shift = _SHIFT_FOLLOWS * local_range.ravel()
     basis = np.stack(
         [
-            flat - flat.mean(),
-            np.ones_like(flat),
-            -cv2.Sobel(before, cv2.CV_32F, 1, 0, scale=_SOBEL_SCALE).ravel(),
-            -cv2.Sobel(before, cv2.CV_32F, 0, 1, scale=_SOBEL_SCALE).ravel(),
+            before - before.mean(),
+            np.ones_like(before),
+            -cv2.Sobel(before, cv2.CV_32F, 1, 0, scale=_SOBEL_SCALE),
+            -cv2.Sobel(before, cv2.CV_32F, 0, 1, scale=_SOBEL_SCALE),
         ]
     )
-    target = after.ravel() - flat
+    some = np.s_[..., ::_EVERY, ::_EVERY]
+    chosen = basis[some].reshape(len(basis), -1)
+    target = (after - before)[some].ravel()
+    # A small shift changes edges much and all else little.
+    of_shift = _SHIFT_FOLLOWS * local_range[some].ravel()
     remainder = target - _median(target)
     for _ in range(_ROUNDS):
         of_noise = max(_FOLLOWS * _deviation(remainder), _LEAST_FOLLOWING)
-        follows = np.abs(remainder) <= of_noise + of_shift
-        weighted = basis * follows
-        fitted = np.linalg.solve(weighted @ basis.T + _RIDGE, weighted @ target)
-        remainder = target - fitted @ basis
-    predicted = np.clip(flat + fitted @ basis, 0, 255).reshape(before.shape)
+        weighted = chosen * (np.abs(remainder) <= of_noise + of_shift)
+        fitted = np.linalg.solve(weighted @ chosen.T + _RIDGE, weighted @ target)
+        remainder = target - fitted @ chosen
+    predicted = np.clip(before + np.tensordot(fitted, basis, 1), 0, 255)
     return predicted, float(np.hypot(fitted[2], fitted[3])), float(1 + fitted[0])
 
 
-def _bands(predicted: FloatArray, after: FloatArray) -> FloatArray:
-    """The light of each row, (h, 1), as a factor.
+def _rows(before: FloatArray, after: FloatArray) -> FloatArray:
+    """By which factor each row became brighter, (h, 1).
 
     A lamp with mains frequency and a rolling shutter make bands that go through the picture.
     """
-    ratio = np.median((after + _DARK) / (predicted + _DARK), axis=1, keepdims=True)
-    return np.asarray(ratio, np.float32)
+    ratio = (after + _DARK) / (before + _DARK)
+    middle = ratio.shape[1] // 2
+    return np.asarray(np.partition(ratio, middle, axis=1)[:, middle : middle + 1], np.float32)
 
 
 def _deviation(remainder: FloatArray) -> float:
