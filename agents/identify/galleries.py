@@ -152,6 +152,7 @@ class Galleries:
         await self._vectors.ensure_model(model, dimension)
         copy = _Copy(Gallery(model, dimension), revision=0, current_at=began)
         async for chunk in self._vectors.load(model):
+            copy.gallery.reserve(chunk.total)
             await asyncio.to_thread(
                 copy.gallery.apply, list(zip(chunk.user_ids, chunk.embeddings, strict=True))
             )

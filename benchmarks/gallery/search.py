@@ -23,7 +23,7 @@ from uuid import UUID
 import numpy as np
 
 from benchmarks.arguments import count, counts, duration, whole
-from benchmarks.gallery.searchers import IN_MEMORY, ProductGallery, Rows
+from benchmarks.gallery.searchers import IN_MEMORY, ProductGallery, Rows, user_ids
 from benchmarks.gallery.searchers_pg import BREADTHS, PgvectorTable
 from benchmarks.gallery.templates import Population, Statistics, Vectors, brute_force, draw
 from benchmarks.report import Report, Result, compare, make_report
@@ -91,6 +91,7 @@ def timing(search: Search, probes: Vectors, seconds: float) -> dict[str, float]:
 def in_memory(name: str, population: Population, truth: Rows, seconds: float) -> Result:
     """Measure one of `IN_MEMORY`."""
     make, _ = IN_MEMORY[name]
+    user_ids(len(population.templates))  # not part of building
     gc.collect()
     before, began = _resident(), time.perf_counter()
     searcher = make(population.templates)

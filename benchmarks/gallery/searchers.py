@@ -1,6 +1,7 @@
 """Ways to search a gallery in memory: the product's, and what else there is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -26,14 +27,22 @@ class Searcher(Protocol):
         """Row and cosine of the best template for each probe."""
 
 
+@lru_cache(1)
+def user_ids(count: int) -> Sequence[UUID]:
+    """A person for each row of a gallery: of a worker's loading, the database makes them."""
+    return [UUID(int=row) for row in range(count)]
+
+
 class ProductGallery:
     """`ml.gallery.exact_search.Gallery`, loaded in parts as a worker does."""
 
     def __init__(self, templates: Vectors) -> None:
         self.gallery = Gallery("benchmark", templates.shape[1])
+        self.gallery.reserve(len(templates))
+        users = user_ids(len(templates))
         for start in range(0, len(templates), _LOAD_CHUNK):
-            part = templates[start : start + _LOAD_CHUNK]
-            self.gallery.apply((UUID(int=start + row), vector) for row, vector in enumerate(part))
+            part = slice(start, start + _LOAD_CHUNK)
+            self.gallery.apply(zip(users[part], templates[part], strict=True))
 
     def search(self, probes: Vectors) -> tuple[Rows, Vectors]:
         """See `Searcher`."""

@@ -72,6 +72,11 @@ class Gallery:
     def __contains__(self, user_id: object) -> bool:
         return user_id in self._slots
 
+    def reserve(self, size: int) -> None:
+        """Make room for so many people at once, so that entering them copies nothing."""
+        with self._lock:
+            self._resize(size)
+
     def apply(self, changes: Iterable[tuple[UUID, FloatArray | None]]) -> None:
         """Enter, replace and erase templates, in the order given; all or, on an error, none.
 
@@ -173,18 +178,20 @@ class Gallery:
 
     def _write(self, users: Sequence[UUID], vectors: FloatArray) -> None:
         """Enter or replace the templates of different people."""
-        known = np.array([user in self._slots for user in users])
-        if known.any():
+        new = [user for user in users if user not in self._slots]
+        if len(new) < len(users):
+            known = np.array([user in self._slots for user in users])
             slots = np.array([self._slots[user] for user in users if user in self._slots])
             self._vectors[slots] = vectors[known]
             self._coarse.overwrite(slots, vectors[known])
+            vectors = vectors[~known]
         first = len(self._users)
-        self._users += [user for user in users if user not in self._slots]
+        self._users += new
         size = len(self._users)
-        self._slots.update(zip(self._users[first:], range(first, size), strict=True))
+        self._slots.update(zip(new, range(first, size), strict=True))
         self._grow(size)
-        self._vectors[first:size] = vectors[~known]
-        self._coarse.append(vectors[~known])
+        self._vectors[first:size] = vectors
+        self._coarse.append(vectors)
 
     def _erase(self, user: UUID) -> None:
         """The last template moves into the slot that falls free."""
@@ -202,7 +209,10 @@ class Gallery:
 
     def _grow(self, size: int) -> None:
         if size > len(self._vectors):
-            capacity = max(size, len(self._vectors) * 3 // 2, 1024)
+            self._resize(max(size, len(self._vectors) * 3 // 2, 1024))
+
+    def _resize(self, capacity: int) -> None:
+        if capacity > len(self._vectors):
             vectors = np.zeros((capacity, self.dimension), np.float32)
             vectors[: len(self._vectors)] = self._vectors
             self._vectors = vectors

@@ -12,6 +12,7 @@ The scan itself is faiss's "fast scan" (16 table entries in a register; Andre, K
 Scouarnec, VLDB 2015) with one four-bit code a dimension.
 """
 
+from math import sqrt
 from typing import Any
 
 import faiss
@@ -66,8 +67,9 @@ class CoarseCopy:
         self._shared_from = shared_from
         drawn = np.random.default_rng().standard_normal((dimension, dimension))
         self._rotation: FloatArray = np.linalg.qr(drawn)[0].astype(np.float32)
-        self._step = _STEP / np.sqrt(dimension)
-        self._longest_rest = _USUAL_REST + _REST_SPREAD / np.sqrt(dimension)
+        # Python's floats: NumPy's would make everything that they are multiplied with float64.
+        self._step = _STEP / sqrt(dimension)
+        self._longest_rest = _USUAL_REST + _REST_SPREAD / sqrt(dimension)
         self._strays: set[int] = set()
         # Its stubs do not know what it inherits.
         index: Any = faiss.IndexPQFastScan(dimension, dimension, 4, faiss.METRIC_INNER_PRODUCT)
@@ -157,13 +159,16 @@ class CoarseCopy:
     def _codes(self, vectors: FloatArray, slots: Slots) -> Codes:
         """Each component's step on the grid, packed, uint8 (N, D / 2); notes the strays."""
         turned = vectors @ self._rotation
-        steps = np.clip(np.floor(turned / self._step + _LEVELS / 2), 0, _LEVELS - 1)
-        rest = turned - (steps - np.float32((_LEVELS - 1) / 2)) * self._step
+        steps = turned / self._step
+        steps += _LEVELS / 2
+        np.clip(np.floor(steps, out=steps), 0, _LEVELS - 1, out=steps)
+        rest = (steps - (_LEVELS - 1) / 2) * -self._step
+        rest += turned
         along = np.einsum("ij,ij->i", rest, turned)
-        stray = (np.linalg.norm(rest, axis=1) > self._longest_rest) | (along > _USUAL_ALONG)
+        square = np.einsum("ij,ij->i", rest, rest)
+        stray = (square > self._longest_rest**2) | (along > _USUAL_ALONG)
         self._strays.update(slots[stray].tolist())
-        codes: Codes = faiss.pack_bitstrings(steps, 4)
-        return codes
+        return _packed(steps.astype(np.uint8))
 
     def _pack(self, slot: int, code: Codes) -> None:
         block, offset = self._place(slot)
@@ -175,3 +180,10 @@ class CoarseCopy:
         blocks = faiss.rev_swig_ptr(codes.get(), codes.size()).reshape(-1, packer.block_size)
         block, offset = divmod(slot, packer.nvec)
         return blocks[block : block + 1], offset
+
+
+def _packed(steps: Codes) -> Codes:
+    """Two steps a byte, the first one in the lower half, as faiss reads them; see `_codes`."""
+    if steps.shape[1] % 2:
+        steps = np.pad(steps, ((0, 0), (0, 1)))
+    return steps[:, ::2] | (steps[:, 1::2] << np.uint8(4))

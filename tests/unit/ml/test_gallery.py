@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.gallery.exact_search import Gallery
+from ml.gallery.quantized_scan import CoarseCopy
 from tests.unit.ml.conftest import decoded, unit_vectors
 
 DIMENSION = 8
@@ -33,10 +34,15 @@ def normalised(vector):
 
 
 @pytest.mark.parametrize("scan_from", [0, 10**9], ids=["scan", "matrix product"])
-@given(batches=st.lists(st.lists(changes, max_size=12), max_size=8), seed=st.integers(0, 99))
-def test_any_history_searches_like_brute_force(scan_from, batches, seed):
+@given(
+    batches=st.lists(st.lists(changes, max_size=12), max_size=8),
+    reserved=st.lists(st.integers(0, 40), min_size=8, max_size=8),
+    seed=st.integers(0, 99),
+)
+def test_any_history_searches_like_brute_force(scan_from, batches, reserved, seed):
     gallery, expected = Gallery("m", DIMENSION, scan_from=scan_from, spare=1), {}
-    for batch in batches:
+    for batch, size in zip(batches, reserved, strict=False):
+        gallery.reserve(size)
         gallery.apply(batch)
         for user, vector in batch:
             expected.pop(user, None)
@@ -54,6 +60,18 @@ def test_any_history_searches_like_brute_force(scan_from, batches, seed):
     for user, vector in expected.items():
         assert user in gallery
         np.testing.assert_allclose(gallery.template(user), vector, atol=1e-6)
+
+
+@pytest.mark.parametrize("dimension", [7, 128, 129])
+def test_the_scan_alone_ranks_nearly_like_brute_force(dimension):
+    # A mistake in the codes would still be found out by the exact scores, at their expense.
+    vectors, probes = unit_vectors(500, dimension, 1), unit_vectors(20, dimension, 2)
+    coarse = CoarseCopy(dimension)
+    coarse.append(vectors)
+    approximate, slots = coarse.search(probes, 500)
+    exact = np.take_along_axis(probes @ vectors.T, slots, axis=1)
+    assert np.abs(approximate - exact).max() < 0.25
+    assert np.corrcoef(approximate.ravel(), exact.ravel())[0, 1] > 0.98
 
 
 def test_scan_fetches_more_where_its_precision_does_not_suffice():
@@ -169,6 +187,7 @@ import time
 import numpy as np
 from uuid import UUID
 from ml.gallery.exact_search import Gallery
+from ml.gallery.quantized_scan import CoarseCopy
 
 vectors = np.random.default_rng(1).standard_normal((2000, 128)).astype(np.float32)
 gallery = Gallery("m", 128, scan_from={scan_from})
