@@ -17,7 +17,8 @@ _CHARACTERS: Final = 12
 _NO_POLICY: Final = {
     "cache_dir", "detector_file", "detector_sha256", "embedder_file", "embedder_sha256",
     "execution_provider", "detector_provider", "embedder_provider", "precision",
-    "detector_precision", "embedder_precision", "threads", "match_threshold", "match_margin",
+    "detector_precision", "embedder_precision", "embedder_mirror", "threads", "match_threshold",
+    "match_margin",
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.arguments import add_output, finish
 from benchmarks.gallery import search
-from benchmarks.inference import angles, models, precision
+from benchmarks.inference import angles, mirror, models, precision
 from benchmarks.regression import check
 from benchmarks.system import latency, pipeline, scale, sinks
 from benchmarks.video import memory, video
@@ -22,6 +22,7 @@ _BENCHMARKS = {
     "scale": scale,
     "angles": angles,
     "precision": precision,
+    "mirror": mirror,
     "video": video,
     "memory": memory,
     "check": check,

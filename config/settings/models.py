@@ -53,6 +53,8 @@ class ModelSettings(Group):
     """Divisor of the values after that: one number or a JSON list of three."""
     embedder_trusted_length: Annotated[float, Field(ge=0.0)] | None = None
     """Embeddings of at least this length need no second check; unset: the embedder's default."""
+    embedder_mirror: bool = False
+    """Embed each face and its mirror image and use the mean; this is another model."""
     cache_dir: Path = Path("~/.cache/fecapass")
     """Directory for prepared models."""
     execution_provider: RequestedProvider = "auto"

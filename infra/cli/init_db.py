@@ -22,12 +22,13 @@ def init_db() -> None:
 
     from config.settings import Settings, load_settings
     from infra.database.init_db import initialise
-    from ml.runtime.model_registry import SFACE
+    from ml.runtime.model_registry import embedder_id
     from sinks.store_errors import StoreRejected, StoreUnavailable
 
     quiet_libraries()
     settings = load_settings(Settings)
-    models = [(SFACE.id, _SFACE_DIMENSION)] if settings.models.embedder == "sface" else []
+    builtin = settings.models.embedder == "sface"
+    models = [(embedder_id(settings.models), _SFACE_DIMENSION)] if builtin else []
     try:
         asyncio.run(initialise(settings, models, typer.echo))
     except (StoreUnavailable, StoreRejected) as error:

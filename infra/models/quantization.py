@@ -16,7 +16,7 @@ from ml.images.decoding import ImageLimits, decode
 from ml.recognition.embedders import ArcFaceEmbedder, Preprocessing, unit_rows
 from ml.recognition.face_analyser import build_analyser
 from ml.runtime.model_placement import Machine, int8_problem
-from ml.runtime.model_registry import check_file, sha256_of, user_model_id
+from ml.runtime.model_registry import check_file, mirror_model_id, sha256_of, user_model_id
 from ml.runtime.onnx_quantize import quantize_model
 from ml.runtime.range_measurement import measure_ranges
 from ml.runtime.sessions import create_session, to_nchw
@@ -32,6 +32,7 @@ _IN_FLOAT32 = {
     "precision": "float32",
     "detector_precision": None,
     "embedder_precision": None,
+    "embedder_mirror": False,
 }
 
 
@@ -108,10 +109,11 @@ def quantize_file(file: Path, calibrate: Path, output: Path, settings: ModelSett
         draft.replace(output)
     cosines = np.sum(before * after, axis=1)
     sha256 = sha256_of(output)
+    model = user_model_id("arcface", sha256)
     return Quantized(
         output,
         sha256,
-        user_model_id("arcface", sha256),
+        mirror_model_id(model) if settings.embedder_mirror else model,
         pictures,
         len(faces),
         float(cosines.mean()),

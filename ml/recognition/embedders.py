@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from domain.arrays import FloatArray
 from domain.images.image_errors import ModelError
 from ml.recognition.alignment import ALIGNED_SIZE
+from ml.runtime.model_registry import mirror_model_id
 from ml.runtime.sessions import Session, to_nchw
 
 #: Runs on a GPU hold at most this many faces, which bounds their memory.
@@ -159,6 +160,47 @@ class ArcFaceEmbedder:
         batch = self._preprocessing.apply(to_nchw(faces, rgb=True))
         with self._running:
             return self._session.run(batch)[0]
+
+
+class MirrorEmbedder:
+    """Embeds each face and its mirror image, and returns the mean of both.
+
+    Faces are nearly symmetric, embedders are not quite: the mean has less of what the side that the
+    light comes from, or the pose, adds to an embedding (the "flip" test of J. Deng et al.,
+    "ArcFace", CVPR 2019). A face and its mirror image have the same embedding.
+    """
+
+    def __init__(self, embedder: Embedder, trusted_length: float = inf) -> None:
+        """Wrap an embedder.
+
+        Args:
+            embedder: it may run in batches of two, which then are a face and its mirror image.
+            trusted_length: see `Embedder.trusted_length`; of the mean of two raw embeddings, which
+                is at most as long as the longer one.
+        """
+        self._embedder = embedder
+        self.id = mirror_model_id(embedder.id)
+        self.dimension = embedder.dimension
+        self.trusted_length = trusted_length
+
+    @property
+    def provider(self) -> str:
+        """The execution provider in use."""
+        return self._embedder.provider
+
+    def embed(self, aligned: Sequence[NDArray[np.uint8]]) -> FloatArray:
+        """Embed (N, 112, 112, 3) uint8 BGR faces as float32 (N, D) of length 1."""
+        return unit_rows(self.raw(aligned))
+
+    def raw(self, aligned: Sequence[NDArray[np.uint8]]) -> FloatArray:
+        """The mean of the raw embeddings of a face and its mirror image, float32 (N, D)."""
+        pairs = [image for face in aligned for image in (face, np.ascontiguousarray(face[:, ::-1]))]
+        raw = self._embedder.raw(pairs)
+        return np.asarray((raw[0::2] + raw[1::2]) / 2, np.float32)
+
+    def warm_up(self) -> None:
+        """Run the only kind of batch that it needs: one face."""
+        self.raw([np.zeros((ALIGNED_SIZE, ALIGNED_SIZE, 3), np.uint8)])
 
 
 def unit_rows(vectors: FloatArray) -> FloatArray:

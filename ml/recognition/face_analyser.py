@@ -22,6 +22,7 @@ from ml.recognition.embedders import (
     UNCHANGED,
     ArcFaceEmbedder,
     Embedder,
+    MirrorEmbedder,
     Preprocessing,
     Runs,
     unit_rows,
@@ -45,6 +46,7 @@ from ml.runtime.model_registry import (
     SFACE,
     YUNET,
     check_file,
+    mirror_model_id,
     prepare_builtin,
     trusted_length,
     user_model_id,
@@ -392,16 +394,19 @@ def _build_embedder(
     precision = placement.precision
     if settings.embedder == "sface":
         path = prepare_builtin(SFACE, settings.cache_dir, quantized=precision == "int8")
-        batches = precision in _PAYS_IN_BATCHES
-        return ArcFaceEmbedder(
-            load("embedder", path, placement),
-            SFACE.id,
-            UNCHANGED,
-            trusted_length(SFACE.id, precision, settings),
-            Runs(_FULL_BATCH, max(_LEAST_AT_ONCE, lanes // 2)) if batches else Runs(),
-        )
-    path, sha256 = check_file(settings.embedder_file, settings.embedder_sha256, "embedder")
-    preprocessing = Preprocessing(settings.embedder_mean, settings.embedder_deviation)
-    model_id = user_model_id("arcface", sha256)
-    length = trusted_length(model_id, precision, settings)
-    return ArcFaceEmbedder(load("embedder", path, placement), model_id, preprocessing, length)
+        model_id, preprocessing = SFACE.id, UNCHANGED
+    else:
+        path, sha256 = check_file(settings.embedder_file, settings.embedder_sha256, "embedder")
+        model_id = user_model_id("arcface", sha256)
+        preprocessing = Preprocessing(settings.embedder_mean, settings.embedder_deviation)
+    mirror = settings.embedder_mirror
+    if mirror:
+        runs = Runs(full_batch=2)  # a face and its mirror image, never one alone
+    elif settings.embedder == "sface" and precision in _PAYS_IN_BATCHES:
+        runs = Runs(_FULL_BATCH, max(_LEAST_AT_ONCE, lanes // 2))
+    else:
+        runs = Runs()
+    session = load("embedder", path, placement)
+    length = trusted_length(mirror_model_id(model_id) if mirror else model_id, precision, settings)
+    embedder = ArcFaceEmbedder(session, model_id, preprocessing, length, runs)
+    return MirrorEmbedder(embedder, length) if mirror else embedder

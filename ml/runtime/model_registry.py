@@ -81,11 +81,18 @@ def embedder_id(settings: ModelSettings) -> str:
         ModelError: neither the file nor its SHA-256 is there.
     """
     if settings.embedder == "sface":
-        return SFACE.id
-    if settings.embedder_sha256 is not None:
-        return user_model_id("arcface", settings.embedder_sha256.strip().lower())
-    _, sha256 = check_file(settings.embedder_file, None, "embedder")
-    return user_model_id("arcface", sha256)
+        own = SFACE.id
+    elif settings.embedder_sha256 is not None:
+        own = user_model_id("arcface", settings.embedder_sha256.strip().lower())
+    else:
+        _, sha256 = check_file(settings.embedder_file, None, "embedder")
+        own = user_model_id("arcface", sha256)
+    return mirror_model_id(own) if settings.embedder_mirror else own
+
+
+def mirror_model_id(model_id: str) -> str:
+    """Id of a model that also embeds the mirror image: its embeddings are another model's."""
+    return f"{model_id}-mirror"
 
 
 def user_model_id(kind: str, sha256: str) -> str:

@@ -2,7 +2,7 @@
 
 ``FECAPASS_SHARED=... python -m tests.unit.ml.golden`` writes `FILE` again: only where a change of
 accuracy is meant. The embeddings of other precisions are in `PRECISIONS`; the processor must have
-both.
+both. Those with the mirror image are in `MIRROR`, in float32.
 """
 
 import json
@@ -17,6 +17,7 @@ from tests.unit.ml.conftest import read
 
 FILE = Path(__file__).parent / "golden.json"
 PRECISIONS = Path(__file__).parent / "golden_precisions.json"
+MIRROR = Path(__file__).parent / "golden_mirror.json"
 
 #: How OpenVINO's embedder is asked for each.
 PRECISE = {
@@ -55,6 +56,15 @@ def embedded(faces: list[AnalysedFace]) -> list[list[float]]:
     ]
 
 
+def embeddings_of(settings: ModelSettings, shared: Path) -> dict[str, list[list[float]]]:
+    """`embedded` of each of `pictures`."""
+    analyser = build_analyser(settings)
+    return {
+        str(path.relative_to(shared)): embedded(analyser.analyse([read(path)])[0])
+        for path in pictures(shared)
+    }
+
+
 def main() -> None:
     shared = Path(os.environ["FECAPASS_SHARED"])
     analyser = build_analyser(ModelSettings(execution_provider="cpu", precision="float32"))
@@ -64,13 +74,13 @@ def main() -> None:
     }
     lines = (f"{json.dumps(name)}: {json.dumps(rows)}" for name, rows in found.items())
     FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    in_float32 = ModelSettings(execution_provider="cpu", precision="float32", embedder_mirror=True)
+    found = embeddings_of(in_float32, shared)
+    lines = (f"{json.dumps(name)}: {json.dumps(faces)}" for name, faces in found.items())
+    MIRROR.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     lines = []
     for precision, asked in PRECISE.items():
-        analyser = build_analyser(ModelSettings(**asked))
-        found = {
-            str(path.relative_to(shared)): embedded(analyser.analyse([read(path)])[0])
-            for path in pictures(shared)
-        }
+        found = embeddings_of(ModelSettings(**asked), shared)
         rows = (f"  {json.dumps(name)}: {json.dumps(faces)}" for name, faces in found.items())
         lines.append(f" {json.dumps(precision)}: {{\n" + ",\n".join(rows) + "\n }")
     PRECISIONS.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")

@@ -101,6 +101,14 @@ def test_other_weights_have_another_id(tmp_path):
         embedder_id(ModelSettings(embedder="arcface"))
 
 
+def test_the_mirror_image_makes_another_model_of_every_embedder(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"one")
+    for own in ({}, {"embedder": "arcface", "embedder_file": path}):
+        plain, mirror = (ModelSettings(embedder_mirror=each, **own) for each in (False, True))
+        assert embedder_id(mirror) == f"{embedder_id(plain)}-mirror"
+
+
 def test_policy_comes_from_the_settings_else_from_the_model():
     default = match_policy("sface-2021dec", ModelSettings())
     assert 0.4 <= default.threshold <= 0.5
