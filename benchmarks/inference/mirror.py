@@ -38,7 +38,7 @@ from ml.recognition.embedders import (
     unit_rows,
 )
 from ml.recognition.face_analyser import build_analyser
-from ml.runtime.model_placement import EXACT_INT8, Machine
+from ml.runtime.model_placement import Machine, int8_problem
 from ml.runtime.model_registry import SFACE, match_policy, prepare_builtin
 from ml.runtime.sessions import Session, to_nchw
 
@@ -80,7 +80,6 @@ def embeddings(run: Run, faces: Sequence[Aligned]) -> tuple[FloatArray, FloatArr
 
 def precisions(settings: ModelSettings, sessions: Mapping[str, Session]) -> dict[str, Run]:
     """The embedder in each precision: on this processor where it has it, else simulated."""
-    flags = Machine.this().flags
     float32 = prepare_builtin(SFACE, settings.cache_dir)
     int8 = prepare_builtin(SFACE, settings.cache_dir, quantized=True)
     ways: dict[str, Run] = {"float32": sessions[REFERENCE].run}
@@ -88,7 +87,7 @@ def precisions(settings: ModelSettings, sessions: Mapping[str, Session]) -> dict
         ways["bfloat16"] = sessions["openvino bfloat16"].run
     else:
         ways["bfloat16, simulated"] = simulated_bfloat16(float32).run
-    if "openvino int8" in sessions and not EXACT_INT8.isdisjoint(flags):
+    if "openvino int8" in sessions and int8_problem(Machine.this()) is None:
         ways["int8"] = sessions["openvino int8"].run
     else:
         ways["int8, simulated"] = simulated_int8(int8).run
@@ -138,11 +137,11 @@ def measure_accuracy(
 
 def measure_times(sessions: Mapping[str, Session], seconds: float) -> list[Result]:
     """CPU milliseconds a face, one face at a time, medians over turns of all ways."""
-    flags = Machine.this().flags
+    problem = int8_problem(Machine.this())
     ways: dict[tuple[str, str], Embedder] = {}
     for name, session in sessions.items():
-        if WAYS[name][1] == "int8" and EXACT_INT8.isdisjoint(flags):
-            print(f"{name}: no time: this processor has no fast instructions for int8")
+        if WAYS[name][1] == "int8" and problem is not None:
+            print(f"{name}: not timed: {problem}")
             continue
         plain = ArcFaceEmbedder(session, SFACE.id, UNCHANGED)
         both = MirrorEmbedder(ArcFaceEmbedder(session, SFACE.id, UNCHANGED, runs=Runs(2)))

@@ -79,7 +79,7 @@ def measure(faces: Faces, drawn: Iterator[Draw], policy: MatchPolicy) -> dict[st
         cent of the probes whose own template is the best; a template is the mean of a person's
         other photos. ``fnir``: per cent whose own template is not the best, or is not above the
         threshold. ``default_fnir``, ``default_fpir``: per cent of the probes of people who are
-        enrolled that do not match them by the policy, and of the others that match somebody.
+        enrolled that do not match them by the policy, and of the others that match one.
         ``separation``: difference of the means of the genuine and the impostor cosines,
         over the root of the mean of their variances (d').
     """
@@ -118,7 +118,9 @@ def interval(values: Floats) -> tuple[float, float]:
 
 
 def _draw(random: np.random.Generator, size: int) -> Counts:
-    return random.multinomial(size, np.full(size, 1 / max(size, 1))).astype(np.int64)
+    if not size:
+        return np.zeros(0, np.int64)
+    return random.multinomial(size, np.full(size, 1 / size)).astype(np.int64)
 
 
 def _searches(faces: Faces) -> tuple[Floats, Floats, Floats, npt.NDArray[np.bool_]]:
@@ -157,4 +159,5 @@ def _separation(own: Floats, pairs: Counts, strange: Floats, others: Counts) -> 
         )
         for values, weights in ((own, pairs), (strange, others))
     )
-    return float((one - two) / np.sqrt((spread + width) / 2))
+    deviation = np.sqrt((spread + width) / 2)
+    return float((one - two) / deviation) if deviation else float("inf")

@@ -19,7 +19,7 @@ from ml.recognition.embedders import (
     unit_rows,
 )
 from ml.recognition.face_analyser import build_analyser
-from ml.runtime.model_registry import SFACE, embedder_id, match_policy, trusted_length
+from ml.runtime.model_registry import embedder_id
 from tests.unit.ml.conftest import REFERENCE, read, skip_without
 from tests.unit.ml.golden import MIRROR, PRECISE, embedded, pictures
 from tests.unit.ml.test_golden import identities

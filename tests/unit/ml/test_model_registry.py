@@ -107,6 +107,7 @@ def test_the_mirror_image_makes_another_model_of_every_embedder(tmp_path):
     for own in ({}, {"embedder": "arcface", "embedder_file": path}):
         plain, mirror = (ModelSettings(embedder_mirror=each, **own) for each in (False, True))
         assert embedder_id(mirror) == f"{embedder_id(plain)}-mirror"
+        assert match_policy(embedder_id(mirror), mirror) == match_policy(embedder_id(plain), plain)
 
 
 def test_policy_comes_from_the_settings_else_from_the_model():

@@ -18,7 +18,7 @@ from ml.recognition.uprightness import (
     LocatedFace,
     UprightCheck,
 )
-from ml.runtime.model_registry import SFACE, trusted_length
+from ml.runtime.model_registry import SFACE, mirror_model_id, trusted_length
 from tests.unit.ml.conftest import REFERENCE, read, skip_without
 from tests.unit.ml.golden import PRECISE
 
@@ -45,13 +45,16 @@ def test_field_01_turned_faces_are_unreliable(analyser, pictures, view):
         assert quality.parts["uprightness"] == quality.score
 
 
-@pytest.mark.parametrize("precision", ["float32", *PRECISE])
+@pytest.mark.parametrize(
+    ("precision", "mirror"),
+    [("float32", False), ("float32", True), *((each, False) for each in PRECISE)],
+)
 def test_field_01_no_turned_face_has_a_trusted_length_in_any_precision(
-    precision, model_cache, pictures
+    precision, mirror, model_cache, pictures
 ):
     skip_without(precision)
     asked = {"float32": REFERENCE, **PRECISE}[precision]
-    analyser = build_analyser(ModelSettings(cache_dir=model_cache, **asked))
+    analyser = build_analyser(ModelSettings(cache_dir=model_cache, embedder_mirror=mirror, **asked))
     lengths = []
     for view in ("60", "75", "90", "180"):
         shown = [turned(one, view) for one in pictures]
@@ -160,6 +163,7 @@ def test_field_01_only_faces_in_doubt_get_a_second_look(analyser, model_cache, p
 def test_field_01_a_precision_that_was_not_measured_trusts_no_length():
     assert trusted_length(SFACE.id, "int4", ModelSettings()) == np.inf
     assert trusted_length(SFACE.id, "int4", ModelSettings(embedder_trusted_length=9)) == 9
+    assert trusted_length(mirror_model_id(SFACE.id), "int8", ModelSettings()) == np.inf
 
 
 def test_field_01_an_unknown_embedder_trusts_no_length(shared, model_cache):
