@@ -18,7 +18,7 @@ _NO_POLICY: Final = {
     "cache_dir", "detector_file", "detector_sha256", "embedder_file", "embedder_sha256",
     "execution_provider", "detector_provider", "embedder_provider", "precision",
     "detector_precision", "embedder_precision", "embedder_mirror", "threads", "match_threshold",
-    "match_margin",
+    "match_margin", "gpu_streams", "gpu_memory_limit", "gpu_convolution_search", "gpu_io_binding",
 }  # fmt: skip
 
 

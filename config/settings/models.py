@@ -24,7 +24,11 @@ ExecutionProvider = Literal["cpu", "openvino", "cuda", "tensorrt"]
 RequestedProvider = Literal["auto", "cpu", "openvino", "cuda", "tensorrt"]
 
 #: What a model computes in; ``auto`` is the fastest one measured to make the same decisions.
-Precision = Literal["auto", "float32", "bfloat16", "int8"]
+Precision = Literal["auto", "float32", "float16", "bfloat16", "int8"]
+
+#: How cuDNN selects the algorithm of a convolution: by a model of their times, by timing all of
+#: them for each new input shape, or always the same one.
+ConvolutionSearch = Literal["heuristic", "exhaustive", "default"]
 
 
 class ModelSettings(Group):
@@ -64,13 +68,21 @@ class ModelSettings(Group):
     embedder_provider: RequestedProvider | None = None
     """Where the embedder runs, for example openvino; unset: as execution_provider."""
     precision: Precision = "auto"
-    """Precision of the models: auto, float32, bfloat16 or int8; a model without it uses float32."""
+    """Precision: auto, float32, float16, bfloat16 or int8; a model without it uses float32."""
     detector_precision: Precision | None = None
     """Precision of the detector; an unavailable one is an error; unset: as precision."""
     embedder_precision: Precision | None = None
     """Precision of the embedder; an unavailable one is an error; unset: as precision."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of one inference on the CPU; 0: one per core."""
+    gpu_streams: Count = 2
+    """Batches whose models run on the GPU at the same time, each in its own CUDA stream."""
+    gpu_memory_limit: Annotated[int, Field(ge=0)] | None = None
+    """Bytes of GPU memory for the arena of one model; 0: no limit; unset: 4 GiB."""
+    gpu_convolution_search: ConvolutionSearch | None = None
+    """How cuDNN selects algorithms: heuristic, exhaustive or default; unset: heuristic."""
+    gpu_io_binding: bool = True
+    """Keep pinned buffers for the transfers to and from the GPU."""
     detection_long_side: Annotated[int, Field(ge=64, le=4096)] = 640
     """For detection, the long side of an image is scaled down to this number of pixels."""
     detection_threshold: Fraction = 0.7

@@ -47,6 +47,13 @@ def canvas_size(image: Image, long_side: int) -> tuple[int, int]:
     return (long, fitting) if height > width else (fitting, long)
 
 
+def canvas_sizes(long_side: int) -> set[tuple[int, int]]:
+    """Every size that `canvas_size` returns for this long side."""
+    longs = (_up(long_side), _up(long_side // 2))
+    shapes = {(_up(long * aspect), long) for long in longs for aspect in _ASPECTS}
+    return shapes | {(long, short) for short, long in shapes}
+
+
 def letterbox(image: Image, size: tuple[int, int]) -> Letterboxed:
     """Put a picture onto a canvas, scaled down to fit if it must be.
 

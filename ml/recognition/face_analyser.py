@@ -28,6 +28,7 @@ from ml.recognition.embedders import (
     unit_rows,
 )
 from ml.recognition.face_quality import QualityReport, assess
+from ml.recognition.gpu_plans import gpu_plan
 from ml.recognition.uprightness import (
     NOT_CHECKED,
     SECOND_LOOK,
@@ -286,7 +287,7 @@ def build_analyser(settings: ModelSettings, run_threads: int = 1) -> Analyser:
     run_threads = max(1, min(run_threads, threads))
     # Also after a fallback, which is to another runtime on the CPU.
     on_the_cpu = all(role_ways[0].provider in _ON_THE_CPU for role_ways in ways.values())
-    lanes = threads // run_threads if on_the_cpu else 1
+    lanes = threads // run_threads if on_the_cpu else settings.gpu_streams
 
     def load(role: ModelRole, path: Path, placement: Placement) -> Session:
         own = settings.detector_provider if role == "detector" else settings.embedder_provider
@@ -296,6 +297,7 @@ def build_analyser(settings: ModelSettings, run_threads: int = 1) -> Analyser:
             run_threads,
             setting=f"{role.upper()}_PROVIDER" if own else "EXECUTION_PROVIDER",
             bfloat16=placement.precision == "bfloat16",
+            plan=None if placement.provider in _ON_THE_CPU else gpu_plan(settings, role, placement),
         )
 
     detector, check, frames = _build_detectors(settings, load, ways["detector"][0])

@@ -14,7 +14,7 @@ from ml.runtime.model_registry import SFACE
 ModelRole = Literal["detector", "embedder"]
 
 #: What a model computes in. int8 is a quantised file: float32 between its quantised layers.
-RunPrecision = Literal["float32", "bfloat16", "int8"]
+RunPrecision = Literal["float32", "float16", "bfloat16", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,17 @@ class Placement:
 
 # What each provider computes in. If a precision is set and the provider is ``auto``, the first
 # that is installed is used. onnxruntime's CPU provider has few operators in bfloat16 and was slower
-# in int8 than in float32; lower precisions on a GPU were not measured.
+# in int8 than in float32. Nothing was measured on a GPU; only TensorRT computes in float16 what the
+# file has in float32.
 _OFFERED: Mapping[ExecutionProvider, tuple[RunPrecision, ...]] = {
     "openvino": ("float32", "bfloat16", "int8"),
     "cpu": ("float32",),
     "cuda": ("float32",),
-    "tensorrt": ("float32",),
+    "tensorrt": ("float32", "float16"),
 }
+
+# What ``auto`` may be.
+_ON_THE_CPU: frozenset[ExecutionProvider] = frozenset({"openvino", "cpu"})
 
 #: Models that have an int8 form.
 QUANTIZED = frozenset({SFACE.id})
@@ -146,8 +150,8 @@ def place(
     def fits(way: Placement) -> bool:
         installed = way.provider != "openvino" or provider == "openvino" or machine.openvino
         exact = way.precision != "int8" or not EXACT_INT8.isdisjoint(machine.flags)
-        as_asked = provider in ("auto", way.provider) and precision in ("auto", way.precision)
-        return installed and exact and as_asked
+        there = way.provider == provider or (provider == "auto" and way.provider in _ON_THE_CPU)
+        return installed and exact and there and precision in ("auto", way.precision)
 
     found = list(filter(fits, (*_measured(model, machine), _DEFAULT)))
     return found or list(filter(fits, _offered(model)))[:1]
@@ -176,6 +180,8 @@ def _why_not(
     if provider != "auto" and precision not in _OFFERED[provider]:
         offered = " or ".join(_OFFERED[provider])
         return f"{model} runs on the provider {provider}, which computes in {offered}"
+    if precision == "float16":
+        return "only the provider tensorrt computes in float16"
     if precision == "int8" and (problem := int8_problem(machine)) is not None:
         return problem
     return "this needs OpenVINO, which is not installed (docs/operations.md, Sizing)"

@@ -145,7 +145,7 @@ def prepare_builtin(model: BuiltinModel, cache_dir: Path, *, quantized: bool = F
         ModelError: the package is not installed, its file is not the published one, the model has
             no int8 form or another one results here, or the cache cannot be written.
     """
-    cache = _expand(cache_dir, "CACHE_DIR") / "models"
+    cache = expanded(cache_dir, "CACHE_DIR") / "models"
     stem = f"{model.id}{'-int8' if quantized else ''}.{model.sha256[:8]}"
     for candidate in sorted(cache.glob(f"{stem}.{_int8_sha256(model) if quantized else '*'}.onnx")):
         if sha256_of(candidate) == candidate.suffixes[-2].removeprefix("."):
@@ -206,15 +206,23 @@ def check_file(path: Path | None, sha256: str | None, what: str) -> tuple[Path, 
         raise ModelError(
             f"this {what} needs an ONNX file: set FECAPASS_MODELS__{what.upper()}_FILE"
         )
-    path = _expand(path, f"{what.upper()}_FILE")
+    path = expanded(path, f"{what.upper()}_FILE")
     actual = sha256_of(path)
     if sha256 is not None:
         _check(path, actual, sha256.strip().lower())
     return path, actual
 
 
-def _expand(path: Path, setting: str) -> Path:
-    """The path without its ``~``, which an account that the machine does not know cannot have."""
+def expanded(path: Path, setting: str) -> Path:
+    """A path without its ``~``, which an account that the machine does not know cannot have.
+
+    Args:
+        path: the value of a setting.
+        setting: its name without the prefix, for messages.
+
+    Raises:
+        ModelError: there is no home directory.
+    """
     try:
         return path.expanduser()
     except RuntimeError as error:

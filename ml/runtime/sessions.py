@@ -13,6 +13,7 @@ from domain.arrays import FloatArray
 from domain.images.image_errors import ProviderUnavailable
 from ml.runtime import onnxruntime_sessions, openvino_sessions
 from ml.runtime.cpu_cores import available_cores
+from ml.runtime.gpu.provider_options import GpuPlan
 
 
 class Session(Protocol):
@@ -49,13 +50,14 @@ class Session(Protocol):
         """
 
 
-def create_session(
+def create_session(  # noqa: PLR0913 - where and how, each of which most callers leave
     path: Path,
     provider: ExecutionProvider,
     threads: int,
     *,
     setting: str = "EXECUTION_PROVIDER",
     bfloat16: bool = False,
+    plan: GpuPlan | None = None,
 ) -> Session:
     """Load an ONNX file.
 
@@ -65,10 +67,11 @@ def create_session(
         threads: threads of one run on the CPU; 0 for one per core this process may use.
         setting: the one that sets the provider, for messages.
         bfloat16: compute in bfloat16, which only OpenVINO does.
+        plan: how it runs on a GPU; by default without knowledge of the input's shapes.
 
     Raises:
         ProviderUnavailable: the provider is not installed, or could not start, or has no bfloat16
-            here.
+            or no float16 here.
         ModelError: the file cannot be loaded.
     """
     threads = threads or available_cores()
@@ -77,7 +80,7 @@ def create_session(
         return openvino_sessions.load(path, threads, variable, bfloat16=bfloat16)
     if bfloat16:
         raise ProviderUnavailable(f"{provider} does not compute in bfloat16")
-    return onnxruntime_sessions.load(path, provider, threads, variable)
+    return onnxruntime_sessions.load(path, provider, threads, variable, plan)
 
 
 def to_nchw(images: Sequence[NDArray[np.uint8]], *, rgb: bool = False) -> FloatArray:

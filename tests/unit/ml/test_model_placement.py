@@ -32,7 +32,7 @@ ALDER_LAKE = frozenset({"avx2", "avx_vnni"})
 OLD = frozenset({"avx2"})
 
 PROVIDERS = ("auto", "cpu", "openvino", "cuda", "tensorrt")
-PRECISIONS = ("auto", "float32", "bfloat16", "int8")
+PRECISIONS = ("auto", "float32", "float16", "bfloat16", "int8")
 machines = st.builds(Machine, st.sampled_from([ZEN4, ICE_LAKE, ALDER_LAKE, OLD]), st.booleans())
 
 
@@ -48,7 +48,7 @@ def placed(machine=None, **settings):
 )
 def test_what_is_asked_for_by_name_is_what_one_gets(model, provider, precision, machine):
     found = place(model, provider, precision, machine)
-    assert found or precision in ("bfloat16", "int8")
+    assert found or precision in ("float16", "bfloat16", "int8")
     assert len(set(found)) == len(found)
     for way in found:
         assert provider in ("auto", way.provider)
@@ -316,6 +316,10 @@ def test_an_error_of_another_model_is_not_openvinos(monkeypatch, tmp_path, caplo
             {"detector_provider": "cpu", "detector_precision": "bfloat16"},
             ["FECAPASS_MODELS__DETECTOR_PRECISION=bfloat16", "provider cpu"],
         ),
+        (
+            {"precision": "float16"},
+            ["FECAPASS_MODELS__PRECISION=float16", "only the provider tensorrt"],
+        ),
     ],
 )
 def test_what_cannot_run_is_an_error_that_says_why(settings, words, model_cache):
@@ -323,6 +327,15 @@ def test_what_cannot_run_is_an_error_that_says_why(settings, words, model_cache)
         build_analyser(ModelSettings(cache_dir=model_cache, **settings))
     for word in words:
         assert word in str(caught.value)
+
+
+def test_only_tensorrt_computes_in_float16_and_only_if_a_setting_says_so():
+    machine = Machine(ZEN4, openvino=True)
+    half = [Placement("tensorrt", "float16")]
+    assert place(SFACE.id, "tensorrt", "float16", machine) == half
+    assert place(SFACE.id, "tensorrt", "auto", machine) == [Placement("tensorrt", "float32")]
+    for provider in ("auto", "cpu", "openvino", "cuda"):
+        assert place(SFACE.id, provider, "float16", machine) == []
 
 
 def test_bfloat16_without_openvino_is_an_error_that_names_it():

@@ -1,0 +1,1 @@
+"""What sessions on a GPU need besides those on a CPU."""
