@@ -7,6 +7,7 @@ import sys
 
 from benchmarks.arguments import add_output, finish
 from benchmarks.gallery import search
+from benchmarks.gpu import gpu
 from benchmarks.inference import angles, mirror, models, precision
 from benchmarks.regression import check
 from benchmarks.system import latency, pipeline, scale, sinks
@@ -23,6 +24,7 @@ _BENCHMARKS = {
     "angles": angles,
     "precision": precision,
     "mirror": mirror,
+    "gpu": gpu,
     "video": video,
     "memory": memory,
     "check": check,

@@ -20,6 +20,9 @@ RATE = "frames_per_second"
 _PACKAGES = (
     "fecapass",
     "onnxruntime",
+    "onnxruntime-gpu",
+    "tensorrt-cu13-libs",
+    "nvidia-cudnn-cu13",
     "openvino",
     "opencv-python-headless",
     "numpy",

@@ -13,7 +13,7 @@ from domain.arrays import FloatArray
 from domain.images.image_errors import ModelError, ProviderUnavailable
 from ml.runtime.gpu.engine_cache import engine_folder
 from ml.runtime.gpu.io_binding import BoundRuns
-from ml.runtime.gpu.pinned_memory import pinned
+from ml.runtime.gpu.pinned_memory import ordinary, pinned
 from ml.runtime.gpu.provider_options import (
     CPU,
     CUDA,
@@ -51,7 +51,10 @@ class OnnxruntimeSession:
         self._input, self.input_shape = _only_input(session)
         self.output_shapes = {out.name: _plain_shape(out.shape) for out in session.get_outputs()}
         self._outputs = list(self.output_shapes)
-        self._bound = BoundRuns(session, self._input, self._outputs, pinned) if io_binding else None
+        self._bound = None
+        if io_binding:
+            allocate = ordinary if provider == "cpu" else pinned
+            self._bound = BoundRuns(session, self._input, self._outputs, allocate)
 
     def run(self, batch: FloatArray) -> list[FloatArray]:
         """Run the model."""
@@ -64,7 +67,7 @@ class OnnxruntimeSession:
                 outputs = self._run_plain(batch)
                 if self._bound is not None:
                     self._bound = None
-                    logger.warning("runs on the GPU go on without bound buffers: %s", error)
+                    logger.warning("runs go on without bound buffers: %s", error)
                 return outputs
         return self._run_plain(batch)
 
@@ -98,7 +101,7 @@ def load(
         provider: where it must run.
         threads: threads of one run on the CPU.
         variable: the environment variable that sets the provider, for messages.
-        plan: how it runs on a GPU.
+        plan: how it runs on a GPU; of the CPU, only whether buffers are bound, by default not.
 
     Raises:
         ProviderUnavailable: the provider is not installed, or could not start, or not with the
@@ -108,7 +111,8 @@ def load(
     _require(provider, onnxruntime.get_available_providers(), "this onnxruntime offers", variable)
     if provider == "cpu":
         session = _start(path, Attempt([(CPU, {})]), provider, threads, variable)
-        return OnnxruntimeSession(session, provider)
+        bound = plan is not None and plan.io_binding
+        return OnnxruntimeSession(session, provider, io_binding=bound)
     plan = plan or GpuPlan()
     entry = _input_of(path)
     if plan.shapes is not None and len(plan.shapes.usual) != len(entry.shape):

@@ -67,7 +67,7 @@ def create_session(  # noqa: PLR0913 - where and how, each of which most callers
         threads: threads of one run on the CPU; 0 for one per core this process may use.
         setting: the one that sets the provider, for messages.
         bfloat16: compute in bfloat16, which only OpenVINO does.
-        plan: how it runs on a GPU; by default without knowledge of the input's shapes.
+        plan: how it runs in onnxruntime on a GPU; by default the input's shapes are not known.
 
     Raises:
         ProviderUnavailable: the provider is not installed, or could not start, or has no bfloat16
