@@ -69,11 +69,11 @@ _NO_EXACT_INT8 = (
 )
 
 # A processor is of a kind that OpenVINO was measured on in this precision if it has one of these
-# flags. Other processors, for example with avx_vnni alone, were not measured.
+# flags. Others were not measured, for example int8 where there is avx_vnni alone.
 _BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
 _INT8 = frozenset({"avx512_vnni", "amx_int8"})
 _MEASURED_ON: Mapping[RunPrecision, frozenset[str]] = {
-    "float32": _BFLOAT16 | _INT8,
+    "float32": _BFLOAT16 | _INT8 | {"avx2"},
     "bfloat16": _BFLOAT16,
     "int8": _INT8,
 }

@@ -79,8 +79,9 @@ def test_float32_runs_everywhere(role, machine):
         (ICE_LAKE, True, Placement("openvino", "int8")),
         (frozenset({"avx512_bf16"}), True, Placement("openvino", "bfloat16")),
         (ZEN4, False, Placement("cpu", "float32")),  # int8 is slower there
-        (ALDER_LAKE, True, Placement("cpu", "float32")),  # not measured
-        (OLD, True, Placement("cpu", "float32")),
+        (ALDER_LAKE, True, Placement("openvino", "float32")),  # int8 was not measured
+        (OLD, True, Placement("openvino", "float32")),
+        (OLD, False, Placement("cpu", "float32")),
         (frozenset(), True, Placement("cpu", "float32")),
     ],
 )
@@ -113,7 +114,8 @@ def test_slower_ways_follow_for_a_machine_where_the_fastest_does_not_work():
 def test_a_precision_by_name_is_openvinos_also_where_it_was_not_measured(flags):
     machine = Machine(flags, openvino=True)
     assert place(SFACE.id, "auto", "bfloat16", machine) == [Placement("openvino", "bfloat16")]
-    assert place(SFACE.id, "auto", "float32", machine) == [Placement("cpu", "float32")]
+    measured = [Placement("openvino", "float32")] if flags else []
+    assert place(SFACE.id, "auto", "float32", machine) == [*measured, Placement("cpu", "float32")]
 
 
 def test_int8_needs_a_processor_that_does_not_saturate():
