@@ -5,15 +5,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 from uuid import uuid4
 
-import aiohttp
 import asyncpg
-from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.load.processes import cpu_seconds
 from benchmarks.load.shots import Shot
+from benchmarks.load.worker_metrics import stage_seconds
 from benchmarks.system.servers import Consumer
 from infra.cameras.frame_publisher import FramePublisher
 
@@ -30,13 +28,6 @@ GROUP BY processed_at ORDER BY processed_at
 
 class StalledError(Exception):
     """Nothing was processed any more."""
-
-
-class StageTime(NamedTuple):
-    """Seconds spent in a stage, and by how many batches."""
-
-    seconds: float
-    batches: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,26 +145,6 @@ async def committed(consumer: Consumer, source: str, count: int) -> list[Commit]
             await asyncio.sleep(_POLL_SECONDS)
     finally:
         await connection.close()
-
-
-async def stage_seconds(consumer: Consumer) -> dict[str, StageTime]:
-    """What each stage of the consumer took so far."""
-    spent: dict[str, StageTime] = {}
-    async with aiohttp.ClientSession() as session:
-        for address in consumer.addresses:
-            async with session.get(f"{address}/metrics") as response:
-                text = await response.text()
-            for family in text_string_to_metric_families(text):
-                if family.name != "fecapass_stage_duration_seconds":
-                    continue
-                for sample in family.samples:
-                    stage = sample.labels["stage"]
-                    before = spent.get(stage, StageTime(0.0, 0.0))
-                    if sample.name.endswith("_sum"):
-                        spent[stage] = before._replace(seconds=before.seconds + sample.value)
-                    elif sample.name.endswith("_count"):
-                        spent[stage] = before._replace(batches=before.batches + sample.value)
-    return spent
 
 
 async def _stages(consumer: Consumer) -> dict[str, float]:

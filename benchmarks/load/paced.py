@@ -9,8 +9,9 @@ from uuid import uuid4
 import asyncpg
 import numpy as np
 
-from benchmarks.load.backlog import committed, stage_seconds
+from benchmarks.load.backlog import committed
 from benchmarks.load.shots import Shot
+from benchmarks.load.worker_metrics import stage_seconds
 from benchmarks.system.servers import Consumer
 from infra.cameras.frame_publisher import FramePublisher
 from streams.clients.client_factory import create_consumer

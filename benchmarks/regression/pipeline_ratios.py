@@ -13,11 +13,11 @@ from benchmarks.load.processes import usage
 from benchmarks.load.shots import Shot, repeated
 from benchmarks.regression.small_pages import VARIABLES, small_pages
 from benchmarks.system.servers import (
+    TRACKING,
     Consumer,
     System,
     running_pipeline,
     running_servers,
-    tracking,
 )
 from benchmarks.video.counts import Counts
 from benchmarks.video.model_costs import sampled
@@ -48,7 +48,7 @@ async def pipeline_ratios() -> dict[str, float]:
     )
     lanes = models.lanes.lanes
     async with running_servers(lanes, people[:2], models.lanes, _GALLERY) as system:
-        tracked = _changed(system, tracking("on"))
+        tracked = _changed(system, {TRACKING: "on"})
         stills = compose(Case(640, 480, 1), people)
         measured = {
             STILLS: await _stills_ratio(system, models, stills),

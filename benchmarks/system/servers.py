@@ -17,7 +17,6 @@ import numpy as np
 
 from benchmarks.load.frames import Picture
 from config.settings import ENV_FILE_VARIABLE, Settings
-from config.settings.workers import WorkerSettings
 from domain.events import utc_now
 from infra.database.create_topics import ensure_topics
 from infra.demo.demo_workers import Worker
@@ -30,12 +29,6 @@ from sinks.main.database_sessions import Databases
 from sinks.vector.vector_store import Vectors
 
 TRACKING = "FECAPASS_WORKERS__TRACKING"
-
-
-def tracking(value: str) -> dict[str, str]:
-    """The variable that turns tracking ``on`` or ``off``; none where workers do not track."""
-    return {TRACKING: value} if "tracking" in WorkerSettings.model_fields else {}
-
 
 _NAIVE_PREFIX = "naive."
 _STOP_SECONDS = 20.0
@@ -117,7 +110,7 @@ async def running_servers(
             # As the bare models that they are compared with, unless the variables say otherwise.
             "FECAPASS_MODELS__EXECUTION_PROVIDER": "cpu",
             "FECAPASS_MODELS__PRECISION": "float32",
-            **tracking("off"),
+            TRACKING: "off",
             **variables,
         }
         settings = settings_from(stack.environment())

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.system.servers import Consumer, server_directory
+from config.network.listening import announced
 from config.settings import ENV_FILE_VARIABLE, ENV_PREFIX, Settings
 from infra.embedded.stack import settings_from
 
@@ -55,6 +56,10 @@ class Checkout:
         """The interpreter of its ``.venv``, or the present one where it has none."""
         own = self.folder / ".venv" / "bin" / "python"
         return str(own) if own.exists() else sys.executable
+
+    def has(self, variable: str) -> bool:
+        """Whether it has a setting: ``.env.example`` names every one of a release."""
+        return variable in (self.folder / ".env.example").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,29 +138,51 @@ async def working(
     Args:
         deployment: the servers.
         kinds: a worker of each.
+
+    Raises:
+        CheckoutError: a worker ended.
+        TimeoutError: a worker does not say where it listens.
     """
     async with AsyncExitStack() as up:
         workers: dict[str, _Command] = {}
-        for kind in kinds:
-            worker = _Command(
-                deployment.checkout, ("worker", kind), deployment.environment, deployment.data
-            )
-            up.push_async_callback(worker.stop)
-            workers[kind] = worker
+        addresses: list[str] = []
 
         def check() -> None:
             for worker in workers.values():
                 worker.check()
 
+        for kind in kinds:
+            workers[kind] = _Command(
+                deployment.checkout,
+                ("worker", kind),
+                {**deployment.environment, **_address_file(deployment, kind)},
+                deployment.data,
+            )
+            up.push_async_callback(workers[kind].stop)
+        for kind in kinds:
+            for file in _address_file(deployment, kind).values():
+                async with asyncio.timeout(_UP_SECONDS):
+                    while (found := announced(Path(file))) is None or (
+                        found.pid != workers[kind].pid
+                    ):
+                        check()
+                        await asyncio.sleep(_POLL_SECONDS)
+                addresses.append(found.url)
+        pids = {f"worker {kind}": worker.pid for kind, worker in workers.items()}
         yield Consumer(
             settings=deployment.settings,
-            pids={
-                **deployment.pids,
-                **{f"worker {kind}": one.pid for kind, one in workers.items()},
-            },
-            addresses=(),
+            pids={**deployment.pids, **pids},
+            addresses=addresses,
             check=check,
         )
+
+
+def _address_file(deployment: Deployment, kind: str) -> dict[str, str]:
+    """The variable of the file in which a worker says where it listens, in releases that do."""
+    variable = f"{ENV_PREFIX}WORKERS__ADDRESS_FILE"
+    if not deployment.checkout.has(variable):
+        return {}
+    return {variable: str(deployment.data / f"{kind}.address")}
 
 
 class _Command:

@@ -27,7 +27,7 @@ from benchmarks.load.backlog import deliver, drain
 from benchmarks.load.frames import FrameSet
 from benchmarks.load.paced import paced, percentiles
 from benchmarks.report import RATE, Ratio, Report, Result, make_report
-from benchmarks.system.servers import TRACKING, Consumer, tracking
+from benchmarks.system.servers import TRACKING, Consumer
 from benchmarks.video.checkouts import HERE_FOLDER, Checkout, Deployment, deployed, working
 from benchmarks.video.clips import load_clips
 from benchmarks.video.counts import Counts
@@ -210,7 +210,7 @@ async def enrol(deployment: Deployment, shared: Path | None) -> None:
 def _checkouts(arguments: argparse.Namespace) -> Iterable[Checkout]:
     yield Checkout(HERE, HERE_FOLDER)
     if arguments.without_tracking:
-        yield Checkout(UNTRACKED, HERE_FOLDER, tracking("off"))
+        yield Checkout(UNTRACKED, HERE_FOLDER, {TRACKING: "off"})
     if arguments.baseline is not None:
         yield Checkout(BASELINE, arguments.baseline.resolve())
 
