@@ -12,6 +12,7 @@ import onnxruntime
 from domain.arrays import FloatArray
 from domain.images.image_errors import ModelError, ProviderUnavailable
 from ml.runtime.gpu.engine_cache import engine_folder
+from ml.runtime.gpu.gpu_libraries import load_libraries
 from ml.runtime.gpu.io_binding import BoundRuns
 from ml.runtime.gpu.pinned_memory import ordinary, pinned
 from ml.runtime.gpu.provider_options import (
@@ -114,6 +115,7 @@ def load(
         bound = plan is not None and plan.io_binding
         return OnnxruntimeSession(session, provider, io_binding=bound)
     plan = plan or GpuPlan()
+    load_libraries(tensorrt=provider == "tensorrt")
     entry = _input_of(path)
     if plan.shapes is not None and len(plan.shapes.usual) != len(entry.shape):
         plan = replace(plan, shapes=None)  # another kind of model, which its user refuses
