@@ -8,6 +8,7 @@ import sys
 from benchmarks.arguments import add_output, finish
 from benchmarks.gallery import search
 from benchmarks.gpu import gpu
+from benchmarks.images import decoding
 from benchmarks.inference import angles, mirror, models, precision
 from benchmarks.regression import check
 from benchmarks.system import latency, pipeline, scale, sinks
@@ -25,6 +26,7 @@ _BENCHMARKS = {
     "precision": precision,
     "mirror": mirror,
     "gpu": gpu,
+    "decoding": decoding,
     "video": video,
     "memory": memory,
     "check": check,

@@ -1,0 +1,1 @@
+"""What is done with frames before a model sees them."""
