@@ -135,13 +135,16 @@ class FollowedCamera:
         """Where the faces of the last frame should be in this one, in pixels of the frame."""
         return expected(self._paths, event.at.timestamp(), self._policy.follow)
 
-    def follow(self, plan: Plan, event: ImageEvent, faces: Sequence[SeenFace]) -> Followed:
+    def follow(
+        self, plan: Plan, event: ImageEvent, faces: Sequence[SeenFace], *, exact: bool
+    ) -> Followed:
         """Continue the paths with a frame.
 
         Args:
             plan: of the frame, not `Plan.ALONE`.
             event: the frame.
             faces: what was found in it; for `Plan.HOLD` nothing, as it was not searched.
+            exact: whether the whole frame was searched, which gives the better landmarks.
         """
         at = event.at.timestamp()
         if at < self._followed_at:
@@ -155,7 +158,7 @@ class FollowedCamera:
         else:
             if plan is Plan.CUT:
                 self._paths = lose(self._paths)
-            self._paths, steps = follow(self._paths, at, faces, self._policy.follow)
+            self._paths, steps = follow(self._paths, at, faces, self._policy.follow, exact=exact)
         return Followed(faces, steps, frozenset(one.number for one in self._paths.all))
 
     def settle(self, followed: Followed, embedded: Mapping[int, EmbeddedFace]) -> list[Track]:

@@ -42,6 +42,7 @@ class _Frame:
         size: height and width of the full picture, upright.
         plan: what is done with it.
         found: what the detector found, in pixels of the full picture; None if it did not look.
+        nearby: whether it looked only near known faces.
         followed: its faces, and what is done with each.
         described: the faces that were embedded, by index.
     """
@@ -53,6 +54,7 @@ class _Frame:
     size: tuple[int, int] = (0, 0)
     plan: Plan = Plan.ALONE
     found: list[SeenFace] | None = None
+    nearby: bool = False
     followed: Followed = field(default_factory=Followed)
     described: dict[int, AnalysedFace] = field(default_factory=dict)
 
@@ -170,7 +172,7 @@ class FollowedFaces:
             [Nearby(_small(frame), self._number(frame), places) for frame, places in near]
         )
         for (frame, _), faces in zip(near, found, strict=True):
-            frame.found = faces
+            frame.found, frame.nearby = faces, faces is not None
         await self._search([frame for frame, _ in wanted if frame.found is None])
 
     async def _follow(self, frames: Sequence[_Frame]) -> None:
@@ -186,7 +188,8 @@ class FollowedFaces:
                 frame.followed = Followed(faces)
             else:
                 event = frame.opened.envelope.event
-                frame.followed = frame.camera.follow(frame.plan, event, faces)
+                exact = not frame.nearby
+                frame.followed = frame.camera.follow(frame.plan, event, faces, exact=exact)
 
     async def _decode_all(self, frames: Sequence[_Frame]) -> None:
         """Decode those frames of which only the brightness is known."""

@@ -118,7 +118,12 @@ class Step:
 
 
 def follow(
-    paths: Paths, at: float, faces: Sequence[SeenFace], policy: FollowPolicy
+    paths: Paths,
+    at: float,
+    faces: Sequence[SeenFace],
+    policy: FollowPolicy,
+    *,
+    exact: bool = True,
 ) -> tuple[Paths, list[Step]]:
     """Continue the paths of a camera with the faces of its next frame.
 
@@ -127,6 +132,7 @@ def follow(
         at: the frame's time in seconds, not before that of the previous call.
         faces: the faces of the frame.
         policy: the rules.
+        exact: whether the landmarks are as good as they can be; if not, only new faces are due.
 
     Returns:
         The paths now, and a step for each face, in order. No two faces have the same path.
@@ -148,7 +154,7 @@ def follow(
     number = paths.next_number
     for index, face in enumerate(faces):
         if index in links:
-            path, due = _continued(near[links[index]], face, at, policy)
+            path, due = _continued(near[links[index]], face, at, policy, exact=exact)
             steps.append(Step(path.number, due))
         else:
             path = Path(number, face, at, np.zeros(2), at, 1, face.quality)
@@ -222,12 +228,14 @@ def _is_next(path: Path, face: SeenFace, at: float, policy: FollowPolicy) -> boo
 
 
 def _continued(
-    path: Path, face: SeenFace, at: float, policy: FollowPolicy
+    path: Path, face: SeenFace, at: float, policy: FollowPolicy, *, exact: bool
 ) -> tuple[Path, Due | None]:
     """The path with its next face, and why that is due."""
     due: Due | None = None
     wait = min(policy.refresh, policy.first_refresh * 2 ** min(path.embeddings - 1, 16))
-    if face.quality >= path.best_quality + policy.better:
+    if not exact:
+        pass
+    elif face.quality >= path.best_quality + policy.better:
         due = "better"
     elif at - path.embedded_at >= wait:
         due = "refresh"
