@@ -7,7 +7,8 @@ settings. A round measures all scenes with one checkout after the other; while o
 other has workers. Ratios are medians over the rounds, with the smallest and the largest.
 
 ``outside_models_ms`` is the CPU time of all processes a frame, less what the bare models take, in
-the same round, for as many detections and embeddings.
+the same round, for as many detections and embeddings: with the default runtimes and precisions,
+of the older checkout with onnxruntime in float32, which was the default of release 0.1.
 
 Run alone: ``python -m benchmarks video --help``.
 """
@@ -55,6 +56,9 @@ _ENROLLED, _PHOTOS = 3, 3
 #: What was measured in one round: a value by subject, scene and name.
 Round = dict[tuple[str, Scene], dict[str, float]]
 
+#: What the models take on a scene: those of an older checkout, or those of this one.
+Costs = Mapping[tuple[bool, Scene], ModelCosts]
+
 
 @dataclass(frozen=True, slots=True)
 class Bench:
@@ -74,9 +78,7 @@ class Bench:
     pace: float
     pace_seconds: float
 
-    async def measure(
-        self, subject: str, consumer: Consumer, costs: Mapping[Scene, ModelCosts], take: str
-    ) -> Round:
+    async def measure(self, subject: str, consumer: Consumer, costs: Costs, take: str) -> Round:
         """All scenes with the workers of one checkout, by cameras of their own for every take."""
         found: Round = {}
         for scene in self.scenes:
@@ -86,7 +88,8 @@ class Bench:
             before = await Counts.of(consumer)
             drained = await drain(consumer, scene.recorded(self.frames, utc_now(), take=take))
             counts = (await Counts.of(consumer)).since(before)
-            outside = drained.values["cpu_ms_per_frame"] - costs[scene].of(counts, self.frames)
+            models = costs[subject == BASELINE, scene].of(counts, self.frames)
+            outside = drained.values["cpu_ms_per_frame"] - models
             found[subject, scene] = {
                 **drained.values,
                 "outside_models_ms": outside,
@@ -106,11 +109,12 @@ class Bench:
         )
         return percentiles(one.latencies)
 
-    def models(self, analyser: Analyser) -> dict[Scene, ModelCosts]:
+    def models(self, analysers: Mapping[bool, Analyser]) -> Costs:
         """The bare models on all scenes."""
         return {
-            scene: ModelCosts.measure(analyser, frames, self.seconds)
+            (older, scene): ModelCosts.measure(analyser, frames, self.seconds)
             for scene, frames in self.scenes.items()
+            for older, analyser in analysers.items()
         }
 
     def opencv(self, settings: ModelSettings) -> Round:
@@ -124,8 +128,11 @@ class Bench:
 async def run(arguments: argparse.Namespace) -> Report:
     """Start the servers of all checkouts, measure them in turns, stop everything."""
     settings = ModelSettings()
-    analyser = build_analyser(settings)
-    cv2.setNumThreads(analyser.lanes)
+    analysers = {False: build_analyser(settings)}
+    if arguments.baseline is not None:
+        older = settings.model_copy(update={"execution_provider": "cpu", "precision": "float32"})
+        analysers[True] = build_analyser(older)
+    cv2.setNumThreads(analysers[False].lanes)
     chosen = arguments.scene or [parse_scene(one) for one in DEFAULT_SCENES]
     scenes = [_scene(arguments, name, size) for name, size in chosen]
     bench = Bench(
@@ -139,7 +146,7 @@ async def run(arguments: argparse.Namespace) -> Report:
     async with AsyncExitStack() as up:
         deployments = [await up.enter_async_context(deployed(one)) for one in _checkouts(arguments)]
         for number in range(arguments.rounds):
-            costs = await asyncio.to_thread(bench.models, analyser)
+            costs = await asyncio.to_thread(bench.models, analysers)
             rounds.append(await asyncio.to_thread(bench.opencv, settings))
             for deployment in deployments:
                 async with working(deployment) as consumer:
