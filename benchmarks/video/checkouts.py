@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.system.servers import Consumer, server_directory
@@ -30,6 +30,8 @@ _TAIL_LINES = 15
 #: The checkout that this module belongs to.
 HERE_FOLDER = Path(__file__).parents[2]
 
+_PROGRAM = "infra.cli.main"
+
 WORKERS = ("detect", "identify")
 
 
@@ -45,11 +47,13 @@ class Checkout:
         name: what it is called in results.
         folder: its top folder.
         variables: FECAPASS_* to set differently.
+        workers: the module that runs ``worker``.
     """
 
     name: str
     folder: Path
     variables: Mapping[str, str] = field(default_factory=dict)
+    workers: str = _PROGRAM
 
     @property
     def python(self) -> str:
@@ -79,6 +83,14 @@ class Deployment:
     settings: Settings
     environment: Mapping[str, str]
     pids: Mapping[str, int]
+
+    def with_workers(self, program: str, variables: Mapping[str, str]) -> "Deployment":
+        """The same servers for workers that another module runs, with other settings."""
+        return replace(
+            self,
+            checkout=replace(self.checkout, workers=program),
+            environment={**self.environment, **variables},
+        )
 
     async def run(self, *arguments: str, codes: Sequence[int] = (0,)) -> None:
         """Run a command that ends by itself, with one of these exit codes.
@@ -157,6 +169,7 @@ async def working(
                 ("worker", kind),
                 {**deployment.environment, **_address_file(deployment, kind)},
                 deployment.data,
+                deployment.checkout.workers,
             )
             up.push_async_callback(workers[kind].stop)
         for kind in kinds:
@@ -194,12 +207,13 @@ class _Command:
         arguments: Sequence[str],
         environment: Mapping[str, str],
         logs: Path,
+        program: str = _PROGRAM,
     ) -> None:
         self._title = " ".join((checkout.name + ": fecapass", *arguments))
         self._log = logs / f"{'-'.join(arguments[:2]).strip('-')}.log"
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [checkout.python, "-m", "infra.cli.main", *arguments],
+                [checkout.python, "-m", program, *arguments],
                 cwd=checkout.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -55,9 +55,8 @@ class ModelCosts:
         return cls(detection[_CPU], embedding[_CPU])
 
     def of(self, counts: Counts, frames: int) -> float:
-        """Milliseconds a frame for so many detections and embeddings."""
-        looked_at = frames - counts.unchanged
-        return (self.detection * looked_at + self.embedding * counts.embedded) / frames
+        """Milliseconds a frame where every frame was looked at, and so many faces were embedded."""
+        return self.detection + self.embedding * counts.embedded / frames
 
 
 def opencv_rate(frames: FrameSet, settings: ModelSettings, seconds: float) -> dict[str, float]:

@@ -6,9 +6,9 @@ Each checkout runs by its own commands, in its own processes, on its own servers
 settings. A round measures all scenes with one checkout after the other; while one is measured, no
 other has workers. Ratios are medians over the rounds, with the smallest and the largest.
 
-``outside_models_ms`` is the CPU time of all processes a frame, less what the bare models take, in
-the same round, for as many detections and embeddings: with the default runtimes and precisions,
-of the older checkout with onnxruntime in float32, which was the default of release 0.1.
+``outside_models_ms``, of one person, is the CPU time of all processes a frame less that of the
+models, which run in onnxruntime in float32 for it: by a worker that counts it, where the checkout
+is this one; of an older one, what the bare models take for as many detections and embeddings.
 
 Run alone: ``python -m benchmarks video --help``.
 """
@@ -24,11 +24,13 @@ from statistics import median
 import cv2
 
 from benchmarks.arguments import amount, count, duration
-from benchmarks.load.backlog import deliver, drain
+from benchmarks.load.backlog import Drained, deliver, drain
 from benchmarks.load.frames import FrameSet
 from benchmarks.load.paced import paced, percentiles
+from benchmarks.load.worker_metrics import total
 from benchmarks.report import RATE, Ratio, Report, Result, make_report
 from benchmarks.system.servers import TRACKING, Consumer
+from benchmarks.video import clocked_worker
 from benchmarks.video.checkouts import HERE_FOLDER, Checkout, Deployment, deployed, working
 from benchmarks.video.clips import load_clips
 from benchmarks.video.counts import Counts
@@ -36,7 +38,8 @@ from benchmarks.video.model_costs import ModelCosts, opencv_rate, sampled
 from benchmarks.video.scenes import SCENES, Scene, Studio, add_shared
 from config.settings import ModelSettings
 from domain.events import utc_now
-from ml.recognition.face_analyser import Analyser, build_analyser
+from ml.recognition.face_analyser import build_analyser
+from ml.runtime.cpu_cores import available_cores
 
 HERE, UNTRACKED, BASELINE, OPENCV = "here", "here, no tracking", "baseline", "OpenCV"
 
@@ -49,15 +52,20 @@ DEFAULT_SCENES = (
     "empty:1920x1080",
 )
 
+#: The scene of which the CPU time outside the models is measured, and its name.
+ONE_PERSON, OUTSIDE = "one person", "outside_models_ms"
+
+_CPU = "cpu_ms_per_frame"
+_FLOAT32 = {
+    "FECAPASS_MODELS__EXECUTION_PROVIDER": "cpu",
+    "FECAPASS_MODELS__PRECISION": "float32",
+}
 _WARM_UP_FRAMES = 64
 #: People of the clips who are enrolled, and photos of each.
 _ENROLLED, _PHOTOS = 3, 3
 
 #: What was measured in one round: a value by subject, scene and name.
 Round = dict[tuple[str, Scene], dict[str, float]]
-
-#: What the models take on a scene: those of an older checkout, or those of this one.
-Costs = Mapping[tuple[bool, Scene], ModelCosts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +86,53 @@ class Bench:
     pace: float
     pace_seconds: float
 
-    async def measure(self, subject: str, consumer: Consumer, costs: Costs, take: str) -> Round:
+    async def measure(self, subject: str, consumer: Consumer, take: str) -> Round:
         """All scenes with the workers of one checkout, by cameras of their own for every take."""
         found: Round = {}
         for scene in self.scenes:
-            await deliver(
-                consumer, scene.recorded(_WARM_UP_FRAMES, utc_now(), take=f"{take}-warm-up")
-            )
-            before = await Counts.of(consumer)
-            drained = await drain(consumer, scene.recorded(self.frames, utc_now(), take=take))
-            counts = (await Counts.of(consumer)).since(before)
-            models = costs[subject == BASELINE, scene].of(counts, self.frames)
-            outside = drained.values["cpu_ms_per_frame"] - models
+            drained, counts, _ = await self._drained(consumer, scene, take)
             found[subject, scene] = {
                 **drained.values,
-                "outside_models_ms": outside,
                 **counts.values(self.frames),
                 **{name: one for name, one in drained.details.items() if name.startswith("cpu")},
             }
             if self.pace and counts.faces:
                 found[subject, scene] |= await self._latency(consumer, scene, f"{take}-live")
+            if scene.name == ONE_PERSON and subject == BASELINE:
+                models = await asyncio.to_thread(self._bare, scene)
+                outside = drained.values[_CPU] - models.of(counts, self.frames)
+                found[subject, scene][OUTSIDE] = outside
         return found
+
+    async def outside_models(self, deployment: Deployment, take: str) -> Round:
+        """CPU time outside the models of this checkout, by workers that count it."""
+        subject, found = deployment.checkout.name, Round()
+        clocked = deployment.with_workers(clocked_worker.__name__, _FLOAT32)
+        scenes = [scene for scene in self.scenes if scene.name == ONE_PERSON]
+        if scenes:
+            async with working(clocked) as consumer:
+                for scene in scenes:
+                    drained, _, models = await self._drained(consumer, scene, f"{take}-clocked")
+                    found[subject, scene] = {OUTSIDE: drained.values[_CPU] - models}
+        return found
+
+    async def _drained(
+        self, consumer: Consumer, scene: Scene, take: str
+    ) -> tuple[Drained, Counts, float]:
+        """A scene after a warm-up: its costs, its counts, and milliseconds a frame of the models.
+
+        The last only where the workers are those of `clocked_worker`, else 0.
+        """
+        warm_up = scene.recorded(_WARM_UP_FRAMES, utc_now(), take=f"{take}-warm-up")
+        await deliver(consumer, warm_up)
+        counts, models = await Counts.of(consumer), await total(consumer, clocked_worker.METRIC)
+        drained = await drain(consumer, scene.recorded(self.frames, utc_now(), take=take))
+        spent = await total(consumer, clocked_worker.METRIC) - models
+        return drained, (await Counts.of(consumer)).since(counts), 1000 * spent / self.frames
+
+    def _bare(self, scene: Scene) -> ModelCosts:
+        settings = ModelSettings(execution_provider="cpu", precision="float32")
+        return ModelCosts.measure(build_analyser(settings), self.scenes[scene], self.seconds)
 
     async def _latency(self, consumer: Consumer, scene: Scene, take: str) -> dict[str, float]:
         one = await paced(
@@ -108,14 +142,6 @@ class Bench:
             self.pace_seconds,
         )
         return percentiles(one.latencies)
-
-    def models(self, analysers: Mapping[bool, Analyser]) -> Costs:
-        """The bare models on all scenes."""
-        return {
-            (older, scene): ModelCosts.measure(analyser, frames, self.seconds)
-            for scene, frames in self.scenes.items()
-            for older, analyser in analysers.items()
-        }
 
     def opencv(self, settings: ModelSettings) -> Round:
         """OpenCV's own classes on all scenes."""
@@ -128,11 +154,7 @@ class Bench:
 async def run(arguments: argparse.Namespace) -> Report:
     """Start the servers of all checkouts, measure them in turns, stop everything."""
     settings = ModelSettings()
-    analysers = {False: build_analyser(settings)}
-    if arguments.baseline is not None:
-        older = settings.model_copy(update={"execution_provider": "cpu", "precision": "float32"})
-        analysers[True] = build_analyser(older)
-    cv2.setNumThreads(analysers[False].lanes)
+    cv2.setNumThreads(settings.threads or available_cores())
     chosen = arguments.scene or [parse_scene(one) for one in DEFAULT_SCENES]
     scenes = [_scene(arguments, name, size) for name, size in chosen]
     bench = Bench(
@@ -146,14 +168,17 @@ async def run(arguments: argparse.Namespace) -> Report:
     async with AsyncExitStack() as up:
         deployments = [await up.enter_async_context(deployed(one)) for one in _checkouts(arguments)]
         for number in range(arguments.rounds):
-            costs = await asyncio.to_thread(bench.models, analysers)
             rounds.append(await asyncio.to_thread(bench.opencv, settings))
             for deployment in deployments:
                 async with working(deployment) as consumer:
                     if number == 0:
                         await enrol(deployment, arguments.shared)
                     subject = deployment.checkout.name
-                    rounds[-1] |= await bench.measure(subject, consumer, costs, str(number))
+                    rounds[-1] |= await bench.measure(subject, consumer, str(number))
+                if deployment.checkout.folder == HERE_FOLDER:
+                    outside = await bench.outside_models(deployment, str(number))
+                    for key, values in outside.items():
+                        rounds[-1][key] |= values
     subjects = [one.checkout.name for one in deployments]
     return make_report(
         results_of(rounds),
@@ -186,7 +211,7 @@ def results_of(rounds: Sequence[Round]) -> list[Result]:
 def ratios_of(rounds: Sequence[Round], subject: str, reference: str) -> list[Ratio]:
     """Frames a second, CPU time and latency of one over those of another, round by round."""
     found = []
-    for name in (RATE, "cpu_ms_per_frame", "outside_models_ms", "p50_ms", "p95_ms"):
+    for name in (RATE, _CPU, OUTSIDE, "p50_ms", "p95_ms"):
         for one, scene in rounds[0]:
             measured = [
                 (each[subject, scene].get(name), each[reference, scene].get(name))
