@@ -51,7 +51,7 @@ def covering(picture: Picture, width: int, height: int) -> Picture:
     """The middle of a picture from its top, scaled to cover a size."""
     rows, columns = picture.shape[:2]
     scale = max(width / columns, height / rows)
-    cut_width, cut_height = round(width / scale), round(height / scale)
+    cut_width, cut_height = max(1, round(width / scale)), max(1, round(height / scale))
     left = (columns - cut_width) // 2
     cut = picture[:cut_height, left : left + cut_width]
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
