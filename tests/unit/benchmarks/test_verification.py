@@ -77,12 +77,18 @@ def test_each_draw_has_as_many_people_as_there_are(faces, others, count):
         assert draw.others.sum() == others
 
 
+def test_draws_differ():
+    drawn = [draw.people.tolist() for draw in draws(PEOPLE, 0, 50)]
+    assert len({tuple(each) for each in drawn}) > 5
+
+
 def test_a_person_who_is_drawn_twice_counts_twice():
     probes = FACES.copy()
     probes[1] = AXES[1]
     twice = Draw(np.array([2, 2, 0, 0, 1, 1, 1]), np.ones(2, np.int64))
     values = measure(Faces(FACES, probes, PEOPLE, OTHERS), iter([twice]), POLICY)
     assert values["fnir"][0] == 50
+    assert values["tar_1e-3"][0] == 50  # the pairs with b, who was not drawn, set no threshold
     assert interval(values["fnir"]) == (50, 50)
 
 
