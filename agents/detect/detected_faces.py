@@ -29,7 +29,7 @@ def followed(face: SeenFace, track: Track) -> DetectedFace:
         crop=b"",
         reliable=track.reliable,
         track_id=track.id,
-        best_face_id=track.best_face_id,
+        best_face_id=track.best.face_id,
     )
 
 

@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
 
 from domain.arrays import FloatArray, GreyImage
 from domain.events import ImageEvent
@@ -17,14 +17,15 @@ from ml.tracking.seen_faces import SeenFace
 from ml.tracking.tracks import EmbeddedFace, Track, TrackPolicy, settle
 from streams.contract.message import Partition
 
-if TYPE_CHECKING:
-    from uuid import UUID
-
 #: Cameras that a worker remembers; beyond, the one that was silent for longest is forgotten.
 CAMERAS = 4096
 
 # Frames of a camera that are recognised if they come again.
 _RECENT_FRAMES = 64
+
+# A camera's clock was set back if so many frames in a row are older than what came before, each not
+# older than the last; fewer are late.
+_SET_BACK_FRAMES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ class FollowedCamera:
 
     def __init__(self, policy: TrackingPolicy, camera: str) -> None:
         """Remember nothing yet."""
+        # Tracks of workers that see the same frames, one after the other, have different names.
+        self._namespace = uuid4()
         self.quiet = False
         self.broken = False
         self._policy = policy
@@ -102,7 +105,10 @@ class FollowedCamera:
         self._reference: GreyImage | None = None
         self._searched_at = 0.0
         self._strayed = False
+        self._size = (0, 0)
         self._last_at = float("-inf")
+        self._older_at = float("-inf")
+        self._older = 0
         self._followed_at = float("-inf")
         self._recent: deque[UUID] = deque(maxlen=_RECENT_FRAMES)
 
@@ -111,25 +117,38 @@ class FollowedCamera:
         """Whether its frames are compared with those before."""
         return self._motion
 
-    def plan(self, event: ImageEvent, thumbnail: GreyImage | None) -> Plan:
+    def plan(self, event: ImageEvent, size: tuple[int, int], thumbnail: GreyImage | None) -> Plan:
         """Say what is done with the next frame.
 
         Args:
             event: the frame.
+            size: its height and width.
             thumbnail: of `ml.tracking.motion.thumbnail`; None if the camera does not compare.
         """
         at = event.at.timestamp()
-        if self._last_at - self._policy.follow.lost_after <= at < self._last_at:
+        if event.uuid in self._recent or self._is_late(at):
             return Plan.ALONE
-        if event.uuid in self._recent:
-            return Plan.ALONE
-        if at < self._last_at:  # the camera's clock was set back
-            self._reference = None
-        self._last_at = at
         self._recent.append(event.uuid)
-        plan = self._compared(at, thumbnail)
+        before, self._last_at = self._last_at, at
+        is_resized, self._size = size != self._size, size
+        plan = Plan.CUT if is_resized else Plan.SEARCH
+        if thumbnail is not None:
+            plan = self._compared(at, before, None if is_resized else self._reference, thumbnail)
         self.quiet = plan is Plan.HOLD
         return plan
+
+    def _is_late(self, at: float) -> bool:
+        """Whether frames that came before are later, and the camera's clock was not set back."""
+        if at >= self._last_at:
+            self._older = 0
+            return False
+        self._older = self._older + 1 if at >= self._older_at else 1
+        self._older_at = at
+        if self._older < _SET_BACK_FRAMES:
+            return True
+        self._older, self._older_at = 0, float("-inf")
+        self._reference = None
+        return False
 
     def expected(self, event: ImageEvent) -> list[FloatArray]:
         """Where the faces of the last frame should be in this one, in pixels of the frame."""
@@ -168,22 +187,34 @@ class FollowedCamera:
             followed: the frame.
             embedded: its due faces, by index.
         """
-        tracks, result = settle(self._tracks, followed.steps, embedded, self._policy.tracks)
+        tracks, result = settle(
+            self._tracks, followed.steps, embedded, self._policy.tracks, self._namespace
+        )
         self._tracks = {path: one for path, one in tracks.items() if path in followed.alive}
         return result
 
-    def _compared(self, at: float, thumbnail: GreyImage | None) -> Plan:
-        if thumbnail is None:
-            return Plan.SEARCH
-        cut = False
-        if self._reference is not None:
-            change = difference(self._reference, thumbnail)
+    def _compared(
+        self, at: float, before: float, reference: GreyImage | None, thumbnail: GreyImage
+    ) -> Plan:
+        """Say how far a frame is searched.
+
+        Args:
+            at: its time.
+            before: that of the frame before it.
+            reference: thumbnail of the last frame that was searched as a whole, if it compares.
+            thumbnail: of the frame.
+        """
+        cut = reference is None
+        if reference is not None:
+            change = difference(reference, thumbnail)
             cut, waited = change.cut, at - self._searched_at
+            # Times that stand still say nothing of what was waited; after a gap no place counts.
+            in_time = 0 < at - before <= self._policy.follow.gap
             # Faces that have moved since the whole frame was searched must not be held.
             still = not change.moved and not self._strayed
-            if still and waited < self._policy.search_interval_still:
+            if in_time and still and waited < self._policy.search_interval_still:
                 return Plan.HOLD
-            if not cut and waited < self._policy.search_interval:
+            if in_time and not cut and waited < self._policy.search_interval:
                 self._strayed = True
                 return Plan.NEARBY
         self._reference, self._searched_at, self._strayed = thumbnail, at, False

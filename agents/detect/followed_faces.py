@@ -22,6 +22,7 @@ from agents.detect.ordered_batches import Step, Turn
 from config.observability import metrics
 from domain.arrays import GreyImage, Image
 from domain.events import DetectedFace, DetectedFaces
+from domain.failures import Retry
 from ml.images.reduced_decoding import decode_grey, decode_reduced, divisor
 from ml.recognition.face_analyser import AnalysedFace, FoundFace
 from ml.tracking.frame_detector import MOST_FACES, Nearby
@@ -109,7 +110,8 @@ class FollowedFaces:
         await part.turn.come(Step.COMPARE)
         for frame in good:
             if frame.camera is not None:
-                frame.plan = frame.camera.plan(frame.opened.envelope.event, frame.grey)
+                event = frame.opened.envelope.event
+                frame.plan = frame.camera.plan(event, frame.size, frame.grey)
         part.passed(Step.COMPARE)
         await self._search([one for one in good if one.plan in WHOLE])
         await part.turn.come(Step.FOLLOW)
@@ -118,6 +120,8 @@ class FollowedFaces:
         part.passed(Step.FOLLOW)
         await self._embed(good)
         await part.turn.come(Step.SETTLE)
+        if any(_is_lost(frame) for frame in good):
+            raise Retry("earlier frames of a camera failed, and its faces cannot be followed")
         results = [(frame.opened, self._settled(frame)) for frame in good]
         part.passed(Step.SETTLE)
         return results, unreadable
@@ -268,6 +272,11 @@ def _rounds(frames: Sequence[_Frame]) -> list[list[_Frame]]:
             rounds.append([])
         rounds[number].append(frame)
     return rounds
+
+
+def _is_lost(frame: _Frame) -> bool:
+    """Whether its faces were followed from frames that failed since."""
+    return frame.camera is not None and frame.camera.broken and frame.plan is not Plan.ALONE
 
 
 def _small(frame: _Frame) -> Image:

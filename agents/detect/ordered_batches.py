@@ -40,6 +40,11 @@ class Turn:
         for one in self._ahead:
             await one._passed[step].wait()  # noqa: SLF001 - another of this class
 
+    def end(self) -> None:
+        """Let those behind do everything, and forget those ahead, which forget theirs."""
+        self.passed(Step.SEND)
+        self._ahead.clear()
+
     def passed(self, until: Step) -> None:
         """Let those behind do this step and all before it."""
         for step in Step:
@@ -72,4 +77,4 @@ class Turns:
             yield turn
         finally:
             self._taken.remove(turn)
-            turn.passed(Step.SEND)
+            turn.end()

@@ -28,7 +28,7 @@ class WorkerSettings(Group):
     tracking: bool = True
     """Follow the faces of cameras, and embed only those that tell something new."""
     track_refresh: PositiveSeconds = 2.0
-    """Maximum seconds between two embeddings of a face that is followed."""
+    """Seconds after which a followed face is embedded again, at the next whole search."""
     motion: bool = True
     """Compare a frame with those before, and search it for faces only as far as it differs."""
     motion_by_camera: dict[str, bool] | None = None

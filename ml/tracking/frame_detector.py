@@ -62,7 +62,6 @@ class FrameDetector:
 
     Attributes:
         long_side: of the canvas for a whole frame, in pixels.
-        finds_nearby: whether it can search parts of frames.
     """
 
     def __init__(
@@ -84,7 +83,6 @@ class FrameDetector:
             max_faces: how many of a frame's faces are kept.
         """
         self.long_side = long_side
-        self.finds_nearby = nearby is not None
         self._whole = whole
         self._nearby = nearby
         self._min_face_pixels = min_face_pixels
@@ -104,14 +102,14 @@ class FrameDetector:
         return [self._seen(*one, faces) for one, faces in zip(pictures, found, strict=True)]
 
     def find_nearby(self, frames: Sequence[Nearby]) -> list[list[SeenFace] | None]:
-        """Find the faces of frames again, if `finds_nearby`.
+        """Find the faces of frames again near where they were.
 
         Args:
             frames: each with at least one expected face.
 
         Returns:
             For each its faces, as `find` does; None if one of the expected ones is not found, so
-            that the whole frame must be searched.
+            that the whole frame must be searched, and where the model cannot search a part.
         """
         if self._nearby is None:
             return [None] * len(frames)
@@ -123,17 +121,27 @@ class FrameDetector:
         detected = self._nearby.detect([part.picture for some in parts for part in some])
         found = iter(detected)
         results: list[list[SeenFace] | None] = []
-        for frame, some, expected in zip(frames, parts, boxes, strict=True):
-            faces = _joined([_counted(next(found), part) for part in some])
-            common = overlaps(expected, faces.boxes)
-            complete = bool((common > 0).any(axis=1).all())
-            results.append(self._seen(frame.picture, frame.number, faces) if complete else None)
+        for frame, some in zip(frames, parts, strict=True):
+            detections = _joined([_counted(next(found), part) for part in some])
+            faces = self._seen(frame.picture, frame.number, detections)
+            results.append(faces if _all_found(frame.expected, faces) else None)
         return results
 
     def _seen(self, picture: Image, number: int, faces: Detections) -> list[SeenFace]:
         rows = zip(faces.boxes, faces.landmarks, faces.scores, strict=True)
         large = (row for row in rows if row[0][2:].min() * number >= self._min_face_pixels)
         return [seen_face(picture, number, *row) for row in islice(large, self._max_faces)]
+
+
+def _all_found(expected: Sequence[FloatArray], faces: Sequence[SeenFace]) -> bool:
+    """Whether each expected box has a face of its own: the pairs that overlap most come first."""
+    common = overlaps(expected, [one.box for one in faces])
+    for _ in expected:
+        if not common.size or common.max() <= _SAME:
+            return False
+        place, index = np.unravel_index(int(common.argmax()), common.shape)
+        common[place], common[:, index] = 0, 0
+    return True
 
 
 def _part(picture: Image, box: FloatArray) -> _Part:

@@ -21,6 +21,9 @@ from ml.tracking.seen_faces import EVIDENCE, SeenFace
 #: last embedding is too old.
 Due = Literal["new", "better", "refresh"]
 
+#: Paths of a camera that only an embedding can continue; beyond, the oldest is forgotten.
+MOST_LOST = 100
+
 # The share that a new measurement has in a path's velocity.
 _VELOCITY_GAIN = 0.5
 
@@ -148,7 +151,7 @@ def follow(
     }
     unlinked = [one for place, one in enumerate(near) if place not in links.values()]
     left = (*unlinked, *(one for one in present if one not in near), *paths.lost)
-    lost = tuple(one for one in left if at - one.seen_at <= policy.lost_after)
+    lost = tuple(one for one in left if at - one.seen_at <= policy.lost_after)[:MOST_LOST]
     steps: list[Step] = []
     seen: list[Path] = []
     number = paths.next_number
@@ -201,7 +204,7 @@ def hold(paths: Paths, at: float) -> Paths:
 
 def lose(paths: Paths) -> Paths:
     """Let no box decide about the next frame: the picture has changed as a whole."""
-    return replace(paths, seen=(), missed=(), lost=paths.all)
+    return replace(paths, seen=(), missed=(), lost=paths.all[:MOST_LOST])
 
 
 def _places(common: NDArray[np.float64], policy: FollowPolicy) -> dict[int, int]:
@@ -223,8 +226,9 @@ def _is_next(path: Path, face: SeenFace, at: float, policy: FollowPolicy) -> boo
     """Whether a face at the place of a path is its next one, without a look at its embedding."""
     if path.face.look @ face.look >= policy.likeness:
         return True
-    # An embedding would tell no more than the place does.
-    return face.quality < EVIDENCE and at - path.seen_at <= policy.instant
+    # The embeddings of neither would tell more than the place does.
+    is_weak = max(face.quality, path.best_quality) < EVIDENCE
+    return is_weak and at - path.seen_at <= policy.instant
 
 
 def _continued(

@@ -13,7 +13,6 @@ from uuid import UUID, uuid5
 import numpy as np
 
 from domain.arrays import FloatArray
-from domain.events import NAMESPACE
 from ml.tracking.paths import Step
 from ml.tracking.seen_faces import EVIDENCE
 
@@ -60,7 +59,7 @@ class Track:
     """A person who is followed at one camera.
 
     Attributes:
-        id: UUIDv5 of the first face.
+        id: UUIDv5 of the first face, in the namespace of the camera's state.
         exemplars: its best faces, the best first; never empty.
         embedding: float32 (D,) of length 1: the weighted mean of the exemplars.
     """
@@ -70,14 +69,14 @@ class Track:
     embedding: FloatArray
 
     @property
-    def best_face_id(self) -> UUID:
+    def best(self) -> EmbeddedFace:
         """The face whose crop stands for the track."""
-        return self.exemplars[0].face_id
+        return self.exemplars[0]
 
     @property
     def reliable(self) -> bool:
         """Whether the embedding says who it is."""
-        return self.exemplars[0].reliable
+        return self.best.reliable
 
 
 #: The tracks of one camera by the number of the path that follows each.
@@ -85,7 +84,11 @@ Tracks = Mapping[int, Track]
 
 
 def settle(
-    tracks: Tracks, steps: Sequence[Step], embedded: Mapping[int, EmbeddedFace], policy: TrackPolicy
+    tracks: Tracks,
+    steps: Sequence[Step],
+    embedded: Mapping[int, EmbeddedFace],
+    policy: TrackPolicy,
+    namespace: UUID,
 ) -> tuple[dict[int, Track], list[Track]]:
     """Decide which tracks the faces of one frame belong to.
 
@@ -94,6 +97,7 @@ def settle(
         steps: of each face of the frame, from `ml.tracking.paths.follow`.
         embedded: by index, the faces whose steps were due.
         policy: the rules.
+        namespace: of the identifiers of tracks.
 
     Returns:
         The tracks now, and the track of each face. No two faces of a frame have the same one.
@@ -106,7 +110,7 @@ def settle(
         track, face = now.get(step.path), embedded.get(index)
         if face is not None:
             if track is None or _is_another(track, face, policy):
-                track = _track(uuid5(NAMESPACE, f"track|{face.face_id}"), (face,))
+                track = _track(uuid5(namespace, str(face.face_id)), (face,))
             else:
                 track = _with(track, face, policy)
             now[step.path] = track
@@ -118,39 +122,42 @@ def _continuations(
     tracks: Tracks, steps: Sequence[Step], embedded: Mapping[int, EmbeddedFace], policy: TrackPolicy
 ) -> list[tuple[int, int]]:
     """New faces with the lost path that each continues: the most similar pairs first."""
+    new = [index for index, step in enumerate(steps) if step.due == "new"]
+    # All new faces of a frame have the same lost paths.
+    lost = [path for path in steps[new[0]].continues if path in tracks] if new else []
+    if not lost:
+        return []
+    similarities = np.stack([embedded[index].embedding for index in new]) @ np.stack(
+        [tracks[path].embedding for path in lost], axis=1
+    )
     pairs = []
-    for index, step in enumerate(steps):
-        for path in step.continues:
-            if path in tracks:
-                similarity = _continues(tracks[path], embedded[index], step, path, policy)
-                if similarity is not None:
-                    pairs.append((similarity, index, path))
+    for index, row in zip(new, similarities, strict=True):
+        face, step = embedded[index], steps[index]
+        for path, similarity in zip(lost, map(float, row), strict=True):
+            track = tracks[path]
+            least = policy.join_near if path in step.near else policy.join
+            if face.reliable and track.reliable and similarity >= least:
+                pairs.append((similarity, index, path))
+            elif path == step.place and not (_is_evidence(face) or _is_evidence(track.best)):
+                pairs.append((-1.0, index, path))  # its place is all that is known of it
     chosen: dict[int, int] = {}
+    taken: set[int] = set()
     for _, index, path in sorted(pairs, reverse=True):
-        if index not in chosen and path not in chosen.values():
+        if index not in chosen and path not in taken:
             chosen[index] = path
+            taken.add(path)
     return list(chosen.items())
 
 
-def _continues(
-    track: Track, face: EmbeddedFace, step: Step, path: int, policy: TrackPolicy
-) -> float | None:
-    """How well a new path's face continues a lost track; None if it does not."""
-    is_evidence = face.reliable and track.reliable and face.quality >= EVIDENCE
-    if path == step.place and not is_evidence:
-        return 1.0  # its place is all that is known of it
-    if not (face.reliable and track.reliable):
-        return None
-    similarity = float(face.embedding @ track.embedding)
-    least = policy.join_near if path in step.near else policy.join
-    return similarity if similarity >= least else None
+def _is_evidence(face: EmbeddedFace) -> bool:
+    """Whether its embedding can tell people apart."""
+    return face.reliable and face.quality >= EVIDENCE
 
 
 def _is_another(track: Track, face: EmbeddedFace, policy: TrackPolicy) -> bool:
     return (
-        face.reliable
+        _is_evidence(face)
         and track.reliable
-        and face.quality >= EVIDENCE
         and float(face.embedding @ track.embedding) < policy.split
     )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -113,8 +114,17 @@ async def _story(sizes):
     with stand(TrackingPolicy()) as detect:
         await process(detect, MOVING[:6], sizes)
         rows = faces_of(detect.broker.results)
+    names = {}
     return [
-        [(face.box, face.track_id, face.best_face_id, face.embedding) for face in row]
+        [
+            (
+                face.box,
+                names.setdefault(face.track_id, len(names)),
+                face.best_face_id,
+                face.embedding,
+            )
+            for face in row
+        ]
         for row in rows
     ]
 
@@ -160,15 +170,60 @@ async def test_a_late_or_repeated_frame_is_embedded_and_changes_nothing(again):
 
 
 async def test_after_a_clock_that_was_set_back_faces_are_followed_again():
+    back = [frame(100 + n, n / RATE - 3600, one.value) for n, one in enumerate(MOVING[:20])]
+    with stand(TrackingPolicy()) as detect:
+        await process(detect, [*MOVING[:8], *back])
+        tracks = {one.event.id: one.faces[0].track_id for one in detect.broker.results}
+    assert all(len(one.faces) == 1 for one in detect.broker.results)
+    assert len({tracks[f"door-{number}"] for number in range(109, 120)}) == 1
+    assert tracks["door-119"] is not None
+
+
+async def test_single_frames_that_are_much_too_late_change_nothing():
+    messages = list(MOVING)
+    for number in range(0, 25, 3):
+        messages.insert(number + 4, frame(200 + number, -60 - number, STILL))
+    with stand(TrackingPolicy()) as detect:
+        await process(detect, messages)
+        by_id = {one.event.id: one.faces for one in detect.broker.results}
+    assert len({by_id[f"door-{number}"][0].track_id for number in range(25)}) == 1
+    assert {face.track_id for n in range(0, 25, 3) for face in by_id[f"door-{200 + n}"]} == {None}
+
+
+@pytest.mark.parametrize("resolution", [1.0, 1e9])
+async def test_a_clock_that_stands_still_hides_nobody(resolution):
+    """Times in whole seconds, or the same for ever."""
+    nobody, someone = picture({}), picture({"red": (150, 75)})
+    values = [nobody] * 5 + [someone] * 10
     messages = [
-        *MOVING[:8],
-        *(frame(100 + n, n / RATE - 3600, one.value) for n, one in enumerate(MOVING[:8])),
+        frame(number, number / RATE // resolution * resolution, value)
+        for number, value in enumerate(values)
     ]
     with stand(TrackingPolicy()) as detect:
         await process(detect, messages)
-        rows = [one.faces for one in detect.broker.results]
-    assert all(len(row) == 1 and row[0].track_id for row in rows)
-    assert len({row[0].track_id for row in rows}) <= 2
+        by_id = {one.event.id: len(one.faces) for one in detect.broker.results}
+    assert [by_id[f"door-{number}"] for number in range(15)] == [0] * 5 + [1] * 10
+
+
+@pytest.mark.parametrize("gap", [0.7, 1.0, 2.5])
+async def test_frames_that_come_seldom_are_searched_as_a_whole(gap):
+    messages = [frame(number, number * gap, one.value) for number, one in enumerate(MOVING[:8])]
+    policy = TrackingPolicy(search_interval=60.0, search_interval_still=60.0)
+    with stand(policy) as detect:
+        await process(detect, messages)
+        assert [len(one.faces) for one in detect.broker.results] == [1] * 8
+
+
+async def test_a_camera_that_changes_its_resolution_is_searched_again():
+    small = picture({"red": (150, 75)})
+    image = cv2.imdecode(np.frombuffer(small, np.uint8), cv2.IMREAD_COLOR)
+    large = cv2.imencode(".jpg", cv2.resize(image, None, fx=2, fy=2))[1].tobytes()
+    messages = [frame(n, n / RATE, small if n < 4 else large) for n in range(8)]
+    with stand(TrackingPolicy()) as detect:
+        await process(detect, messages)
+        boxes = [row[0].box for row in faces_of(detect.broker.results)]
+    assert np.allclose(boxes[:4], (150, 75, SIDE, SIDE), atol=2)
+    assert np.allclose(boxes[4:], (300, 150, 2 * SIDE, 2 * SIDE), atol=4)
 
 
 async def test_a_batch_that_was_not_sent_is_processed_again_and_the_next_goes_on():
@@ -192,7 +247,8 @@ async def test_frames_whose_models_fail_leave_nothing_to_hold():
             detect.stage.process(messages[4:]),
             return_exceptions=True,
         )
-        assert all(isinstance(one, Exception) for one in outcomes)
+        assert isinstance(outcomes[0], AttributeError)
+        assert isinstance(outcomes[1], AttributeError | Retry)
         detect.stage._lanes._analyser.embedder = detect.embedder
         await detect.stage.process(messages[:4])
         await detect.stage.process(messages[4:])

@@ -1,9 +1,10 @@
 import asyncio
+import gc
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.detect.ordered_batches import Step, Turns
+from agents.detect.ordered_batches import Step, Turn, Turns
 
 KEYS = st.frozensets(st.sampled_from([b"door-1", b"door-2", b"door-3"]))
 
@@ -41,3 +42,21 @@ async def test_who_shares_no_key_passes():
         async with asyncio.timeout(5):
             await other.come(Step.SEND)
             await keyless.come(Step.SEND)
+
+
+def test_turns_that_are_over_are_forgotten_while_others_wait():
+    turns, before = Turns(), turns_in_memory()
+    last = turns.take([b"door-1"])
+    last.__enter__()
+    for _ in range(50):
+        following = turns.take([b"door-1"])
+        following.__enter__()
+        last.__exit__(None, None, None)
+        last = following
+    assert turns_in_memory() - before <= 2
+    last.__exit__(None, None, None)
+
+
+def turns_in_memory():
+    gc.collect()
+    return sum(isinstance(one, Turn) for one in gc.get_objects())

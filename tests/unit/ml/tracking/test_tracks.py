@@ -1,13 +1,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.tracking.paths import Paths, follow, hold, lose
+from ml.tracking.paths import MOST_LOST, Paths, follow, hold, lose
 from ml.tracking.seen_faces import look_of
 from ml.tracking.tracks import settle
-from tests.unit.ml.tracking.walkers import FOLLOW, TRACKS, Camera, Walker, unit
+from tests.unit.ml.tracking.walkers import FOLLOW, NAMESPACE, TRACKS, Camera, Walker, unit
 
 RATES = st.sampled_from([1.0, 2.0, 5.0, 12.0, 25.0, 30.0])
 PLACES = st.tuples(st.floats(0, 600), st.floats(0, 400))
@@ -82,11 +83,11 @@ def test_a_clearly_better_face_is_embedded_and_becomes_the_best():
     camera = Camera()
     first = camera.frame(0.0, [Walker(1, (0, 0), quality=0.4)])[0]
     same = camera.frame(0.04, [Walker(1, (0, 0), quality=0.5)])[0]
-    assert (camera.embedded, same.best_face_id) == (1, first.best_face_id)
+    assert (camera.embedded, same.best.face_id) == (1, first.best.face_id)
     better = camera.frame(0.08, [Walker(1, (0, 0), quality=0.9)])[0]
     assert camera.embedded == 2
     assert better.id == first.id
-    assert better.best_face_id != first.best_face_id
+    assert better.best.face_id != first.best.face_id
 
 
 def test_another_person_at_the_same_place_is_another_track():
@@ -115,7 +116,7 @@ def test_an_unreliable_face_joins_no_lost_track():
     assert steps[0].continues
     face = poor.embedded()
     unreliable = replace(face, reliable=False)
-    _, (track,) = settle(camera.tracks, steps, {0: unreliable}, TRACKS)
+    _, (track,) = settle(camera.tracks, steps, {0: unreliable}, TRACKS, NAMESPACE)
     assert track.id != first.id
     assert not track.reliable
 
@@ -136,16 +137,38 @@ def test_the_mean_of_a_track_is_nearer_to_the_person_than_most_single_faces(seed
 
 
 @settings(max_examples=100)
-@given(scenes(), st.floats(0, 1))
-def test_a_frame_that_shows_the_same_has_the_same_faces(walkers, seconds):
+@given(st.integers(0, 4), st.floats(0, 0.6))
+def test_the_faces_of_a_frame_that_was_held_are_followed(count, seconds):
     camera = Camera()
+    walkers = [Walker(number, (200 * number, 0)) for number in range(count)]
     camera.frame(0.0, walkers)
     held = hold(camera.paths, seconds)
     assert [one.number for one in held.seen] == [one.number for one in camera.paths.seen]
-    after, steps = follow(held, seconds, [one.seen(0.0) for one in walkers], FOLLOW)
-    assert after.next_number >= held.next_number
-    linked = [step.path for step in steps if step.due != "new"]
-    assert set(linked) <= {one.number for one in held.seen}
+    _, steps = follow(held, seconds, [one.seen(0.0) for one in walkers], FOLLOW)
+    assert [step.path for step in steps] == [one.number for one in held.seen]
+
+
+@pytest.mark.parametrize("quality", [0.1, 0.3, 0.9])
+def test_a_poor_face_of_another_person_never_has_the_track(quality):
+    camera, owner = Camera(), Walker(1, (0, 0))
+    track = camera.frame(0.0, [owner])[0]
+    for number in range(1, 50):
+        other = Walker(2, (0, 0), quality=quality)
+        assert camera.frame(number / 25, [other])[0].id != track.id
+
+
+def test_poor_faces_at_one_place_are_one_track_whatever_they_look_like():
+    camera = Camera()
+    walkers = [Walker(number, (0, 0), quality=0.1) for number in range(10)]
+    ids = {camera.frame(number / 25, [one])[0].id for number, one in enumerate(walkers)}
+    assert len(ids) == 1
+
+
+def test_a_camera_whose_time_stands_still_keeps_a_bounded_number_of_paths():
+    camera = Camera()
+    for number in range(300):
+        camera.frame(0.0, [Walker(number, (0, 0))])
+    assert len(camera.paths.all) <= MOST_LOST + 1
 
 
 def test_after_a_cut_no_place_counts():

@@ -1,7 +1,7 @@
 """People who walk through a picture, as a detector and an embedder see them."""
 
 from dataclasses import dataclass
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from ml.tracking.seen_faces import SeenFace
 from ml.tracking.tracks import EmbeddedFace, TrackPolicy, settle
 
 DIMENSION = 32
+NAMESPACE = UUID(int=7)
 FOLLOW, TRACKS = FollowPolicy(), TrackPolicy()
 
 
@@ -58,5 +59,5 @@ class Camera:
             if step.due
         }
         self.embedded += len(due)
-        self.tracks, tracks = settle(self.tracks, steps, due, TRACKS)
+        self.tracks, tracks = settle(self.tracks, steps, due, TRACKS, NAMESPACE)
         return tracks
