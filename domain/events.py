@@ -6,6 +6,7 @@ hands to the identify agent, `FaceMatch` what other programs read from ``faces.m
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from uuid import UUID, uuid5
 
 import msgspec
@@ -41,7 +42,7 @@ class EventKind(StrEnum):
     SEARCH = "fecapass.photo.search"
 
 
-class ImageEvent(msgspec.Struct, frozen=True, kw_only=True):
+class ImageEvent(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A frame or an upload: who sent it, when, and what is asked of it.
 
     Attributes:
@@ -68,7 +69,7 @@ class ImageEvent(msgspec.Struct, frozen=True, kw_only=True):
         """The time that counts: for order, for what is recent, and for rates."""
         return self.seen_at or self.captured_at
 
-    @property
+    @cached_property
     def uuid(self) -> UUID:
         """One identifier for source and id together, as the ledger keeps it."""
         return event_uuid(self.source, self.id)

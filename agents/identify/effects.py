@@ -3,7 +3,7 @@
 The users that a result names are locked before it is built, so it is built once and never changed.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -254,6 +254,11 @@ def user_of(event: ImageEvent) -> UUID | None:
         return UUID(event.subject)
     except ValueError:
         return None
+
+
+def users_of(images: Iterable[DetectedFaces]) -> set[UUID]:
+    """The users that photos enrol."""
+    return {user for found in images if (user := user_of(found.event)) is not None}
 
 
 def _result(

@@ -29,9 +29,8 @@ class Enrolments:
         self._policy = policy
 
     async def enrol(self, claim: Claim, photos: Sequence[DetectedFaces]) -> list[EventEffects]:
-        """Lock the users of the photos, then enrol or refuse each photo."""
-        named = {user for found in photos if (user := effects.user_of(found.event)) is not None}
-        users = await self._stores.records.users(await claim.lock_users(named))
+        """Enrol or refuse each photo; their users are locked by the claim."""
+        users = await self._stores.records.users(effects.users_of(photos) & claim.users)
         return [await self._enrol(found, users) for found in photos]
 
     def refuse_unreadable(self, images: Sequence[DetectedFaces]) -> list[EventEffects]:

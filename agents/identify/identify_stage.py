@@ -1,21 +1,22 @@
 """The identify agent: from faces to users, and into every store.
 
-1. claim the events; an event that is already in the ledger is not processed again
-2. enrol photos; search the other faces in the gallery
-3. lock the users that the results may name, so that none can be erased before the commit
-4. decide who it is, and build the effects
-5. crops -> S3, embeddings -> pgvector
-6. rows -> Postgres, the commit point: a face exists if its row exists
-7. the listing -> Redis, the matches -> ``faces.matches``, the answers -> callers
+1. search the faces in the gallery
+2. claim the events: one that is already in the ledger is not processed again; and lock the users
+   that the results may name, so that none can be erased before the commit
+3. enrol photos; decide who the other faces are, and build the effects
+4. crops -> S3, embeddings -> pgvector
+5. rows -> Postgres, the commit point: a face exists if its row exists
+6. the listing -> Redis, the matches -> ``faces.matches``, the answers -> callers
 
 Crops are written while the users are locked: a crop that is written before would remain after an
 erasure that does not know of it, and an erasure needs S3 itself, so it would hardly wait less.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import groupby
+from uuid import UUID
 
 from msgspec import structs
 
@@ -25,7 +26,7 @@ from agents.identify.batch_rounds import in_rounds
 from agents.identify.effects import EventEffects
 from agents.identify.enrolments import Enrolments
 from agents.identify.galleries import Galleries
-from agents.identify.recognition import Recogniser
+from agents.identify.recognition import Recogniser, SearchedImage
 from config.observability import metrics
 from domain.decisions.enrolment import EnrolmentPolicy
 from domain.decisions.matching import MatchPolicy
@@ -101,11 +102,20 @@ class Identify(Stage):
 
         The claim is held until the commit is durable, so that no other worker processes the events.
         """
+        searched = [
+            one
+            for one in found.values()
+            if one.event.kind is not EventKind.ENROL and one.refusal is None
+        ]
+        images = await self._recogniser.search(searched)
+        users = effects.users_of(found.values()).union(*(one.could_name() for one in images))
         async with self._stores.records.claim(
-            found, lambda row: self._enrolments.is_final(row, found[row.event_key])
+            found, lambda row: self._enrolments.is_final(row, found[row.event_key]), users=users
         ) as claim:
             fresh = [faces for key, faces in found.items() if key not in claim.existing]
-            results = await self._hide_erased(claim, await self._decide(claim, fresh))
+            images = [one for one in images if one.key not in claim.existing]
+            decided = await self._decide(claim, fresh, images, users - claim.users)
+            results = await self._hide_erased(claim, decided)
             await self._store(results)
             with metrics.stage("records"):
                 written = await claim.commit([one.result for one in results])
@@ -120,17 +130,25 @@ class Identify(Stage):
             announced += await self._announcer.announce_again(row)
         return len(found) - announced - await self._announcer.announce(committed)
 
-    async def _decide(self, claim: Claim, found: Sequence[DetectedFaces]) -> list[EventEffects]:
-        """Lock the users, then decide, then build the effects: once."""
+    async def _decide(
+        self,
+        claim: Claim,
+        found: Sequence[DetectedFaces],
+        images: Sequence[SearchedImage],
+        erased: Collection[UUID],
+    ) -> list[EventEffects]:
+        """Decide about events without a result, and build the effects: once.
+
+        Args:
+            claim: holds the events, and the users that exist.
+            found: the events.
+            images: those of them that were searched.
+            erased: users who do not exist any more.
+        """
         photos = [one for one in found if one.event.kind is EventKind.ENROL]
-        others = [one for one in found if one.event.kind is not EventKind.ENROL]
-        enrolled = await self._enrolments.enrol(claim, photos)
-        images = await self._recogniser.search([one for one in others if one.refusal is None])
-        users = {user for image in images for user in image.could_name()}
-        erased = users - await claim.lock_users(users)
         return [
-            *enrolled,
-            *self._enrolments.refuse_unreadable(others),
+            *await self._enrolments.enrol(claim, photos),
+            *self._enrolments.refuse_unreadable(found),
             *(effects.of_image(image, erased) for image in images),
         ]
 

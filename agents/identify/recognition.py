@@ -14,6 +14,7 @@ from agents.identify.galleries import Galleries
 from config.observability import metrics
 from domain.decisions.matching import Candidate, Decision, MatchPolicy, decide_without
 from domain.events import DetectedFace, DetectedFaces, EventKind
+from domain.store_rows import EventKey
 from ml.gallery.exact_search import Gallery
 
 #: Number of candidates in the answer to a search by photo.
@@ -48,6 +49,11 @@ class SearchedImage:
     found: DetectedFaces
     candidates: Sequence[Sequence[Candidate]]
     policy: MatchPolicy
+
+    @property
+    def key(self) -> EventKey:
+        """The name of the result in the ledger."""
+        return EventKey(self.found.event.uuid, self.found.model)
 
     def could_name(self) -> set[UUID]:
         """The users that the result may name; the answer to a search names all candidates."""

@@ -16,10 +16,8 @@ import msgspec
 from domain.events import EventKind
 from domain.store_rows import KIND_NAMES, EventKey, EventResult, FaceRow, LedgerRow, Outcome
 from sinks.main.best_faces import best_faces, forget_best_crops
-from sinks.main.user_erasure import PRESENT
 from sinks.postgres.driver_errors import typed_failures
 from sinks.postgres.keepalive import Heartbeat
-from sinks.store_errors import StoreRejected, StoreUnavailable
 
 if TYPE_CHECKING:
     from sinks.postgres.checked_connection import Session
@@ -27,37 +25,27 @@ if TYPE_CHECKING:
 LEDGER_COLUMNS = """event_uuid, model, kind, source, id, key, captured_at, width, height,
     face_count, outcome, answer::text AS answer, announced_at, processed_at, seen_at"""
 
-# Locks of the transaction, taken in one order by all workers, so that they cannot deadlock.
-CLAIM = """
-SELECT pg_advisory_xact_lock(lock) FROM (
-    SELECT DISTINCT hashtextextended(event_uuid::text || model, 0) AS lock
-    FROM unnest($1::uuid[], $2::text[]) AS asked (event_uuid, model)
-    ORDER BY lock
-) AS ordered
-"""
-
 # The reconciler takes the same lock exclusively: then no claim is open, so no data in the stores
 # without a row is about to get one.
 CLAIMS_LOCK = 0x66656361_776F726B
 
-# A wait for a lock ends with an error before the connection seems dead.
-SHARE_CLAIMS_LOCK = """
-SELECT set_config('lock_timeout', $2, true), pg_advisory_xact_lock_shared($1)
-"""
-
-EXISTING = f"""
-SELECT {LEDGER_COLUMNS} FROM events
-JOIN unnest($1::uuid[], $2::text[]) AS asked (event_uuid, model) USING (event_uuid, model)
-"""  # noqa: S608 - made of constants, as all below
+# A function of the database (migration 0011): the locks of the transaction, then the look, then the
+# users. A wait for a lock ends with an error before the connection seems dead.
+CLAIM = f"""
+SELECT {LEDGER_COLUMNS}, present
+FROM claim_events($1, $2, $3, $4, $5), LATERAL (SELECT (found).*) AS event
+"""  # noqa: S608 - made of constants
 
 # One statement, so one transaction and one round trip. An upload that failed has no final result,
 # nor a refusal that is no longer valid: the new result replaces the row. The join with `fresh`
-# gives faces only to events without a result; the join with `users` makes the face of a user who
-# was deleted in the meantime unknown. A face can exist already when its event was pruned from the
-# ledger. A best face whose row has no crop of its own names another one; the outer look at the
-# best faces finds those that were stored before this statement.
+# gives faces only to events without a result; the join with `present` makes the face of a user who
+# was deleted in the meantime unknown, and holds the others. A face can exist already when its event
+# was pruned from the ledger. A best face whose row has no crop of its own names another one; the
+# outer look at the best faces finds those that were stored before this statement.
 COMMIT = """
-WITH fresh AS (
+WITH present AS (
+    SELECT id FROM users WHERE id = ANY($5::uuid[]) ORDER BY id FOR KEY SHARE
+), fresh AS (
     INSERT INTO events (event_uuid, model, kind, source, id, key, captured_at, width, height,
                         face_count, outcome, answer, seen_at, people, dataref)
     SELECT event_uuid, model, kind, source, id, key, captured_at, width, height,
@@ -80,7 +68,7 @@ WITH fresh AS (
                        score, quality, model, crop_key, user_id, similarity, runner_up_similarity,
                        seen_at, decision, kind, track_id, best_face_id)
     SELECT face.id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks,
-           score, quality, model, crop_key, users.id, similarity, runner_up_similarity, seen_at,
+           score, quality, model, crop_key, present.id, similarity, runner_up_similarity, seen_at,
            decision, kind, track_id, COALESCE(
                (SELECT best.best_face_id FROM faces AS best WHERE best.id = face.best_face_id),
                face.best_face_id)
@@ -90,7 +78,7 @@ WITH fresh AS (
         model text, crop_key text, user_id uuid, similarity float8, runner_up_similarity float8,
         seen_at timestamptz, decision text, kind text, track_id uuid, best_face_id uuid)
     JOIN fresh USING (event_uuid, model)
-    LEFT JOIN users ON users.id = face.user_id
+    LEFT JOIN present ON present.id = face.user_id
     ON CONFLICT (id) DO NOTHING
     RETURNING id, event_uuid, model, best_face_id
 )
@@ -101,12 +89,6 @@ LEFT JOIN stored ON stored.event_uuid = fresh.event_uuid AND stored.model = fres
                 AND stored.best_face_id IS NOT NULL
 LEFT JOIN faces AS best ON best.id = stored.best_face_id
 """
-
-#: A user may be deleted between the statement's snapshot and the check of the foreign key; the
-#: next attempt sees that. More than a few in a row mean something else.
-_COMMIT_ATTEMPTS = 3
-
-_FOREIGN_KEY_VIOLATION = "23503"
 
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 
@@ -123,24 +105,16 @@ class Claim:
     Attributes:
         existing: the ledger's row of each existing result, except failed uploads and refusals that
             are no longer valid.
+        users: which of the users that were asked for exist; they cannot be erased before the claim
+            ends. Erasures wait until then.
     """
 
     existing: Mapping[EventKey, LedgerRow]
+    users: frozenset[UUID]
     _outdated: Collection[EventKey]
     _connection: "Session"
     _heartbeat: Heartbeat
     _store: str
-
-    async def lock_users(self, user_ids: Collection[UUID]) -> set[UUID]:
-        """Which of these users exist; they cannot be erased before the claim ends.
-
-        Call it before anything is decided about them. Erasures wait until the claim ends.
-        """
-        if not user_ids:
-            return set()
-        async with self._heartbeat.free:
-            records = await self._connection.fetch(PRESENT, list(user_ids))
-        return {record["id"] for record in records}
 
     async def forget_crops(self, face_ids: Collection[UUID]) -> list[str]:
         """Take the crops out of the rows of these faces, or of their best faces.
@@ -182,24 +156,17 @@ class Claim:
             faces = _encode(
                 [_face_fields(one, face, best) for one in ordered for face in one.faces]
             )
-        for _ in range(_COMMIT_ATTEMPTS):
-            try:
-                async with self._heartbeat.free, self._connection.transaction():
-                    records = await self._connection.fetch(
-                        COMMIT,
-                        events,
-                        faces.decode(),
-                        [key.event_uuid for key in self._outdated],
-                        [key.model for key in self._outdated],
-                    )
-            except StoreRejected as rejected:
-                if rejected.state != _FOREIGN_KEY_VIOLATION:
-                    raise
-                continue
-            return _written(records, ordered)
-        raise StoreUnavailable(
-            self._store, "commit results", "users were deleted at the same time, again and again"
-        )
+        named = {face.match.user_id for one in ordered for face in one.faces}
+        async with self._heartbeat.free:
+            records = await self._connection.fetch(
+                COMMIT,
+                events,
+                faces.decode(),
+                [key.event_uuid for key in self._outdated],
+                [key.model for key in self._outdated],
+                [user_id for user_id in named if user_id is not None],
+            )
+        return _written(records, ordered)
 
 
 def always(_row: LedgerRow) -> bool:
@@ -210,10 +177,11 @@ def always(_row: LedgerRow) -> bool:
 async def open_claim(  # noqa: PLR0913 - what a claim is made of
     connection: "Session",
     keys: Collection[tuple[UUID, str]],
+    users: Collection[UUID],
+    *,
     lock_seconds: float,
     heartbeat: Heartbeat,
     store: str,
-    *,
     is_final: Callable[[LedgerRow], bool],
 ) -> Claim:
     """Take the locks of these results in the connection's transaction, then look them up.
@@ -221,16 +189,23 @@ async def open_claim(  # noqa: PLR0913 - what a claim is made of
     Args:
         connection: of the transaction.
         keys: event UUID and model of each result.
+        users: whom the results may name.
         lock_seconds: how long to wait for each lock.
         heartbeat: keeps the transaction open, once it has begun.
         store: what error messages call the database.
         is_final: whether a refusal is still valid; called for rows with that outcome.
     """
-    await connection.execute(
-        SHARE_CLAIMS_LOCK, CLAIMS_LOCK, f"{max(1, round(lock_seconds * 1000))}ms"
+    records = await connection.fetch(
+        CLAIM,
+        [uuid for uuid, _ in keys],
+        [model for _, model in keys],
+        list(users),
+        CLAIMS_LOCK,
+        f"{max(1, round(lock_seconds * 1000))}ms",
     )
-    await connection.execute(CLAIM, [uuid for uuid, _ in keys], [model for _, model in keys])
-    rows = await look_up(connection, keys)
+    found = (ledger_row(record) for record in records if record["present"] is None)
+    rows = {row.event_key: row for row in found}
+    present = frozenset(one["present"] for one in records if one["present"] is not None)
     outdated = {
         key for key, row in rows.items() if row.outcome is Outcome.REFUSED and not is_final(row)
     }
@@ -239,20 +214,7 @@ async def open_claim(  # noqa: PLR0913 - what a claim is made of
         for key, row in rows.items()
         if row.outcome is not Outcome.FAILED and key not in outdated
     }
-    return Claim(existing, outdated, connection, heartbeat, store)
-
-
-async def look_up(
-    connection: "Session", keys: Collection[tuple[UUID, str]]
-) -> dict[EventKey, LedgerRow]:
-    """The ledger's rows of those results that are there already."""
-    if not keys:
-        return {}
-    records = await connection.fetch(
-        EXISTING, [uuid for uuid, _ in keys], [model for _, model in keys]
-    )
-    rows = (ledger_row(record) for record in records)
-    return {EventKey(row.event_uuid, row.model): row for row in rows}
+    return Claim(existing, present, outdated, connection, heartbeat, store)
 
 
 def _event_fields(result: EventResult) -> dict[str, object]:
@@ -321,6 +283,7 @@ def _face_fields(
 def ledger_row(record: asyncpg.Record) -> LedgerRow:
     """A row with `LEDGER_COLUMNS` as its type."""
     fields = dict(record)
+    fields.pop("present", None)
     answer = fields.pop("answer")
     outcome = _OUTCOMES.get(fields.pop("outcome"), Outcome.OTHER)
     return LedgerRow(**fields, outcome=outcome, answer=None if answer is None else answer.encode())

@@ -3,7 +3,7 @@
 `Records.claim` leads to the commit point of the pipeline; see `sinks.main.ledger`.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID
@@ -101,7 +101,11 @@ class Records(PostgresSink, PersonalData):
 
     @asynccontextmanager
     async def claim(
-        self, keys: Iterable[tuple[UUID, str]], is_final: Callable[[LedgerRow], bool] = always
+        self,
+        keys: Iterable[tuple[UUID, str]],
+        is_final: Callable[[LedgerRow], bool] = always,
+        *,
+        users: Collection[UUID] = (),
     ) -> AsyncIterator[Claim]:
         """Hold results for oneself, in a transaction: look, work, `Claim.commit`.
 
@@ -111,6 +115,7 @@ class Records(PostgresSink, PersonalData):
         Args:
             keys: event UUID and model of each.
             is_final: whether a refusal in the ledger is still valid; called for each of them.
+            users: whom the results may name: `Claim.users` are those of them who exist.
 
         Raises:
             StoreUnavailable: the database is unavailable, or another worker holds one for too long.
@@ -118,9 +123,14 @@ class Records(PostgresSink, PersonalData):
         settings = self._settings
         async with self._connection("claim events") as connection, connection.transaction():
             heartbeat = Heartbeat(connection, settings.idle_transaction_timeout)
-            patience = settings.command_timeout * _LOCK_SHARE
             claim = await open_claim(
-                connection, set(keys), patience, heartbeat, self.store, is_final=is_final
+                connection,
+                set(keys),
+                users,
+                lock_seconds=settings.command_timeout * _LOCK_SHARE,
+                heartbeat=heartbeat,
+                store=self.store,
+                is_final=is_final,
             )
             async with heartbeat:
                 yield claim

@@ -113,9 +113,6 @@ KEPT_PLACES = {
     "audit.detail": "numbers, and ids of uploads",
 }
 
-# Holds the erasure of these people off until the transaction ends.
-PRESENT = "SELECT id FROM users WHERE id = ANY($1::uuid[]) ORDER BY id FOR KEY SHARE"
-
 
 async def look(connection: "Session", user_id: UUID) -> Traces:
     """What the main database holds of a person, at one moment."""

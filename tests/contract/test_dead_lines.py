@@ -71,7 +71,7 @@ async def test_field_27_a_claim_that_waits_for_another_store_is_not_ended(prepar
     settings = prepared.main_db.model_copy(update={"idle_transaction_timeout": 0.5})
     async with Records(settings) as records, records.claim([key]) as claim:
         await asyncio.sleep(1.5)  # S3 is slow
-        assert await claim.lock_users([uuid4()]) == set()
+        assert await claim.forget_crops([uuid4()]) == []
     maintenance = MainMaintenance(settings)
     async with maintenance, maintenance.no_claim_is_open(5) as alone:
         assert alone

@@ -150,6 +150,61 @@ async def test_the_deletion_of_a_user_during_the_commit_does_not_fail_it(records
     await connection.close()
 
 
+async def test_a_claim_says_which_users_exist_and_holds_off_their_deletion(records, prepared):
+    user = await stored_user(records, f"{unique('held')}@example.org")
+    result = a_result(user_id=user.id)
+    connection = await asyncpg.connect(prepared.main_db.dsn)
+    await commit_results(records, [result])
+    async with records.claim([result.key, (uuid4(), MODEL)], users=[user.id, uuid4()]) as claim:
+        assert claim.users == {user.id}
+        assert set(claim.existing) == {result.key}
+        await connection.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await connection.execute("DELETE FROM users WHERE id = $1", user.id)
+    assert await connection.execute("DELETE FROM users WHERE id = $1", user.id) == "DELETE 1"
+    await connection.close()
+
+
+async def test_a_claim_sees_what_was_committed_while_it_waited(records):
+    result = a_result()
+    async with records.claim([result.key]) as claim:
+        waiting = asyncio.create_task(existing(records, result.key))
+        while not await waiting_for_a_lock(records):  # noqa: ASYNC110 - a server has no event to wait for
+            await asyncio.sleep(0.01)
+        await claim.commit([result])
+    assert await waiting == {result.key}
+
+
+async def existing(records, key):
+    async with records.claim([key]) as claim:
+        return set(claim.existing)
+
+
+async def waiting_for_a_lock(records):
+    async with records._connection("test") as connection:
+        return await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+        )
+
+
+async def test_a_claim_is_made_while_the_ledger_gets_a_column(prepared):
+    """As by `init-db` of the next release; the session has prepared the statement before."""
+    settings = prepared.main_db.model_copy(update={"pool_min": 1, "pool_max": 1})
+    connection = await asyncpg.connect(prepared.main_db.dsn)
+    async with Records(settings) as records:
+        result = a_result()
+        assert await commit_results(records, [result]) == {result.key}
+        await connection.execute("ALTER TABLE events ADD COLUMN later integer")
+        try:
+            assert await existing(records, result.key) == {result.key}
+            another = a_result()
+            assert await commit_results(records, [another]) == {another.key}
+        finally:
+            await connection.execute("ALTER TABLE events DROP COLUMN later")
+        assert await existing(records, result.key) == {result.key}
+    await connection.close()
+
+
 async def test_users_are_found_by_address_in_any_case(records):
     name = unique("Ada")
     made = await stored_user(records, f"{name}@Example.org", "Ada")

@@ -96,13 +96,19 @@ async def test_field_12_a_failed_statement_raises_a_typed_error_and_is_rolled_ba
     assert missing.value.state == "42P01"
 
 
-async def test_field_12_only_the_savepoint_is_rolled_back(records):
+async def test_field_12_a_failed_commit_rolls_the_whole_claim_back(records):
     first, second = a_result(), a_result()
-    async with records.claim([first.key, second.key]) as claim:
-        await claim.commit([first])
-        with pytest.raises(StoreRejected):
-            await claim.commit([a_result(second.event, score=float("nan")), second])
-        await claim.commit([second])
+
+    async def commit_both():
+        async with records.claim([first.key, second.key]) as claim:
+            await claim.commit([first])
+            await claim.commit([a_result(second.event, score=float("nan"))])
+
+    with pytest.raises(StoreRejected):
+        await commit_both()
+    assert await settled_rows(records, [first.key, second.key]) == {}
+    async with asyncio.timeout(5), records.claim([first.key, second.key]) as claim:
+        await claim.commit([first, second])
     assert set(await settled_rows(records, [first.key, second.key])) == {first.key, second.key}
 
 
