@@ -138,6 +138,14 @@ async def test_written_data_are_found_and_erased_once(store, stores, stored, rec
     assert (await store.traces(neighbour)).counts == of_neighbour.counts
 
 
+async def test_an_erasure_names_every_crop_that_a_look_has_found(stores, stored, recents):
+    """Crops of faces that are committed between the two are deleted by what the erasure names."""
+    planted = await plant(stored, recents)
+    known = await known_of(stores, planted.user)
+    assert len(known.known.crop_keys) == 3
+    assert (await stores.records.erase(known)).elsewhere.crop_keys == known.known.crop_keys
+
+
 async def test_only_what_is_older_expires(store, stores, stored, recents):
     old, young = [await plant(stored, recents, days=days) for days in (2000, 0)]
     edge = utc_now() - timedelta(days=1000)
