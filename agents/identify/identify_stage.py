@@ -93,12 +93,13 @@ class Identify(Stage):
         """Write every event of the batch to the stores, and announce it."""
         rounds, refused, duplicates = in_rounds(batch, self._read_fitting)
         for found in rounds:
-            duplicates += await self._process(found)
+            for part in _enrolments_first(found):
+                duplicates += await self._process(part)
         metrics.DROPPED.labels(topic=self._topics.detected, reason="duplicate").inc(duplicates)
         return refused
 
     async def _process(self, found: Mapping[EventKey, DetectedFaces]) -> int:
-        """Process a round of events; returns how many were processed and announced before.
+        """Process events at once; returns how many were processed and announced before.
 
         The claim is held until the commit is durable, so that no other worker processes the events.
         """
@@ -227,3 +228,12 @@ class Identify(Stage):
                 "dimensions of 4 bytes",
             )
         return faces
+
+
+def _enrolments_first(
+    found: Mapping[EventKey, DetectedFaces],
+) -> list[Mapping[EventKey, DetectedFaces]]:
+    """The photos to enrol, then the other events: these also find whom the photos show."""
+    photos = {key: one for key, one in found.items() if one.event.kind is EventKind.ENROL}
+    others = {key: one for key, one in found.items() if key not in photos}
+    return [part for part in (photos, others) if part]
