@@ -8,7 +8,7 @@ import sys
 from benchmarks.arguments import add_output, finish
 from benchmarks.gallery import search
 from benchmarks.gpu import gpu
-from benchmarks.images import decoding
+from benchmarks.images import decoding, motion
 from benchmarks.inference import angles, mirror, models, precision
 from benchmarks.regression import check
 from benchmarks.system import latency, pipeline, scale, sinks
@@ -27,6 +27,7 @@ _BENCHMARKS = {
     "mirror": mirror,
     "gpu": gpu,
     "decoding": decoding,
+    "motion": motion,
     "video": video,
     "memory": memory,
     "check": check,

@@ -33,10 +33,12 @@ _SHIFT_FOLLOWS = 0.3
 _SATURATED = 250
 # Noise raises the contrast that counts to twice of it at most.
 _MOST_NOISE = 2.0
+# Rows whose brightness changed by the same factor, to so much, are no bands.
+_EVEN = 0.02
 # Keeps ratios of dark points near 1.
 _DARK = 16
 _MAD_TO_DEVIATION = 1.4826
-_ROUNDS = 3
+_ROUNDS = 2
 # A quarter of the points determines four numbers well enough.
 _EVERY = 2
 _GREY_AXES = 2
@@ -138,7 +140,10 @@ def difference(
     by_light = _compared(before, after, policy)
     if not by_light.moved:
         return by_light
-    by_bands = _compared(before, after / _rows(before, after), policy)
+    rows = _rows(before, after)
+    if np.ptp(rows) < _EVEN:
+        return by_light
+    by_bands = _compared(before, after / rows, policy)
     return min(by_light, by_bands, key=lambda change: (change.moved, change.share))
 
 
