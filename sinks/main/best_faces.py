@@ -1,13 +1,14 @@
 """Faces without a crop of their own, and the face of their track whose crop stands for each.
 
-What is stored is one step: ``best_face_id`` names a face with a crop of its own.
+What is stored is one step: ``best_face_id`` names a face of the same track with a crop of its own,
+or the face itself where there is none.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from domain.store_rows import EventResult
+from domain.store_rows import EventResult, FaceRow
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -38,23 +39,29 @@ async def forget_best_crops(connection: "Session", face_ids: "Collection[UUID]")
 
 
 def best_faces(results: Iterable[EventResult]) -> dict[UUID, UUID]:
-    """The best face of each face without a crop, as far as these results lead.
+    """For each face without a crop, the face that stands for it, as far as these results lead.
 
-    A frame may be detected twice, the second time by a worker that has other tracks: then the best
-    face of a face may have no crop of its own either, and names another one.
+    A frame may be detected twice, the second time by a worker whose tracks have other names, and of
+    the two the result that comes first is stored. So a face stands only for faces of its own track;
+    a face that no other stands for is its own best face, without a crop.
     """
-    named = {
-        face.match.face_id: face.best_face_id
-        for result in results
-        for face in result.faces
+    faces = {face.match.face_id: face for result in results for face in result.faces}
+    return {
+        face_id: _best(face, faces)
+        for face_id, face in faces.items()
         if face.best_face_id is not None
     }
-    return {face_id: _last(face_id, named) for face_id in named}
 
 
-def _last(face_id: UUID, named: dict[UUID, UUID]) -> UUID:
-    passed = set()
-    while face_id in named and face_id not in passed:  # no worker of ours makes a circle
-        passed.add(face_id)
-        face_id = named[face_id]
-    return face_id
+def _best(face: FaceRow, faces: Mapping[UUID, FaceRow]) -> UUID:
+    own = face.match.face_id
+    passed = {own}
+    while (best := face.best_face_id) is not None:
+        following = faces.get(best)
+        if following is None:
+            return best  # of an earlier result, which the commit looks up
+        if following.match.track_id != face.match.track_id or best in passed:
+            return own  # no worker of ours makes a circle
+        passed.add(best)
+        face = following
+    return face.match.face_id

@@ -40,8 +40,9 @@ FROM claim_events($1, $2, $3, $4, $5), LATERAL (SELECT (found).*) AS event
 # nor a refusal that is no longer valid: the new result replaces the row. The join with `fresh`
 # gives faces only to events without a result; the join with `present` makes the face of a user who
 # was deleted in the meantime unknown, and holds the others. A face can exist already when its event
-# was pruned from the ledger. A best face whose row has no crop of its own names another one; the
-# outer look at the best faces finds those that were stored before this statement.
+# was pruned from the ledger. A best face counts if it is of the same track, and is in this batch or
+# was stored before; one whose row has no crop of its own names another one. A face without a best
+# face names itself. The outer look finds the best faces that were stored before this statement.
 COMMIT = """
 WITH present AS (
     SELECT id FROM users WHERE id = ANY($5::uuid[]) ORDER BY id FOR KEY SHARE
@@ -69,14 +70,17 @@ WITH present AS (
                        seen_at, decision, kind, track_id, best_face_id)
     SELECT face.id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks,
            score, quality, model, crop_key, present.id, similarity, runner_up_similarity, seen_at,
-           decision, kind, track_id, COALESCE(
-               (SELECT best.best_face_id FROM faces AS best WHERE best.id = face.best_face_id),
-               face.best_face_id)
+           decision, kind, track_id,
+           CASE WHEN best_face_id IS NULL OR best_is_here THEN best_face_id ELSE COALESCE((
+               SELECT COALESCE(best.best_face_id, best.id) FROM faces AS best
+               WHERE best.id = face.best_face_id
+                 AND best.track_id IS NOT DISTINCT FROM face.track_id), face.id) END
     FROM json_to_recordset($2::json) AS face (
         id uuid, event_uuid uuid, event_id text, index integer, camera_id text,
         captured_at timestamptz, box float8[], landmarks float8[], score float8, quality float8,
         model text, crop_key text, user_id uuid, similarity float8, runner_up_similarity float8,
-        seen_at timestamptz, decision text, kind text, track_id uuid, best_face_id uuid)
+        seen_at timestamptz, decision text, kind text, track_id uuid, best_face_id uuid,
+        best_is_here boolean)
     JOIN fresh USING (event_uuid, model)
     LEFT JOIN present ON present.id = face.user_id
     ON CONFLICT (id) DO NOTHING
@@ -153,8 +157,13 @@ class Claim:
         with typed_failures(self._store, "commit results"):  # a text may hold what JSON cannot
             events = _encode([_event_fields(result) for result in ordered]).decode()
             best = best_faces(ordered)
+            rows = [(one, face) for one in ordered for face in one.faces]
+            here = {face.match.face_id for _, face in rows}
             faces = _encode(
-                [_face_fields(one, face, best) for one in ordered for face in one.faces]
+                [
+                    _face_fields(one, face) | _best_fields(best.get(face.match.face_id), here)
+                    for one, face in rows
+                ]
             )
         named = {face.match.user_id for one in ordered for face in one.faces}
         async with self._heartbeat.free:
@@ -252,9 +261,11 @@ def _written(
     return dict(written)
 
 
-def _face_fields(
-    result: EventResult, face: FaceRow, best: Mapping[UUID, UUID]
-) -> dict[str, object]:
+def _best_fields(best: UUID | None, here: Collection[UUID]) -> dict[str, object]:
+    return {"best_face_id": best, "best_is_here": best in here}
+
+
+def _face_fields(result: EventResult, face: FaceRow) -> dict[str, object]:
     match = face.match
     return {
         "id": match.face_id,
@@ -276,7 +287,6 @@ def _face_fields(
         "decision": match.decision,
         "kind": match.kind,
         "track_id": match.track_id,
-        "best_face_id": best.get(match.face_id),
     }
 
 

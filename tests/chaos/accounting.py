@@ -300,6 +300,8 @@ def _stored(
     (row,) = rows
     if row.user_id != person:
         yield Flaw("wrong", f"{name} was recognised as {row.user_id}")
+    if row.best_face_id == row.face_id:
+        return  # its frame was detected twice, by workers with different tracks
     best = _best(row, evidence)
     if best.crop_key not in evidence.crops:
         yield Flaw("lost", f"{name}: a row without its crop")

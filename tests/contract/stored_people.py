@@ -51,7 +51,7 @@ def the_result(event, model, *, user_id=None):
 def followed(result, best):
     """The result with its one face followed from another face, whose crop stands for it."""
     (row,) = result.faces
-    match = structs.replace(row.match, crop_key=best.crop_key, track_id=best.face_id, fresh=False)
+    match = structs.replace(row.match, crop_key=best.crop_key, track_id=best.track_id, fresh=False)
     row = structs.replace(row, match=match, best_face_id=best.face_id)
     return structs.replace(result, faces=(row,))
 

@@ -178,7 +178,7 @@ async def test_a_carried_face_whose_best_face_is_not_known_is_announced_without_
     assert (await row_of(records, track, 1)).match == match
     if best == "not stored yet":
         await agent.process([track.message(0)])
-        assert (await row_of(records, track, 1)).match.crop_key == track.crop_key(0)
+        assert (await row_of(records, track, 1)).match == match
 
 
 async def test_a_best_face_that_was_carried_itself_leads_to_the_one_with_the_crop(
@@ -193,6 +193,20 @@ async def test_a_best_face_that_was_carried_itself_leads_to_the_one_with_the_cro
         assert row.best_face_id == track.face_id(0)
         assert row.match.crop_key == track.crop_key(0)
     assert {one.crop_key for one in told} == {track.crop_key(0)}
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "two batches"])
+async def test_a_face_of_another_track_stands_for_no_face(agent, told, model, records, together):
+    """The best face was detected twice, and the numbers of the faces of its frame have changed."""
+    track = Track(model)
+    before = track.message(0)
+    track.id = uuid4()
+    after = track.message(1, best=0)
+    for batch in [[before, after]] if together else [[before], [after]]:
+        assert await agent.process(batch) == {}
+    row = await row_of(records, track, 1)
+    assert (row.match.crop_key, row.match.fresh) == (None, False)
+    assert [one.crop_key for one in told] == [track.crop_key(0), None]
 
 
 async def test_a_circle_of_best_faces_is_stored_without_a_crop(agent, told, model):
