@@ -311,6 +311,8 @@ def _stored(
 
 def _best(row: Face, evidence: Evidence) -> Face:
     """The face whose crop and embedding stand for this one; nearly always one step away."""
+    if row.best_face_id is None:
+        return row
     rows = {one.face_id: one for one in evidence.faces}
     passed = set[UUID]()
     while row.best_face_id in rows and row.face_id not in passed:

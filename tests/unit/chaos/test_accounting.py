@@ -132,6 +132,29 @@ def test_whatever_belongs_to_no_event_is_found(data):
     assert flaws(replace(GOOD, **{where: more})) == {"doubled"}
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_followed_face_has_the_crop_and_the_embedding_of_its_best_face(steps):
+    events = [event(number, Expect.UNKNOWN) for number in range(steps + 1)]
+    good = whole(events)
+    best, *later = good.faces
+    named = [best.face_id, *(one.face_id for one in later)]
+    followed = [
+        replace(one, crop_key=None, best_face_id=before)
+        for one, before in zip(later, named, strict=False)
+    ]
+    evidence = replace(
+        good,
+        faces=[best, *followed],
+        crops={best.crop_key},
+        embeddings={best.face_id: "sighting"},
+    )
+    assert flaws(evidence, events) == set()
+    assert flaws(replace(evidence, crops=set()), events) == {"lost"}
+    assert flaws(replace(evidence, embeddings={}), events) == {"lost"}
+    astray = [best, *(replace(one, best_face_id=uuid4()) for one in followed)]
+    assert flaws(replace(evidence, faces=astray), events) == {"lost"}
+
+
 @pytest.mark.parametrize("line", GOOD.ledger, ids=lambda line: line.outcome)
 def test_two_lines_of_one_event_are_a_double(line):
     again = replace(line, event_uuid=uuid4())
