@@ -22,6 +22,7 @@ def loaded(monkeypatch):
             raise OSError(f"{path}: invalid ELF header")
         names.append(Path(path).name)
 
+    load_libraries.cache_clear()
     monkeypatch.setattr(ctypes, "CDLL", load)
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda **_: names.append("cuda"))
     yield names
