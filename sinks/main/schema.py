@@ -133,8 +133,9 @@ class Face(MainBase):
     deleted the face stays, as an unknown's.
 
     A face that was followed from an earlier frame has no crop and no embedding of its own:
-    ``best_face_id`` names the face of its track whose crop stands for it, and that one has its own.
-    The row of the best face may be gone sooner; then there is no crop to show.
+    ``best_face_id`` names the face of its track whose crop stands for it, and that one has its own;
+    or the face itself, where none stands for it. The row of the best face may be gone sooner; then
+    there is no crop to show.
     """
 
     __tablename__ = "faces"
