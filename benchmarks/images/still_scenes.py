@@ -85,6 +85,7 @@ CONDITIONS: Mapping[str, tuple[_Change, tuple[int, ...]]] = {
     "sensor noise 20": (_noise(20), (_QUALITY,)),
     "night, noise 12": (_night, (_QUALITY,)),
     "JPEG quality 30 to 95": (_as_it_is, (30, 50, 70, 85, 95)),
+    "JPEG quality 20": (_as_it_is, (20,)),
     "JPEG quality 10": (_as_it_is, (10,)),
     "flicker of 8 %": (_flicker, (_QUALITY,)),
     "bands of 8 %": (_bands, (_QUALITY,)),

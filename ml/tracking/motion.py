@@ -24,6 +24,9 @@ from domain.arrays import FloatArray, GreyImage, Image
 LONG_SIDE: Final = 80
 
 _AREA = (3, 3)
+# In the dark a face differs less from what is behind it: the contrast that counts is in proportion
+# to the brightness up to here, and not less than this part of it.
+_FULL_CONTRAST, _LEAST_CONTRAST = 100, 0.5
 # In an area of 3 x 3 points, one of them: below two ninths.
 _ALONE = 1.5 / 9
 _SOBEL_SCALE = 1 / 8
@@ -53,7 +56,8 @@ class MotionPolicy:
     """What counts as a change. Units are grey levels (0 to 255) and points of a thumbnail.
 
     Attributes:
-        contrast: a point that differs by more counts, if a neighbour does too.
+        contrast: a point that differs by more counts, if a neighbour does too. Where it is dark,
+            down to half of that is enough.
         faint_contrast: an area of 3 x 3 points whose mean differs by more counts.
         deviations: both are at least so many standard deviations of the difference elsewhere, but
             no more than twice ``contrast``.
@@ -134,8 +138,7 @@ def difference(
     if reference.shape != current.shape:
         return _REPLACED
     before, after = reference.astype(np.float32), current.astype(np.float32)
-    remainder = after - before
-    if not _stands_out(remainder, policy.contrast, policy.faint_contrast).any():
+    if not _stands_out(after - before, before, policy, 0.0).any():
         return _UNCHANGED
     by_light = _compared(before, after, policy)
     if not by_light.moved:
@@ -160,17 +163,21 @@ def _compared(before: FloatArray, after: FloatArray, policy: MotionPolicy) -> Ch
         remainder = _lessened(after - predicted, unknown)
     # Where most points differ, that is not noise.
     least = min(policy.deviations * _deviation(remainder), _MOST_NOISE * policy.contrast)
-    changed = _stands_out(remainder, max(policy.contrast, least), max(policy.faint_contrast, least))
+    changed = _stands_out(remainder, before, policy, least)
     share = float(changed.mean())
     return Change(moved=not slight or share > 0, share=share, cut=share > policy.cut_share)
 
 
-def _stands_out(remainder: FloatArray, contrast: float, faint_contrast: float) -> NDArray[np.bool]:
-    """Where neighbouring points differ: (h, w)."""
-    strong = np.abs(remainder) > contrast
+def _stands_out(
+    remainder: FloatArray, before: FloatArray, policy: MotionPolicy, least: float
+) -> NDArray[np.bool]:
+    """Where neighbouring points differ by so much as counts, and by ``least``: (h, w)."""
+    light = np.clip(before * np.float32(1 / _FULL_CONTRAST), _LEAST_CONTRAST, 1)
+    strong = np.abs(remainder) > np.maximum(policy.contrast * light, least)
     neighbours = cv2.blur(strong.astype(np.float32), _AREA, borderType=cv2.BORDER_CONSTANT)
     mean = cv2.blur(remainder, _AREA, borderType=cv2.BORDER_REPLICATE)
-    return (strong & (neighbours > _ALONE)) | (np.abs(mean) > faint_contrast)
+    faint = np.abs(mean) > max(policy.faint_contrast, least)
+    return np.asarray((strong & (neighbours > _ALONE)) | faint, np.bool)
 
 
 def _explained(

