@@ -2,9 +2,9 @@
 
 Only ratios of things measured in turns in the same run count, so neither the machine nor what
 else runs on it decides; medians of several rounds do. The whole pipeline is compared with the bare
-models by CPU time, including all its processes and servers. What is counted and not timed (memory
-that is touched for a frame, embeddings of a face) is the same in every run, so that a smaller loss
-counts. A ratio that fell by more than it may is measured once more before the check fails.
+models by CPU time, including all its processes and servers. The memory that is touched for a frame
+is counted and not timed: it is the same in every run, so a smaller loss counts. A ratio that fell
+by more than it may is measured once more before the check fails.
 
 Run alone: ``python -m benchmarks check``; ``--write`` commits what it measures.
 """
