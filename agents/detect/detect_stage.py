@@ -92,10 +92,10 @@ class Detect(Stage):
         """Find the faces of every image and send them to ``faces.detected``.
 
         An image whose store is unavailable is retried and does not delay the others. The results of
-        a camera's images that were sent in their messages are sent in the order of the calls.
+        a camera's other images are sent in the order of the calls.
         """
-        inline_keys = {one.key for one in batch if one.value and one.key is not None}
-        with self._turns.take(inline_keys) as turn:
+        keys = {one.key for one in batch if one.key is not None}
+        with self._turns.take(keys) as turn:
             return await self._process_in_turn(batch, turn)
 
     async def revoked(self, partitions: Sequence[Partition]) -> None:

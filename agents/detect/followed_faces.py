@@ -98,9 +98,9 @@ class FollowedFaces:
             raise
 
     def _camera_of(self, opened: Opened, turn: Turn) -> FollowedCamera | None:
-        """The camera, if its frames come in order; images of claim checks are fetched in none."""
+        """The camera, if its frames come in order: those without a key are in any partition."""
         message = opened.message
-        if opened.envelope.dataref is not None or message.key not in turn.keys:
+        if message.key not in turn.keys:
             return None
         return self._cameras.get(message.partition, opened.envelope.event.key)
 

@@ -280,12 +280,30 @@ async def test_cameras_are_followed_apart():
     assert by_camera["door"].isdisjoint(by_camera["yard"])
 
 
-async def test_the_image_of_a_claim_check_is_embedded():
-    async def fetch(_dataref):
-        return MOVING[0].value
+async def test_frames_that_come_by_claim_check_are_followed_in_their_order():
+    async def fetch(dataref):
+        number = int(dataref.rpartition("/")[2])
+        await asyncio.sleep(0.002 * (8 - number % 8))  # the later, the sooner
+        return MOVING[number].value
 
-    claim = frame(50, 0.0, b"", ce_dataref="s3://bucket/key")
+    claims = [
+        frame(n, n / RATE, b"", ce_dataref=f"s3://bucket/{n}") if n % 3 else MOVING[n]
+        for n in range(24)
+    ]
     with stand(TrackingPolicy(), claims=fetch) as detect:
-        await process(detect, [claim, *MOVING[1:4]])
-        faces = {one.event.id: one.faces[0] for one in detect.broker.results}
-    assert [face.track_id is None for _, face in sorted(faces.items())] == [False] * 3 + [True]
+        await process(detect, claims)
+        results = detect.broker.results
+    assert [one.event.id for one in results] == [f"door-{number}" for number in range(24)]
+    assert len({face.track_id for one in results for face in one.faces}) == 1
+
+
+async def test_a_frame_whose_store_is_unavailable_is_retried_and_the_others_are_followed():
+    async def fetch(_dataref):
+        raise Retry("the store is unavailable")
+
+    claim = frame(50, 4 / RATE, b"", ce_dataref="s3://bucket/key")
+    with stand(TrackingPolicy(), claims=fetch) as detect:
+        outcomes = await process(detect, [*MOVING[:4], claim, *MOVING[5:8]])
+        assert [list(one) for one in outcomes] == [[claim]]
+        assert len(detect.broker.results) == 7
+        assert len({row[0].track_id for row in faces_of(detect.broker.results)}) == 1
