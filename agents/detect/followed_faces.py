@@ -132,27 +132,24 @@ class FollowedFaces:
         if camera is None or not (camera.compares and camera.quiet):
             return await self._decode(frame)
         opened = frame.opened
-        grey = await self._reader.run(
-            opened, partial(decode_grey, opened.data, opened.header, LONG_SIDE)
-        )
+        grey = await self._reader.run(opened, partial(_brightness, opened))
         if isinstance(grey, Unreadable):
             return grey
-        frame.size = _full_size(grey, divisor(opened.header, LONG_SIDE))
-        frame.grey = thumbnail(grey)
+        frame.grey, frame.size = grey
         return frame
 
     async def _decode(self, frame: _Frame) -> _Frame | Unreadable:
         """Decode a frame as large as detection needs."""
         opened = frame.opened
-        small = await self._reader.run(
-            opened, partial(decode_reduced, opened.data, opened.header, self._long_side)
+        is_compared = frame.grey is None and frame.camera is not None and frame.camera.compares
+        decoded = await self._reader.run(
+            opened, partial(_picture, opened, self._long_side, compared=is_compared)
         )
-        if isinstance(small, Unreadable):
-            return small
-        frame.small = small
-        frame.size = _full_size(small, divisor(opened.header, self._long_side))
-        if frame.grey is None and frame.camera is not None and frame.camera.compares:
-            frame.grey = thumbnail(small)
+        if isinstance(decoded, Unreadable):
+            return decoded
+        frame.small, grey = decoded
+        frame.size = _full_size(frame.small, divisor(opened.header, self._long_side))
+        frame.grey = grey if is_compared else frame.grey
         return frame
 
     async def _search(self, frames: Sequence[_Frame]) -> None:
@@ -163,21 +160,23 @@ class FollowedFaces:
             frame.found = faces
 
     async def _search_nearby(self, frames: Sequence[_Frame]) -> None:
-        """Find the faces of frames near those of the last ones; where one is missing, the whole."""
-        wanted = [
-            (frame, places)
+        """Find the faces of frames near those of the last ones; where one is missing, the whole.
+
+        Where no face is known, whatever has changed may be one.
+        """
+        expected = [
+            (frame, frame.camera.expected(frame.opened.envelope.event))
             for frame in frames
             if frame.camera is not None
-            and (places := frame.camera.expected(frame.opened.envelope.event))
         ]
-        near = [(frame, places) for frame, places in wanted if len(places) <= MOST_FACES]
+        near = [(frame, places) for frame, places in expected if 0 < len(places) <= MOST_FACES]
         await self._decode_all([frame for frame, _ in near])
         found = await self._lanes.find_nearby(
             [Nearby(_small(frame), self._number(frame), places) for frame, places in near]
         )
         for (frame, _), faces in zip(near, found, strict=True):
             frame.found, frame.nearby = faces, faces is not None
-        await self._search([frame for frame, _ in wanted if frame.found is None])
+        await self._search([frame for frame, _ in expected if frame.found is None])
 
     async def _follow(self, frames: Sequence[_Frame]) -> None:
         """Follow the faces of frames, each of another camera."""
@@ -258,6 +257,18 @@ class FollowedFaces:
         return DetectedFaces(
             event=event, model=model, width=width, height=height, faces=tuple(faces)
         )
+
+
+def _brightness(opened: Opened) -> tuple[GreyImage, tuple[int, int]]:
+    """A frame's thumbnail, from its brightness alone, and the size of the full picture."""
+    grey = decode_grey(opened.data, opened.header, LONG_SIDE)
+    return thumbnail(grey), _full_size(grey, divisor(opened.header, LONG_SIDE))
+
+
+def _picture(opened: Opened, long_side: int, *, compared: bool) -> tuple[Image, GreyImage | None]:
+    """A frame as large as detection needs, and its thumbnail if it is compared."""
+    small = decode_reduced(opened.data, opened.header, long_side)
+    return small, thumbnail(small) if compared else None
 
 
 def _rounds(frames: Sequence[_Frame]) -> list[list[_Frame]]:

@@ -14,7 +14,7 @@ from domain.arrays import FloatArray
 from infra.cli.main import main
 from ml.runtime.onnxruntime_sessions import OnnxruntimeSession
 
-METRIC = "fecapass_benchmark_model_cpu_seconds"
+METRIC = "benchmark_model_cpu_seconds"
 
 _SECONDS = Counter(METRIC, "CPU time of the models.")
 

@@ -20,7 +20,7 @@ _FILLED = frozenset(
         "Latency: from the picture to its match event",
         "Where time goes: seconds of work a second, by stage",
         "Batch fill, mean messages",
-        "Faces found a second",
+        "Faces found and followed a second",
         "Who they are: matches and unknowns",
         "Seconds since a camera's last frame",
         "Age of each worker's gallery",

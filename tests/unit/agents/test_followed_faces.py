@@ -142,6 +142,14 @@ async def test_someone_who_comes_in_is_found_within_the_interval():
     assert counts[counts.index(2) :] == [2] * (len(counts) - counts.index(2))
 
 
+async def test_someone_who_comes_alone_is_found_at_once():
+    values = [picture({})] * 6 + [picture({"blue": (200, 100)})] * 3
+    messages = [frame(number, number / 100, value) for number, value in enumerate(values)]
+    with stand(TrackingPolicy()) as detect:
+        await process(detect, messages)
+        assert [len(row) for row in faces_of(detect.broker.results)] == [0] * 6 + [1] * 3
+
+
 async def test_who_leaves_is_gone_and_who_takes_the_place_is_another():
     first, nobody, second = picture({"red": (150, 75)}), picture({}), picture({"green": (150, 75)})
     values = [first] * 5 + [nobody] * 20 + [second] * 10
