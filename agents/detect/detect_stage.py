@@ -24,6 +24,7 @@ from domain.memory_budget import Budget, groups
 from domain.refusals import refusal_of_dead_letter
 from ml.images.decoding import ImageLimits
 from ml.recognition.face_analyser import Analyser
+from ml.runtime.freed_memory import return_freed_memory
 from streams.clients.durable_producer import Outgoing, Publisher
 from streams.contract.camera_clocks import ClockPolicy
 from streams.contract.envelope import DEFAULT_CLOCKS, detected_headers
@@ -31,6 +32,9 @@ from streams.contract.message import Message, Partition
 from streams.contract.topics import Topics
 from streams.contract.value_codec import pack
 from streams.processing.stage import Outcomes, Stage
+
+# Bytes for decoding, far more than ordinary frames take, after which freed memory is given back.
+_LARGE = 256 * 1024 * 1024
 
 logger = logging.getLogger(__name__)
 
@@ -165,10 +169,14 @@ class Detect(Stage):
     async def _find(self, images: Sequence[Opened], turn: Turn, *, last: bool) -> Found:
         """Find the faces of images that fit into the memory together."""
         finder = self._photos if any(one.is_upload for one in images) else self._frames
-        async with self._memory.hold(sum(map(_cost, images))) as share:
+        cost = sum(map(_cost, images))
+        async with self._memory.hold(cost) as share:
             part = Part(images, share, turn, last)
             part.passed(Step.MEMORY)
-            return await finder.find(part)
+            found = await finder.find(part)
+        if cost >= _LARGE:
+            await self._reader.run_alone(return_freed_memory)
+        return found
 
     def _outgoing(self, message: Message, found: DetectedFaces) -> Outgoing:
         return Outgoing(

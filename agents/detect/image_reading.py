@@ -127,6 +127,10 @@ class ImageReader:
         except ImageRejected as error:
             return Unreadable(opened.message, Reject(error.reason, str(error)))
 
+    async def run_alone(self, work: Callable[[], None]) -> None:
+        """Do something in the threads for decoding."""
+        await asyncio.get_running_loop().run_in_executor(self._decoders, work)
+
 
 def split(outcomes: Iterable[Good | Unreadable]) -> tuple[list[Good], list[Unreadable]]:
     """Split outcomes into those that can be processed further and those that cannot."""
