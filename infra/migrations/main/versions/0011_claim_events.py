@@ -13,12 +13,15 @@ depends_on = None
 
 # A volatile function takes a new snapshot for each of its statements, so the look sees what was
 # committed while the locks were waited for; one statement with both would not.
+# Its plans are kept for a connection's life: one that was made while the table was small would read
+# the whole table ever after, so it may only use indexes.
 # The locks are taken in one order by all workers, so that they cannot deadlock. Those on users
 # hold off their erasure, as `sinks.main.user_erasure` takes its own.
 _FUNCTION = """
 CREATE FUNCTION claim_events(
     uuids uuid[], models text[], named uuid[], claims_lock bigint, lock_timeout text
-) RETURNS TABLE (found events, present uuid) LANGUAGE plpgsql VOLATILE AS $$
+) RETURNS TABLE (found events, present uuid)
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $$
 BEGIN
     PERFORM set_config('lock_timeout', lock_timeout, true),
             pg_advisory_xact_lock_shared(claims_lock);
