@@ -1,8 +1,8 @@
 """The faces of an image as they are sent to ``faces.detected``."""
 
-import numpy as np
-
+from domain.arrays import FloatArray
 from domain.events import DetectedFace
+from domain.store_rows import Landmarks
 from ml.recognition.face_analyser import AnalysedFace
 from ml.tracking.seen_faces import SeenFace
 from ml.tracking.tracks import Track
@@ -22,7 +22,7 @@ def followed(face: SeenFace, track: Track) -> DetectedFace:
     """A face of a frame that was not embedded: it has the embedding of its track."""
     return DetectedFace(
         box=_box(face.box),
-        landmarks=tuple(float(value) for value in face.landmarks.ravel()),  # type: ignore[arg-type]  # ten of them
+        landmarks=_landmarks(face.landmarks),
         score=float(face.score),
         quality=face.quality,
         embedding=track.embedding.astype("<f4").tobytes(),
@@ -38,7 +38,7 @@ def _embedded(
 ) -> DetectedFace:
     return DetectedFace(
         box=_box(face.box),
-        landmarks=tuple(float(value) for value in face.landmarks.ravel()),  # type: ignore[arg-type]  # ten of them
+        landmarks=_landmarks(face.landmarks),
         score=float(face.score),
         quality=face.quality.score,
         embedding=face.embedding.astype("<f4").tobytes(),
@@ -49,6 +49,10 @@ def _embedded(
     )
 
 
-def _box(box: np.ndarray[tuple[int], np.dtype[np.float32]]) -> tuple[float, float, float, float]:
+def _landmarks(points: FloatArray) -> Landmarks:
+    return tuple(float(value) for value in points.ravel())  # type: ignore[return-value]  # ten of them
+
+
+def _box(box: FloatArray) -> tuple[float, float, float, float]:
     x, y, width, height = (float(value) for value in box)
     return x, y, width, height

@@ -53,7 +53,7 @@ async def agent(records, vectors, crops, recents, producer, topics, prepared):
 
 
 @pytest.fixture
-def told(agent, producer, monkeypatch):
+def sent_matches(agent, producer, monkeypatch):
     """What the agent announces."""
     recording = Recording(producer)
     monkeypatch.setattr(agent._announcer, "_publisher", recording)
@@ -130,13 +130,13 @@ async def has_sighting(vectors, face_id):
 
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "two batches"])
 async def test_a_carried_face_has_a_row_and_a_message_and_the_crop_of_its_track(
-    agent, told, model, person, records, vectors, crops, recents, together
+    agent, sent_matches, model, person, records, vectors, crops, recents, together
 ):
     track = Track(model)
     messages = [track.message(0, near=PERSON), track.message(1, best=0, near=PERSON)]
     for batch in [messages] if together else [messages[:1], messages[1:]]:
         assert await agent.process(batch) == {}
-    first, carried = told
+    first, carried = sent_matches
     assert (first.fresh, carried.fresh) == (True, False)
     assert first.track_id == carried.track_id == track.id
     assert first.user_id == carried.user_id == person
@@ -152,7 +152,9 @@ async def test_a_carried_face_has_a_row_and_a_message_and_the_crop_of_its_track(
     assert not await has_sighting(vectors, carried.face_id)
 
 
-async def test_a_carried_face_is_announced_again_with_the_same_crop(agent, told, model, records):
+async def test_a_carried_face_is_announced_again_with_the_same_crop(
+    agent, sent_matches, model, records
+):
     track = Track(model)
     batch = [track.message(0), track.message(1, best=0)]
     await agent.process(batch)
@@ -161,19 +163,19 @@ async def test_a_carried_face_is_announced_again_with_the_same_crop(agent, told,
             "UPDATE events SET announced_at = NULL WHERE key = $1", track.camera
         )
     await agent.process(batch)
-    assert len(told) == 4
-    by_face = {one.face_id: one for one in told[:2]}
-    assert {one.face_id: one for one in told[2:]} == by_face
+    assert len(sent_matches) == 4
+    by_face = {one.face_id: one for one in sent_matches[:2]}
+    assert {one.face_id: one for one in sent_matches[2:]} == by_face
 
 
 @pytest.mark.parametrize("best", ["not stored yet", "never stored"])
 async def test_a_carried_face_whose_best_face_is_not_known_is_announced_without_a_crop(
-    agent, told, model, person, records, best
+    agent, sent_matches, model, person, records, best
 ):
     """The frame of the best face is retried, or is a dead letter."""
     track = Track(model)
     await agent.process([track.message(1, best=0, near=PERSON)])
-    (match,) = told
+    (match,) = sent_matches
     assert (match.crop_key, match.fresh, match.user_id) == (None, False, person)
     assert (await row_of(records, track, 1)).match == match
     if best == "not stored yet":
@@ -182,7 +184,7 @@ async def test_a_carried_face_whose_best_face_is_not_known_is_announced_without_
 
 
 async def test_a_best_face_that_was_carried_itself_leads_to_the_one_with_the_crop(
-    agent, told, model, records
+    agent, sent_matches, model, records
 ):
     """A worker started again and made another face the best one; the first result counts."""
     track = Track(model)
@@ -192,11 +194,13 @@ async def test_a_best_face_that_was_carried_itself_leads_to_the_one_with_the_cro
         row = await row_of(records, track, number)
         assert row.best_face_id == track.face_id(0)
         assert row.match.crop_key == track.crop_key(0)
-    assert {one.crop_key for one in told} == {track.crop_key(0)}
+    assert {one.crop_key for one in sent_matches} == {track.crop_key(0)}
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "two batches"])
-async def test_a_face_of_another_track_stands_for_no_face(agent, told, model, records, together):
+async def test_a_face_of_another_track_stands_for_no_face(
+    agent, sent_matches, model, records, together
+):
     """The best face was detected twice, and the numbers of the faces of its frame have changed."""
     track = Track(model)
     before = track.message(0)
@@ -206,15 +210,15 @@ async def test_a_face_of_another_track_stands_for_no_face(agent, told, model, re
         assert await agent.process(batch) == {}
     row = await row_of(records, track, 1)
     assert (row.match.crop_key, row.match.fresh) == (None, False)
-    assert [one.crop_key for one in told] == [track.crop_key(0), None]
+    assert [one.crop_key for one in sent_matches] == [track.crop_key(0), None]
 
 
-async def test_a_circle_of_best_faces_is_stored_without_a_crop(agent, told, model):
+async def test_a_circle_of_best_faces_is_stored_without_a_crop(agent, sent_matches, model):
     """No worker of ours sends one."""
     track = Track(model)
     batch = [track.message(0, best=1), track.message(1, best=0), track.message(2, best=2)]
     assert await agent.process(batch) == {}
-    assert [one.crop_key for one in told] == [None] * 3
+    assert [one.crop_key for one in sent_matches] == [None] * 3
 
 
 #: Which frames are embedded in one pass of a detect worker over the frames, the first one always.
@@ -236,7 +240,7 @@ def in_pass(track, fresh):
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=passes, second=passes, until=st.integers(1, 4), data=st.data())
 async def test_frames_of_two_passes_in_any_batches_are_stored_by_the_first_and_shown_by_their_best(
-    agent, told, model, records, vectors, crops, first, second, until, data
+    agent, sent_matches, model, records, vectors, crops, first, second, until, data
 ):
     """A detect worker stops after some frames, and another begins again with tracks of its own."""
     track = Track(model)
@@ -253,7 +257,7 @@ async def test_frames_of_two_passes_in_any_batches_are_stored_by_the_first_and_s
         left = left[size:]
     for number, message in sent:
         stored.setdefault(number, message)
-    announced = {one.face_id: one for one in told if one.camera_id == track.camera}
+    announced = {one.face_id: one for one in sent_matches if one.camera_id == track.camera}
     rows = {number: await row_of(records, track, number) for number in stored}
     for number, row in rows.items():
         shown = row.match.crop_key
@@ -281,7 +285,7 @@ def message_face(message):
 
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "two batches"])
 async def test_the_crop_that_stands_for_a_face_of_an_erased_user_is_deleted(
-    agent, told, model, person, stores, records, crops, together
+    agent, sent_matches, model, person, stores, records, crops, together
 ):
     """The gallery's copy still has the user; the best face alone was not recognised."""
     await agent.process([Track(model).message(0)])  # loads the gallery
@@ -300,7 +304,7 @@ async def test_the_crop_that_stands_for_a_face_of_an_erased_user_is_deleted(
     assert not await crops.exists(track.crop_key(0))
     for number in range(3):
         assert (await row_of(records, track, number)).match.crop_key is None
-    assert told[-1].crop_key is told[-1].user_id is None
+    assert sent_matches[-1].crop_key is sent_matches[-1].user_id is None
 
 
 async def test_erasing_a_user_deletes_the_crops_that_stand_for_the_faces(

@@ -151,8 +151,8 @@ async def test_someone_who_comes_alone_is_found_at_once():
 
 
 async def test_who_leaves_is_gone_and_who_takes_the_place_is_another():
-    first, nobody, second = picture({"red": (150, 75)}), picture({}), picture({"green": (150, 75)})
-    values = [first] * 5 + [nobody] * 20 + [second] * 10
+    first, empty, second = picture({"red": (150, 75)}), picture({}), picture({"green": (150, 75)})
+    values = [first] * 5 + [empty] * 20 + [second] * 10
     messages = [frame(number, number / RATE, value) for number, value in enumerate(values)]
     with stand(TrackingPolicy()) as detect:
         await process(detect, messages)
@@ -201,8 +201,8 @@ async def test_single_frames_that_are_much_too_late_change_nothing():
 @pytest.mark.parametrize("resolution", [1.0, 1e9])
 async def test_a_clock_that_stands_still_hides_nobody(resolution):
     """Times in whole seconds, or the same for ever."""
-    nobody, someone = picture({}), picture({"red": (150, 75)})
-    values = [nobody] * 5 + [someone] * 10
+    empty, someone = picture({}), picture({"red": (150, 75)})
+    values = [empty] * 5 + [someone] * 10
     messages = [
         frame(number, number / RATE // resolution * resolution, value)
         for number, value in enumerate(values)
