@@ -11,6 +11,8 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+from domain.liveness_result import Liveness
+
 _SEPARATOR = "|"
 
 #: Namespace of every identifier that Fecapass derives. Outside programs may derive them too:
@@ -54,6 +56,8 @@ class ImageEvent(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         subject: ``ce_subject``; of an enrolment, the id of the user.
         seen_at: what counts instead of ``captured_at`` where that is not trusted
             (`streams.contract.camera_clocks`).
+        force: of an enrolment, whether the photo is enrolled though it resembles another user, or
+            does not resemble the user's own photos (`domain.decisions.likeness`).
     """
 
     kind: EventKind
@@ -63,6 +67,7 @@ class ImageEvent(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     captured_at: datetime
     subject: str | None = None
     seen_at: datetime | None = None
+    force: bool = False
 
     @property
     def at(self) -> datetime:
@@ -91,7 +96,13 @@ class DetectedFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     is turned, or is none. track_id: of a camera's frame, the track that the face belongs to; None
     where faces are not tracked. best_face_id: the face of the same track whose crop stands for this
     one, where this one was not embedded: ``crop`` is empty, and ``embedding`` is the track's. None:
-    the embedding and the crop are its own.
+    the embedding and the crop are its own. liveness: whether a person is there; None where it is
+    not checked. suspected: whether the gate of its camera refuses it, as a picture of a person: it
+    is nobody's, and is not enrolled.
+    other_embeddings: of a photo to enrol, and of a frame in shadow, the embeddings of the models
+    that do not decide, by id; encoded as ``embedding`` is.
+    weakest: the part of the quality that is worth least, by its name in
+    `ml.recognition.face_quality`; set for uploads; empty: unknown.
     """
 
     box: tuple[float, float, float, float]
@@ -104,6 +115,10 @@ class DetectedFace(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     reliable: bool = True
     track_id: UUID | None = None
     best_face_id: UUID | None = None
+    liveness: Liveness | None = None
+    suspected: bool = False
+    other_embeddings: dict[str, bytes] = {}
+    weakest: str = ""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +149,10 @@ class DetectedFaces(msgspec.Struct, frozen=True, kw_only=True):
         refusal: set instead of faces when an upload's image could not be read at all.
         policy: of an upload, the rules that the detect worker went by; equal texts, equal rules.
         dataref: of an upload that came by claim check, the address of its image.
+        snapshot: of a frame that may show a visit best, the whole picture as JPEG, upright and
+            without metadata; empty: the frame has none.
+        in_shadow: of a frame, whether the models that do not decide have embedded the faces, too,
+            as far as they are loaded (`domain.decisions.shadow_frames`).
     """
 
     event: ImageEvent
@@ -144,6 +163,8 @@ class DetectedFaces(msgspec.Struct, frozen=True, kw_only=True):
     refusal: Refusal | None = None
     policy: str = ""
     dataref: str | None = None
+    snapshot: bytes = b""
+    in_shadow: bool = False
 
 
 class MatchType(StrEnum):
@@ -154,18 +175,23 @@ class MatchType(StrEnum):
 
 
 class MatchKind(StrEnum):
-    """What kind of image a face was found in; enrolled faces are stored and not announced."""
+    """What kind of image a face was found in; enrolled faces are stored and not announced.
+
+    A photo that was enrolled and is taken out has the kind `REMOVED` for as long as that can be
+    undone.
+    """
 
     FRAME = "frame"
     SEARCH = "search"
     ENROLLED = "enrolled"
+    REMOVED = "removed"
 
 
 class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
     """One message of ``faces.matches``: a face, and who it is.
 
     Attributes:
-        face_id: identifier of the face, also the message's ``ce_id``.
+        face_id: identifier of the face, also the message's ``ce_id`` (`name`).
         event_id: ``ce_id`` of the frame or upload.
         camera_id: Kafka key of the frame or upload.
         captured_at: when the picture was taken, as it was sent.
@@ -180,13 +206,19 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
             whose crop is gone.
         seen_at: what counts instead of ``captured_at`` where that is not trusted.
         kind: `MatchKind`; None in messages of releases that did not say so.
-        decision: what decided: ``matched``, ``below_threshold``, ``ambiguous``, ``empty_gallery``
-            or ``unreliable`` (`matching`), or what a later release has added; None for a face
-            that was enrolled, or stored before decisions were.
+        decision: what decided: ``matched``, ``below_threshold``, ``ambiguous``, ``empty_gallery``,
+            ``unreliable``, ``vetoed`` or ``spoof_suspected`` (`matching`), or what a later release
+            has added; None for a face that was enrolled, or stored before decisions were.
         track_id: the track of the face; faces of one camera with the same track are one person.
             None where faces are not tracked.
         fresh: whether the embedding was computed from this face; False where the face was followed
             from an earlier frame, and has the embedding of its track.
+        candidate_id: of an unknown face, the best candidate: the user whose cosine ``similarity``
+            is. None of a known face, of an empty gallery, and where that user was erased.
+        liveness: whether a person is there; unset, and not in the message, where it is not checked.
+        correction_id: the last correction of the face; unset, and not in the message, where no
+            person has corrected it.
+        supersedes: of a corrected face, the ``ce_id`` of the message that this one replaces.
     """
 
     face_id: UUID
@@ -206,11 +238,20 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
     decision: str | None = None
     track_id: UUID | None = None
     fresh: bool = True
+    candidate_id: UUID | None = None
+    liveness: Liveness | msgspec.UnsetType = msgspec.UNSET
+    correction_id: UUID | msgspec.UnsetType = msgspec.UNSET
+    supersedes: str | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def at(self) -> datetime:
         """The time that counts: for order, for what is recent, and for rates."""
         return self.seen_at or self.captured_at
+
+    @property
+    def name(self) -> str:
+        """The message's ``ce_id``: the face, and its last correction if there is one."""
+        return match_name(self.face_id, self.correction_id or None)
 
     @property
     def is_of_a_frame(self) -> bool:
@@ -223,6 +264,33 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
     def type(self) -> MatchType:
         """Matched when there is a user, unknown otherwise."""
         return MatchType.UNKNOWN if self.user_id is None else MatchType.MATCHED
+
+
+class ProcessedFrame(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of ``frames.processed``: a frame whose faces, if it has any, are stored.
+
+    Attributes:
+        event_id: ``ce_id`` of the frame.
+        camera_id: Kafka key of the frame.
+        captured_at: when the picture was taken, as it was sent.
+        faces: how many faces were found.
+        width: width of the upright image in pixels.
+        height: height of the upright image in pixels.
+        processed_at: when the result was stored.
+    """
+
+    event_id: str
+    camera_id: str
+    captured_at: datetime
+    faces: int
+    width: int
+    height: int
+    processed_at: datetime
+
+
+def match_name(face_id: UUID, correction_id: UUID | None) -> str:
+    """The ``ce_id`` of a message of ``faces.matches``; each correction has one of its own."""
+    return str(face_id) if correction_id is None else f"{face_id}/{correction_id}"
 
 
 def standing_decision(decision: str | None, user_id: UUID | None) -> str | None:

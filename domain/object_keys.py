@@ -17,6 +17,9 @@ _DATAREF = re.compile(r"s3://([a-z0-9][a-z0-9.\-]{1,61}[a-z0-9])/(.+)", re.DOTAL
 #: The folder of crops.
 CROPS = "crops/"
 
+#: The folder of snapshots: whole frames that are kept for visits.
+SNAPSHOTS = "snapshots/"
+
 #: The folder of frames that came by claim check.
 FRAMES = "frames/"
 
@@ -34,23 +37,33 @@ def crop_key(camera: str, captured_at: datetime, face_id: UUID) -> str:
         captured_at: when the picture was taken, with time zone.
         face_id: the face.
     """
-    try:
-        day = captured_at.astimezone(UTC)
-    except OverflowError:  # the first or last day that there is, in another time zone
-        day = captured_at
-    return f"{CROPS}{_folder(camera)}/{day.year:04d}/{day.month:02d}/{day.day:02d}/{face_id}.jpg"
+    return f"{CROPS}{_day_folder(camera, captured_at)}/{face_id}.jpg"
 
 
-def face_of_crop(key: str) -> UUID | None:
-    """The face that a crop shows; None where a key is not one that `crop_key` makes."""
+def snapshot_key(camera: str, captured_at: datetime, event_uuid: UUID) -> str:
+    """S3 key of a snapshot: ``snapshots/{camera}/{yyyy}/{mm}/{dd}/{event_uuid}.jpg``.
+
+    Args:
+        camera: Kafka key of the frame.
+        captured_at: when the picture was taken, with time zone.
+        event_uuid: the frame.
+    """
+    return f"{SNAPSHOTS}{_day_folder(camera, captured_at)}/{event_uuid}.jpg"
+
+
+def name_of_picture(key: str) -> UUID | None:
+    """The face that a crop shows, or the frame of a snapshot.
+
+    None where a key is not one that `crop_key` or `snapshot_key` makes.
+    """
     name, dot, suffix = key.rpartition("/")[2].rpartition(".")
     if not dot or suffix != "jpg":
         return None
     try:
-        face_id = UUID(name)
+        found = UUID(name)
     except ValueError:
         return None
-    return face_id if str(face_id) == name else None
+    return found if str(found) == name else None
 
 
 def is_plain_key(key: str) -> bool:
@@ -81,6 +94,15 @@ def uploaded_key(dataref: str | None, bucket: str) -> str | None:
     if named is None or named[0] != bucket or not named[1].startswith(UPLOADS):
         return None
     return named[1]
+
+
+def _day_folder(camera: str, captured_at: datetime) -> str:
+    """The folder of a camera, and in it that of a day in UTC."""
+    try:
+        day = captured_at.astimezone(UTC)
+    except OverflowError:  # the first or last day that there is, in another time zone
+        day = captured_at
+    return f"{_folder(camera)}/{day.year:04d}/{day.month:02d}/{day.day:02d}"
 
 
 def _folder(camera: str) -> str:

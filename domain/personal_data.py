@@ -30,16 +30,20 @@ class References:
     Attributes:
         face_ids: faces.
         crop_keys: S3 keys of crops.
+        snapshot_keys: S3 keys of snapshots.
         upload_events: events of photos sent in to enrol the user, refused ones included.
         datarefs: addresses of such photos that came by claim check, as far as they are known.
         upload_ids: Kafka keys of uploads whose answers name the user.
+        unknown_ids: unknowns, whose templates are in the vector database.
     """
 
     face_ids: frozenset[UUID] = frozenset()
     crop_keys: frozenset[str] = frozenset()
+    snapshot_keys: frozenset[str] = frozenset()
     upload_events: frozenset[UUID] = frozenset()
     datarefs: frozenset[str] = frozenset()
     upload_ids: frozenset[str] = frozenset()
+    unknown_ids: frozenset[UUID] = frozenset()
 
     def __or__(self, other: "References") -> "References":
         """What either of them has."""
@@ -76,12 +80,14 @@ class Cutoffs:
         ledger: lines of the ledger that were written before it; None keeps all.
         limit: at most so many rows of each in one call.
         known: data in this store whose rows in the main database were deleted.
+        unknowns: unknowns who were not seen since this moment; None keeps all.
     """
 
     sightings: datetime | None
     ledger: datetime | None
     limit: int
     known: References = NO_REFERENCES
+    unknowns: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.events import EventKind, FaceMatch, ImageEvent
+from domain.users.user_labels import user_label
 
 Embedding = npt.NDArray[np.float32]
 Landmarks = tuple[float, float, float, float, float, float, float, float, float, float]
@@ -73,6 +74,7 @@ class EventResult(msgspec.Struct, frozen=True, kw_only=True):
         answer: the JSON that an upload's caller gets; None for frames.
         people: all users that an upload or its answer names, so that erasure finds it.
         dataref: the address of an upload's image that came by claim check.
+        snapshot_key: S3 key of the whole frame, where it is kept.
     """
 
     event: ImageEvent
@@ -85,6 +87,7 @@ class EventResult(msgspec.Struct, frozen=True, kw_only=True):
     answer: bytes | None = None
     people: frozenset[UUID] = frozenset()
     dataref: str | None = None
+    snapshot_key: str | None = None
 
     @property
     def key(self) -> EventKey:
@@ -146,11 +149,17 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     """A person who may be recognised."""
 
     id: UUID
-    email: str
+    email: str | None
     full_name: str | None
     is_active: bool
     created_at: datetime
     updated_at: datetime
+    external_id: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The name; without one the address, the external id, or at last the id."""
+        return user_label(self)
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,6 +184,8 @@ class EnrolStatus(StrEnum):
     ENROLLED = "enrolled"
     UNCHANGED = "unchanged"
     ERASED = "erased"
+    #: The gallery has changed since the photo was compared with it.
+    OUTDATED = "outdated"
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,10 +9,17 @@ Status = Literal["enrolled", "refused", "searched", "failed"]
 
 
 class RankedCandidate(msgspec.Struct, frozen=True, kw_only=True):
-    """An enrolled user who resembles the probe; similarity is the cosine."""
+    """An enrolled user who resembles the probe.
+
+    Attributes:
+        user_id: the user.
+        similarity: the cosine.
+        vetoed: whether a person has said of a face that is as close that it is not this user.
+    """
 
     user_id: UUID
     similarity: float
+    vetoed: bool = False
 
 
 class SearchedFace(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +30,8 @@ class SearchedFace(msgspec.Struct, frozen=True, kw_only=True):
         box: x, y, width, height in pixels of the upright image.
         score: the detector's confidence, 0 to 1.
         quality: fitness for recognition, 0 to 1.
-        decision: ``matched``, ``below_threshold``, ``ambiguous`` or ``empty_gallery``.
+        decision: ``matched``, ``below_threshold``, ``ambiguous``, ``empty_gallery``,
+            ``unreliable`` or ``vetoed``.
         user_id: who it is; None unless matched.
         candidates: best first.
     """
@@ -45,14 +53,20 @@ class UploadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         status: what happened.
         model: id of the embedder.
         code: of a refusal, a stable code: ``no_face``, ``several_faces``, ``unreliable_face``,
-            ``poor_quality``, ``unknown_user``, or the reason for which the image could not be
+            ``poor_quality``, ``looks_like_another_user``, ``unlike_own_photos``,
+            ``unknown_user``, or the reason for which the image could not be
             read; of a failure, the reason of its dead letter.
-        message: of a refusal or failure, a sentence for people.
-        measures: of a refusal, the values that led to it.
+        message: of a refusal or failure, a sentence for people; of an enrolment, what is to be
+            known of it, as faces that were ignored.
+        measures: of a refusal, the values that led to it; of an enrolment, what was measured.
         user_id: of an enrolment, the person.
         face_id: of an enrolment, the stored face.
         policy: of a refusal, the rules that decided; other rules may decide otherwise.
         photos: of an enrolment, how many photos the person's template now holds.
+        weight: of an enrolment, how much the photo counts in the template, 0 to 1.
+        ignored_faces: of an enrolment, how many other faces the photo shows.
+        another: of the refusal ``looks_like_another_user``, whom it resembles.
+        similarity: of a refusal by likeness, the cosine that decided.
         threshold: of a search, the similarity from which on a candidate may match.
         margin: of a search, the lead that the best candidate needs over the next.
         faces: of a search, every face in the photo.
@@ -68,6 +82,10 @@ class UploadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     user_id: UUID | None = None
     face_id: UUID | None = None
     photos: int | None = None
+    weight: float | None = None
+    ignored_faces: int = 0
+    another: RankedCandidate | None = None
+    similarity: float | None = None
     threshold: float | None = None
     margin: float | None = None
     faces: tuple[SearchedFace, ...] = ()

@@ -1,0 +1,1 @@
+"""Corrections and other changes of who is who, as types."""

@@ -1,0 +1,1 @@
+"""Why an upload is not used."""
