@@ -6,11 +6,15 @@ from typing import Protocol
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from domain.arrays import FloatArray, Image
 
 #: Overlap removal is quadratic; a picture of noise must not make it slow.
 MAX_CANDIDATES = 2000
+
+#: Width over height of the narrowest face that is not cut off.
+_NARROWEST = 2 / 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +58,7 @@ class DetectionPolicy:
     Attributes:
         threshold: the least score.
         nms_threshold: of two boxes whose intersection over union is more, the better one stays.
-        min_face_pixels: the least width and height of a box.
+        min_face_pixels: the least size of a box; see `large_enough`.
         max_faces: how many of an image's faces are kept.
     """
 
@@ -87,9 +91,23 @@ class DetectionPolicy:
             )
             order = order[np.sort(np.asarray(kept, np.intp).ravel())]
         clipped = _clip(boxes[order], image_size)
-        large = (clipped[:, 2:] >= self.min_face_pixels).all(1)
+        large = large_enough(clipped, self.min_face_pixels)
         order, clipped = order[large][: self.max_faces], clipped[large][: self.max_faces]
         return Detections(clipped, landmarks[order], np.clip(scores[order], 0.0, 1.0))
+
+
+def large_enough(boxes: FloatArray, pixels: float) -> npt.NDArray[np.bool_]:
+    """Which boxes are of a size: the longer side has it, and the shorter one two thirds of it.
+
+    A face is about three quarters as wide as it is high. What is narrower is cut off by the border
+    of the image.
+
+    Args:
+        boxes: (N, 4), x, y, width, height.
+        pixels: the size.
+    """
+    sides = np.sort(boxes[:, 2:], axis=1)
+    return np.asarray((sides[:, 1] >= pixels) & (sides[:, 0] >= pixels * _NARROWEST))
 
 
 def _clip(boxes: FloatArray, image_size: tuple[int, int]) -> FloatArray:

@@ -27,6 +27,7 @@ from domain.images.jpeg_segments import (
     restarts_of,
     segments,
 )
+from ml.images.exif import orientation
 from ml.images.jpeg_scan import Colours, LastScan, decode_scan, decode_scan_reduced
 
 _KEPT = FRAMES | {HUFFMAN_TABLES, QUANTISATION_TABLES, RESTART_INTERVAL}
@@ -75,6 +76,27 @@ def decode_jpeg_reduced(
     """
     scan, exif = _last_scan(data)
     return decode_scan_reduced(scan, size, colours), exif
+
+
+def bare_jpeg(data: bytes) -> bytes | None:
+    """A JPEG of the same picture, without anything else that a file may have in it.
+
+    Args:
+        data: as for `decode_jpeg`, which does not refuse it.
+
+    Returns:
+        The tables, the frame and the scans, as they are. None for a picture that is to be turned,
+        that has four colours, or that relies on tables that it does not have.
+
+    Raises:
+        ImageRejected: as `decode_jpeg` does.
+    """
+    frame, found = _first_picture(data)
+    scan, exif = _last_scan(data)
+    has_tables = any(one.marker == HUFFMAN_TABLES for one in found)
+    if frame is None or len(frame.components) == _CMYK_COMPONENTS or not has_tables:
+        return None
+    return None if orientation(exif) != 1 else scan.head + scan.data + _END
 
 
 def _last_scan(data: bytes) -> tuple[LastScan, bytes]:

@@ -106,9 +106,7 @@ def face_crop(image: Image, box: FloatArray, margin: float = 0.4, max_size: int 
     Returns:
         uint8 (S, S, 3), S at most ``max_size``; where the image ends, its edge is repeated.
     """
-    x, y, width, height = (float(value) for value in box)
-    side = max(1, round(max(width, height) * (1 + 2 * margin)))
-    left, top = round(x + (width - side) / 2), round(y + (height - side) / 2)
+    left, top, side = _crop_square(box, margin)
     inner = image[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
     if inner.size == 0:
         raise ValueError("the box is outside the image")
@@ -131,3 +129,31 @@ def face_crop(image: Image, box: FloatArray, margin: float = 0.4, max_size: int 
         cv2.BORDER_REPLICATE,
     )
     return np.asarray(padded, np.uint8)
+
+
+def in_crop(
+    points: FloatArray, box: FloatArray, margin: float = 0.4, max_size: int = 256
+) -> FloatArray:
+    """Where points of an image are in the `face_crop` of a box.
+
+    Args:
+        points: (N, 2) pixels of the image.
+        box: x, y, width, height in pixels of the image.
+        margin: as of `face_crop`.
+        max_size: as of `face_crop`.
+
+    Returns:
+        float32 (N, 2), pixels of the crop.
+    """
+    left, top, side = _crop_square(box, margin)
+    scale = min(1.0, max_size / side)
+    # The centre of a pixel is at a whole number, and stays in the middle of what it covers.
+    moved = (np.asarray(points, np.float64) - (left, top) + 0.5) * scale - 0.5
+    return np.asarray(moved, np.float32)
+
+
+def _crop_square(box: FloatArray, margin: float) -> tuple[int, int, int]:
+    """Left, top and side of the square that `face_crop` cuts out."""
+    x, y, width, height = (float(value) for value in box)
+    side = max(1, round(max(width, height) * (1 + 2 * margin)))
+    return round(x + (width - side) / 2), round(y + (height - side) / 2), side

@@ -1,16 +1,18 @@
 """From images to faces with embeddings: detect, align, assess, embed."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
 from config.settings import ModelSettings
-from config.settings.models import ExecutionProvider
+from config.settings.models import DetectionProfile, ExecutionProvider
 from domain.arrays import FloatArray, Image
 from domain.images.image_errors import ModelError
 from ml.detection.detections import MAX_CANDIDATES, DetectionPolicy, Detections, Detector
@@ -57,7 +59,8 @@ from ml.tracking.frame_detector import SIDE, FrameDetector
 
 logger = logging.getLogger(__name__)
 
-_CROP_JPEG_QUALITY = 90
+#: JPEG quality of crops.
+CROP_JPEG_QUALITY = 90
 _ROUNDING = 1e-3
 
 # What an ordinary camera sends; running it once allocates the models' memory before the first
@@ -79,6 +82,14 @@ _Create = Callable[[DetectionPolicy, int], Detector]
 
 #: Loads one of the two models where it is placed.
 _Load = Callable[[ModelRole, Path, Placement], Session]
+
+
+class _Plan(NamedTuple):
+    """The ways of each model, the best first; what loads it; and how many lanes there are."""
+
+    ways: Mapping[ModelRole, Sequence[Placement]]
+    load: _Load
+    lanes: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,6 +130,17 @@ class FoundFace:
     score: float
 
 
+class Detectors(NamedTuple):
+    """The detectors of one profile: of pictures, and of frames whose faces are followed."""
+
+    pictures: Detector
+    frames: FrameDetector
+
+
+#: All cameras have one profile.
+NO_PROFILES: Mapping[str, Detectors] = MappingProxyType({})
+
+
 class Analyser:
     """Detector and embedder as one; it keeps no state, so several threads may call it at once.
 
@@ -131,6 +153,7 @@ class Analyser:
         check: distinguishes upright faces from others.
         lanes: how many threads should call it at once, each with its share of the images.
         frames: the same detector for faces that are followed from frame to frame.
+        profiles: detectors of other profiles, by name.
         precision: what the models compute in; the detector's and the embedder's, with a plus, if
             they differ. A user's own file counts as float32, whatever its layers compute in.
     """
@@ -144,6 +167,7 @@ class Analyser:
         *,
         frames: FrameDetector,
         precision: str = "float32",
+        profiles: Mapping[str, Detectors] = NO_PROFILES,
     ) -> None:
         self.detector = detector
         self.embedder = embedder
@@ -151,11 +175,42 @@ class Analyser:
         self.lanes = lanes
         self.precision = precision
         self.frames = frames
+        self.profiles = profiles
 
     @property
     def provider(self) -> str:
         """Where the models run; the detector's and the embedder's, with a plus, if they differ."""
         return "+".join(dict.fromkeys((self.detector.provider, self.embedder.provider)))
+
+    def with_embedder(self, embedder: Embedder, precision: str) -> "Analyser":
+        """The same detector with another embedder.
+
+        Args:
+            embedder: it is warm.
+            precision: what it computes in.
+        """
+        own = "+".join(dict.fromkeys((self.precision.partition("+")[0], precision)))
+        return Analyser(
+            self.detector,
+            embedder,
+            self.check,
+            self.lanes,
+            frames=self.frames,
+            precision=own,
+            profiles=self.profiles,
+        )
+
+    def with_profile(self, name: str) -> "Analyser":
+        """The same models with the detectors of one of the `profiles`."""
+        detectors = self.profiles[name]
+        return Analyser(
+            detectors.pictures,
+            self.embedder,
+            self.check,
+            self.lanes,
+            frames=detectors.frames,
+            precision=self.precision,
+        )
 
     def analyse(
         self, images: Sequence[Image], *, check_all: bool = False
@@ -216,7 +271,7 @@ class Analyser:
                 score=one.score,
                 quality=assess(one.box, one.landmarks, face, one.score, margin),
                 embedding=embedding,
-                crop=encode_jpeg(face_crop(one.image, one.box), _CROP_JPEG_QUALITY),
+                crop=encode_jpeg(face_crop(one.image, one.box), CROP_JPEG_QUALITY),
             )
             for one, face, embedding, margin in rows
         ]
@@ -282,6 +337,43 @@ def build_analyser(settings: ModelSettings, run_threads: int = 1) -> Analyser:
         ModelError: a file is missing, altered or of another kind.
         ProviderUnavailable: the execution provider that was asked for is not in use.
     """
+    plan = _plan(settings, run_threads)
+    ways, load, lanes = plan.ways, plan.load, plan.lanes
+    (detector, frames), check, profiles = _build_detectors(settings, load, ways["detector"][0])
+    embedder, placement = _first_embedder_that_works(settings, load, ways["embedder"], lanes)
+    used = (ways["detector"][0].precision, placement.precision)
+    analyser = Analyser(
+        detector,
+        embedder,
+        check,
+        lanes,
+        precision="+".join(dict.fromkeys(used)),
+        frames=frames,
+        profiles=profiles,
+    )
+    analyser.warm_up()
+    return analyser
+
+
+def build_embedder(settings: ModelSettings, run_threads: int = 1) -> tuple[Embedder, str]:
+    """Load the embedder that the settings name, and run it once; see `build_analyser`.
+
+    Returns:
+        The embedder, and what it computes in.
+
+    Raises:
+        ModelError: the file is missing, altered or of another kind.
+        ProviderUnavailable: the execution provider that was asked for is not in use.
+    """
+    plan = _plan(settings, run_threads)
+    embedder, placement = _first_embedder_that_works(
+        settings, plan.load, plan.ways["embedder"], plan.lanes
+    )
+    return embedder, placement.precision
+
+
+def _plan(settings: ModelSettings, run_threads: int) -> _Plan:
+    """Where the models run, and in how many lanes."""
     ways = place_models(settings, _kinds(settings), Machine.this())
     threads = settings.threads or available_cores()
     run_threads = max(1, min(run_threads, threads))
@@ -300,19 +392,7 @@ def build_analyser(settings: ModelSettings, run_threads: int = 1) -> Analyser:
             plan=None if placement.provider in _ON_THE_CPU else gpu_plan(settings, role, placement),
         )
 
-    detector, check, frames = _build_detectors(settings, load, ways["detector"][0])
-    embedder, placement = _first_embedder_that_works(settings, load, ways["embedder"], lanes)
-    used = (ways["detector"][0].precision, placement.precision)
-    analyser = Analyser(
-        detector,
-        embedder,
-        check,
-        lanes,
-        precision="+".join(dict.fromkeys(used)),
-        frames=frames,
-    )
-    analyser.warm_up()
-    return analyser
+    return _Plan(ways, load, lanes)
 
 
 def _kinds(settings: ModelSettings) -> dict[ModelRole, str]:
@@ -325,8 +405,8 @@ def _kinds(settings: ModelSettings) -> dict[ModelRole, str]:
 
 def _build_detectors(
     settings: ModelSettings, load: _Load, placement: Placement
-) -> tuple[Detector, UprightCheck, FrameDetector]:
-    """The detector, the check that uses the same model on its sheets, and that for frames."""
+) -> tuple[Detectors, UprightCheck, dict[str, Detectors]]:
+    """The detectors, the check that uses the same model on its sheets, and other profiles."""
     policy = DetectionPolicy(
         threshold=settings.detection_threshold,
         nms_threshold=settings.nms_threshold,
@@ -336,7 +416,6 @@ def _build_detectors(
     any_size = replace(policy, min_face_pixels=1, max_faces=MAX_CANDIDATES)
     threshold = settings.detection_threshold * SECOND_LOOK
     second_look = replace(any_size, threshold=threshold)
-    long_side = settings.detection_long_side
 
     if settings.detector == "yunet":
         yunet = load("detector", prepare_builtin(YUNET, settings.cache_dir), placement)
@@ -353,14 +432,21 @@ def _build_detectors(
         if height is not None and width is not None:
             sheets = (max(1, width // SHEET_SIZE[0]), max(1, height // SHEET_SIZE[1]))
         check = UprightCheck(create(second_look, max(SHEET_SIZE)), sheets)
-    frames = FrameDetector(
-        create(any_size, long_side),
-        create(any_size, SIDE) if any_canvas else None,
-        long_side=long_side,
-        min_face_pixels=settings.min_face_pixels,
-        max_faces=settings.max_faces,
-    )
-    return create(policy, long_side), check, frames
+    nearby = create(any_size, SIDE) if any_canvas else None
+
+    def detectors(profile: DetectionProfile) -> Detectors:
+        long_side, least = settings.limits_of(profile)
+        frames = FrameDetector(
+            create(any_size, long_side),
+            nearby,
+            long_side=long_side,
+            min_face_pixels=least,
+            max_faces=settings.max_faces,
+        )
+        return Detectors(create(replace(policy, min_face_pixels=least), long_side), frames)
+
+    others: dict[str, Detectors] = {one: detectors(one) for one in settings.profiles_of_cameras}
+    return detectors(settings.detection_profile), check, others
 
 
 def _first_embedder_that_works(

@@ -76,6 +76,12 @@ class QualityReport:
         """Fitness for recognition, 0 to 1: the worth of the weakest part."""
         return min(self.parts.values())
 
+    @property
+    def weakest(self) -> str:
+        """Name of the part that is worth least."""
+        parts = self.parts
+        return min(parts, key=parts.__getitem__)
+
     def measures(self) -> dict[str, float]:
         """The measured values by name, for the answer of a refusal."""
         return {

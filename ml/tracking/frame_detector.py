@@ -5,13 +5,13 @@ Near a known face a small part of the frame is searched, at a tenth of the cost 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import compress, islice
 from typing import NamedTuple
 
 import numpy as np
 
 from domain.arrays import FloatArray, Image
-from ml.detection.detections import Detections, Detector
+from ml.detection.detections import Detections, Detector, large_enough
 from ml.tracking.boxes import overlaps
 from ml.tracking.seen_faces import SeenFace, seen_face
 
@@ -79,7 +79,7 @@ class FrameDetector:
             whole: with a canvas of ``long_side``, and without limits for faces.
             nearby: the same with a canvas of `SIDE`; None where the model has one canvas.
             long_side: in pixels.
-            min_face_pixels: the least width and height of a box, in pixels of the frame.
+            min_face_pixels: the least size of a box, in pixels of the frame.
             max_faces: how many of a frame's faces are kept.
         """
         self.long_side = long_side
@@ -129,7 +129,7 @@ class FrameDetector:
 
     def _seen(self, picture: Image, number: int, faces: Detections) -> list[SeenFace]:
         rows = zip(faces.boxes, faces.landmarks, faces.scores, strict=True)
-        large = (row for row in rows if row[0][2:].min() * number >= self._min_face_pixels)
+        large = compress(rows, large_enough(faces.boxes, self._min_face_pixels / number))
         return [seen_face(picture, number, *row) for row in islice(large, self._max_faces)]
 
 

@@ -13,6 +13,8 @@ from uuid import UUID, uuid5
 import numpy as np
 
 from domain.arrays import FloatArray
+from domain.decisions.liveness import CheckedFace, fused
+from domain.liveness_result import Liveness
 from ml.tracking.paths import Step
 from ml.tracking.seen_faces import EVIDENCE
 
@@ -46,12 +48,14 @@ class EmbeddedFace:
         embedding: float32 (D,) of length 1.
         quality: fitness for recognition, 0 to 1.
         reliable: whether the embedding says who it is.
+        liveness: whether a person is there; None where it is not checked.
     """
 
     face_id: UUID
     embedding: FloatArray
     quality: float
     reliable: bool
+    liveness: Liveness | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +81,15 @@ class Track:
     def reliable(self) -> bool:
         """Whether the embedding says who it is."""
         return self.best.reliable
+
+    @property
+    def liveness(self) -> Liveness | None:
+        """Whether a person is there, by all exemplars; None where no model was asked."""
+        return fused(
+            CheckedFace(one.quality, one.face_id, one.liveness)
+            for one in self.exemplars
+            if one.liveness is not None
+        )
 
 
 #: The tracks of one camera by the number of the path that follows each.

@@ -1,0 +1,1 @@
+"""How well a model and its settings distinguish people. Arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""Presentation attack detection: is a face a person, or a picture of one?"""
