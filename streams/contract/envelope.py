@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 
 from msgspec import structs
 
-from domain.events import EventKind, FaceMatch, ImageEvent, utc_now
+from domain.events import EventKind, FaceMatch, ImageEvent, ProcessedFrame, utc_now
 from domain.failures import Reject
+from domain.visit_events import VisitMessage
 from streams.contract import rfc3339
 from streams.contract.camera_clocks import ClockPolicy, arrival, seen_at
 from streams.contract.message import Message
@@ -21,7 +22,9 @@ from streams.contract.topics import Topics
 
 SPEC_VERSION = "1.0"
 MATCH_SOURCE = "fecapass/identify"
+VISIT_SOURCE = "fecapass/visits"
 DETECTED_TYPE = "fecapass.faces.detected"
+PROCESSED_TYPE = "fecapass.frame.processed"
 
 #: Longest identifier (key, id, source, subject) that is accepted, in bytes of UTF-8.
 MAX_IDENTIFIER_BYTES = 512
@@ -146,6 +149,7 @@ def encode_headers(
         "ce_time": event.captured_at.isoformat(),
         "ce_subject": event.subject,
         "ce_dataref": dataref,
+        "ce_force": "true" if event.force else None,
         "content-type": content_type,
     }
     return _headers(attributes)
@@ -170,7 +174,7 @@ def match_headers(match: FaceMatch) -> Headers:
     return _headers(
         {
             "ce_specversion": SPEC_VERSION,
-            "ce_id": str(match.face_id),
+            "ce_id": match.name,
             "ce_source": MATCH_SOURCE,
             "ce_type": match.type.value,
             "ce_time": match.captured_at.isoformat(),
@@ -178,6 +182,46 @@ def match_headers(match: FaceMatch) -> Headers:
             "content-type": "application/json",
         }
     )
+
+
+def processed_headers(source: str, frame: ProcessedFrame) -> Headers:
+    """Headers of ``frames.processed``: the identity of the frame.
+
+    Args:
+        source: ``ce_source`` of the frame.
+        frame: the value of the message.
+    """
+    return _headers(
+        {
+            "ce_specversion": SPEC_VERSION,
+            "ce_id": frame.event_id,
+            "ce_source": source,
+            "ce_type": PROCESSED_TYPE,
+            "ce_time": frame.captured_at.isoformat(),
+            "content-type": "application/json",
+        }
+    )
+
+
+def visit_headers(message: VisitMessage) -> Headers:
+    """Headers of ``faces.visits``; each announcement of a visit is an event of its own."""
+    visit = message.visit
+    return _headers(
+        {
+            "ce_specversion": SPEC_VERSION,
+            "ce_id": f"{visit.visit_id}/{visit.revision}",
+            "ce_source": VISIT_SOURCE,
+            "ce_type": message.type.value,
+            "ce_time": visit.last_seen_at.isoformat(),
+            "ce_subject": str(visit.user_id) if visit.user_id else None,
+            "content-type": "application/json",
+        }
+    )
+
+
+def cloud_event_headers(attributes: Mapping[str, str | None]) -> Headers:
+    """Headers of a message of any type; those without a value are left out."""
+    return _headers({"ce_specversion": SPEC_VERSION, **attributes})
 
 
 def _headers(attributes: Mapping[str, str | None]) -> Headers:
@@ -230,14 +274,28 @@ def _cloud_event(
     event_id = _required(headers, "ce_id")
     source = _required(headers, "ce_source")
     subject = headers.get("ce_subject")
+    kind = _kind(_required(headers, "ce_type"), default_kind)
     return ImageEvent(
-        kind=_kind(_required(headers, "ce_type"), default_kind),
+        kind=kind,
         source=source,
         id=event_id,
         key=key or (source if default_kind is EventKind.FRAME else event_id),
         captured_at=_time(headers.get("ce_time")) or _kafka_time(message),
         subject=identifier(subject, "ce_subject") if subject else None,
+        force=kind is EventKind.ENROL and _flag(headers, "ce_force"),
     )
+
+
+def _flag(headers: Mapping[str, str], name: str) -> bool:
+    """A boolean attribute, as CloudEvents writes it.
+
+    Raises:
+        Reject: ``bad_header``; it is neither ``true`` nor ``false``.
+    """
+    value = headers.get(name) or "false"
+    if value not in {"true", "false"}:
+        raise Reject("bad_header", f"{name} is {value!r:.80}, expected true or false")
+    return value == "true"
 
 
 def _required(headers: Mapping[str, str], name: str) -> str:

@@ -13,14 +13,17 @@ import numpy as np
 
 from domain.events import DetectedFace, DetectedFaces, EventKind, ImageEvent, Refusal
 from domain.failures import Reject
-from domain.refusals import MAX_MESSAGE_CHARACTERS
+from domain.liveness_result import Liveness
+from domain.refusals.unreadable_uploads import MAX_MESSAGE_CHARACTERS
 from streams.contract.envelope import identifier
 
 MAX_SIDE = 1_000_000
 MAX_FACES = 10_000
 MAX_DIMENSION = 4000
 MAX_CROP_BYTES = 1024 * 1024
+MAX_SNAPSHOT_BYTES = 2 * 1024 * 1024
 MAX_MEASURES = 32
+MAX_MODELS = 16
 
 # A detector may place a box partly outside the picture, but not far.
 _FARTHEST = 10 * MAX_SIDE
@@ -48,10 +51,18 @@ def require_valid(found: DetectedFaces) -> None:
         _require_face(face)
         if found.event.kind is not EventKind.FRAME and (face.track_id or face.best_face_id):
             raise Reject("bad_detection", "a photo has a face of a track")
+        if face.other_embeddings and (face.best_face_id or not _has_others(found)):
+            raise Reject("bad_embedding", "embeddings of other models where there can be none")
     if len({len(face.embedding) for face in found.faces}) > 1:
         raise Reject("bad_embedding", "the embeddings of one message differ in dimension")
+    _require_snapshot(found)
     if found.refusal is not None:
         _require_refusal(found.refusal)
+
+
+def _has_others(found: DetectedFaces) -> bool:
+    kind = found.event.kind
+    return kind is EventKind.ENROL or (kind is EventKind.FRAME and found.in_shadow)
 
 
 def _require_event(event: ImageEvent) -> None:
@@ -70,14 +81,27 @@ def _require_event(event: ImageEvent) -> None:
             raise Reject("bad_detection", "a time is out of range") from None
 
 
+def _require_snapshot(found: DetectedFaces) -> None:
+    snapshot = found.snapshot
+    if not snapshot:
+        return
+    if found.event.kind is not EventKind.FRAME or not found.faces:
+        raise Reject("bad_crop", "a photo, or a frame without faces, has a snapshot")
+    if not snapshot.startswith(_JPEG) or len(snapshot) > MAX_SNAPSHOT_BYTES:
+        raise Reject("bad_crop", f"a snapshot of {len(snapshot)} bytes is not JPEG, or too large")
+
+
 def _require_face(face: DetectedFace) -> None:
     if not _in_range((*face.box, *face.landmarks)) or min(face.box[2:]) <= 0:
         raise Reject("bad_detection", "a box or landmark has invalid coordinates")
     for share in (face.score, face.quality):
         if not -_ROUNDING <= share <= 1 + _ROUNDING:
             raise Reject("bad_detection", f"a score or quality of {share}, expected 0 to 1")
+    if face.liveness is not None:
+        require_liveness(face.liveness, "bad_detection")
     _require_measures(face.measures)
     _require_embedding(face.embedding)
+    _require_others(face.other_embeddings)
     if face.best_face_id is not None:
         if face.crop:
             raise Reject("bad_crop", "a face with a best face has a crop of its own")
@@ -85,6 +109,32 @@ def _require_face(face: DetectedFace) -> None:
             raise Reject("bad_detection", "a face with a best face has measures")
     elif not face.crop.startswith(_JPEG) or len(face.crop) > MAX_CROP_BYTES:
         raise Reject("bad_crop", f"a crop of {len(face.crop)} bytes is not JPEG, or too large")
+
+
+def require_liveness(liveness: Liveness, code: str) -> None:
+    """Check a result; return if it is valid.
+
+    Args:
+        liveness: the result.
+        code: of the refusal.
+
+    Raises:
+        Reject: with what is wrong.
+    """
+    if not _CODE.fullmatch(liveness.status):
+        raise Reject(code, f"invalid status of liveness: {liveness.status!r:.80}")
+    if liveness.model is not None and not _MODEL.fullmatch(liveness.model):
+        raise Reject(code, f"invalid name of a liveness model: {liveness.model!r:.80}")
+    if liveness.score is not None and not 0.0 <= liveness.score <= 1.0:
+        raise Reject(code, f"a liveness score of {liveness.score}, expected 0 to 1")
+
+
+def _require_others(embeddings: Mapping[str, bytes]) -> None:
+    """Check the embeddings of other models."""
+    if len(embeddings) > MAX_MODELS or not all(map(_MODEL.fullmatch, embeddings)):
+        raise Reject("bad_embedding", "too many other models, or one with an invalid name")
+    for embedding in embeddings.values():
+        _require_embedding(embedding)
 
 
 def _require_embedding(embedding: bytes) -> None:

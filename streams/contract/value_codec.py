@@ -6,7 +6,7 @@ with default values.
 
 import msgspec
 
-from domain.events import DetectedFaces, FaceMatch
+from domain.events import DetectedFaces, FaceMatch, ProcessedFrame
 from domain.failures import Reject
 from streams.contract.validation import require_valid
 
@@ -49,3 +49,8 @@ def match_from_json(value: bytes) -> FaceMatch:
         msgspec.DecodeError: the value is not a match.
     """
     return _json_decoder.decode(value)
+
+
+def processed_to_json(frame: ProcessedFrame) -> bytes:
+    """Encode for ``frames.processed``."""
+    return _json_encoder.encode(frame)

@@ -56,7 +56,7 @@ def create_app(role: str, kafka: KafkaSettings, workers: WorkerSettings) -> faus
     """A Faust app for workers of one role; the role names the consumer group.
 
     Args:
-        role: ``detect`` or ``identify``.
+        role: one of `streams.contract.topics.ROLES`.
         kafka: address and credentials of the broker.
         workers: buffers and timeouts.
     """

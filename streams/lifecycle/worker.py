@@ -53,7 +53,7 @@ class Worker:
         settings: WorkerSettings,
         *,
         checks: Callable[[], Sequence[Check]] = tuple,
-        background: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        background: Mapping[str, Callable[[], Coroutine[Any, Any, None]]] | None = None,
         stopping: Callable[[], None] = lambda: None,
         heartbeats: HeartbeatSender | None = None,
     ) -> None:
@@ -65,15 +65,15 @@ class Worker:
             dead_letters: stores the messages that the stages refuse.
             settings: timeouts, and where to serve health and metrics.
             checks: additional health checks.
-            background: runs together with the stages until it is cancelled; started again if it
-                ends by itself.
+            background: by name, what runs together with the stages until it is cancelled; started
+                again if it ends by itself.
             stopping: called when the shutdown begins.
             heartbeats: sends this worker's heartbeats; None for a worker that sends none.
         """
         self._app = app
         self._settings = settings
-        self._checks = checks
-        self._background = background
+        self._additional_checks = checks
+        self._background = background or {}
         self._stopping = stopping
         self._heartbeats = heartbeats
         self._supervisor = Supervisor()
@@ -173,7 +173,7 @@ class Worker:
             self._settings.health_host,
             self._settings.health_port,
             self._app.conf.id,
-            self._all_checks,
+            self.checks,
             self._settings.address_file,
         )
         try:
@@ -182,9 +182,17 @@ class Worker:
             raise Fatal(health_server_problem(self._settings, error)) from error
         logger.info("%s serves %s/health and %s/metrics", self._app.conf.id, url, url)
         try:
-            await self._run_app()
+            await self.run_as_part()
         finally:
             await health.stop()
+
+    async def run_as_part(self) -> None:
+        """Work until `stop`, in a process whose signals and health another worker has.
+
+        Raises:
+            Fatal: the worker cannot continue; the message says why.
+        """
+        await self._run_app()
         if self._fatal is not None:
             raise self._fatal
 
@@ -193,14 +201,14 @@ class Worker:
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(batcher.run()) for batcher in self._batchers.values()
         ]
-        tasks.append(asyncio.create_task(self._stop.wait()))
+        stopping = asyncio.create_task(self._stop.wait())
+        tasks.append(stopping)
         self._start_background()
         try:
-            await self._app.start()
-            crashed = asyncio.create_task(self._app.wait_until_stopped())
-            tasks.append(crashed)
-            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            self._note_cause(ended)
+            if await self._start_app(stopping):
+                tasks.append(asyncio.create_task(self._app.wait_until_stopped()))
+                ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                self._note_cause(ended)
             await self._drain()
             for life in self._lives:
                 await life.end()
@@ -214,12 +222,23 @@ class Worker:
             await asyncio.gather(*tasks, return_exceptions=True)
         logger.info("%s has stopped", self._app.conf.id)
 
+    async def _start_app(self, stopping: asyncio.Task[Any]) -> bool:
+        """Start the app; False if the worker is asked to stop while the broker does not answer."""
+        starting = asyncio.create_task(self._app.start())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting}, timeout=_LAST_SECONDS)
+            return False
+        await starting
+        return True
+
     def _start_background(self) -> None:
         """Start the background tasks; a task that ends is started again."""
         self._supervisor.start("watch-progress", self._watch.run)
         self._supervisor.start("update-ends", self._watch.update_ends)
-        if self._background is not None:
-            self._supervisor.start("follow-gallery", self._background)
+        for name, run in self._background.items():
+            self._supervisor.start(name, run)
         heartbeats = self._heartbeats
         if heartbeats is not None:
             self._supervisor.start("send-heartbeats", lambda: heartbeats.beat(self._condition))
@@ -233,7 +252,7 @@ class Worker:
         except ASSIGNMENT_MOVED as error:
             logger.debug("the assignment is not read during a rebalance: %r", error)
         return Condition(
-            problems=tuple(check.name for check in self._all_checks() if not check.ok),
+            problems=tuple(check.name for check in self.checks() if not check.ok),
             partitions=partitions,
             task_restarts=sum(task.restarts for task in self._supervisor.states()),
         )
@@ -297,7 +316,8 @@ class Worker:
         if self._heartbeats is not None:
             self._heartbeats.changed()
 
-    def _all_checks(self) -> Sequence[Check]:
+    def checks(self) -> Sequence[Check]:
+        """The health of the worker, with the additional checks."""
         detail = (
             f"{len(self._app.consumer.assignment())} partition(s)"
             if self._joined
@@ -307,5 +327,5 @@ class Worker:
             Check("kafka", self._joined, detail),
             self._lasting_retries.check(),
             *task_checks(self._supervisor.states()),
-            *self._checks(),
+            *self._additional_checks(),
         ]

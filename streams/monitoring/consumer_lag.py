@@ -22,7 +22,7 @@ from aiokafka.errors import (
 
 from config.settings import KafkaSettings
 from streams.clients.client_factory import create_admin, create_consumer
-from streams.contract.topics import Topics
+from streams.contract.topics import GROUPS, Topics
 
 #: Only the time of a message is needed, so little is fetched; the broker sends at least one batch.
 _FETCH_BYTES = 1024
@@ -149,10 +149,9 @@ class LagReader:
         """
         topics = Topics(settings.topic_prefix)
         self._groups: Mapping[str, tuple[str, ...]] = {
-            topics.group("detect"): (topics.frames, topics.uploads),
-            topics.group("identify"): (topics.detected,),
+            topics.group(role): topics.read_by(role) for role in GROUPS
         }
-        self._roles = dict(zip(self._groups, ("detect", "identify"), strict=True))
+        self._roles = {topics.group(role): role for role in GROUPS}
         bound = {} if timeout is None else {"request_timeout_ms": int(timeout * _MILLISECONDS)}
         self._settings = settings
         self._bound = bound

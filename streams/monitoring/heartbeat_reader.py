@@ -8,12 +8,12 @@ from time import monotonic, time
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from config.settings import KafkaSettings
-from streams.clients.client_factory import create_admin, create_consumer
 from streams.clients.fetch_wait import FetchWait
 from streams.clients.truncated_log import rewind_shortened
 from streams.contract.topics import Topics
-from streams.monitoring.consumer_lag import LagReader, MissingTopicsError
+from streams.monitoring.consumer_lag import LagReader
 from streams.monitoring.heartbeats import HEARTBEAT_PARTITION, WorkerRegistry, decode_heartbeat
+from streams.monitoring.partition_reader import reading_partition
 from streams.monitoring.pipeline_health import PipelineState, judge
 
 #: Number of existing heartbeats that are read at the start: a minute of some 80 workers.
@@ -88,32 +88,15 @@ async def listening(settings: KafkaSettings, timeout: float) -> AsyncIterator[He
         MissingTopicsError: the topic does not exist.
         KafkaError: the broker does not answer.
     """
-    topic = Topics(settings.topic_prefix).heartbeats
-    bound = int(timeout * 1000)
-    admin = create_admin(settings, client_id="fecapass-health", request_timeout_ms=bound)
-    try:
-        await admin.start()
-        # A broker may create a topic, with its own partition count, at a consumer's request.
-        if topic not in await admin.list_topics():
-            raise MissingTopicsError(topic)
-    finally:
-        await admin.close()
-    consumer = create_consumer(
+    partition = TopicPartition(Topics(settings.topic_prefix).heartbeats, HEARTBEAT_PARTITION)
+    async with reading_partition(
         settings,
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="latest",
+        partition,
         client_id="fecapass-health",
-        request_timeout_ms=bound,
-        fetch_max_wait_ms=FetchWait(settings.fetch_max_wait).milliseconds(monotonic()),
-    )
-    try:
-        await consumer.start()
-        partition = TopicPartition(topic, HEARTBEAT_PARTITION)
-        consumer.assign([partition])
+        answer_seconds=timeout,
+        fetch_ms=FetchWait(settings.fetch_max_wait).milliseconds(monotonic()),
+    ) as consumer:
         yield HeartbeatReader(consumer, partition)
-    finally:
-        await asyncio.shield(consumer.stop())
 
 
 async def look_at_pipeline(

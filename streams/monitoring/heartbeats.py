@@ -11,7 +11,7 @@ import os
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 from uuid import uuid4
@@ -20,6 +20,7 @@ import msgspec
 
 from domain.events import utc_now
 from domain.failures import Fatal, Reject, Retry
+from streams.contract.topics import ROLES
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         instance: unique name of the process.
-        role: ``detect`` or ``identify``.
+        role: one of `streams.contract.topics.ROLES`.
         state: ``running``, or ``left`` in the last heartbeat before a normal stop.
         sent_at: by the worker's clock.
         started_at: when the process started, by the worker's clock.
@@ -141,11 +142,11 @@ def instance_name(role: str, static: str | None = None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The properties that do not change while a worker runs.
+    """What a worker is; of this only its models can change while it runs.
 
     Attributes:
         instance: see `instance_name`.
-        role: ``detect`` or ``identify``.
+        role: one of `streams.contract.topics.ROLES`.
         execution_provider: where its models run.
         models: ids of its models.
     """
@@ -203,6 +204,18 @@ class HeartbeatSender:
         self._started_at = utc_now()
         self._changed = asyncio.Event()
         self._sent = True
+
+    def use_models(self, models: tuple[str, ...], execution_provider: str) -> None:
+        """Send a heartbeat with other models at once.
+
+        Args:
+            models: their ids.
+            execution_provider: where they run.
+        """
+        self._identity = replace(
+            self._identity, models=models, execution_provider=execution_provider
+        )
+        self.changed()
 
     def changed(self) -> None:
         """Send the next heartbeat at once."""
@@ -297,7 +310,7 @@ class WorkerRegistry:
         """
         self._seen.pop(heartbeat.instance, None)
         self._seen[heartbeat.instance] = SeenWorker(heartbeat, at)
-        if heartbeat.role in {"detect", "identify"}:
+        if heartbeat.role in ROLES:
             self._heard_role[heartbeat.role] = max(at, self._heard_role.get(heartbeat.role, at))
         while len(self._seen) > MOST_WORKERS:
             self._seen.pop(next(iter(self._seen)))

@@ -1,13 +1,14 @@
 """Whether the pipeline works: sums up its workers and its consumer groups in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from streams.contract.topics import ROLES
 from streams.monitoring.consumer_lag import GroupLag
 from streams.monitoring.heartbeats import SeenWorker, WorkerRegistry
 
-#: Nothing is recognised without a worker of each of these roles.
-ROLES = ("detect", "identify")
+#: What does not happen without a worker of a role, where it is less than all.
+_MISSED = {"follow": ": no visits are recorded"}
 
 _SECONDS_SHOWN = 120
 _MINUTES_SHOWN = 120
@@ -86,7 +87,7 @@ def judge(
         if not state.running:
             silent = state.silent_seconds
             period = "" if silent is None else f" for {duration(silent)}"
-            problems.append(f"no {role} worker has reported{period}")
+            problems.append(f"no {role} worker has reported{period}{_MISSED.get(role, '')}")
         elif state.unhealthy:
             live = [one for one in workers if one.last.role == role and one.is_alive(now)]
             names = sorted({name for one in live for name in one.last.problems})
@@ -139,6 +140,12 @@ def _unowned(
     }
     without = len(read - owned)
     return [f"{without} of {len(read)} partitions have no {role} worker"] if without else []
+
+
+def counted(numbers: Mapping[str, int]) -> str:
+    """How many workers of each role run, in words: ``2 detect, 1 identify and 1 follow``."""
+    *first, last = (f"{number} {role}" for role, number in numbers.items())
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def duration(seconds: float) -> str:
