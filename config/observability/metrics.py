@@ -26,6 +26,12 @@ DROPPED = Counter(
     ["topic", "reason"],
 )
 FACES = Counter("fecapass_faces_detected_total", "Faces found by the detector.", ["topic"])
+LIVENESS = Counter(
+    "fecapass_faces_by_liveness_total",
+    "Faces whose liveness is checked, by result: live, spoof, input_rejected (at the border, too "
+    "small or too dark), not_run (followed from an earlier frame).",
+    ["topic", "status"],
+)
 STAGE_SECONDS = Histogram(
     "fecapass_stage_duration_seconds",
     "Time that a batch spends in a stage.",
@@ -50,7 +56,8 @@ FRAMES_UNCHANGED = Counter(
 )
 MATCHES = Counter(
     "fecapass_matches_total",
-    "Faces identified, by outcome: matched, below_threshold, ambiguous, empty_gallery, unreliable.",
+    "Faces identified, by outcome: matched, below_threshold, ambiguous, empty_gallery, unreliable, "
+    "vetoed, spoof_suspected.",
     ["outcome"],
 )
 UPLOADS = Counter(
@@ -103,6 +110,65 @@ GALLERY_AGE_SECONDS = Gauge(
     "Time since this worker's copy of the gallery was last known to be current.",
     ["model"],
 )
+VETOES = Gauge(
+    "fecapass_vetoes",
+    "Faces that people have said not to be a user, in this worker's copy, by model and state: idle "
+    "ones have no embedding of the model and decide nothing.",
+    ["model", "state"],
+)
+VISITS_OPEN = Gauge(
+    "fecapass_visits_open", "People who are at the cameras of this worker, as visits count them."
+)
+VISITS_STARTED = Counter(
+    "fecapass_visits_started_total",
+    "Visits announced as started, by whether the user was known then.",
+    ["known"],
+)
+VISITS_ENDED = Counter(
+    "fecapass_visits_ended_total",
+    "Visits announced as ended, by reason (left, silent, maximum, merged, clock) and by whether "
+    "the user is known.",
+    ["reason", "known"],
+)
+VISIT_IDENTITY_CHANGES = Counter(
+    "fecapass_visit_identity_changes_total",
+    "Visits announced with another user, or with a user who was unknown before.",
+)
+VISIT_FACES_LATE = Counter(
+    "fecapass_visit_faces_late_total",
+    "Faces that came later than the grace: they joined their visit, or were dropped.",
+    ["outcome"],
+)
+VISIT_START_SECONDS = Histogram(
+    "fecapass_visit_start_seconds",
+    "From the time of a visit's first face to the announcement that it has started.",
+    ["known"],
+    buckets=_LATENCY_BUCKETS,
+)
+UNKNOWN_TEMPLATES = Gauge(
+    "fecapass_unknown_templates", "Unknowns in this worker's copy of their gallery.", ["model"]
+)
+UNKNOWNS_AGE_SECONDS = Gauge(
+    "fecapass_unknowns_age_seconds",
+    "Time since this worker's copy of the gallery of unknowns was last known to be current.",
+    ["model"],
+)
+UNKNOWN_VISITS = Counter(
+    "fecapass_unknown_visits_total",
+    "Visits of unknown people that have ended, by outcome: joined (the unknown was seen before), "
+    "below_threshold, ambiguous, no_other (they begin another unknown), left_out (too few or too "
+    "poor faces, or a picture of a person).",
+    ["outcome"],
+)
+UNKNOWNS_MERGED = Counter(
+    "fecapass_unknowns_merged_total",
+    "Unknowns that the consolidation has found to be the same person as an older one.",
+)
+UNKNOWN_ASSIGN_SECONDS = Histogram(
+    "fecapass_unknown_assign_seconds",
+    "Time to find out which unknown a visit is of, with all that is written for it.",
+    buckets=_STAGE_BUCKETS,
+)
 CACHE_ERRORS = Counter(
     "fecapass_cache_errors_total",
     "Calls to the Redis cache that failed; the worker continued without it.",
@@ -132,10 +198,10 @@ UPLOAD_BYTES = Gauge(
     "Bytes of memory that requests of this API process have reserved for photos.",
 )
 LIVE_LISTENERS = Gauge(
-    "fecapass_live_listeners", "Open streams of live matches of this API process."
+    "fecapass_live_listeners", "Open streams of matches and visits of this API process."
 )
 LIVE_GAPS = Counter(
-    "fecapass_live_gaps_total", "Times that a slow listener of live matches lost matches."
+    "fecapass_live_gaps_total", "Times that a slow listener of a stream lost events."
 )
 FAULTS_FOUND = Counter(
     "fecapass_faults_found_total",
@@ -149,7 +215,8 @@ FAULTS_REPAIRED = Counter(
 )
 RETENTION_DELETED = Counter(
     "fecapass_retention_deleted_total",
-    "Deleted because it was too old: sightings, crops, embeddings, cache entries, ledger rows.",
+    "Deleted because it was too old: sightings, visits, crops, embeddings, unknowns, cache "
+    "entries, ledger rows.",
     ["what"],
 )
 MAINTENANCE_LAST_SUCCESS = Gauge(

@@ -71,11 +71,11 @@ class ApiSettings(Group):
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     """Addresses and networks of proxies whose X-Forwarded-Prefix, -Proto and -Host count; JSON."""
     stream_clients: Count = 100
-    """Maximum number of open streams of live matches in one process."""
+    """Maximum number of open streams of matches and visits in one process."""
     stream_buffer: Count = 256
-    """Maximum number of matches kept for a slow listener."""
+    """Maximum number of matches or visits kept for a slow listener."""
     stream_heartbeat: PositiveSeconds = 15.0
-    """Seconds without a match after which a stream sends a heartbeat."""
+    """Seconds without an event after which a stream sends a heartbeat."""
     check_timeout: PositiveSeconds = 2.0
     """Seconds that each server may take to answer /health."""
     max_lag: PositiveSeconds = 60.0

@@ -53,7 +53,9 @@ class KafkaSettings(Group):
     detected_partitions: Count = 8
     """Partitions of faces.detected; this limits the number of identify workers."""
     matches_partitions: Count = 8
-    """Partitions of faces.matches."""
+    """Partitions of faces.matches; this limits the number of follow workers."""
+    visits_partitions: Count = 8
+    """Partitions of faces.visits."""
     replication_factor: Count = 1
     """Copies of each partition; 3 in a cluster of three brokers or more."""
     frames_retention_hours: Annotated[float, Field(gt=0)] = 1.0
@@ -64,6 +66,8 @@ class KafkaSettings(Group):
     """Retention of the dead-letter topics, in hours."""
     max_message_bytes: Annotated[int, Field(ge=64 * 1024)] = 8 * 1024 * 1024
     """Maximum size of a message in bytes; a larger image goes by claim check."""
+    frames_processed: bool = False
+    """Send a message on frames.processed for every frame, also for one without a face."""
     claim_check: bool = False
     """Publish every image by claim check, regardless of its size."""
     session_timeout: PositiveSeconds = 30.0

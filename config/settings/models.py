@@ -1,11 +1,12 @@
 """The models, and what counts as a match."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from config.settings.base import Count, Fraction, Group
+from config.settings.base import Count, Fraction, Group, inconsistent
 
 
 def _for_each_channel(value: object) -> object:
@@ -15,6 +16,27 @@ def _for_each_channel(value: object) -> object:
 
 #: Red, green, blue on the scale 0 to 255: ``[123.7,116.3,103.5]``, or one number for all.
 PerChannel = Annotated[tuple[float, float, float], BeforeValidator(_for_each_channel)]
+
+DetectionProfile = Literal["near", "far"]
+
+#: What a profile sets, unless it is set by itself.
+_PROFILES: Mapping[DetectionProfile, Mapping[str, int]] = {
+    "near": {},
+    "far": {"detection_long_side": 1280, "min_face_pixels": 10},
+}
+
+
+class DetectionLimits(NamedTuple):
+    """What depends on a profile, in pixels: long side of the canvas, least longer side of a box."""
+
+    long_side: int
+    min_face_pixels: int
+
+
+#: Location and scale of `domain.decisions.gallery_threshold.ImpostorTail`.
+ImpostorTailPair = tuple[
+    Annotated[float, Field(ge=-1.0, le=1.0)], Annotated[float, Field(gt=0.0, le=1.0)]
+]
 
 #: ``cpu`` is onnxruntime's CPU provider; ``openvino`` is OpenVINO's own runtime, on the CPU too.
 ExecutionProvider = Literal["cpu", "openvino", "cuda", "tensorrt"]
@@ -59,6 +81,8 @@ class ModelSettings(Group):
     """Embeddings of at least this length need no second check; unset: the embedder's default."""
     embedder_mirror: bool = False
     """Embed each face and its mirror image and use the mean; this is another model."""
+    shadow_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
+    """Share of the frames whose embedded faces a model that was added embeds, too; 0: none."""
     cache_dir: Path = Path("~/.cache/fecapass")
     """Directory for prepared models."""
     execution_provider: RequestedProvider = "auto"
@@ -83,6 +107,10 @@ class ModelSettings(Group):
     """How cuDNN selects algorithms: heuristic, exhaustive or default; unset: heuristic."""
     gpu_io_binding: bool = True
     """Keep pinned buffers for the transfers to and from the GPU."""
+    detection_profile: DetectionProfile = "near"
+    """near, or far for small faces: a canvas of 1280 pixels, faces from 10; four times the time."""
+    detection_profile_by_camera: dict[str, DetectionProfile] | None = None
+    """The same for single cameras, with precedence; JSON, such as {"yard-2": "far"}."""
     detection_long_side: Annotated[int, Field(ge=64, le=4096)] = 640
     """For detection, the long side of an image is scaled down to this number of pixels."""
     detection_threshold: Fraction = 0.7
@@ -92,18 +120,66 @@ class ModelSettings(Group):
     max_faces: Count = 100
     """Maximum number of faces in one image."""
     min_face_pixels: Count = 24
-    """Faces that are smaller than this, in pixels of the image, are ignored."""
+    """Faces whose longer side is less than this, in pixels of the image, are ignored."""
     match_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] | None = None
     """Minimum cosine of a match; unset: the embedder's default."""
     match_margin: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
     """Minimum lead over the second-best candidate; unset: the embedder's default."""
-    enrol_min_quality: Fraction = 0.35
-    """Minimum quality of the face in an enrolment photo, 0 to 1."""
-    enrol_min_face_pixels: Count = 40
+    match_wanted_fpir: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """Share of unknown people taken for someone, to raise the threshold with the gallery."""
+    match_impostor_tail: ImpostorTailPair | None = None
+    """Location and scale of impostors' cosines for it, as evaluate prints them: a JSON list."""
+    enrol_min_quality: Fraction = 0.05
+    """Minimum quality of the face in an enrolment photo, 0 to 1; weaker photos count for less."""
+    enrol_min_face_pixels: Count = 24
     """Minimum length of the smaller side of the face in an enrolment photo, in pixels."""
+    enrol_min_detection_score: Fraction | None = None
+    """Minimum detector score of the face in an enrolment photo; unset: yunet 0.8, scrfd none."""
+    enrol_compare: bool = True
+    """Compare photos with the templates before they are enrolled."""
+    enrol_max_other_similarity: Annotated[float, Field(ge=-1.0, le=1.0)] | None = None
+    """From this cosine on, a photo resembles another user; unset: the embedder's default."""
+    enrol_min_own_similarity: Annotated[float, Field(ge=-1.0, le=1.0)] | None = None
+    """Below this cosine, a photo is unlike the user's own photos; unset: the embedder's default."""
     max_image_bytes: Count = 32 * 1024 * 1024
     """Maximum size of an encoded image in bytes."""
     max_image_pixels: Count = 50_000_000
     """Maximum pixels of an image; a larger one is refused before it is decoded."""
     max_image_work: Count = 1_000_000_000
     """Maximum pixels times scans of a progressive JPEG; this limits the decoding time."""
+
+    def profile_of(self, camera_id: str) -> DetectionProfile:
+        """The profile of a camera."""
+        return (self.detection_profile_by_camera or {}).get(camera_id, self.detection_profile)
+
+    @property
+    def profiles_of_cameras(self) -> set[DetectionProfile]:
+        """The profiles of single cameras that are not that of all others."""
+        return {*(self.detection_profile_by_camera or {}).values()} - {self.detection_profile}
+
+    def limits_of(self, profile: DetectionProfile) -> DetectionLimits:
+        """The limits of a profile; those that are set by themselves count for the usual one."""
+        if profile == self.detection_profile:
+            return DetectionLimits(self.detection_long_side, self.min_face_pixels)
+        fields, own = type(self).model_fields, _PROFILES[profile]
+        return DetectionLimits(
+            *(
+                own.get(name, fields[name].default)
+                for name in ("detection_long_side", "min_face_pixels")
+            )
+        )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_profile(cls, given: Any) -> Any:
+        """Settings of the profile, where they are not set by themselves."""
+        if not isinstance(given, Mapping):
+            return given
+        return {**_PROFILES.get(given.get("detection_profile", "near"), {}), **given}
+
+    @model_validator(mode="after")
+    def _wanted_fpir_has_a_tail(self) -> Self:
+        """A threshold for an FPIR needs to know how high impostors score."""
+        if (self.match_wanted_fpir is None) != (self.match_impostor_tail is None):
+            raise inconsistent("{match_wanted_fpir} and {match_impostor_tail} belong together")
+        return self

@@ -27,6 +27,7 @@ from pydantic_settings import (
 from config.settings.api import ApiSettings
 from config.settings.base import INCONSISTENT, Group, inconsistent
 from config.settings.kafka import KafkaSettings
+from config.settings.liveness import LivenessSettings
 from config.settings.maintenance import MaintenanceSettings, RetentionSettings
 from config.settings.models import ModelSettings
 from config.settings.stores import (
@@ -36,6 +37,8 @@ from config.settings.stores import (
     S3Settings,
     VectorDatabaseSettings,
 )
+from config.settings.unknowns import UnknownSettings
+from config.settings.visits import VisitRules, VisitSettings
 from config.settings.workers import WorkerSettings
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "DetectSettings",
     "Group",
     "KafkaSettings",
+    "LivenessSettings",
     "MainDatabaseSettings",
     "MaintenanceSettings",
     "ModelSettings",
@@ -57,7 +61,10 @@ __all__ = [
     "RetentionSettings",
     "S3Settings",
     "Settings",
+    "UnknownSettings",
     "VectorDatabaseSettings",
+    "VisitRules",
+    "VisitSettings",
     "WorkerSettings",
     "get_settings",
     "load_settings",
@@ -102,6 +109,7 @@ class DetectSettings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     s3: S3Settings | None = None
     models: ModelSettings = ModelSettings()
+    liveness: LivenessSettings = LivenessSettings()
     workers: WorkerSettings = WorkerSettings()
 
     @classmethod
@@ -125,6 +133,8 @@ class Settings(DetectSettings):
     vector_db: VectorDatabaseSettings = _group()
     s3: S3Settings = _group()
     redis: RedisSettings = RedisSettings()
+    visits: VisitSettings = VisitSettings()
+    unknowns: UnknownSettings = UnknownSettings()
     api: ApiSettings = ApiSettings()
     retention: RetentionSettings = RetentionSettings()
     maintenance: MaintenanceSettings = MaintenanceSettings()

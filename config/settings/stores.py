@@ -204,7 +204,7 @@ class RedisSettings(Group):
     max_connections: Count = 32
     """Maximum number of connections of each process."""
     recent_matches_kept: Count = 1000
-    """Maximum number of matches kept for `fecapass recent`."""
+    """Maximum number of matches kept for `fecapass recent --faces`."""
     answer_seconds: PositiveSeconds = 3600.0
     """Seconds for which the answer to an upload is kept."""
 

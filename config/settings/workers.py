@@ -37,6 +37,12 @@ class WorkerSettings(Group):
     """Seconds between two searches of a whole frame; between them, only near known faces."""
     search_interval_still: PositiveSeconds = 0.5
     """The same while nothing moves; between them, nothing is searched."""
+    snapshots: bool = True
+    """Keep the whole frame that shows a visit best."""
+    snapshots_by_camera: dict[str, bool] | None = None
+    """The same for single cameras, with precedence; JSON, such as {"changing-room": false}."""
+    snapshot_long_side: Annotated[int, Field(ge=64, le=8192)] = 1280
+    """Maximum long side of such a frame in pixels; a larger one is scaled down."""
     frame_max_age: PositiveSeconds | None = None
     """Seconds after which a frame is dropped if a newer one of its camera waits; unset: never."""
     frame_max_age_by_camera: dict[str, PositiveSeconds | None] | None = None
@@ -45,6 +51,8 @@ class WorkerSettings(Group):
     """Seconds that a picture's time may be after Kafka's; above, Kafka's time is used."""
     identify_batch_size: Count = 64
     """Maximum number of frames in a batch of the identify worker."""
+    follow_batch_size: Count = 256
+    """Maximum number of faces in a batch of the follow worker."""
     gallery_poll: PositiveSeconds = 0.5
     """Seconds between two polls for changes of the gallery."""
     gallery_max_age: PositiveSeconds = 2.0
