@@ -12,10 +12,14 @@ from sinks.cache.redis_client import PREFIX, encode_name
 
 ALL_MATCHES: Final = f"{PREFIX}matches"
 
+#: The cameras with open visits; with a colon and a camera, the visits.
+ALL_VISITS: Final = f"{PREFIX}visits"
+
 #: Faces that cameras have just seen, from workers of release 0.1; they expire by themselves.
 _OLDER_FACES: Final = encode_name(f"{PREFIX}recent:")
 
-_MATCHES: Final = encode_name(ALL_MATCHES)
+#: Sorted sets, whose members are searched.
+_SETS: Final = (encode_name(ALL_MATCHES), encode_name(ALL_VISITS))
 _ANSWERS: Final = answer_key("")
 
 #: Keys, or entries of a listing, in one round trip.
@@ -52,7 +56,7 @@ async def pages_naming(
     name, cursor = str(identifier), 0
     while True:
         cursor, keys = await client.scan(cursor, match=f"{PREFIX}*", count=_PAGE)
-        listings = [key for key in keys if key.startswith(_MATCHES)]
+        listings = [key for key in keys if key.startswith(_SETS)]
         for first in range(0, len(listings), _LISTINGS):
             async for page in _of_listings(client, listings[first : first + _LISTINGS], name):
                 yield page
@@ -67,7 +71,7 @@ async def remove(client: Any, entries: Collection[Entry]) -> int:
         for key, member in entries:
             if member is None:
                 pipeline.delete(key)
-            elif key.startswith(_MATCHES):
+            elif key.startswith(_SETS):
                 pipeline.zrem(key, member)
             else:
                 pipeline.lrem(key, 0, member)
@@ -77,7 +81,7 @@ async def remove(client: Any, entries: Collection[Entry]) -> int:
 async def _of_listings(
     client: Any, keys: Collection[bytes], name: str
 ) -> AsyncIterator[set[Entry]]:
-    """The matches that name a user or face. The server compares: listings may be megabytes."""
+    """Members that name a user or face. The server compares: listings may be megabytes."""
     cursors = dict.fromkeys(keys, 0)
     while cursors:
         async with client.pipeline(transaction=False) as pipeline:

@@ -5,33 +5,26 @@ after a miss.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar
 from uuid import UUID
 
 import msgspec
-from redis.exceptions import WatchError
+from msgspec import structs
 
-from config.settings import RedisSettings
 from domain.events import FaceMatch
 from domain.personal_data import Cutoffs, DataSubject, PersonalData, Traces
 from sinks.cache.answer_waiter import CHANNEL, answer_key
-from sinks.cache.cache_search import ALL_MATCHES, Entry, pages_naming, remove
-from sinks.cache.redis_client import PREFIX, calling, create_client, encode_name, probe
-from sinks.sink import Connected
-from sinks.store_errors import StoreUnavailable
+from sinks.cache.cache_search import ALL_MATCHES, ALL_VISITS, Entry, pages_naming, remove
+from sinks.cache.cache_sink import CacheSink
+from sinks.cache.erased_users import set_tombstone, write_unless_erased
+from sinks.cache.probes import CachedProbe, read_probe, write_probes
+from sinks.cache.redis_client import PREFIX, encode_name, readable
 
 #: A listing without a new entry for this time expires.
 _LISTING_SECONDS = 7 * 24 * 3600
 
-#: For so long nothing about an erased person is taken in. It outlasts every batch that was in
-#: work when the person was erased; what begins later learns of the erasure from the stores.
-_TOMBSTONE_SECONDS = 7 * 24 * 3600
-
 _UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-Decoded = TypeVar("Decoded")
 
 _encode_match = msgspec.json.Encoder().encode
 _decode_match = msgspec.json.Decoder(FaceMatch).decode
@@ -41,78 +34,37 @@ def _matches_key(camera: str | None) -> bytes:
     return encode_name(ALL_MATCHES if camera is None else f"{ALL_MATCHES}:{camera}")
 
 
-def _readable(decode: Callable[[bytes], Decoded], values: Iterable[bytes]) -> Iterator[Decoded]:
-    """Decode; what another version of Fecapass wrote in another form is passed over."""
-    for value in values:
-        with suppress(msgspec.MsgspecError):
-            yield decode(value)
-
-
-def _tombstone_key(user_id: UUID) -> bytes:
-    return encode_name(f"{PREFIX}erased:{user_id}")
-
-
 def _expected_key(upload_id: str) -> bytes:
     return encode_name(f"{PREFIX}expected:{upload_id}")
 
 
-class Recents(Connected, PersonalData):
+class Recents(CacheSink, PersonalData):
     """Reads and writes the cache. Use it as an async context manager, or `connect` and `close`."""
 
     receipt_name = "redis"
     erased_places: ClassVar = {
-        "matches*": "matches that name the user are deleted",
+        "matches*": "matches that name the user are deleted, also as the candidate of an unknown",
+        "visits*": "open visits that name the user are deleted",
         "answer:*": "answers that name the user are deleted",
         "expected:*": "ids of uploads on their way; gone in minutes",
+        "probe:*": "embeddings of photos that are searched, by no user; gone in minutes",
         "recent:*": "faces from workers of release 0.1 that name the user are deleted",
     }
     kept_places: ClassVar = {"erased:*": "the id, against what is in work; for 7 days"}
 
-    def __init__(self, settings: RedisSettings) -> None:
-        """Take the settings; nothing is connected yet."""
-        self.store = f"Redis {settings.safe_url}"
-        self._settings = settings
-        self._client: Any = create_client(settings)
-        self._connected = False
-
-    async def connect(self) -> None:
-        """Allow connections; they are made when needed, for a cache may come later."""
-        self._connected = True
-
-    async def close(self) -> None:
-        """Close all connections, and make no others."""
-        self._connected = False
-        await self._client.aclose()
-
-    async def ping(self) -> None:
-        """One round trip to the server, which must take writes.
-
-        Raises:
-            StoreReadOnly: it is a replica.
-            StoreUnavailable: it does not answer, or takes no writes now.
-        """
-        self._require_connected("ping")
-        await probe(self._client, self.store)
-
-    def _require_connected(self, operation: str) -> None:
-        """The client itself would connect again after it was closed.
-
-        Raises:
-            StoreUnavailable: this sink is not connected.
-        """
-        if not self._connected:
-            raise StoreUnavailable(self.store, operation, "not connected")
-
-    def _calling(self, operation: str) -> AbstractAsyncContextManager[None]:
-        self._require_connected(operation)
-        return calling(self._client, self.store, operation)
-
     async def remember_matches(self, matches: Sequence[FaceMatch]) -> None:
-        """Add to the listing of latest matches; the same match again is there once."""
-        people = {match.user_id for match in matches if match.user_id is not None}
+        """Add to the listing of latest matches; the same match again is there once.
+
+        A match of an erased user is left out; of an unknown's, an erased candidate.
+        """
+        named = {one for match in matches for one in (match.user_id, match.candidate_id) if one}
 
         def write(pipeline: Any, erased: Collection[UUID]) -> None:
-            kept = [match for match in matches if match.user_id not in erased]
+            kept = [
+                structs.replace(match, candidate_id=None) if match.candidate_id in erased else match
+                for match in matches
+                if match.user_id not in erased
+            ]
             for camera in (None, *dict.fromkeys(match.camera_id for match in kept)):
                 members = {
                     _encode_match(match): match.at.timestamp()
@@ -127,36 +79,7 @@ class Recents(Connected, PersonalData):
                 pipeline.expire(key, _LISTING_SECONDS)
 
         async with self._calling("remember matches"):
-            await self._unless_erased(people, write)
-
-    async def _unless_erased(
-        self, people: Collection[UUID], write: Callable[[Any, Collection[UUID]], None]
-    ) -> None:
-        """Write, but nothing about people who were erased, be it in this very moment.
-
-        An erasure sets the tombstone before it looks for what to forget. Here the tombstones are
-        watched: should one come between the look and the write, nothing is written and the look
-        repeated. So an entry is written before the erasure looks, or not at all.
-        """
-        keys = {person: _tombstone_key(person) for person in people}
-        while True:
-            async with self._client.pipeline(transaction=bool(keys)) as pipeline:
-                erased: set[UUID] = set()
-                if keys:
-                    await pipeline.watch(*keys.values())
-                    tombstones = await pipeline.mget(list(keys.values()))
-                    erased = {
-                        person
-                        for person, tombstone in zip(keys, tombstones, strict=True)
-                        if tombstone is not None
-                    }
-                    pipeline.multi()
-                write(pipeline, erased)
-                try:
-                    await pipeline.execute()
-                except WatchError:
-                    continue
-                return
+            await write_unless_erased(self._client, named, write)
 
     async def recent(self, limit: int, camera: str | None = None) -> list[FaceMatch]:
         """The latest matches by the time that counts, newest first.
@@ -172,7 +95,7 @@ class Recents(Connected, PersonalData):
             return []
         async with self._calling("list recent matches"):
             values = await self._client.zrevrange(_matches_key(camera), 0, limit - 1)
-        return list(_readable(_decode_match, values))
+        return list(readable(_decode_match, values))
 
     async def traces(self, user: DataSubject) -> Traces:
         """Count the entries that name a person, or answer an upload; the tombstone is not one."""
@@ -187,7 +110,7 @@ class Recents(Connected, PersonalData):
         the person is taken in for days, so that a batch in work now does not bring an entry back.
         """
         async with self._calling("forget a person"):
-            await self._client.set(_tombstone_key(user.id), b"", ex=_TOMBSTONE_SECONDS)
+            await set_tombstone(self._client, user.id)
             entries = await self._forget(user.id, user.known.upload_ids)
         return Traces({"entries": entries})
 
@@ -197,14 +120,15 @@ class Recents(Connected, PersonalData):
             return await self._forget(face_id)
 
     async def expire(self, before: Cutoffs) -> Traces:
-        """Take matches out of the listings whose pictures are too old."""
+        """Take out matches and visits whose pictures are too old."""
         deleted = 0
         if before.sightings is None:
             return Traces({"cache entries": deleted})
         older = f"({before.sightings.timestamp()}"
         async with self._calling("forget old matches"):
-            async for key in self._client.scan_iter(match=f"{ALL_MATCHES}*", count=1000):
-                deleted += await self._client.zremrangebyscore(key, "-inf", older)
+            for listing in (ALL_MATCHES, ALL_VISITS):
+                async for key in self._client.scan_iter(match=f"{listing}*", count=1000):
+                    deleted += await self._client.zremrangebyscore(key, "-inf", older)
         return Traces({"cache entries": deleted})
 
     async def _forget(
@@ -233,7 +157,17 @@ class Recents(Connected, PersonalData):
 
         named = {UUID(one.decode()) for one in _UUID.findall(payload)}
         async with self._calling("answer an upload"):
-            await self._unless_erased(named, write)
+            await write_unless_erased(self._client, named, write)
+
+    async def remember_probes(self, probes: Mapping[UUID, CachedProbe]) -> None:
+        """Keep the embeddings of a search for some minutes, by the ids of its faces."""
+        async with self._calling("keep the faces of a search"):
+            await write_probes(self._client, probes)
+
+    async def probe(self, face_id: UUID) -> CachedProbe | None:
+        """A face of a search for sightings; None when there was none lately."""
+        async with self._calling("look for a face of a search"):
+            return await read_probe(self._client, face_id)
 
     async def expect_answer(self, upload_id: str, seconds: float, instead_of: str = "") -> None:
         """Record that an upload was sent, to distinguish it from one that never existed.

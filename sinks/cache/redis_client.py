@@ -1,9 +1,10 @@
 """What all that speaks to Redis shares: the client, the names of keys, the typed failures."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -18,6 +19,8 @@ from sinks.store_errors import StoreReadOnly, StoreUnavailable
 #: Before every key and channel, so that a server can be shared.
 PREFIX = "fecapass:"
 
+Decoded = TypeVar("Decoded")
+
 _PROBE = f"{PREFIX}ping"
 
 #: uvloop says so of a connection that was reset, where asyncio would raise an OSError.
@@ -27,6 +30,13 @@ _CLOSED_UNDER_UVLOOP = "the handler is closed"
 def encode_name(name: str) -> bytes:
     """A key's name as bytes, whatever characters a camera's or upload's id has in it."""
     return name.encode(errors="surrogatepass")
+
+
+def readable(decode: Callable[[bytes], Decoded], values: Iterable[bytes]) -> Iterator[Decoded]:
+    """Decode; what another version of Fecapass wrote in another form is passed over."""
+    for value in values:
+        with suppress(msgspec.MsgspecError):
+            yield decode(value)
 
 
 def create_client(settings: RedisSettings, *, patient: bool = False) -> redis.asyncio.Redis:

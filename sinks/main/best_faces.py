@@ -20,7 +20,7 @@ _FORGET = """
 UPDATE faces SET crop_key = NULL
 FROM (
     SELECT id, crop_key FROM faces WHERE crop_key IS NOT NULL AND id IN ({best})
-    ORDER BY id FOR UPDATE
+    ORDER BY id FOR NO KEY UPDATE
 ) AS before
 WHERE faces.id = before.id
 RETURNING before.crop_key

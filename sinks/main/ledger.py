@@ -16,6 +16,7 @@ import msgspec
 from domain.events import EventKind
 from domain.store_rows import KIND_NAMES, EventKey, EventResult, FaceRow, LedgerRow, Outcome
 from sinks.main.best_faces import best_faces, forget_best_crops
+from sinks.main.snapshots import snapshot_statements
 from sinks.postgres.driver_errors import typed_failures
 from sinks.postgres.keepalive import Heartbeat
 
@@ -29,18 +30,19 @@ LEDGER_COLUMNS = """event_uuid, model, kind, source, id, key, captured_at, width
 # without a row is about to get one.
 CLAIMS_LOCK = 0x66656361_776F726B
 
-# A function of the database (migration 0011): the locks of the transaction, then the look, then the
+# A function of the database (migration 0016): the locks of the transaction, then the look, then the
 # users. A wait for a lock ends with an error before the connection seems dead.
 CLAIM = f"""
 SELECT {LEDGER_COLUMNS}, present
-FROM claim_events($1, $2, $3, $4, $5), LATERAL (SELECT (found).*) AS event
+FROM claim_events_of_any_model($1, $2, $3, $4, $5), LATERAL (SELECT (found).*) AS event
 """  # noqa: S608 - made of constants
 
 # One statement, so one transaction and one round trip. An upload that failed has no final result,
 # nor a refusal that is no longer valid: the new result replaces the row. The join with `fresh`
-# gives faces only to events without a result; the join with `present` makes the face of a user who
-# was deleted in the meantime unknown, and holds the others. A face can exist already when its event
-# was pruned from the ledger. A best face counts if it is of the same track, and is in this batch or
+# gives faces only to events without a result; the joins with `present` make the face of a user who
+# was deleted in the meantime unknown, forget a candidate who was, and hold the others. A face can
+# exist already when its event was pruned from the ledger; a photo that was taken out counts again
+# when it is enrolled again. A best face counts if it is of the same track, and is in this batch or
 # was stored before; one whose row has no crop of its own names another one. A face without a best
 # face names itself. The outer look finds the best faces that were stored before this statement.
 COMMIT = """
@@ -67,10 +69,11 @@ WITH present AS (
 ), stored AS (
     INSERT INTO faces (id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks,
                        score, quality, model, crop_key, user_id, similarity, runner_up_similarity,
-                       seen_at, decision, kind, track_id, best_face_id)
+                       seen_at, decision, kind, track_id, liveness, candidate_id,
+                       best_face_id)
     SELECT face.id, event_uuid, event_id, index, camera_id, captured_at, box, landmarks,
            score, quality, model, crop_key, present.id, similarity, runner_up_similarity, seen_at,
-           decision, kind, track_id,
+           decision, kind, track_id, liveness, candidate.id,
            CASE WHEN best_face_id IS NULL OR best_is_here THEN best_face_id ELSE COALESCE((
                SELECT COALESCE(best.best_face_id, best.id) FROM faces AS best
                WHERE best.id = face.best_face_id
@@ -79,11 +82,15 @@ WITH present AS (
         id uuid, event_uuid uuid, event_id text, index integer, camera_id text,
         captured_at timestamptz, box float8[], landmarks float8[], score float8, quality float8,
         model text, crop_key text, user_id uuid, similarity float8, runner_up_similarity float8,
-        seen_at timestamptz, decision text, kind text, track_id uuid, best_face_id uuid,
-        best_is_here boolean)
+        seen_at timestamptz, decision text, kind text, track_id uuid, liveness jsonb,
+        candidate_id uuid, best_face_id uuid, best_is_here boolean)
     JOIN fresh USING (event_uuid, model)
     LEFT JOIN present ON present.id = face.user_id
-    ON CONFLICT (id) DO NOTHING
+    LEFT JOIN present AS candidate ON candidate.id = face.candidate_id
+    ON CONFLICT (id) DO UPDATE
+    SET kind = excluded.kind, user_id = excluded.user_id, crop_key = excluded.crop_key,
+        correction_id = NULL
+    WHERE faces.kind = 'removed' AND excluded.kind = 'enrolled'
     RETURNING id, event_uuid, model, best_face_id
 )
 SELECT fresh.event_uuid, fresh.model, stored.id AS face_id, stored.best_face_id,
@@ -92,6 +99,11 @@ FROM fresh
 LEFT JOIN stored ON stored.event_uuid = fresh.event_uuid AND stored.model = fresh.model
                 AND stored.best_face_id IS NOT NULL
 LEFT JOIN faces AS best ON best.id = stored.best_face_id
+"""
+
+# Waiting could deadlock with an erasure that waits for the users of this claim.
+HOLD_USERS = """
+SELECT id FROM users WHERE id = ANY($1::uuid[]) ORDER BY id FOR KEY SHARE SKIP LOCKED
 """
 
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
@@ -108,7 +120,7 @@ class Claim:
 
     Attributes:
         existing: the ledger's row of each existing result, except failed uploads and refusals that
-            are no longer valid.
+            are no longer valid. A frame has one result: its row may be that of another model.
         users: which of the users that were asked for exist; they cannot be erased before the claim
             ends. Erasures wait until then.
     """
@@ -120,19 +132,36 @@ class Claim:
     _heartbeat: Heartbeat
     _store: str
 
+    async def hold(self, users: Collection[UUID]) -> frozenset[UUID]:
+        """Hold further users, so that the results may name them.
+
+        Returns:
+            Those of them that exist and that no client is about to erase.
+        """
+        more = set(users) - self.users
+        if not more:
+            return frozenset(users)
+        async with self._heartbeat.free:
+            records = await self._connection.fetch(HOLD_USERS, list(more))
+        return frozenset(record["id"] for record in records) | (self.users & set(users))
+
     async def forget_crops(self, face_ids: Collection[UUID]) -> list[str]:
         """Take the crops out of the rows of these faces, or of their best faces.
+
+        The snapshots that show them are forgotten, too.
 
         Args:
             face_ids: faces; some may have no row.
 
         Returns:
-            The keys of the crops. Delete these before the claim ends.
+            The keys of the crops and snapshots. Delete these before the claim ends.
         """
         if not face_ids:
             return []
         async with self._heartbeat.free:
-            return await forget_best_crops(self._connection, face_ids)
+            crops = await forget_best_crops(self._connection, face_ids)
+            shown = await snapshot_statements.showing_faces(self._connection, face_ids)
+            return crops + await snapshot_statements.forget(self._connection, shown)
 
     async def commit(self, results: Sequence[EventResult]) -> dict[EventKey, CropKeys]:
         """Write results: of each event and model the first wins, whole.
@@ -165,7 +194,8 @@ class Claim:
                     for one, face in rows
                 ]
             )
-        named = {face.match.user_id for one in ordered for face in one.faces}
+        matches = [face.match for one in ordered for face in one.faces]
+        named = {one for match in matches for one in (match.user_id, match.candidate_id)}
         async with self._heartbeat.free:
             records = await self._connection.fetch(
                 COMMIT,
@@ -175,7 +205,10 @@ class Claim:
                 [key.model for key in self._outdated],
                 [user_id for user_id in named if user_id is not None],
             )
-        return _written(records, ordered)
+            written = _written(records, ordered)
+            kept = [one for one in ordered if one.key in written]
+            await snapshot_statements.keep(self._connection, kept)
+        return written
 
 
 def always(_row: LedgerRow) -> bool:
@@ -212,8 +245,11 @@ async def open_claim(  # noqa: PLR0913 - what a claim is made of
         CLAIMS_LOCK,
         f"{max(1, round(lock_seconds * 1000))}ms",
     )
-    found = (ledger_row(record) for record in records if record["present"] is None)
-    rows = {row.event_key: row for row in found}
+    found = [ledger_row(record) for record in records if record["present"] is None]
+    of_frames = {row.event_uuid: row for row in found if row.kind == KIND_NAMES[EventKind.FRAME]}
+    rows = {EventKey(*key): of_frames[key[0]] for key in keys if key[0] in of_frames} | {
+        row.event_key: row for row in found
+    }
     present = frozenset(one["present"] for one in records if one["present"] is not None)
     outdated = {
         key for key, row in rows.items() if row.outcome is Outcome.REFUSED and not is_final(row)
@@ -287,6 +323,8 @@ def _face_fields(result: EventResult, face: FaceRow) -> dict[str, object]:
         "decision": match.decision,
         "kind": match.kind,
         "track_id": match.track_id,
+        "liveness": match.liveness or None,
+        "candidate_id": match.candidate_id,
     }
 
 

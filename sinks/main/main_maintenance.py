@@ -11,6 +11,7 @@ from domain.store_rows import EventKey
 from sinks.main.expiry import overdue
 from sinks.main.ledger import CLAIMS_LOCK
 from sinks.main.main_store import Records
+from sinks.main.snapshots import snapshot_statements
 from sinks.postgres.keepalive import Heartbeat
 from sinks.store_errors import StoreUnavailable
 
@@ -149,6 +150,25 @@ class MainMaintenance(Records):
         """Note that the embeddings of these faces are lost; returns how many were noted now."""
         async with self._connection("note lost embeddings") as connection:
             return len(await connection.fetch(NOTE_LOST, list(face_ids)))
+
+    async def snapshots_after(
+        self, last: UUID, before: datetime, limit: int
+    ) -> list[tuple[UUID, str]]:
+        """The next snapshots by frame that were stored before a moment, with their keys."""
+        async with self._connection("page through snapshots") as connection:
+            records = await connection.fetch(snapshot_statements.PAGE, last, before, limit)
+        return [(record["event_uuid"], record["key"]) for record in records]
+
+    async def snapshot_keys(self, event_uuids: Collection[UUID]) -> dict[UUID, str]:
+        """Those of these frames that have a snapshot, with the key of each one's."""
+        async with self._connection("look for snapshots") as connection:
+            records = await connection.fetch(snapshot_statements.KEYS, list(event_uuids))
+        return {record["event_uuid"]: record["key"] for record in records}
+
+    async def forget_snapshots(self, event_uuids: Collection[UUID]) -> list[str]:
+        """Delete the rows of snapshots; the keys of their pictures, which are to be deleted."""
+        async with self._connection("forget snapshots") as connection:
+            return await snapshot_statements.forget(connection, event_uuids)
 
     async def unannounced(
         self, before: datetime, last: Unannounced | None, limit: int

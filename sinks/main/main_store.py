@@ -3,12 +3,14 @@
 `Records.claim` leads to the commit point of the pipeline; see `sinks.main.ledger`.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
+from msgspec import UNSET
 
 from config.settings import DatabaseSettings
 from domain.events import FaceMatch, standing_decision
@@ -16,32 +18,37 @@ from domain.personal_data import Cutoffs, DataSubject, PersonalData, Traces
 from domain.store_rows import FaceRow, LedgerRow, UserRow
 from sinks.main.expiry import expire
 from sinks.main.ledger import LEDGER_COLUMNS, Claim, always, ledger_row, open_claim
+from sinks.main.liveness_column import from_text
+from sinks.main.models.enrolled_faces import EnrolledFaces
+from sinks.main.models.shadow_counts import ShadowCounts
+from sinks.main.snapshots import snapshot_statements
 from sinks.main.user_erasure import (
     ERASED_PLACES,
+    FORGOTTEN_AT_ONCE,
     KEPT_PLACES,
     delete_unless_used,
     fill_event_users,
+    forget_candidates,
     look,
     take_out,
 )
 from sinks.postgres.keepalive import Heartbeat
-from sinks.postgres.pool import PostgresSink
 
-_FACE_COLUMNS = """face.id, face.event_id, face.index, face.camera_id, face.captured_at, face.box,
+FACE_COLUMNS = """face.id, face.event_id, face.index, face.camera_id, face.captured_at, face.box,
     face.landmarks, face.score, face.quality, face.model,
     COALESCE(face.crop_key, best.crop_key) AS crop_key, face.user_id, face.similarity,
     face.runner_up_similarity, face.seen_at, face.decision, face.kind, face.track_id,
-    face.best_face_id"""
+    face.best_face_id, face.liveness::text AS liveness, face.candidate_id"""
 
 # A face that was followed from an earlier frame is shown by the best crop of its track.
-_FACES = "faces AS face LEFT JOIN faces AS best ON best.id = face.best_face_id"
+FACES_AND_BEST = "faces AS face LEFT JOIN faces AS best ON best.id = face.best_face_id"
 
 #: The share of a statement's time for which a claim waits for another.
 _LOCK_SHARE = 0.7
 
 _FILLED_AT_ONCE = 1000
 
-_USER_COLUMNS = "id, email, full_name, is_active, created_at, updated_at"
+_USER_COLUMNS = "id, email, full_name, external_id, is_active, created_at, updated_at"
 
 MARK_ANNOUNCED = """
 UPDATE events SET announced_at = now()
@@ -69,12 +76,12 @@ WHERE events.event_uuid = known.event_uuid AND events.model = known.model
 """
 
 FACES_OF_EVENT = f"""
-SELECT {_FACE_COLUMNS} FROM {_FACES}
+SELECT {FACE_COLUMNS} FROM {FACES_AND_BEST}
 WHERE face.event_uuid = $1 AND face.model = $2 ORDER BY face.index
 """  # noqa: S608
 
 RECENT_FACES = f"""
-SELECT {_FACE_COLUMNS} FROM {_FACES}
+SELECT {FACE_COLUMNS} FROM {FACES_AND_BEST}
 WHERE face.kind = 'frame'
   AND ($2::text IS NULL OR face.camera_id = $2)
   AND ($3::uuid IS NULL OR face.user_id = $3)
@@ -85,10 +92,19 @@ LIMIT $1
 
 USERS = f"SELECT {_USER_COLUMNS} FROM users WHERE id = ANY($1::uuid[])"  # noqa: S608
 
-USER_BY_EMAIL = f"SELECT {_USER_COLUMNS} FROM users WHERE lower(email) = lower($1)"  # noqa: S608
+# One merge leads to the user who is left; who is left may have been merged into another since.
+MERGED_WITH = """
+WITH RECURSIVE family AS (
+    SELECT $1::uuid AS id, (SELECT merged_into FROM users WHERE id = $1) AS merged_into
+    UNION
+    SELECT users.id, users.merged_into FROM users JOIN family
+        ON users.id = family.merged_into OR users.merged_into = family.id
+)
+SELECT id, merged_into FROM family ORDER BY id
+"""
 
 
-class Records(PostgresSink, PersonalData):
+class Records(EnrolledFaces, ShadowCounts, PersonalData):
     """Reads and writes the main database. All methods raise the errors of `sinks.store_errors`."""
 
     receipt_name = "main"
@@ -178,7 +194,7 @@ class Records(PostgresSink, PersonalData):
         """The stored faces of one event in their order, to announce them again after a crash."""
         async with self._connection("read the faces of an event") as connection:
             records = await connection.fetch(FACES_OF_EVENT, event_uuid, model)
-        return [_face_row(record) for record in records]
+        return [face_row(record) for record in records]
 
     async def recent_faces(
         self,
@@ -197,7 +213,16 @@ class Records(PostgresSink, PersonalData):
         """
         async with self._connection("list recent faces") as connection:
             records = await connection.fetch(RECENT_FACES, limit, camera, user, since)
-        return [_face_row(record) for record in records]
+        return [face_row(record) for record in records]
+
+    async def snapshots_of(self, face_ids: Iterable[UUID]) -> dict[UUID, str]:
+        """Those of these faces whose frame is kept as a whole, with the S3 key of each one's."""
+        asked = list(set(face_ids))
+        if not asked:
+            return {}
+        async with self._connection("look for snapshots") as connection:
+            records = await connection.fetch(snapshot_statements.OF_FACES, asked)
+        return {record["id"]: record["key"] for record in records}
 
     async def user(self, user_id: UUID) -> UserRow | None:
         """One user, if there is one."""
@@ -212,11 +237,19 @@ class Records(PostgresSink, PersonalData):
             records = await connection.fetch(USERS, asked)
         return {record["id"]: _user_row(record) for record in records}
 
-    async def user_by_email(self, email: str) -> UserRow | None:
-        """The user with this address, whatever its case, if there is one."""
-        async with self._connection("find a user") as connection:
-            record = await connection.fetchrow(USER_BY_EMAIL, email.strip())
-        return None if record is None else _user_row(record)
+    async def merged_with(self, user_id: UUID) -> list[UUID]:
+        """All users of whom a person has said that they are this one, and this one.
+
+        Who is left comes first, and before each user the one whom it was merged into: the row of
+        a user who was merged stays until that one is gone (`sinks.main.user_erasure.take_out`).
+        """
+        async with self._connection("look for merged users") as connection:
+            records = await connection.fetch(MERGED_WITH, user_id)
+        into = {record["id"]: record["merged_into"] for record in records}
+        ordered: list[UUID] = []
+        while left := into.keys() - set(ordered):
+            ordered += sorted(one for one in left if into[one] not in left) or sorted(left)
+        return ordered
 
     async def traces(self, user: DataSubject) -> Traces:
         """What this database holds of a user, and what it knows about data in other stores."""
@@ -239,8 +272,17 @@ class Records(PostgresSink, PersonalData):
 
     async def erase(self, user: DataSubject) -> Traces:
         """Take a person out; see `sinks.main.user_erasure.take_out`."""
+        # In parts before the transaction: every unknown face of a small gallery may name the user.
+        forgotten = latest = await self._forget_candidates(user.id)
+        while latest == FORGOTTEN_AT_ONCE:
+            latest = await self._forget_candidates(user.id)
+            forgotten += latest
         async with self._connection("erase a person") as connection, connection.transaction():
-            return await take_out(connection, user)
+            return await take_out(connection, user, forgotten)
+
+    async def _forget_candidates(self, user_id: UUID) -> int:
+        async with self._connection("forget candidates") as connection:
+            return await forget_candidates(connection, user_id)
 
     async def erase_untouched_user(self, user: DataSubject, entries: int) -> bool:
         """Take a person out unless others had to do with them; see `delete_unless_used`."""
@@ -253,7 +295,8 @@ class Records(PostgresSink, PersonalData):
             return await expire(connection, before)
 
 
-def _face_row(record: asyncpg.Record) -> FaceRow:
+def face_row(record: "asyncpg.Record | Mapping[str, Any]") -> FaceRow:
+    """A row with `FACE_COLUMNS` as its type."""
     fields = dict(record)
     index, landmarks = fields.pop("index"), tuple(fields.pop("landmarks"))
     best_face_id = fields.pop("best_face_id")
@@ -262,6 +305,7 @@ def _face_row(record: asyncpg.Record) -> FaceRow:
         box=tuple(fields.pop("box")),
         decision=standing_decision(fields.pop("decision"), fields["user_id"]),
         fresh=best_face_id is None,
+        liveness=from_text(fields.pop("liveness")) or UNSET,
         **fields,
     )
     return FaceRow(match=match, index=index, landmarks=landmarks, best_face_id=best_face_id)

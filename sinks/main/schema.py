@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import (
+    REAL,
     BigInteger,
     CheckConstraint,
     ColumnElement,
@@ -42,17 +43,31 @@ class VectorBase(DeclarativeBase):
 
 
 class User(MainBase):
-    """A person who may be recognised. E-mail addresses are unique without regard to case."""
+    """A person who may be recognised.
+
+    E-mail addresses are unique without regard to case, external ids with it, where there are any.
+    """
 
     __tablename__ = "users"
     __table_args__ = (
         CheckConstraint("length(email) BETWEEN 3 AND 320", name="users_email_length"),
+        CheckConstraint("length(external_id) BETWEEN 1 AND 200", name="users_external_id_length"),
+        CheckConstraint("jsonb_typeof(metadata) = 'object'", name="users_metadata_object"),
+        # Made while workers write (`infra.database.migrate`).
+        Index("users_external_id_key", "external_id", unique=True, postgresql_concurrently=True),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
-    email: Mapped[str] = mapped_column(Text)
+    email: Mapped[str | None] = mapped_column(Text)
     full_name: Mapped[str | None] = mapped_column(Text)
+    external_id: Mapped[str | None] = mapped_column(Text)
+    # The application's own keys (`domain.users.user_metadata`); "metadata" is SQLAlchemy's word.
+    user_metadata: Mapped[dict[str, Any]] = mapped_column(
+        "metadata", JSONB, server_default=text("'{}'::jsonb")
+    )
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    # The user that this one was merged into: both are one person.
+    merged_into: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
     # A trigger keeps it, so that no writer can forget to.
     updated_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
@@ -169,6 +184,13 @@ class Face(MainBase):
     seen_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
     track_id: Mapped[UUID | None]
     best_face_id: Mapped[UUID | None]
+    # `domain.liveness_result.Liveness`; NULL where it is not checked.
+    liveness: Mapped[Any | None] = mapped_column(JSONB)
+    # Of an unknown face, the best candidate. Not a foreign key: an erasure forgets candidates in
+    # parts, before it deletes the user.
+    candidate_id: Mapped[UUID | None]
+    # The last correction, by which a person has said who it is, or who it is not.
+    correction_id: Mapped[UUID | None]
     best: Mapped["Face | None"] = relationship(
         primaryjoin="foreign(Face.best_face_id) == remote(Face.id)",
         lazy="joined",
@@ -203,6 +225,13 @@ _NEWEST_FIRST = (Face.at.desc(), Face.id.desc())
 Index("faces_at", *_NEWEST_FIRST, postgresql_concurrently=True)
 Index("faces_camera_at", Face.camera_id, *_NEWEST_FIRST, postgresql_concurrently=True)
 Index("faces_user_at", Face.user_id, *_NEWEST_FIRST, postgresql_concurrently=True)
+# For erasure.
+Index(
+    "faces_candidate",
+    Face.candidate_id,
+    postgresql_where=Face.candidate_id.is_not(None),
+    postgresql_concurrently=True,
+)
 # For retention: how long a face has been kept, independent of its camera's clock.
 Index("faces_created", Face.created_at)
 
@@ -255,7 +284,7 @@ class FaceEmbedding(VectorBase):
     """An embedding: of an enrolled photo (``template``) or of a face seen (``sighting``).
 
     Partitioned by model, because dimension and meaning are the model's: each partition checks
-    its dimension and has an HNSW index over its sightings (`sinks.vector.partitions`).
+    its dimension (`sinks.vector.partitions`). Sightings are found by their time, and compared.
     """
 
     __tablename__ = "face_embeddings"
@@ -276,6 +305,10 @@ class FaceEmbedding(VectorBase):
     embedding: Mapped[Any] = mapped_column(VECTOR())
     captured_at: Mapped[datetime] = mapped_column(TIMESTAMP)
     created_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
+    # How much a photo counts in its user's template (`domain.decisions.template_weight`).
+    weight: Mapped[float] = mapped_column(REAL, server_default=text("1"))
+    # Of a template whose photo was taken out: it counts for nothing.
+    set_aside_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
 
 
 class GalleryTemplate(VectorBase):

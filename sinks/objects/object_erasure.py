@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 from typing import ClassVar
 
-from domain.object_keys import CROPS, FRAMES, UPLOADS, face_of_crop, uploaded_key
+from domain.object_keys import CROPS, FRAMES, SNAPSHOTS, UPLOADS, name_of_picture, uploaded_key
 from domain.personal_data import Cutoffs, DataSubject, FacePart, FaceParts, References, Traces
 from sinks.objects.bucket import Bucket
 
@@ -18,6 +18,7 @@ class ObjectErasure(Bucket, FaceParts):
     receipt_name = "s3"
     erased_places: ClassVar = {
         CROPS: "crops of enrolled faces and of sightings are deleted",
+        SNAPSHOTS: "snapshots that show the user are deleted",
         UPLOADS: "photos sent in to enrol the user are deleted",
     }
     kept_places: ClassVar = {
@@ -25,27 +26,29 @@ class ObjectErasure(Bucket, FaceParts):
     }
 
     async def traces(self, user: DataSubject) -> Traces:
-        """Crops and photos of a user, among those that other stores know of."""
+        """Crops, snapshots and photos of a user, among those that other stores know of."""
         crops, photos = await self._of(user.known)
-        return _traces(crops, photos)
+        return _traces(crops, await self.existing(user.known.snapshot_keys), photos)
 
     async def erase(self, user: DataSubject) -> Traces:
-        """Delete a user's crops and photos, among those that other stores know of."""
+        """Delete a user's crops, snapshots and photos, among those that other stores know of."""
         crops, photos = await self._of(user.known)
-        await self.delete_many([*crops, *photos])
-        return _traces(crops, photos)
+        snapshots = await self.existing(user.known.snapshot_keys)
+        await self.delete_many([*crops, *snapshots, *photos])
+        return _traces(crops, snapshots, photos)
 
     async def expire(self, before: Cutoffs) -> Traces:
-        """Delete the crops whose rows were too old."""
-        await self.delete_many(before.known.crop_keys)
-        return Traces({"crops": len(before.known.crop_keys)})
+        """Delete the crops and snapshots whose rows were too old."""
+        crops, snapshots = before.known.crop_keys, before.known.snapshot_keys
+        await self.delete_many([*crops, *snapshots])
+        return Traces({"crops": len(crops), "pictures of snapshots": len(snapshots)})
 
     async def face_parts(self, before: datetime, limit: int) -> AsyncIterator[Sequence[FacePart]]:
         """Crops, in pages of a thousand at most; objects with other names are left alone."""
         async for page in self.pages(CROPS):
             old = [one.key for one in page if one.written_at < before]
             parts = [
-                FacePart(face_id, "crop", key) for key in old if (face_id := face_of_crop(key))
+                FacePart(face_id, "crop", key) for key in old if (face_id := name_of_picture(key))
             ]
             for start in range(0, len(parts), limit):
                 yield parts[start : start + limit]
@@ -64,5 +67,11 @@ class ObjectErasure(Bucket, FaceParts):
         return await self.existing(known.crop_keys), await self.existing(named)
 
 
-def _traces(crops: Collection[str], photos: Collection[str]) -> Traces:
-    return Traces({"crops": len(crops), "photos by claim check": len(photos)})
+def _traces(crops: Collection[str], snapshots: Collection[str], photos: Collection[str]) -> Traces:
+    return Traces(
+        {
+            "crops": len(crops),
+            "snapshots": len(snapshots),
+            "photos by claim check": len(photos),
+        }
+    )

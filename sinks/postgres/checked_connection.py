@@ -49,10 +49,15 @@ class Session:
         with self.statement():
             return await self._connection.execute(statement, *values)
 
-    async def fetch(self, statement: str, *values: object) -> "list[Row]":
+    async def fetch(
+        self,
+        statement: str,
+        *values: object,
+        timeout: float | None = None,  # noqa: ASYNC109 - the driver's own
+    ) -> "list[Row]":
         """Run a statement; returns all rows."""
         with self.statement():
-            rows: list[Row] = await self._connection.fetch(statement, *values)
+            rows: list[Row] = await self._connection.fetch(statement, *values, timeout=timeout)
         return rows
 
     async def fetchrow(self, statement: str, *values: object) -> "Row | None":

@@ -1,7 +1,8 @@
 """One partition of ``face_embeddings`` per model, created on demand.
 
 Dimension and meaning of an embedding depend on its model, so each model has its own table, which
-checks the dimension, and its own HNSW index over the sightings.
+checks the dimension. There is no index of embeddings: the search over sightings is exact
+(`sinks.vector.sighting_store`).
 """
 
 import re
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from sinks.postgres.checked_connection import Session
     from sinks.postgres.pool import RawConnection
 
-#: HNSW holds half-precision vectors of up to 4000 dimensions (pgvector's README, "HNSW").
+#: As `gallery_heads` checks it; no embedder comes near.
 MAX_DIMENSION = 4000
 
 #: Serialises the creation of partitions; any constant would do.
@@ -33,9 +34,6 @@ SELECT ARRAY[
             CONSTRAINT %2$I CHECK (model = %3$L),
             CONSTRAINT %4$I CHECK (vector_dims(embedding) = %5$s))',
            $1::text, $1 || '_model', $2::text, $1 || '_dimension', $3::integer),
-    format('CREATE INDEX %2$I ON %1$I USING hnsw ((embedding::halfvec(%3$s)) halfvec_cosine_ops)
-            WHERE kind = ''sighting''',
-           $1, $1 || '_hnsw', $3),
     format('ALTER TABLE face_embeddings ATTACH PARTITION %1$I FOR VALUES IN (%2$L)', $1, $2)
 ]
 """
@@ -71,7 +69,7 @@ async def ensure_partition(
 
     Raises:
         DimensionConflictError: the model is there with another dimension.
-        ValueError: the dimension cannot be indexed.
+        ValueError: the dimension is too large.
     """
     if not 1 <= dimension <= MAX_DIMENSION:
         raise ValueError(f"a dimension of {dimension} is not between 1 and {MAX_DIMENSION}")

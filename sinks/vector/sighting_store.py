@@ -1,15 +1,15 @@
-"""Sightings: the embeddings of faces that cameras saw, and the search among them by HNSW."""
+"""Sightings: the embeddings of faces that cameras saw, and the exact search among them."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from domain.store_rows import Embedding, Sighting, SimilarSighting
-from sinks.vector.partitions import partition_name
 from sinks.vector.vector_database import VectorDatabase
+from sinks.vector.vector_format import decode_vector
 
-#: ef_search of the sightings search; pgvector's default of 40 misses far too many.
-EF_SEARCH = 200
+#: How long a search may take, in seconds; a million sightings of 128 dimensions take about one.
+_SEARCH_SECONDS = 60.0
 
 ADD_SIGHTINGS = """
 INSERT INTO face_embeddings (face_id, model, user_id, kind, embedding, captured_at)
@@ -27,27 +27,33 @@ WHERE face_embeddings.kind = 'sighting'
 """
 
 DELETE_SIGHTINGS = """
-DELETE FROM face_embeddings WHERE face_id = ANY($1::uuid[]) AND kind = 'sighting' RETURNING 1
+DELETE FROM face_embeddings
+WHERE face_id = ANY($1::uuid[]) AND (kind = 'sighting' OR set_aside_at IS NOT NULL) RETURNING 1
 """
 
-TUNE_HNSW = """
-SELECT set_config('hnsw.ef_search', $1, true),
-       set_config('hnsw.iterative_scan', 'relaxed_order', true)
+SIGHTINGS_BY_ID = """
+SELECT face_id, embedding FROM face_embeddings
+WHERE model = $1 AND face_id = ANY($2::uuid[]) AND kind = 'sighting'
 """
 
-# {partition} is an identifier that `partition_name` makes, {dimension} an integer:
-# the two things that cannot be parameters. The index finds candidates in half precision; the
-# similarity is exact.
+# Without it, a plan that ignores the bounds of the time is kept after a few searches.
+PLAN_EACH = "SELECT set_config('plan_cache_mode', 'force_custom_plan', true)"
+
+# Every sighting of the time is compared: the index of their times finds them, none of embeddings.
 SIMILAR_SIGHTINGS = """
-WITH nearest AS MATERIALIZED (
-    SELECT face_id, user_id, captured_at, embedding
-    FROM {partition}
-    WHERE kind = 'sighting' AND ($3::timestamptz IS NULL OR captured_at >= $3)
-    ORDER BY embedding::halfvec({dimension}) <=> $1::vector::halfvec({dimension})
-    LIMIT $2
-)
-SELECT face_id, user_id, captured_at, 1 - (embedding <=> $1::vector) AS similarity
-FROM nearest ORDER BY similarity DESC, face_id
+SELECT face_id, user_id, captured_at, 1 - distance AS similarity FROM (
+    SELECT face_id, user_id, captured_at, embedding <=> $1::vector AS distance
+    FROM face_embeddings
+    WHERE model = $2 AND kind = 'sighting' AND face_id <> ALL($4::uuid[])
+      AND ($5::timestamptz IS NULL OR captured_at >= $5)
+      AND ($6::timestamptz IS NULL OR captured_at < $6)
+    ORDER BY distance, face_id LIMIT $3
+) AS nearest
+ORDER BY distance, face_id
+"""
+
+EMBEDDINGS_OF = """
+SELECT model, vector_send(embedding) AS data FROM face_embeddings WHERE face_id = $1
 """
 
 
@@ -79,53 +85,86 @@ class SightingStore(VectorDatabase):
                 [row.captured_at for row in ordered],
             )
 
+    async def sightings_by_id(
+        self, model: str, face_ids: Collection[UUID]
+    ) -> dict[UUID, Embedding]:
+        """The embeddings of faces that were seen, in one round trip; of those that are there.
+
+        Args:
+            model: id of the embedder.
+            face_ids: any number.
+
+        Returns:
+            By face, float32 of shape (dimension,).
+        """
+        if not face_ids:
+            return {}
+        async with self._connection("read sightings") as connection:
+            records = await connection.fetch(SIGHTINGS_BY_ID, model, list(face_ids))
+        return {record["face_id"]: decode_vector(record["embedding"]) for record in records}
+
     async def remove_sighting(self, face_id: UUID) -> None:
         """Delete the embedding of a face that was seen; there need be none."""
         await self.delete_sightings([face_id])
 
     async def delete_sightings(self, face_ids: Collection[UUID]) -> int:
-        """Delete the embeddings of faces seen, never a template; returns how many went."""
+        """Delete the embeddings of faces seen, and of photos that were taken out.
+
+        Never a template that counts. Returns how many went.
+        """
         if not face_ids:
             return 0
         async with self._connection("delete sightings") as connection:
             return len(await connection.fetch(DELETE_SIGHTINGS, list(face_ids)))
 
-    async def similar_sightings(
+    async def embeddings_of(self, face_id: UUID) -> dict[str, Embedding]:
+        """The embeddings of a face, seen or enrolled, by model: float32 of shape (dimension,)."""
+        async with self._connection("read the embeddings of a face") as connection:
+            records = await connection.fetch(EMBEDDINGS_OF, face_id)
+        return {record["model"]: decode_vector(record["data"]) for record in records}
+
+    async def similar_sightings(  # noqa: PLR0913 - what is looked for, and where
         self,
         embedding: Embedding,
         model: str,
         limit: int,
         *,
         since: datetime | None = None,
-        ef_search: int = EF_SEARCH,
+        until: datetime | None = None,
+        without: Collection[UUID] = (),
     ) -> list[SimilarSighting]:
-        """Find the sightings most like a face, best first, by HNSW: a few may be missed.
+        """Find the sightings most like a face, best first; none is missed.
+
+        Every sighting of the time is compared. docs/performance.md has the time that takes, and why
+        no index of embeddings does it.
 
         Args:
             embedding: float32, shape (dimension,).
-            model: id of the embedder.
+            model: id of the embedder; of one that is not set up there are no sightings.
             limit: at most so many.
             since: only captured at this moment or later.
-            ef_search: breadth of the search, at most 1000; more finds more and takes longer.
+            until: only captured before it.
+            without: faces that are left out.
 
         Raises:
             StoreRejected: the embedding is of another dimension.
+            StoreUnavailable: also when there are too many sightings for `_SEARCH_SECONDS`.
         """
         operation = "search sightings"
         probe = self._encoded(operation, embedding)
-        statement = SIMILAR_SIGHTINGS.format(
-            partition=partition_name(model), dimension=embedding.size
-        )
         async with (
             self._connection(operation) as connection,
             connection.transaction(readonly=True),
         ):
-            # Filters apply after the index: without iterative scans they starve the result.
-            await connection.execute(TUNE_HNSW, str(max(ef_search, min(limit, 1000))))
-            records = await connection.fetch(statement, probe, limit, since)
-        return [
-            SimilarSighting(
-                record["face_id"], record["user_id"], record["captured_at"], record["similarity"]
+            await connection.execute(PLAN_EACH)
+            records = await connection.fetch(
+                SIMILAR_SIGHTINGS,
+                probe,
+                model,
+                limit,
+                list(without),
+                since,
+                until,
+                timeout=_SEARCH_SECONDS,
             )
-            for record in records
-        ]
+        return [SimilarSighting(**dict(record)) for record in records]

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from domain.personal_data import Cutoffs, DataSubject, PersonalData, Traces
 from sinks.vector.sighting_store import SightingStore
-from sinks.vector.template_store import IS_ERASED, LOCK_ALL_HEADS, LOCK_USER
+from sinks.vector.templates.template_store import IS_ERASED, LOCK_ALL_HEADS, LOCK_USER
+from sinks.vector.unknowns import unknown_vectors
 
 ADD_TOMBSTONE = "INSERT INTO erased_people (user_id) VALUES ($1) ON CONFLICT DO NOTHING"
 
@@ -60,6 +61,7 @@ class VectorErasure(SightingStore, PersonalData):
         "face_embeddings.user_id": "templates are deleted; sightings are unlinked",
         "face_embeddings.embedding": "templates are deleted; sightings are an unknown's",
         "gallery.embedding": "deleted",
+        **unknown_vectors.ERASED_PLACES,
     }
     kept_places: ClassVar = {
         "gallery.user_id": "the id, for those who follow the gallery",
@@ -70,7 +72,10 @@ class VectorErasure(SightingStore, PersonalData):
         """What this database holds of a user."""
         async with self._connection("look for a user") as connection:
             record = await connection.fetchrow(TRACES, user.id)
-        return _traces(**dict(record or {}))
+            exemplars = await connection.fetchval(
+                unknown_vectors.COUNT_EXEMPLARS, list(user.known.unknown_ids)
+            )
+        return _traces(**dict(record or {}), exemplars=exemplars)
 
     async def erase(self, user: DataSubject) -> Traces:
         """Take a user out permanently: every gallery, every template, every sighting's link.
@@ -87,12 +92,13 @@ class VectorErasure(SightingStore, PersonalData):
                 for record in await connection.fetch(LOCK_ALL_HEADS):
                     await connection.execute(WRITE_TOMBSTONE, user.id, record["model"])
                 templates = await connection.fetchval(DELETE_TEMPLATES, user.id)
+                exemplars = await unknown_vectors.remove(connection, user.known.unknown_ids)
             # A worker that was adding sightings when the tombstones were written may not have seen
             # them; wait for it, so that its sightings are also unlinked.
             async with connection.transaction():
                 await connection.execute(WAIT_FOR_WRITERS)
             sightings = await connection.fetchval(UNLINK_SIGHTINGS, user.id)
-        return _traces(templates, entries, sightings)
+        return _traces(templates, entries, sightings, exemplars)
 
     async def is_erased(self, user_id: UUID) -> bool:
         """Whether there is a tombstone for this user."""
@@ -100,13 +106,24 @@ class VectorErasure(SightingStore, PersonalData):
             return bool(await connection.fetchval(IS_ERASED, user_id))
 
     async def expire(self, before: Cutoffs) -> Traces:
-        """Delete the embeddings of sightings whose rows were too old, never a template."""
+        """Delete the embeddings of sightings and unknowns that were too old, never a template."""
         gone = await self.delete_sightings(before.known.face_ids)
-        return Traces({"embeddings": gone})
+        exemplars = 0
+        if before.unknowns is not None:
+            operation = "delete unknowns that are too old"
+            async with self._connection(operation) as connection, connection.transaction():
+                exemplars = await unknown_vectors.remove(connection, before.known.unknown_ids)
+                await connection.execute(unknown_vectors.FORGET_GONE)
+        return Traces({"embeddings": gone, "embeddings of unknowns": exemplars})
 
 
-def _traces(templates: int, galleries: int, sightings: int) -> Traces:
+def _traces(templates: int, galleries: int, sightings: int, exemplars: int) -> Traces:
     """What a receipt says: embeddings of photos, fused templates, embeddings of faces seen."""
     return Traces(
-        {"templates": templates, "gallery entries": galleries, "links of sightings": sightings}
+        {
+            "templates": templates,
+            "gallery entries": galleries,
+            "links of sightings": sightings,
+            "embeddings of unknowns": exemplars,
+        }
     )

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.personal_data import FacePart, FaceParts
-from sinks.vector.template_store import LOCK_HEAD, LOCK_USER, fuse
+from sinks.vector.templates.template_store import FUSED, LOCK_HEAD, LOCK_USER, fuse
 from sinks.vector.vector_store import Vectors
 
 _FIRST = UUID(int=0)
@@ -34,15 +34,16 @@ SELECT user_id FROM (
 
 # With the expected fused template: none if the user is erased or suspended. The
 # tolerance is for sums in another order; a photo more or less moves the mean by far more.
-WRONG_MEANS = """
+WRONG_MEANS = f"""
 WITH asked AS (
     SELECT user_id, EXISTS (SELECT FROM erased_people WHERE user_id = one.user_id) AS erased,
            EXISTS (SELECT FROM gallery WHERE user_id = one.user_id AND suspended_at IS NOT NULL)
                AS suspended
     FROM unnest($2::uuid[]) AS one (user_id)
 ), fused AS (
-    SELECT user_id, l2_normalize(avg(embedding)) AS embedding, count(*) AS photos
+    SELECT user_id, {FUSED} AS embedding, count(*) AS photos
     FROM face_embeddings WHERE model = $1 AND kind = 'template' AND user_id = ANY($2::uuid[])
+      AND set_aside_at IS NULL
     GROUP BY user_id
 )
 SELECT user_id, asked.erased FROM asked LEFT JOIN fused USING (user_id)
@@ -53,7 +54,7 @@ WHERE CASE
     ELSE held.embedding IS NULL OR held.photos <> fused.photos
          OR (held.embedding <=> fused.embedding) > 1e-6
 END
-"""
+"""  # noqa: S608 - made of constants
 
 DELETE_TEMPLATES_OF_MODEL = """
 DELETE FROM face_embeddings WHERE user_id = $1 AND model = $2 AND kind = 'template'

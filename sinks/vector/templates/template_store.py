@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from domain.decisions.template_weight import FULL
 from domain.store_rows import Embedding, Enrolment, EnrolStatus
 from sinks.store_errors import StoreRejected
 from sinks.vector.vector_database import VectorDatabase
@@ -22,32 +23,46 @@ LOCK_USER = "SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, 1))"
 
 # Writing into the user's row of a gallery and taking the next revision belong together, and the
 # head stays locked until the transaction ends: revisions become visible in their order.
-LOCK_HEAD = "SELECT dimension FROM gallery_heads WHERE model = $1 FOR UPDATE"
+LOCK_HEAD = "SELECT dimension, revision FROM gallery_heads WHERE model = $1 FOR UPDATE"
 
 LOCK_ALL_HEADS = "SELECT model FROM gallery_heads ORDER BY model FOR UPDATE"
 
 # A user is erased for all models.
 IS_ERASED = "SELECT EXISTS (SELECT FROM erased_people WHERE user_id = $1)"
 
+# A photo that was taken out, and is enrolled again, counts again.
 ADD_TEMPLATE = """
-INSERT INTO face_embeddings (face_id, user_id, model, kind, embedding, captured_at)
-VALUES ($1, $2, $3, 'template', $4, $5)
-ON CONFLICT (face_id, model) DO NOTHING
+INSERT INTO face_embeddings (face_id, user_id, model, kind, embedding, captured_at, weight)
+VALUES ($1, $2, $3, 'template', $4, $5, $6)
+ON CONFLICT (face_id, model) DO UPDATE
+SET user_id = excluded.user_id, weight = excluded.weight, set_aside_at = NULL
+WHERE face_embeddings.kind = 'template' AND face_embeddings.set_aside_at IS NOT NULL
 RETURNING face_id
 """
 
-MODEL_OF_TEMPLATE = "SELECT model FROM face_embeddings WHERE face_id = $1 AND kind = 'template'"
-
 REMOVE_TEMPLATE = """
-DELETE FROM face_embeddings WHERE face_id = $1 AND model = $2 AND kind = 'template'
-RETURNING user_id
+DELETE FROM face_embeddings WHERE face_id = $1 AND kind = 'template' RETURNING user_id, model
 """
 
-# The mean of no template is null: out of the gallery. Nothing of a suspended user is fused.
-FUSE = """
+HAS_TEMPLATE = """
+SELECT EXISTS (
+    SELECT FROM face_embeddings
+    WHERE face_id = $1 AND model = $2 AND kind = 'template' AND set_aside_at IS NULL)
+"""
+
+#: The template of a group of photos: their mean by weight. pgvector multiplies vectors by
+#: component, so a weight is as many equal components. A sum in another order could differ by a bit.
+FUSED = """l2_normalize(avg(
+        embedding * array_fill(weight, ARRAY[vector_dims(embedding)])::vector ORDER BY face_id
+    ))"""
+
+# The mean of no template is null: out of the gallery. Nothing of a suspended user is fused, nor of
+# photos that were taken out.
+FUSE = f"""
 WITH fused AS (
-    SELECT l2_normalize(avg(embedding)) AS embedding, count(*)::integer AS photos
+    SELECT {FUSED} AS embedding, count(*)::integer AS photos
     FROM face_embeddings WHERE user_id = $1 AND model = $2 AND kind = 'template'
+    AND set_aside_at IS NULL
     AND NOT EXISTS (SELECT FROM gallery WHERE user_id = $1 AND suspended_at IS NOT NULL)
 ), head AS (
     UPDATE gallery_heads SET revision = revision + 1 WHERE model = $2 RETURNING revision
@@ -58,7 +73,7 @@ ON CONFLICT (user_id, model) DO UPDATE
 SET embedding = excluded.embedding, photos = excluded.photos, revision = excluded.revision,
     updated_at = now()
 RETURNING photos, revision
-"""
+"""  # noqa: S608 - made of constants
 
 GALLERY_ENTRY = "SELECT photos, revision FROM gallery WHERE user_id = $1 AND model = $2"
 
@@ -91,6 +106,7 @@ UNION
 SELECT model FROM face_embeddings WHERE user_id = $1 AND kind = 'template' AND NOT EXISTS (
     SELECT FROM gallery
     WHERE user_id = $1 AND gallery.model = face_embeddings.model AND embedding IS NOT NULL)
+    AND set_aside_at IS NULL
 ORDER BY model
 """
 
@@ -98,8 +114,16 @@ ORDER BY model
 class TemplateStore(VectorDatabase):
     """Adds, removes, suspends and resumes templates; every change has a revision."""
 
-    async def enrol(
-        self, face_id: UUID, user_id: UUID, model: str, embedding: Embedding, captured_at: datetime
+    async def enrol(  # noqa: PLR0913 - a template and its conditions
+        self,
+        face_id: UUID,
+        user_id: UUID,
+        model: str,
+        embedding: Embedding,
+        captured_at: datetime,
+        *,
+        weight: float = FULL,
+        at_revision: int | None = None,
     ) -> Enrolment:
         """Add one photo's template to a user and make the fused template again.
 
@@ -111,6 +135,9 @@ class TemplateStore(VectorDatabase):
             model: id of the embedder.
             embedding: float32, shape (dimension,), length 1.
             captured_at: when the photo was taken.
+            weight: how much it counts in the fused template, more than 0, at most 1.
+            at_revision: of the gallery that the photo was compared with; where it has changed,
+                nothing is added. None: it may have any.
 
         Returns:
             Whether it was added, and how many photos the user has now.
@@ -121,9 +148,10 @@ class TemplateStore(VectorDatabase):
         operation = "enrol"
         async with self._connection(operation) as connection, connection.transaction():
             await connection.execute(LOCK_USER, user_id)
-            dimension = await connection.fetchval(LOCK_HEAD, model)
-            if dimension is None:
+            head = await connection.fetchrow(LOCK_HEAD, model)
+            if head is None:
                 raise self._no_such_model(operation, model)
+            dimension = head["dimension"]
             if embedding.shape != (dimension,):
                 raise StoreRejected(
                     self.store,
@@ -133,6 +161,8 @@ class TemplateStore(VectorDatabase):
                 )
             if await connection.fetchval(IS_ERASED, user_id):
                 return Enrolment(status=EnrolStatus.ERASED, photos=0, revision=0)
+            if at_revision is not None and head["revision"] != at_revision:
+                return Enrolment(status=EnrolStatus.OUTDATED, photos=0, revision=head["revision"])
             added = await connection.fetchval(
                 ADD_TEMPLATE,
                 face_id,
@@ -140,29 +170,34 @@ class TemplateStore(VectorDatabase):
                 model,
                 self._encoded(operation, embedding),
                 captured_at,
+                weight,
             )
             if added is None:
                 record = await connection.fetchrow(GALLERY_ENTRY, user_id, model)
                 return _enrolment(EnrolStatus.UNCHANGED, record)
             return _enrolment(EnrolStatus.ENROLLED, await fuse(connection, user_id, model))
 
+    async def has_template(self, face_id: UUID, model: str) -> bool:
+        """Whether a photo is enrolled: an earlier attempt at it has decided."""
+        async with self._connection("look for a template") as connection:
+            return bool(await connection.fetchval(HAS_TEMPLATE, face_id, model))
+
     async def remove_template(self, face_id: UUID) -> Enrolment | None:
-        """Take one photo's template away and make the fused template again.
+        """Take one photo's templates away, of each model, and make the fused ones again.
 
         With the last one the user leaves the gallery, but may be enrolled again.
 
         Returns:
-            The user's state after it; None when there is no such template.
+            The user's state after it, in the gallery of one of the models; None when there is no
+            such template.
         """
         async with self._connection("remove a template") as connection, connection.transaction():
-            model = await connection.fetchval(MODEL_OF_TEMPLATE, face_id)
-            if model is None:
-                return None
-            await connection.fetchval(LOCK_HEAD, model)
-            user_id = await connection.fetchval(REMOVE_TEMPLATE, face_id, model)
-            if user_id is None:
-                return None
-            return _enrolment(EnrolStatus.ENROLLED, await fuse(connection, user_id, model))
+            await connection.fetch(LOCK_ALL_HEADS)
+            state = None
+            for record in await connection.fetch(REMOVE_TEMPLATE, face_id):
+                fused = await fuse(connection, record["user_id"], record["model"])
+                state = _enrolment(EnrolStatus.ENROLLED, fused)
+            return state
 
     async def suspend_user(self, user_id: UUID) -> None:
         """Take a user out of every gallery, and keep the templates; doing it again is harmless.

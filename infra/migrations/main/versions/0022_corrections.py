@@ -1,0 +1,143 @@
+"""What people have said about faces, visits and users: append-only, with what an undo needs."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0022"
+down_revision = "0021"
+branch_labels = None
+depends_on = None
+
+TIMESTAMP = sa.DateTime(timezone=True)
+
+# An erasure may delete a correction; nothing changes one.
+KEEP_FUNCTION = """
+CREATE FUNCTION corrections_keep() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'corrections are append-only' USING ERRCODE = 'insufficient_privilege';
+END
+$$
+"""
+
+KEEP_ROWS = """
+CREATE TRIGGER corrections_keep BEFORE UPDATE ON corrections
+FOR EACH ROW EXECUTE FUNCTION corrections_keep()
+"""
+
+
+def upgrade() -> None:
+    # No default, so no row is written again.
+    op.add_column("faces", sa.Column("correction_id", sa.Uuid))
+    op.add_column("visits", sa.Column("correction_id", sa.Uuid))
+    op.add_column("users", sa.Column("merged_into", sa.Uuid))
+    op.create_table(
+        "corrections",
+        sa.Column("id", sa.Uuid, primary_key=True),
+        sa.Column("made_at", TIMESTAMP, nullable=False, server_default=sa.text("now()")),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("actor", sa.Text, nullable=False),
+        sa.Column("user_id", sa.Uuid, nullable=False),
+        sa.Column("other_user_id", sa.Uuid),
+        sa.Column("face_id", sa.Uuid),
+        sa.Column("visit_id", sa.Uuid),
+        sa.Column("undoes", sa.Uuid, unique=True),
+        sa.Column("detail", postgresql.JSONB, nullable=False),
+        _of_a_user("corrections", "user_id", "CASCADE"),
+        _of_a_user("corrections", "other_user_id", "CASCADE"),
+        _of_a_correction("corrections", "undoes"),
+    )
+    op.create_index(
+        "corrections_time", "corrections", [sa.text("made_at DESC"), sa.text("id DESC")]
+    )
+    op.create_index("corrections_user", "corrections", ["user_id"])
+    op.create_index("corrections_other_user", "corrections", ["other_user_id"])
+    op.execute(KEEP_FUNCTION)
+    op.execute(KEEP_ROWS)
+    _create_labels()
+    op.create_table(
+        "vetoes",
+        sa.Column("correction_id", sa.Uuid, primary_key=True),
+        sa.Column("face_id", sa.Uuid, primary_key=True),
+        sa.Column("user_id", sa.Uuid, primary_key=True),
+        sa.Column("withdrawn_by", sa.Uuid),
+        _of_a_correction("vetoes", "correction_id"),
+        _of_a_face("vetoes"),
+        _of_a_user("vetoes", "user_id", "CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["withdrawn_by"],
+            ["corrections.id"],
+            name="vetoes_withdrawn_by_fkey",
+            ondelete="SET NULL",
+        ),
+    )
+    op.create_index("vetoes_face", "vetoes", ["face_id"])
+    op.create_index("vetoes_user", "vetoes", ["user_id"])
+    op.create_table(
+        "correction_work",
+        sa.Column("correction_id", sa.Uuid, primary_key=True),
+        sa.Column("id", sa.BigInteger, sa.Identity(always=True), nullable=False),
+        _of_a_correction("correction_work", "correction_id"),
+    )
+
+
+def downgrade() -> None:
+    for name in ("correction_work", "vetoes", "corrected_visits", "corrected_faces", "corrections"):
+        op.drop_table(name)
+    op.execute("DROP FUNCTION corrections_keep()")
+    op.drop_column("users", "merged_into")
+    op.drop_column("visits", "correction_id")
+    op.drop_column("faces", "correction_id")
+
+
+def _create_labels() -> None:
+    op.create_table(
+        "corrected_faces",
+        sa.Column("correction_id", sa.Uuid, primary_key=True),
+        sa.Column("face_id", sa.Uuid, primary_key=True),
+        sa.Column("user_id", sa.Uuid),
+        sa.Column("similarity", sa.Double),
+        sa.Column("runner_up_similarity", sa.Double),
+        sa.Column("decision", sa.Text),
+        sa.Column("before", sa.Uuid),
+        _of_a_correction("corrected_faces", "correction_id"),
+        _of_a_face("corrected_faces"),
+        _of_a_user("corrected_faces", "user_id", "SET NULL"),
+    )
+    op.create_index("corrected_faces_face", "corrected_faces", ["face_id"])
+    op.create_index("corrected_faces_user", "corrected_faces", ["user_id"])
+    op.create_table(
+        "corrected_visits",
+        sa.Column("correction_id", sa.Uuid, primary_key=True),
+        sa.Column("visit_id", sa.Uuid, primary_key=True),
+        sa.Column("user_id", sa.Uuid),
+        sa.Column("similarity", sa.Double),
+        sa.Column("before", sa.Uuid),
+        _of_a_correction("corrected_visits", "correction_id"),
+        sa.ForeignKeyConstraint(
+            ["visit_id"],
+            ["visits.visit_id"],
+            name="corrected_visits_visit_id_fkey",
+            ondelete="CASCADE",
+        ),
+        _of_a_user("corrected_visits", "user_id", "SET NULL"),
+    )
+    op.create_index("corrected_visits_visit", "corrected_visits", ["visit_id"])
+    op.create_index("corrected_visits_user", "corrected_visits", ["user_id"])
+
+
+def _of_a_correction(table: str, column: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint(
+        [column], ["corrections.id"], name=f"{table}_{column}_fkey", ondelete="CASCADE"
+    )
+
+
+def _of_a_face(table: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint(
+        ["face_id"], ["faces.id"], name=f"{table}_face_id_fkey", ondelete="CASCADE"
+    )
+
+
+def _of_a_user(table: str, column: str, ondelete: str) -> sa.ForeignKeyConstraint:
+    name = f"{table}_{column}_fkey"
+    return sa.ForeignKeyConstraint([column], ["users.id"], name=name, ondelete=ondelete)

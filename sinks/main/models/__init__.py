@@ -1,0 +1,1 @@
+"""The table of embedders, and the faces that are embedded again."""

@@ -1,0 +1,1 @@
+"""Changes of people that are still to be announced, and their table."""

@@ -1,0 +1,181 @@
+"""Corrections of faces and visits, as SQL. Used by `sinks.main.people.correction_store`.
+
+Locks are taken in the order of a commit of visits: users, faces, cameras, visits, messages; of each
+kind by key.
+"""
+
+USERS = """
+SELECT id, is_active, merged_into FROM users WHERE id = ANY($1::uuid[])
+ORDER BY id FOR {lock}
+"""
+
+_LABEL = """
+face.id AS face_id, face.user_id, face.similarity, face.runner_up_similarity, face.decision,
+face.correction_id, COALESCE(face.best_face_id, face.id) AS embedded_as, face.quality,
+face.best_face_id IS NULL AS has_embedding
+"""
+
+FACE = f"""
+SELECT {_LABEL} FROM faces AS face WHERE id = $1 AND kind = 'frame' FOR NO KEY UPDATE
+"""  # noqa: S608 - made of constants, as below
+
+FACES_OF_VISIT = f"""
+SELECT {_LABEL} FROM faces AS face
+WHERE id IN (SELECT face_id FROM visit_faces WHERE visit_id = $1) AND kind = 'frame'
+ORDER BY id FOR NO KEY UPDATE
+"""  # noqa: S608
+
+#: The faces of a correction of which nothing else is said: ``standing``, each with its ``latest``
+#: correction, which is an undo where a later correction was undone.
+STANDING = """
+said AS (
+    SELECT face.id AS face_id, face.correction_id AS latest, face.correction_id AS said
+    FROM corrected_faces AS one JOIN faces AS face ON face.id = one.face_id
+    WHERE one.correction_id = {correction}
+    UNION
+    SELECT said.face_id, said.latest, kept.before FROM said
+    JOIN corrections AS undo ON undo.id = said.said
+    JOIN corrected_faces AS kept
+        ON kept.correction_id = undo.undoes AND kept.face_id = said.face_id
+), standing AS (
+    SELECT face_id, latest FROM said WHERE said = {correction}
+)
+"""
+
+# With what was said before.
+FACES_OF_CORRECTION = f"""
+WITH RECURSIVE {STANDING.format(correction="$1")}
+SELECT {_LABEL}, face.correction_id = standing.latest AS stands,
+       before.user_id AS before_user_id, before.similarity AS before_similarity,
+       before.runner_up_similarity AS before_runner_up_similarity,
+       before.decision AS before_decision
+FROM corrected_faces AS before JOIN faces AS face ON face.id = before.face_id
+LEFT JOIN standing ON standing.face_id = face.id
+WHERE before.correction_id = $1
+ORDER BY face.id FOR NO KEY UPDATE OF face
+"""  # noqa: S608
+
+ADD = """
+INSERT INTO corrections (id, kind, actor, user_id, other_user_id, face_id, visit_id, undoes, detail)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb) RETURNING made_at
+"""
+
+AUDIT = """
+INSERT INTO audit (actor, action, target, detail, request_id) VALUES ($1, $2, $3, $4::jsonb, $5)
+"""
+
+WORK = "INSERT INTO correction_work (correction_id) VALUES ($1)"
+
+KEEP_FACES = """
+INSERT INTO corrected_faces (correction_id, face_id, user_id, similarity, runner_up_similarity,
+                             decision, before)
+SELECT $1, id, user_id, similarity, runner_up_similarity, decision, correction_id
+FROM faces WHERE id = ANY($2::uuid[])
+"""
+
+LABEL_FACES = """
+UPDATE faces SET user_id = label.user_id, similarity = label.similarity,
+    runner_up_similarity = label.runner_up_similarity, decision = label.decision,
+    candidate_id = CASE WHEN label.user_id IS NULL THEN faces.candidate_id END, correction_id = $1
+FROM unnest($2::uuid[], $3::uuid[], $4::float8[], $5::float8[], $6::text[])
+     AS label (face_id, user_id, similarity, runner_up_similarity, decision)
+WHERE faces.id = label.face_id
+"""
+
+CAMERA_OF_VISIT = """
+SELECT camera_id FROM visits
+WHERE visit_id = $1 AND revision > 0 AND reason IS DISTINCT FROM 'merged'
+"""
+
+# The worker that has this camera in memory reads it again, from the faces as they are now.
+TOUCH_CAMERAS = """
+UPDATE visit_cameras
+SET version = version + 1, checkpoint = NULL, checkpoint_at = NULL, checkpoint_event = NULL
+FROM (
+    SELECT camera_id FROM visit_cameras WHERE camera_id = ANY($1::text[])
+    ORDER BY camera_id FOR NO KEY UPDATE
+) AS held
+WHERE visit_cameras.camera_id = held.camera_id
+"""
+
+VISIT = """
+SELECT visit_id, camera_id, revision, state, user_id, unknown_id, similarity, started_at,
+       last_seen_at, ended_at, announced_at, faces, late, best_face_id, reason, continues,
+       liveness::text AS liveness, correction_id
+FROM visits WHERE visit_id = $1 AND revision > 0 AND reason IS DISTINCT FROM 'merged'
+FOR NO KEY UPDATE
+"""
+
+KEEP_VISIT = """
+INSERT INTO corrected_visits (correction_id, visit_id, user_id, similarity, before)
+SELECT $1, visit_id, user_id, similarity, correction_id FROM visits WHERE visit_id = $2
+"""
+
+LABEL_VISIT = """
+UPDATE visits SET user_id = $2, similarity = $3, correction_id = $4, revision = revision + 1,
+    reason = 'corrected'
+WHERE visit_id = $1
+"""
+
+VISIT_OF_CORRECTION = """
+SELECT before.visit_id, camera_id, before.user_id, before.similarity, before
+FROM corrected_visits AS before JOIN visits ON visits.visit_id = before.visit_id
+WHERE before.correction_id = $1
+"""
+
+ADD_VETOES = """
+INSERT INTO vetoes (correction_id, face_id, user_id)
+SELECT $1, face_id, user_id FROM unnest($2::uuid[], $3::uuid[]) AS veto (face_id, user_id)
+WHERE EXISTS (SELECT FROM faces WHERE id = face_id)
+  AND EXISTS (SELECT FROM users WHERE id = user_id)
+"""
+
+# A person who says that a face is this user says so of its embedding.
+WITHDRAW_VETOES = """
+UPDATE vetoes SET withdrawn_by = $1
+WHERE face_id = ANY($2::uuid[]) AND user_id = $3 AND withdrawn_by IS NULL
+"""
+
+DELETE_VETOES = "DELETE FROM vetoes WHERE correction_id = $1"
+
+RESTORE_VETOES = "UPDATE vetoes SET withdrawn_by = NULL WHERE withdrawn_by = $1"
+
+_CORRECTION = """
+one.id, one.made_at, one.kind, one.actor, one.user_id, one.other_user_id, one.face_id, one.visit_id,
+one.undoes, later.id AS undone_by, one.detail::text AS detail
+"""
+
+CORRECTION = f"""
+SELECT {_CORRECTION} FROM corrections AS one LEFT JOIN corrections AS later ON later.undoes = one.id
+WHERE one.id = $1
+"""  # noqa: S608
+
+# Others who undo it wait.
+HOLD_CORRECTION = "SELECT id FROM corrections WHERE id = $1 FOR UPDATE"
+
+CORRECTIONS = f"""
+SELECT {_CORRECTION} FROM corrections AS one LEFT JOIN corrections AS later ON later.undoes = one.id
+WHERE ($1::uuid IS NULL OR one.user_id = $1 OR one.other_user_id = $1)
+  AND ($2::timestamptz IS NULL OR (one.made_at, one.id) < ($2, $3::uuid))
+ORDER BY one.made_at DESC, one.id DESC LIMIT $4
+"""  # noqa: S608
+
+COUNT_OF_USER = "SELECT count(*) FROM corrections WHERE user_id = $1 OR other_user_id = $1"
+
+FORGET_USER = "DELETE FROM corrections WHERE user_id = $1 OR other_user_id = $1 RETURNING 1"
+
+MERGED_INTO = "SELECT id FROM users WHERE merged_into = $1 ORDER BY id"
+
+#: Where these tables name users or faces, and what an erasure does about it.
+ERASED_PLACES = {
+    "users.merged_into": "users who were merged into the user are erased with the user",
+    "corrections.user_id": "the correction is deleted",
+    "corrections.other_user_id": "the correction is deleted",
+    "corrections.face_id": "goes with the correction; else it is an unknown's",
+    "corrections.detail": "numbers; goes with the correction",
+    "corrected_faces.user_id": "unlinked, or goes with the correction",
+    "corrected_faces.face_id": "goes with the correction; else it is an unknown's",
+    "corrected_visits.user_id": "unlinked, or goes with the correction",
+    "vetoes.user_id": "the veto is deleted",
+    "vetoes.face_id": "goes with the veto; else it is an unknown's",
+}

@@ -1,0 +1,1 @@
+"""Unknowns and their visits in the main database."""

@@ -1,0 +1,92 @@
+"""Unknowns for maintenance: merges, proposals, and what the vector database does not have yet."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from domain.decisions.consolidation import Proposal
+from sinks.main.unknowns import unknown_statements
+from sinks.main.unknowns.unknown_regrouping import UnknownRegrouping
+
+
+@dataclass(frozen=True, slots=True)
+class DueUnknown:
+    """An unknown whose last change the vector database may not have.
+
+    Attributes:
+        id: of the unknown.
+        user_id: the user, if it was promoted.
+        together: the unknown, and others that may have its exemplars.
+    """
+
+    id: UUID
+    user_id: UUID | None
+    together: frozenset[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUnknown:
+    """An unknown that may be merged.
+
+    Attributes:
+        id: of the unknown.
+        first_seen_at: start of its first visit.
+        joined: whether an operator has joined it with another one.
+    """
+
+    id: UUID
+    first_seen_at: datetime
+    joined: bool
+
+
+class UnknownMaintenance(UnknownRegrouping):
+    """`UnknownRegrouping`, and what consolidation and repairs need in addition."""
+
+    async def due(self, limit: int) -> list[DueUnknown]:
+        """Unknowns whose last change the vector database may not have."""
+        async with self._connection("look for unknowns to repair") as connection:
+            rows = await connection.fetch(unknown_statements.DUE, limit)
+        return [
+            DueUnknown(row["id"], row["user_id"], frozenset((row["id"], *row["others"])))
+            for row in rows
+        ]
+
+    async def existing(self, unknown_ids: Collection[UUID]) -> set[UUID]:
+        """Those of these unknowns that have a row."""
+        async with self._connection("look for unknowns") as connection:
+            rows = await connection.fetch(unknown_statements.EXISTING, list(unknown_ids))
+        return {row["id"] for row in rows}
+
+    async def changed_since(self, model: str, moment: datetime) -> list[UUID]:
+        """The open unknowns of a model that had a visit since a moment."""
+        async with self._connection("look for unknowns that changed") as connection:
+            rows = await connection.fetch(unknown_statements.CHANGED, model, moment)
+        return [row["id"] for row in rows]
+
+    async def open_ones(self, unknown_ids: Collection[UUID]) -> list[OpenUnknown]:
+        """Those of these unknowns that may be merged, by id."""
+        async with self._connection("read unknowns") as connection:
+            rows = await connection.fetch(unknown_statements.OPEN_ONES, list(unknown_ids))
+        return [OpenUnknown(**dict(row)) for row in rows]
+
+    async def apart(self, unknown_ids: Collection[UUID]) -> set[frozenset[UUID]]:
+        """The pairs with one of these unknowns who are two people."""
+        async with self._connection("read who is apart") as connection:
+            rows = await connection.fetch(unknown_statements.APART, list(unknown_ids))
+        return {frozenset((row["one"], row["other"])) for row in rows}
+
+    async def propose(self, looked_at: Collection[UUID], proposals: Sequence[Proposal]) -> None:
+        """Replace the proposals about these unknowns."""
+        async with (
+            self._connection("propose merges and splits") as connection,
+            connection.transaction(),
+        ):
+            await connection.execute(unknown_statements.FORGET_PROPOSALS, list(looked_at))
+            await connection.execute(
+                unknown_statements.PROPOSE,
+                [one.unknown_id for one in proposals],
+                [one.other_id for one in proposals],
+                [one.kind for one in proposals],
+                [one.similarity for one in proposals],
+            )

@@ -1,0 +1,173 @@
+"""Unknowns and their visits in the main database, as the unknowns agent reads and writes them.
+
+The row of a visit in ``unknown_members`` is the commit point: the first one counts. The template
+was written before it, so a worker that ends in between finds the visit in its template and gives it
+to the same unknown.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
+
+from config.settings import DatabaseSettings
+from domain.decisions.grouping import Assignment
+from domain.people.unknown_changes import unknown_created
+from sinks.main.people.people_messages import note_changes
+from sinks.main.unknowns import unknown_statements
+from sinks.main.visit_store import ONLY_INDEXES
+from sinks.postgres.pool import PostgresSink
+from sinks.store_errors import StoreRejected, StoreUnavailable
+
+if TYPE_CHECKING:
+    from sinks.postgres.checked_connection import Session
+    from sinks.postgres.pool import RawConnection
+
+Result = TypeVar("Result")
+
+#: A deadlock, or a row that was deleted between a look and a write. A repetition finds it gone.
+_RACES = frozenset({"40P01", "23503"})
+_ATTEMPTS = 4
+
+#: An unknown is shown, and announced, when it has so many visits.
+SHOWN_FROM = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FaceOfVisit:
+    """A face of a visit whose embedding says who it is.
+
+    Attributes:
+        face_id: the face.
+        quality: fitness for recognition, 0 to 1.
+        model: id of the embedder.
+    """
+
+    face_id: UUID
+    quality: float
+    model: str
+
+
+class UnknownStore(PostgresSink):
+    """Reads and writes unknowns. All methods raise the errors of `sinks.store_errors`."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        """Take the settings of the main database; `connect` opens it."""
+        super().__init__(settings, "main")
+
+    async def _prepare(self, connection: "RawConnection") -> None:
+        await connection.execute(ONLY_INDEXES)
+
+    async def members(self, visit_ids: Collection[UUID]) -> dict[UUID, UUID]:
+        """The unknown of each of these visits that has one."""
+        if not visit_ids:
+            return {}
+        async with self._connection("look for visits of unknowns") as connection:
+            rows = await connection.fetch(unknown_statements.MEMBERS, list(visit_ids))
+        return {row["visit_id"]: row["unknown_id"] for row in rows}
+
+    async def evidence(self, visit_id: UUID, min_quality: float, most: int) -> list[FaceOfVisit]:
+        """The faces of a visit that say who it is, best first.
+
+        Args:
+            visit_id: the visit.
+            min_quality: only of this quality, 0 to 1, or more.
+            most: at most so many.
+        """
+        async with self._connection("read the faces of a visit") as connection:
+            rows = await connection.fetch(unknown_statements.EVIDENCE, visit_id, min_quality, most)
+        return [FaceOfVisit(**dict(row)) for row in rows]
+
+    async def in_the_same_frames(self, visit_id: UUID) -> frozenset[UUID]:
+        """Unknowns who were in a frame with the person of a visit: none of them is that person."""
+        async with self._connection("look for others in the frames") as connection:
+            rows = await connection.fetch(unknown_statements.IN_THE_SAME_FRAMES, visit_id)
+        return frozenset(row["unknown_id"] for row in rows)
+
+    async def add(
+        self, visit_id: UUID, model: str, given: Assignment, apart: Collection[UUID]
+    ) -> UUID | None:
+        """Give a visit to its unknown, who is made if there is no such row.
+
+        An unknown that was merged in the meantime stands for the one that is left.
+
+        Args:
+            visit_id: the visit.
+            model: id of the embedder.
+            given: the decision.
+            apart: unknowns who were in a frame with the person: they are never merged with it.
+
+        Returns:
+            The unknown whose visit it is, also if it was so before; None where the visit has no
+            row any more.
+        """
+
+        async def write(connection: "Session") -> UUID | None:
+            asked = [given.unknown_id, *apart]
+            current = await connection.fetch(unknown_statements.CURRENT, asked)
+            target = await self._target(connection, given.unknown_id)
+            if target is None:
+                begun = await connection.fetchval(
+                    unknown_statements.BEGIN_UNKNOWN, given.unknown_id, model, visit_id
+                )
+                target = begun or await self._target(connection, given.unknown_id)
+            if target is None:
+                return None
+            before = {row["id"]: row["visits"] for row in current}.get(target, 0)
+            added = await connection.fetchval(
+                unknown_statements.ADD_MEMBER, visit_id, target, given.unknown_id, given.similarity
+            )
+            others = {row["id"] for row in current} - {target}
+            if others:
+                await connection.execute(
+                    unknown_statements.ADD_PAIRS, target, list(others), "apart", "frame"
+                )
+            if added is not None:
+                await self._count(connection, target, before)
+            return target
+
+        return await self._repeated("give a visit to an unknown", write)
+
+    async def withdraw(self, visit_ids: Sequence[UUID]) -> list[UUID]:
+        """Take visits from their unknowns: they are a user's now, or were merged into others.
+
+        Returns:
+            The unknowns that have no visit left, and are deleted.
+        """
+
+        async def write(connection: "Session") -> list[UUID]:
+            rows = await connection.fetch(unknown_statements.REMOVE_MEMBERS, list(visit_ids))
+            touched = sorted({row["unknown_id"] for row in rows})
+            if not touched:
+                return []
+            await connection.fetch(unknown_statements.COUNT_AGAIN, touched)
+            gone = await connection.fetch(unknown_statements.DELETE_EMPTY, touched)
+            return [row["id"] for row in gone]
+
+        return await self._repeated("take visits from unknowns", write)
+
+    @staticmethod
+    async def _target(connection: "Session", unknown_id: UUID) -> UUID | None:
+        """The row that stands for an unknown; None where there is none."""
+        row = await connection.fetchrow(unknown_statements.CURRENT, [unknown_id])
+        return None if row is None else row["id"]
+
+    @staticmethod
+    async def _count(connection: "Session", unknown_id: UUID, before: int) -> None:
+        """Count the visits again, and announce the unknown when it is shown."""
+        rows = await connection.fetch(unknown_statements.COUNT_AGAIN, [unknown_id])
+        if rows and before < SHOWN_FROM <= rows[0]["visits"]:
+            await note_changes(connection, [unknown_created(unknown_id)])
+
+    async def _repeated(
+        self, operation: str, write: "Callable[[Session], Awaitable[Result]]"
+    ) -> Result:
+        """Run a transaction, again if another one has got in its way."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                async with self._connection(operation) as connection, connection.transaction():
+                    return await write(connection)
+            except (StoreUnavailable, StoreRejected) as failure:
+                if failure.state not in _RACES or attempt == _ATTEMPTS:
+                    raise
+        raise AssertionError("the last attempt returns or raises")

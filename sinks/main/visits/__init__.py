@@ -1,0 +1,1 @@
+"""Parts of `sinks.main.visit_store`, and of the main database's personal data in visits."""

@@ -1,0 +1,1 @@
+"""Templates: the embeddings of enrolled photos, and whose they are."""

@@ -1,0 +1,214 @@
+"""The gallery of unknowns: read and followed as the one of users is, and changed one at a time.
+
+Who compares a visit with it holds the model's head until what follows is written, so that all
+workers together decide as one: two cameras that see a person leave at the same moment do not begin
+two unknowns.
+"""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from domain.decisions.grouping import Exemplar, template_of
+from domain.store_rows import GalleryChange, GalleryChunk
+from sinks.vector.templates.template_store import LOCK_USER
+from sinks.vector.unknowns import unknown_vectors
+from sinks.vector.vector_database import VectorDatabase
+from sinks.vector.vector_format import decode_vector, decode_vectors, encode_vector
+
+if TYPE_CHECKING:
+    from sinks.postgres.checked_connection import Session
+
+#: A statement that reads the gallery may take so long, in seconds: it may be large.
+_LOAD_SECONDS = 60.0
+
+#: Rows that are read at a time: 5 MB of 128 dimensions.
+_CHUNK = 10_000
+
+MODELS = (
+    "SELECT model, dimension FROM unknown_heads JOIN gallery_heads USING (model) ORDER BY model"
+)
+
+ADD_HEAD = "INSERT INTO unknown_heads (model) VALUES ($1) ON CONFLICT DO NOTHING"
+
+HEAD = """
+SELECT head.revision, dimension FROM unknown_heads AS head JOIN gallery_heads USING (model)
+WHERE model = $1
+"""
+
+COUNT = "SELECT count(*) FROM unknown_templates WHERE model = $1 AND embedding IS NOT NULL"
+
+TEMPLATES = """
+SELECT unknown_id, vector_send(embedding) AS data FROM unknown_templates
+WHERE model = $1 AND embedding IS NOT NULL
+"""
+
+CHANGES = """
+SELECT revision, unknown_id, vector_send(embedding) AS data FROM unknown_templates
+WHERE model = $1 AND revision > $2 ORDER BY revision LIMIT $3
+"""
+
+IDS_PAGE = """
+SELECT DISTINCT unknown_id FROM unknown_exemplars
+WHERE unknown_id > $1 AND created_at < $2 ORDER BY unknown_id LIMIT $3
+"""
+
+EXEMPLARS_OF_ALL = """
+SELECT unknown_id, visit_id, embedding FROM unknown_exemplars
+WHERE model = $1 AND unknown_id = ANY($2::uuid[]) ORDER BY unknown_id, visit_id
+"""
+
+
+class LockedGallery:
+    """A model's gallery while no other process changes it; every change is part of one transaction.
+
+    Attributes:
+        revision: of the latest change, as it was when the gallery was locked.
+    """
+
+    def __init__(self, connection: "Session", model: str, revision: int) -> None:
+        """Take a connection in a transaction that has locked the model's head."""
+        self._connection = connection
+        self._model = model
+        self.revision = revision
+
+    async def owner_of(self, visit_id: UUID) -> UUID | None:
+        """The unknown whose template this visit is part of; None if it is part of none."""
+        owner: UUID | None = await self._connection.fetchval(
+            unknown_vectors.OWNER, visit_id, self._model
+        )
+        return owner
+
+    async def exemplars(self, unknown_id: UUID) -> list[Exemplar]:
+        """The visits that an unknown's template is made of."""
+        rows = await self._connection.fetch(unknown_vectors.EXEMPLARS, unknown_id, self._model)
+        return [Exemplar(row["visit_id"], decode_vector(row["embedding"])) for row in rows]
+
+    async def write(self, unknown_id: UUID, exemplars: Sequence[Exemplar]) -> None:
+        """Make an unknown's template of exactly these visits; without any it is out."""
+        await unknown_vectors.keep_only(
+            self._connection, self._model, unknown_id, [one.visit_id for one in exemplars]
+        )
+        await self._connection.execute(
+            unknown_vectors.ADD_EXEMPLARS,
+            self._model,
+            unknown_id,
+            [one.visit_id for one in exemplars],
+            [encode_vector(one.embedding) for one in exemplars],
+        )
+        template = template_of(exemplars)
+        await self._connection.execute(
+            unknown_vectors.WRITE_TEMPLATE,
+            unknown_id,
+            self._model,
+            None if template is None else encode_vector(template),
+        )
+
+
+class UnknownGallery(VectorDatabase):
+    """Reads the gallery of unknowns, and locks it for those who change it."""
+
+    async def models(self) -> dict[str, int]:
+        """The models that unknowns were grouped by, with the dimension of each."""
+        async with self._connection("list the models of unknowns") as connection:
+            records = await connection.fetch(MODELS)
+        return {record["model"]: record["dimension"] for record in records}
+
+    async def ensure_model(self, model: str, dimension: int) -> bool:
+        """Make a model's gallery of unknowns if it is missing; returns whether it was.
+
+        Raises:
+            StoreRejected: the model is there with another dimension.
+        """
+        made = await super().ensure_model(model, dimension)
+        async with self._connection("make a gallery of unknowns") as connection:
+            await connection.execute(ADD_HEAD, model)
+        return made
+
+    async def changes(
+        self, model: str, after_revision: int, limit: int = 1000
+    ) -> list[GalleryChange]:
+        """What changed, oldest first; see `sinks.vector.gallery_reader.GalleryReader.changes`."""
+        async with self._connection("follow the gallery of unknowns") as connection:
+            records = await connection.fetch(CHANGES, model, after_revision, limit)
+        return [
+            GalleryChange(
+                record["revision"],
+                record["unknown_id"],
+                None if record["data"] is None else decode_vector(record["data"]),
+            )
+            for record in records
+        ]
+
+    async def load(self, model: str, chunk: int = _CHUNK) -> AsyncIterator[GalleryChunk]:
+        """The whole gallery as of one moment, in parts: at least one.
+
+        Args:
+            model: id of the embedder.
+            chunk: unknowns in a part.
+        """
+        operation = "load the gallery of unknowns"
+        async with (
+            self._connection(operation) as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            head = await connection.fetchrow(HEAD, model)
+            if head is None:
+                raise self._no_such_model(operation, model)
+            total = await connection.fetchval(COUNT, model, timeout=_LOAD_SECONDS)
+            pages = connection.pages(TEMPLATES, model, size=chunk, timeout=_LOAD_SECONDS)
+            async for records in pages:
+                if records or not total:
+                    yield GalleryChunk(
+                        revision=head["revision"],
+                        total=total,
+                        user_ids=[record["unknown_id"] for record in records],
+                        embeddings=decode_vectors(
+                            [record["data"] for record in records], head["dimension"]
+                        ),
+                    )
+
+    @asynccontextmanager
+    async def locked(self, model: str) -> AsyncIterator[LockedGallery]:
+        """Hold a model's gallery: changes are written when the block ends, or none of them.
+
+        Raises:
+            StoreUnavailable: the database is unavailable, or the gallery is not set up.
+        """
+        operation = "group visits"
+        async with self._connection(operation) as connection, connection.transaction():
+            revision = await connection.fetchval(unknown_vectors.LOCK_HEAD, model)
+            if revision is None:
+                raise self._no_such_model(operation, model)
+            yield LockedGallery(connection, model, revision)
+
+    async def exemplars_of(
+        self, model: str, unknown_ids: Collection[UUID]
+    ) -> dict[UUID, list[Exemplar]]:
+        """The exemplars of these unknowns, by unknown; those without any are left out."""
+        async with self._connection("read exemplars of unknowns") as connection:
+            rows = await connection.fetch(EXEMPLARS_OF_ALL, model, list(unknown_ids))
+        found: dict[UUID, list[Exemplar]] = {}
+        for row in rows:
+            exemplar = Exemplar(row["visit_id"], decode_vector(row["embedding"]))
+            found.setdefault(row["unknown_id"], []).append(exemplar)
+        return found
+
+    async def ids_after(self, last: UUID, before: datetime, limit: int) -> list[UUID]:
+        """The next unknowns by id with an exemplar that was stored before a moment."""
+        async with self._connection("page through unknowns") as connection:
+            rows = await connection.fetch(IDS_PAGE, last, before, limit)
+        return [row["unknown_id"] for row in rows]
+
+    async def remove(self, unknown_ids: Collection[UUID]) -> int:
+        """Take unknowns out of every gallery, with all their exemplars; returns how many."""
+        async with self._connection("remove unknowns") as connection, connection.transaction():
+            return await unknown_vectors.remove(connection, unknown_ids)
+
+    async def name_sightings(self, user_id: UUID, face_ids: Collection[UUID]) -> None:
+        """Say of sightings without a user whose they are; an erased user is not named."""
+        async with self._connection("name sightings") as connection, connection.transaction():
+            await connection.execute(LOCK_USER, user_id)
+            await connection.execute(unknown_vectors.NAME_SIGHTINGS, user_id, list(face_ids))

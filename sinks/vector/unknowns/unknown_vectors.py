@@ -1,0 +1,95 @@
+"""Statements that change the gallery of unknowns. The model's head is locked before any of them."""
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from sinks.postgres.checked_connection import Session
+
+LOCK_HEAD = "SELECT revision FROM unknown_heads WHERE model = $1 FOR UPDATE"
+
+LOCK_ALL_HEADS = "SELECT model FROM unknown_heads ORDER BY model FOR UPDATE"
+
+OWNER = "SELECT unknown_id FROM unknown_exemplars WHERE visit_id = $1 AND model = $2"
+
+EXEMPLARS = """
+SELECT visit_id, embedding FROM unknown_exemplars WHERE unknown_id = $1 AND model = $2
+ORDER BY visit_id
+"""
+
+DROP_EXEMPLARS = """
+DELETE FROM unknown_exemplars
+WHERE unknown_id = $1 AND model = $2 AND visit_id <> ALL($3::uuid[])
+"""
+
+# An exemplar of another unknown, which was merged or split, changes hands.
+ADD_EXEMPLARS = """
+INSERT INTO unknown_exemplars (visit_id, model, unknown_id, embedding)
+SELECT visit_id, $1, $2, embedding
+FROM unnest($3::uuid[], $4::vector[]) AS one (visit_id, embedding)
+ON CONFLICT (visit_id, model) DO UPDATE SET unknown_id = excluded.unknown_id
+WHERE unknown_exemplars.unknown_id <> excluded.unknown_id
+"""
+
+WRITE_TEMPLATE = """
+WITH head AS (
+    UPDATE unknown_heads SET revision = revision + 1 WHERE model = $2 RETURNING revision
+)
+INSERT INTO unknown_templates (unknown_id, model, embedding, revision)
+SELECT $1, $2, $3, revision FROM head
+ON CONFLICT (unknown_id, model) DO UPDATE
+SET embedding = excluded.embedding, revision = excluded.revision, updated_at = now()
+"""
+
+IN_GALLERY = """
+SELECT unknown_id, model FROM unknown_templates
+WHERE unknown_id = ANY($1::uuid[]) AND embedding IS NOT NULL ORDER BY model, unknown_id
+"""
+
+DELETE_EXEMPLARS = """
+DELETE FROM unknown_exemplars WHERE unknown_id = ANY($1::uuid[]) RETURNING 1
+"""
+
+COUNT_EXEMPLARS = "SELECT count(*) FROM unknown_exemplars WHERE unknown_id = ANY($1::uuid[])"
+
+# An erased user is named no more.
+NAME_SIGHTINGS = """
+UPDATE face_embeddings SET user_id = $1
+WHERE face_id = ANY($2::uuid[]) AND kind = 'sighting' AND user_id IS NULL
+  AND NOT EXISTS (SELECT FROM erased_people WHERE user_id = $1)
+"""
+
+#: How long those who follow the gallery have time to learn that an unknown is gone.
+FORGET_GONE = """
+DELETE FROM unknown_templates WHERE embedding IS NULL AND updated_at < now() - interval '7 days'
+"""
+
+#: Where these tables name faces, and what an erasure does about it.
+ERASED_PLACES = {
+    "unknown_exemplars.embedding": "those of an unknown who was given the user's name are deleted",
+    "unknown_templates.embedding": "that of an unknown who was given the user's name is deleted",
+}
+
+
+async def keep_only(
+    connection: "Session", model: str, unknown_id: UUID, visit_ids: Sequence[UUID]
+) -> None:
+    """Delete the exemplars of an unknown but for these."""
+    await connection.execute(DROP_EXEMPLARS, unknown_id, model, list(visit_ids))
+
+
+async def remove(connection: "Session", unknown_ids: Collection[UUID]) -> int:
+    """Take unknowns out of every gallery, in the connection's transaction; harmless if repeated.
+
+    Returns:
+        How many exemplars were deleted.
+    """
+    if not unknown_ids:
+        return 0
+    asked = list(unknown_ids)
+    await connection.fetch(LOCK_ALL_HEADS)
+    deleted = await connection.fetch(DELETE_EXEMPLARS, asked)
+    for row in await connection.fetch(IN_GALLERY, asked):
+        await connection.execute(WRITE_TEMPLATE, row["unknown_id"], row["model"], None)
+    return len(deleted)
