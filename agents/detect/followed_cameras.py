@@ -5,7 +5,7 @@ All of it is a cache: without it, faces are embedded, and tracks begin again.
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from uuid import UUID, uuid4
 
@@ -102,6 +102,11 @@ class FollowedCamera:
         self._motion = policy.motion_by_camera.get(camera, policy.motion)
         self._paths = Paths()
         self._tracks: dict[int, Track] = {}
+        # By which model the last frame was followed, and by which it was settled: batches overlap.
+        self._followed_by: str | None = None
+        self._settled_by: str | None = None
+        self._embedded: frozenset[int] = frozenset()
+        self._former: dict[int, UUID] = {}
         self._reference: GreyImage | None = None
         self._searched_at = 0.0
         self._strayed = False
@@ -155,15 +160,18 @@ class FollowedCamera:
         return expected(self._paths, event.at.timestamp(), self._policy.follow)
 
     def follow(
-        self, plan: Plan, event: ImageEvent, faces: Sequence[SeenFace], *, exact: bool
+        self, plan: Plan, event: ImageEvent, faces: Sequence[SeenFace], *, exact: bool, model: str
     ) -> Followed:
         """Continue the paths with a frame.
+
+        After a change of the model each face is due once: its track has no embedding of this one.
 
         Args:
             plan: of the frame, not `Plan.ALONE`.
             event: the frame.
             faces: what was found in it; for `Plan.HOLD` nothing, as it was not searched.
             exact: whether the whole frame was searched, which gives the better landmarks.
+            model: id of the embedder that the frame's faces are embedded by.
         """
         at = event.at.timestamp()
         if at < self._followed_at:
@@ -178,19 +186,44 @@ class FollowedCamera:
             if plan is Plan.CUT:
                 self._paths = lose(self._paths)
             self._paths, steps = follow(self._paths, at, faces, self._policy.follow, exact=exact)
-        return Followed(faces, steps, frozenset(one.number for one in self._paths.all))
+        alive = frozenset(one.number for one in self._paths.all)
+        known = self._embedded if model == self._followed_by else frozenset()
+        steps = [
+            replace(one, due="refresh") if one.due is None and one.path not in known else one
+            for one in steps
+        ]
+        self._followed_by = model
+        self._embedded = (known & alive) | {one.path for one in steps}
+        return Followed(faces, steps, alive)
 
-    def settle(self, followed: Followed, embedded: Mapping[int, EmbeddedFace]) -> list[Track]:
+    def settle(
+        self, followed: Followed, embedded: Mapping[int, EmbeddedFace], model: str
+    ) -> list[Track]:
         """Decide which track each face of a frame belongs to.
+
+        A path keeps the name of its track when the model changes, and nothing else of it:
+        embeddings of two models do not compare. So does a new path that takes the place of
+        another one so soon that no other person can have.
 
         Args:
             followed: the frame.
             embedded: its due faces, by index.
+            model: id of the embedder.
         """
+        if model != self._settled_by:
+            self._former |= {path: track.id for path, track in self._tracks.items()}
+            self._tracks, self._settled_by = {}, model
         tracks, result = settle(
             self._tracks, followed.steps, embedded, self._policy.tracks, self._namespace
         )
+        known = {track.id for track in self._tracks.values()}
+        for index, step in enumerate(followed.steps):
+            before = step.path if step.path in self._former else step.place
+            name = None if before is None else self._former.pop(before, None)
+            if name is not None and result[index].id not in known:
+                tracks[step.path] = result[index] = replace(result[index], id=name)
         self._tracks = {path: one for path, one in tracks.items() if path in followed.alive}
+        self._former = {path: one for path, one in self._former.items() if path in followed.alive}
         return result
 
     def _compared(

@@ -6,6 +6,8 @@
 4. follow the faces by their boxes; those that are new, doubtful or clearly better are due
 5. decode the frames with due faces in full size, and embed these faces
 6. settle which track each face belongs to; the others have their track's embedding
+7. of a frame in shadow, add what the models say that do not decide
+8. add the frame itself where a face is the best one of its track: a visit may be shown by it
 """
 
 import asyncio
@@ -17,12 +19,15 @@ from agents.detect import detected_faces
 from agents.detect.every_face import Found
 from agents.detect.followed_cameras import WHOLE, Followed, FollowedCamera, FollowedCameras, Plan
 from agents.detect.image_reading import ImageReader, Opened, Part, Unreadable, split
+from agents.detect.liveness_checks import EmbeddedIn, LivenessChecks
 from agents.detect.model_lanes import ModelLanes
 from agents.detect.ordered_batches import Step, Turn
+from agents.detect.other_embeddings import OtherEmbeddings
 from config.observability import metrics
 from domain.arrays import GreyImage, Image
 from domain.events import DetectedFace, DetectedFaces
 from domain.failures import Retry
+from domain.liveness_result import Liveness
 from ml.images.reduced_decoding import decode_grey, decode_reduced, divisor
 from ml.recognition.face_analyser import AnalysedFace, FoundFace
 from ml.tracking.frame_detector import MOST_FACES, Nearby
@@ -46,6 +51,9 @@ class _Frame:
         nearby: whether it looked only near known faces.
         followed: its faces, and what is done with each.
         described: the faces that were embedded, by index.
+        checked: whether these are people, by index.
+        full: uint8 (H, W, 3), the picture in full size; None if no face was due.
+        shows_best: whether a face is the best one of its track, or has no track.
     """
 
     opened: Opened
@@ -58,6 +66,9 @@ class _Frame:
     nearby: bool = False
     followed: Followed = field(default_factory=Followed)
     described: dict[int, AnalysedFace] = field(default_factory=dict)
+    checked: dict[int, Liveness | None] = field(default_factory=dict)
+    full: Image | None = None
+    shows_best: bool = False
 
     @property
     def due(self) -> list[int]:
@@ -70,16 +81,27 @@ class _Frame:
 class FollowedFaces:
     """Finds the faces of frames in the order of each camera's frames."""
 
-    def __init__(self, reader: ImageReader, lanes: ModelLanes, cameras: FollowedCameras) -> None:
+    def __init__(
+        self,
+        reader: ImageReader,
+        lanes: ModelLanes,
+        checks: LivenessChecks,
+        others: OtherEmbeddings,
+        cameras: FollowedCameras,
+    ) -> None:
         """Use this reader and these models.
 
         Args:
             reader: decodes.
             lanes: the models.
+            checks: whether faces are people.
+            others: what the models say that do not decide.
             cameras: what is remembered of each camera.
         """
         self._reader = reader
         self._lanes = lanes
+        self._checks = checks
+        self._others = others
         self._cameras = cameras
         self._long_side = lanes.long_side
 
@@ -124,7 +146,9 @@ class FollowedFaces:
             raise Retry("earlier frames of a camera failed, and its faces cannot be followed")
         results = [(frame.opened, self._settled(frame)) for frame in good]
         part.passed(Step.SETTLE)
-        return results, unreadable
+        results = await asyncio.gather(*map(self._with_others, good, results))
+        with_snapshots = await asyncio.gather(*map(self._with_snapshot, good, results))
+        return with_snapshots, unreadable
 
     async def _read(self, frame: _Frame) -> _Frame | Unreadable:
         """Decode a frame; of a camera that showed nothing new, at first its brightness alone."""
@@ -192,7 +216,9 @@ class FollowedFaces:
             else:
                 event = frame.opened.envelope.event
                 exact = not frame.nearby
-                frame.followed = frame.camera.follow(frame.plan, event, faces, exact=exact)
+                frame.followed = frame.camera.follow(
+                    frame.plan, event, faces, exact=exact, model=self._lanes.model
+                )
 
     async def _decode_all(self, frames: Sequence[_Frame]) -> None:
         """Decode those frames of which only the brightness is known."""
@@ -216,6 +242,35 @@ class FollowedFaces:
         described = await self._lanes.describe([face for _, _, face in wanted])
         for (frame, index, _), face in zip(wanted, described, strict=True):
             frame.described[index] = face
+        checked = await self._checks.check(
+            [
+                EmbeddedIn(frame.opened.envelope.event, face.image, face.box)
+                for frame, _, face in wanted
+            ]
+        )
+        for (frame, index, _), liveness in zip(wanted, checked, strict=True):
+            frame.checked[index] = liveness
+        for frame, picture in zip(due, pictures, strict=True):
+            frame.full = picture
+
+    async def _with_others(
+        self, frame: _Frame, result: tuple[Opened, DetectedFaces]
+    ) -> tuple[Opened, DetectedFaces]:
+        """The result of a frame, with what the models say that do not decide."""
+        if frame.full is None:
+            return result
+        opened, found = result
+        # Of a frame whose faces are not followed, all are embedded, in this order.
+        return opened, await self._others.add(frame.full, frame.described, found)
+
+    async def _with_snapshot(
+        self, frame: _Frame, result: tuple[Opened, DetectedFaces]
+    ) -> tuple[Opened, DetectedFaces]:
+        """The result of a frame, with the frame itself where that may show a visit best."""
+        if frame.full is None or not frame.shows_best:
+            return result
+        opened, found = result
+        return opened, await self._reader.with_snapshot(opened, frame.full, found)
 
     async def _full(self, frame: _Frame) -> Image:
         """The frame in full size."""
@@ -229,9 +284,14 @@ class FollowedFaces:
     def _settled(self, frame: _Frame) -> DetectedFaces:
         """The result of a frame; call it in the order of the frames."""
         event, model = frame.opened.envelope.event, self._lanes.model
+        mode = self._checks.mode(event)
         faces: list[DetectedFace]
         if frame.camera is None or frame.plan is Plan.ALONE:
-            faces = [detected_faces.seen(frame.described[index]) for index in frame.due]
+            faces = [
+                detected_faces.seen(frame.described[index], mode, frame.checked[index])
+                for index in frame.due
+            ]
+            frame.shows_best = bool(faces)
         else:
             embedded = {
                 index: EmbeddedFace(
@@ -239,14 +299,18 @@ class FollowedFaces:
                     face.embedding,
                     face.quality.score,
                     face.quality.reliable,
+                    frame.checked[index],
                 )
                 for index, face in frame.described.items()
             }
-            tracks = frame.camera.settle(frame.followed, embedded)
+            tracks = frame.camera.settle(frame.followed, embedded, model)
+            frame.shows_best = any(
+                tracks[index].best.face_id == face.face_id for index, face in embedded.items()
+            )
             faces = [
-                detected_faces.seen(frame.described[index], track)
+                detected_faces.seen(frame.described[index], mode, frame.checked[index], track)
                 if index in frame.described
-                else detected_faces.followed(face, track)
+                else detected_faces.followed(face, mode, track)
                 for index, (face, track) in enumerate(
                     zip(frame.followed.faces, tracks, strict=True)
                 )

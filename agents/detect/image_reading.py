@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from msgspec import structs
+
 from agents.detect.ordered_batches import Step, Turn
-from domain.events import EventKind
+from config.observability import metrics
+from domain.arrays import Image
+from domain.events import DetectedFaces, EventKind
 from domain.failures import Reject, Retry
 from domain.images.image_errors import ImageRejected
 from domain.memory_budget import Share
-from ml.images.decoding import Image, ImageHeader, ImageLimits, decode_inspected, inspect
+from ml.images.decoding import ImageHeader, ImageLimits, decode_inspected, inspect
+from ml.images.frame_snapshots import SnapshotPolicy, snapshot_of
 from streams.contract.camera_clocks import ClockPolicy
 from streams.contract.envelope import Envelope
 from streams.contract.envelope import decode as read_envelope
@@ -74,13 +79,15 @@ class Part:
 class ImageReader:
     """Opens messages and decodes their images."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what every image is read with
         self,
         topics: Topics,
         clocks: ClockPolicy,
         limits: ImageLimits,
         claims: Fetch,
         decoders: Executor,
+        *,
+        snapshots: SnapshotPolicy,
     ) -> None:
         """Read messages of these topics.
 
@@ -90,12 +97,14 @@ class ImageReader:
             limits: limits of images that are decoded.
             claims: fetches the images of claim checks.
             decoders: threads that decode.
+            snapshots: which frames are kept as a whole.
         """
         self._topics = topics
         self._clocks = clocks
         self._limits = limits
         self._claims = claims
         self._decoders = decoders
+        self._snapshots = snapshots
 
     def envelope(self, message: Message) -> Envelope:
         """Read the headers of a message.
@@ -126,6 +135,23 @@ class ImageReader:
             return await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
         except ImageRejected as error:
             return Unreadable(opened.message, Reject(error.reason, str(error)))
+
+    async def with_snapshot(
+        self, opened: Opened, picture: Image, found: DetectedFaces
+    ) -> DetectedFaces:
+        """The result of a frame with the frame itself, if its camera's frames are kept.
+
+        Args:
+            opened: the frame.
+            picture: uint8 (H, W, 3), BGR, upright, in full size.
+            found: its faces.
+        """
+        if not self._snapshots.wants(found.event.key):
+            return found
+        work = partial(snapshot_of, opened.data, opened.header, picture, self._snapshots.long_side)
+        with metrics.stage("snapshot"):
+            snapshot = await asyncio.get_running_loop().run_in_executor(self._decoders, work)
+        return structs.replace(found, snapshot=snapshot)
 
     async def run_alone(self, work: Callable[[], None]) -> None:
         """Do something in the threads for decoding."""

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from config.observability import metrics
 from domain.arrays import Image
+from ml.recognition.alignment import align
+from ml.recognition.embedders import Embedder
 from ml.recognition.face_analyser import AnalysedFace, Analyser, FoundFace
 from ml.tracking.frame_detector import Nearby
 from ml.tracking.seen_faces import SeenFace
@@ -20,15 +22,19 @@ Result = TypeVar("Result")
 class ModelLanes:
     """An analyser in a pool of threads; batches of images and faces are faster than single ones."""
 
-    def __init__(self, analyser: Analyser, executor: Executor) -> None:
+    def __init__(
+        self, analyser: Analyser, executor: Executor, others: Sequence[Embedder] = ()
+    ) -> None:
         """Run the models.
 
         Args:
             analyser: the models.
             executor: threads that run them, as many as the analyser has lanes.
+            others: embedders that embed what is enrolled, too, and frames in shadow.
         """
         self._analyser = analyser
         self._executor = executor
+        self._others = others
 
     @property
     def model(self) -> str:
@@ -57,6 +63,30 @@ class ModelLanes:
     async def describe(self, faces: Sequence[FoundFace]) -> list[AnalysedFace]:
         """Embed faces that were found; see `Analyser.describe`."""
         return await self.share(faces, self._analyser.describe)
+
+    async def embed_by_others(
+        self, image: Image, faces: Sequence[AnalysedFace]
+    ) -> list[dict[str, bytes]]:
+        """The embeddings of an image's faces by the other embedders, by their ids.
+
+        Args:
+            image: uint8 (H, W, 3), BGR, upright.
+            faces: what was found in it.
+        """
+        if not self._others or not faces:
+            return [{} for _ in faces]
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self._embed_by_others, image, faces)
+
+    def _embed_by_others(
+        self, image: Image, faces: Sequence[AnalysedFace]
+    ) -> list[dict[str, bytes]]:
+        aligned = [align(image, face.landmarks) for face in faces]
+        rows = {one.id: one.embed(aligned) for one in self._others}
+        return [
+            {model: of_model[index].astype("<f4").tobytes() for model, of_model in rows.items()}
+            for index in range(len(faces))
+        ]
 
     async def prove(self, image: Image) -> None:
         """Do every step once; see `Analyser.prove`."""

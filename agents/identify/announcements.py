@@ -1,19 +1,20 @@
-"""After the commit: the listing in Redis, ``faces.matches``, and the answers to callers."""
+"""After the commit: the listing in Redis, the messages, and the answers to callers."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 from agents.identify.effects import EventEffects
-from agents.identify.match_events import matches_of, outgoing
+from agents.identify.frame_events import processed_now
+from agents.identify.match_events import messages_of, outgoing
 from agents.identify.unannounced_results import UnannouncedEvents
 from config.observability import metrics
-from domain.events import EventKind, FaceMatch
+from domain.events import EventKind
 from domain.store_rows import EventKey, LedgerRow, Outcome
 from sinks.circuit_breaker import CircuitBreaker, CircuitOpen
 from sinks.store_errors import StoreUnavailable
 from sinks.stores import Stores
-from streams.clients.durable_producer import Publisher
+from streams.clients.durable_producer import Outgoing, Publisher
 from streams.contract.topics import Topics
 
 logger = logging.getLogger(__name__)
@@ -25,11 +26,26 @@ _CACHE_PAUSE = 3.0
 class Announcer:
     """Announces what is committed, at least once."""
 
-    def __init__(self, stores: Stores, publisher: Publisher, topics: Topics) -> None:
-        """Announce with this publisher, and record it in these stores."""
+    def __init__(
+        self,
+        stores: Stores,
+        publisher: Publisher,
+        topics: Topics,
+        *,
+        frames_processed: bool = False,
+    ) -> None:
+        """Announce with this publisher, and record it in these stores.
+
+        Args:
+            stores: the ledger, and the cache.
+            publisher: sends the messages.
+            topics: names of the topics.
+            frames_processed: whether each frame has a message of its own.
+        """
         self._stores = stores
         self._publisher = publisher
         self._topics = topics
+        self._frames_processed = frames_processed
         self._cache = CircuitBreaker(_CACHE_PAUSE)
         self._unannounced = UnannouncedEvents()
 
@@ -39,18 +55,20 @@ class Announcer:
 
     async def announce(self, results: Sequence[EventEffects]) -> int:
         """Announce newly committed events; returns how many of them are counted in the metrics."""
-        seen = [
-            match
-            for one in results
-            for match in one.matches
-            if one.result.event.kind is EventKind.FRAME
-        ]
+        frames = [one for one in results if one.result.event.kind is EventKind.FRAME]
+        seen = [match for one in frames for match in one.matches]
         if seen:
             with metrics.stage("recents"):
                 await self._cached(partial(self._stores.recents.remember_matches, seen))
         keys = [one.result.key for one in results]
-        await self._send([match for one in results for match in one.matches], keys)
+        messages = [outgoing(match, self._topics) for one in results for match in one.matches]
+        if self._frames_processed:
+            # After the matches of the frame: the producer of a frame has read these by then.
+            messages += [processed_now(one.result, self._topics) for one in frames]
+        await self._send(messages, keys)
         for one in results:
+            if one.probes:
+                await self._cached(partial(self._stores.recents.remember_probes, one.probes))
             if one.result.answer is not None:
                 await self._answer(one.result.event.key, one.result.answer)
         return self._unannounced.observe(keys)
@@ -61,13 +79,16 @@ class Announcer:
             await self._answer(row.key, row.answer)
         # Events of a later release are announced by workers of that release.
         if not row.announced and row.outcome is not Outcome.OTHER:
-            await self._send(await matches_of(self._stores.records, row), [row.event_key])
+            messages = await messages_of(
+                self._stores.records, row, self._topics, frames_processed=self._frames_processed
+            )
+            await self._send(messages, [row.event_key])
         return self._unannounced.observe([row.event_key])
 
-    async def _send(self, matches: Sequence[FaceMatch], events: Sequence[EventKey]) -> None:
-        """Send the matches, and record in the ledger that the broker has them."""
+    async def _send(self, messages: Sequence[Outgoing], events: Sequence[EventKey]) -> None:
+        """Send the messages, and record in the ledger that the broker has them."""
         with metrics.stage("send_matches"):
-            await self._publisher.send_all([outgoing(match, self._topics) for match in matches])
+            await self._publisher.send_all(messages)
         with metrics.stage("mark_announced"):
             await self._stores.records.mark_announced(events)
 

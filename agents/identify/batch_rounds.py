@@ -1,12 +1,15 @@
 """Splits the events of a batch into rounds that are processed in order; nearly always one round."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from domain.events import DetectedFaces
+from domain.events import DetectedFaces, EventKind
 from domain.failures import Reject
 from domain.store_rows import EventKey
 from streams.contract.message import Message
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 Round = dict[EventKey, DetectedFaces]
 
@@ -35,6 +38,7 @@ def in_rounds(batch: Iterable[Message], read: Callable[[Message], DetectedFaces]
     rounds: list[Round] = [{}]
     refused: dict[Message, Reject] = {}
     count = 0
+    models: dict[UUID, str] = {}
     for message in batch:
         try:
             faces = read(message)
@@ -42,6 +46,11 @@ def in_rounds(batch: Iterable[Message], read: Callable[[Message], DetectedFaces]
             refused[message] = reject
         else:
             count += 1
+            event = faces.event
+            if event.kind is EventKind.FRAME and models.setdefault(event.uuid, faces.model) != (
+                faces.model
+            ):
+                continue  # a frame has one result, also where a new model has embedded it again
             _place(EventKey(faces.event.uuid, faces.model), faces, rounds)
     return Rounds(rounds, refused, count - sum(map(len, rounds)))
 
@@ -49,13 +58,14 @@ def in_rounds(batch: Iterable[Message], read: Callable[[Message], DetectedFaces]
 def _place(key: EventKey, faces: DetectedFaces, rounds: list[Round]) -> None:
     """Put an event into a round by the ledger's rules.
 
-    The next message of the event replaces a failure; one with another policy is decided again.
+    The next message of the event replaces a failure; one with another policy, or with ``force``, is
+    decided again.
     """
     for found in rounds:
         if key not in found or _failed(found[key]):
             found[key] = faces
             return
-        if found[key].policy == faces.policy:
+        if found[key].policy == faces.policy and found[key].event.force == faces.event.force:
             return
     rounds.append({key: faces})
 

@@ -4,9 +4,10 @@
 2. claim the events: one that is already in the ledger is not processed again; and lock the users
    that the results may name, so that none can be erased before the commit
 3. enrol photos; decide who the other faces are, and build the effects
-4. crops -> S3, embeddings -> pgvector
+4. crops and snapshots -> S3, embeddings -> pgvector
 5. rows -> Postgres, the commit point: a face exists if its row exists
-6. the listing -> Redis, the matches -> ``faces.matches``, the answers -> callers
+6. the listing -> Redis, the matches -> ``faces.matches``, the frames -> ``frames.processed`` if
+   that is turned on, the answers -> callers
 
 Crops are written while the users are locked: a crop that is written before would remain after an
 erasure that does not know of it, and an erasure needs S3 itself, so it would hardly wait less.
@@ -20,20 +21,23 @@ from uuid import UUID
 
 from msgspec import structs
 
+from agents.galleries import Galleries
 from agents.identify import effects
 from agents.identify.announcements import Announcer
 from agents.identify.batch_rounds import in_rounds
 from agents.identify.effects import EventEffects
-from agents.identify.enrolments import Enrolments
-from agents.identify.galleries import Galleries
+from agents.identify.enrolments import Enrolments, compares_nothing
+from agents.identify.live_comparison import LiveComparison
 from agents.identify.recognition import Recogniser, SearchedImage
+from agents.vetoes import VetoesOf, no_vetoes
 from config.observability import metrics
 from domain.decisions.enrolment import EnrolmentPolicy
+from domain.decisions.likeness import LikenessPolicy
 from domain.decisions.matching import MatchPolicy
 from domain.events import DetectedFaces, EventKind
 from domain.failures import Reject
 from domain.object_keys import uploaded_key
-from domain.refusals import given_up
+from domain.refusals.unreadable_uploads import given_up
 from domain.store_rows import EventKey
 from sinks.main.best_faces import best_faces
 from sinks.main.ledger import Claim
@@ -50,10 +54,15 @@ from streams.processing.stage import Stage
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """The rules for a match, by model, and for a photo that can be enrolled."""
+    """The rules for a match, by model, and for a photo that can be enrolled.
+
+    ``likeness`` is how alike a photo and the templates must be, by model; by default they are not
+    compared.
+    """
 
     match: Callable[[str], MatchPolicy]
     enrolment: EnrolmentPolicy
+    likeness: Callable[[str], LikenessPolicy | None] = compares_nothing
 
 
 class Identify(Stage):
@@ -68,7 +77,10 @@ class Identify(Stage):
         *,
         policies: Policies,
         executor: Executor,
+        comparison: LiveComparison | None = None,
         clocks: ClockPolicy = DEFAULT_CLOCKS,
+        frames_processed: bool = False,
+        vetoes: VetoesOf = no_vetoes,
     ) -> None:
         """Create the stage.
 
@@ -79,15 +91,19 @@ class Identify(Stage):
             topics: names of the topics.
             policies: the rules for matches and enrolments.
             executor: where searches run.
+            comparison: gets the faces of frames in shadow; None: they are not compared.
             clocks: how far a camera's clock may be wrong.
+            frames_processed: whether each frame has a message of its own.
+            vetoes: by model, the faces that are not a user.
         """
         self._stores = stores
         self._galleries = galleries
         self._topics = topics
         self._clocks = clocks
-        self._enrolments = Enrolments(stores, galleries, policies.enrolment)
-        self._recogniser = Recogniser(galleries, policies.match, executor)
-        self._announcer = Announcer(stores, publisher, topics)
+        self._comparison = comparison
+        self._enrolments = Enrolments(stores, galleries, policies.enrolment, policies.likeness)
+        self._recogniser = Recogniser(galleries, policies.match, executor, vetoes)
+        self._announcer = Announcer(stores, publisher, topics, frames_processed=frames_processed)
 
     async def process(self, batch: Sequence[Message]) -> Mapping[Message, Reject]:
         """Write every event of the batch to the stores, and announce it."""
@@ -126,8 +142,12 @@ class Identify(Stage):
                 if one.result.key in written
             ]
             self._announcer.expect(committed)
+        if self._comparison is not None:
+            for one in committed:
+                self._comparison.note(found[one.result.key], one.matches)
         announced = 0
-        for row in claim.existing.values():
+        # A frame may be asked for as embedded by two models; it has one row.
+        for row in {row.event_key: row for row in claim.existing.values()}.values():
             announced += await self._announcer.announce_again(row)
         return len(found) - announced - await self._announcer.announce(committed)
 
@@ -156,7 +176,7 @@ class Identify(Stage):
     async def _hide_erased(
         self, claim: Claim, results: Sequence[EventEffects]
     ) -> Sequence[EventEffects]:
-        """Delete the crops of best faces that stand for faces of erased users.
+        """Delete the crops of best faces that stand for faces of erased users, and their frames.
 
         They may be of earlier frames, whose rows then name no crop, or of frames of this batch.
         """
@@ -169,9 +189,9 @@ class Identify(Stage):
         return [one.without_crops(hidden) for one in results]
 
     async def _store(self, results: Sequence[EventEffects]) -> None:
-        """Write crops and embeddings: they must be stored before the commit point."""
+        """Write crops, snapshots and embeddings: they must be stored before the commit point."""
         with metrics.stage("crops"):
-            await self._stores.crops.put_many([crop for one in results for crop in one.crops])
+            await self._stores.crops.put_many([one for each in results for one in each.pictures])
             await self._stores.crops.delete_many(
                 [key for one in results for key in self._keys_to_delete(one)]
             )

@@ -5,8 +5,12 @@ from datetime import datetime
 from typing import NamedTuple, Self
 from uuid import UUID
 
+from msgspec import UNSET
+
+from agents.identify.frame_events import is_frame, processed_before
 from domain.decisions.matching import Decision
 from domain.events import DetectedFace, DetectedFaces, FaceMatch, MatchKind
+from domain.liveness_result import Liveness
 from domain.store_rows import LedgerRow, Outcome
 from domain.upload_answers import RankedCandidate, SearchedFace, decode_answer
 from sinks.main.main_store import Records
@@ -47,6 +51,7 @@ def match_of(  # noqa: PLR0913 - the parts of a match
     crop_key: str | None = None,
     track_id: UUID | None = None,
     fresh: bool = True,
+    liveness: Liveness | None = None,
 ) -> FaceMatch:
     """The match of a face."""
     return FaceMatch(
@@ -67,6 +72,8 @@ def match_of(  # noqa: PLR0913 - the parts of a match
         decision=decision.reason,
         track_id=track_id,
         fresh=fresh,
+        liveness=liveness or UNSET,
+        candidate_id=decision.candidate_id,
     )
 
 
@@ -82,6 +89,7 @@ def search_matches(origin: Origin, faces: Sequence[SearchedFace]) -> list[FaceMa
                 _similarity(face.candidates, 0),
                 _similarity(face.candidates, 1),
                 face.decision,
+                face.candidates[0].user_id if face.candidates and not face.user_id else None,
             ),
             kind=MatchKind.SEARCH,
         )
@@ -101,6 +109,26 @@ async def matches_of(records: Records, row: LedgerRow) -> list[FaceMatch]:
     if row.outcome is Outcome.FACES:
         return [face.match for face in await records.faces_of(row.event_uuid, row.model)]
     return []
+
+
+async def messages_of(
+    records: Records, row: LedgerRow, topics: Topics, *, frames_processed: bool
+) -> list[Outgoing]:
+    """All messages about an event in the ledger, as they were or should have been sent.
+
+    Args:
+        records: the main database.
+        row: the event.
+        topics: names of the topics.
+        frames_processed: whether each frame has a message of its own.
+
+    Raises:
+        StoreUnavailable: the main database is unavailable.
+    """
+    messages = [outgoing(match, topics) for match in await matches_of(records, row)]
+    if frames_processed and is_frame(row):
+        messages.append(processed_before(row, topics))
+    return messages
 
 
 def outgoing(match: FaceMatch, topics: Topics) -> Outgoing:

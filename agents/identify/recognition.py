@@ -10,12 +10,20 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from agents.identify.galleries import Galleries
+from agents.galleries import Galleries
+from agents.vetoes import VetoesOf, no_vetoes
 from config.observability import metrics
-from domain.decisions.matching import Candidate, Decision, MatchPolicy, decide_without
+from domain.decisions.matching import (
+    Candidate,
+    Decision,
+    MatchPolicy,
+    decide_without,
+    withheld,
+)
 from domain.events import DetectedFace, DetectedFaces, EventKind
 from domain.store_rows import EventKey
 from ml.gallery.exact_search import Gallery
+from ml.gallery.vetoed_faces import VetoedFaces
 
 #: Number of candidates in the answer to a search by photo.
 RANKED = 10
@@ -56,13 +64,16 @@ class SearchedImage:
         return EventKey(self.found.event.uuid, self.found.model)
 
     def could_name(self) -> set[UUID]:
-        """The users that the result may name; the answer to a search names all candidates."""
+        """The users that the result may name, as a match or as the best candidate of an unknown.
+
+        The answer to a search names all candidates.
+        """
         is_search = self.found.event.kind is EventKind.SEARCH
         return {
             one.user_id
             for candidates in self.candidates
             for one in candidates
-            if is_search or one.similarity >= self.policy.threshold
+            if is_search or one.similarity >= min(self.policy.threshold, candidates[0].similarity)
         }
 
     def decide(self, erased: Collection[UUID] = ()) -> list[Recognition]:
@@ -82,6 +93,8 @@ class SearchedImage:
         decision, was_erased = decide_without(
             erased, candidates, self.policy, reliable=face.reliable
         )
+        if face.suspected:
+            decision = withheld(decision)
         left = [one for one in candidates if one.user_id not in erased]
         return Recognition(decision, left, was_erased)
 
@@ -90,7 +103,11 @@ class Recogniser:
     """Searches faces in this worker's copies of the gallery."""
 
     def __init__(
-        self, galleries: Galleries, policy: Callable[[str], MatchPolicy], executor: Executor
+        self,
+        galleries: Galleries,
+        policy: Callable[[str], MatchPolicy],
+        executor: Executor,
+        vetoes: VetoesOf = no_vetoes,
     ) -> None:
         """Search in these galleries.
 
@@ -98,10 +115,12 @@ class Recogniser:
             galleries: this worker's copies of the templates.
             policy: by model, which similarity is a match.
             executor: where searches run, outside of the event loop.
+            vetoes: by model, the faces that are not a user.
         """
         self._galleries = galleries
         self._policy = policy
         self._executor = executor
+        self._vetoes = vetoes
 
     async def search(self, images: Sequence[DetectedFaces]) -> list[SearchedImage]:
         """Find the candidates of all faces, of each model in one search.
@@ -114,25 +133,31 @@ class Recogniser:
         for model, group in groupby(by_model, key=lambda found: found.model):
             of_model = list(group)
             faces = [face for found in of_model for face in found.faces]
-            ranked = iter(await self._candidates(model, faces))
+            candidates, policy = await self._candidates(model, faces)
+            ranked = iter(candidates)
             searched += [
-                SearchedImage(found, [next(ranked) for _ in found.faces], self._policy(model))
+                SearchedImage(found, [next(ranked) for _ in found.faces], policy)
                 for found in of_model
             ]
         return searched
 
     async def _candidates(
         self, model: str, faces: Sequence[DetectedFace]
-    ) -> Sequence[Sequence[Candidate]]:
+    ) -> tuple[Sequence[Sequence[Candidate]], MatchPolicy]:
+        """The candidates of faces, and the policy for the gallery that they were found in."""
+        policy = self._policy(model)
         if not faces:
-            return ()
+            return (), policy
         probes = np.stack([np.frombuffer(face.embedding, "<f4") for face in faces])
         gallery = await self._galleries.get(model, probes.shape[1])
-        return await asyncio.get_running_loop().run_in_executor(
-            self._executor, _search, gallery, probes
+        candidates = await asyncio.get_running_loop().run_in_executor(
+            self._executor, _search, gallery, probes, self._vetoes(model)
         )
+        return candidates, policy.in_gallery(len(gallery))
 
 
-def _search(gallery: Gallery, probes: npt.NDArray[np.float32]) -> list[list[Candidate]]:
+def _search(
+    gallery: Gallery, probes: npt.NDArray[np.float32], vetoes: VetoedFaces
+) -> list[list[Candidate]]:
     with metrics.stage("gallery_search"):
-        return gallery.search(probes, RANKED)
+        return vetoes.marked(probes, gallery.search(probes, RANKED))

@@ -1,26 +1,74 @@
-"""Each identify worker has its own copy of the gallery and keeps it current.
+"""Each worker that recognises faces has its own copy of the gallery and keeps it current.
 
-The templates are stored in pgvector. Every change there gets the next revision of its model, in
-commit order, so a copy reads the changes after its last revision. An erasure is a change whose
-template is None.
+The same is done for the gallery of unknowns. The templates are stored in pgvector. Every change
+there gets the next revision of its model, in commit order, so a copy reads the changes after its
+last revision. An erasure is a change whose template is None.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Protocol
+
+from prometheus_client import Gauge
 
 from config.observability import metrics
+from domain.store_rows import GalleryChange, GalleryChunk
 from ml.gallery.exact_search import Gallery
 from sinks.store_errors import StoreUnavailable
-from sinks.vector.vector_store import Vectors
 from streams.lifecycle.health_server import Check
 from streams.monitoring.heartbeats import GalleryState
 
 logger = logging.getLogger(__name__)
 
 _PAGE = 1000
+
+
+class GalleryStore(Protocol):
+    """Where the templates are: those of users, or those of unknowns.
+
+    Its methods are those of `sinks.vector.gallery_reader.GalleryReader` and
+    `sinks.vector.vector_database.VectorDatabase`.
+    """
+
+    async def models(self) -> dict[str, int]:
+        """The models that are set up, with the dimension of each."""
+
+    async def ensure_model(self, model: str, dimension: int) -> bool:
+        """Set a model up if it is not."""
+
+    async def changes(
+        self, model: str, after_revision: int, limit: int = ...
+    ) -> list[GalleryChange]:
+        """What changed, oldest first."""
+
+    def load(self, model: str) -> AsyncIterator[GalleryChunk]:
+        """The whole gallery as of one moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryOf:
+    """Whose templates are in a gallery, for those who watch.
+
+    Attributes:
+        name: of the gallery, in checks and logs.
+        whose: whose templates they are.
+        templates: shows their number.
+        age: shows how old the copy is.
+    """
+
+    name: str
+    whose: str
+    templates: Gauge
+    age: Gauge
+
+
+OF_USERS = GalleryOf("gallery", "people", metrics.GALLERY_TEMPLATES, metrics.GALLERY_AGE_SECONDS)
+OF_UNKNOWNS = GalleryOf(
+    "unknowns", "unknowns", metrics.UNKNOWN_TEMPLATES, metrics.UNKNOWNS_AGE_SECONDS
+)
 
 
 @dataclass(slots=True)
@@ -43,15 +91,19 @@ class _Copy:
 class Galleries:
     """The galleries of all models that this worker has used."""
 
-    def __init__(self, vectors: Vectors, *, poll: float, max_age: float) -> None:
+    def __init__(
+        self, vectors: GalleryStore, *, poll: float, max_age: float, of: GalleryOf = OF_USERS
+    ) -> None:
         """Copy the galleries of ``vectors``.
 
         Args:
             vectors: the vector database.
             poll: seconds between two updates.
             max_age: seconds without an update after which a copy is unhealthy.
+            of: whose templates they are.
         """
         self._vectors = vectors
+        self._of = of
         self._poll = poll
         self._max_age = max_age
         self._copies: dict[str, _Copy] = {}
@@ -86,8 +138,15 @@ class Galleries:
         copy = self._copies.get(model)
         return None if copy is None else copy.gallery.dimension
 
-    async def refresh(self, model: str) -> None:
+    def revision(self, model: str) -> int:
+        """The last change that the copy of a model contains, which must be loaded."""
+        return self._copies[model].revision
+
+    async def refresh(self, model: str) -> int:
         """Load the changes since the last update.
+
+        Returns:
+            The revision that the copy has at least.
 
         Raises:
             StoreUnavailable: the vector database is unavailable.
@@ -106,7 +165,9 @@ class Galleries:
                 if len(changes) < _PAGE:
                     break
             copy.current_at = asked_at
+            revision = copy.revision
         self._note(model, copy)
+        return revision
 
     async def follow(self) -> None:
         """Keep every copy current until cancelled, also after an outage."""
@@ -130,9 +191,9 @@ class Galleries:
         """Health: whether each copy is current."""
         return [
             Check(
-                f"gallery {model}",
+                f"{self._of.name} {model}",
                 self._age(copy) <= self._max_age,
-                f"{len(copy.gallery)} people, revision {copy.revision}, "
+                f"{len(copy.gallery)} {self._of.whose}, revision {copy.revision}, "
                 f"current {self._age(copy):.1f} s ago",
             )
             for model, copy in self._copies.items()
@@ -159,17 +220,19 @@ class Galleries:
             copy.revision = chunk.revision
         self._note(model, copy)
         logger.info(
-            "gallery of %s: %d people, revision %d, loaded in %.1f s",
+            "%s of %s: %d %s, revision %d, loaded in %.1f s",
+            self._of.name,
             model,
             len(copy.gallery),
+            self._of.whose,
             copy.revision,
             monotonic() - began,
         )
         return copy
 
     def _note(self, model: str, copy: _Copy) -> None:
-        metrics.GALLERY_TEMPLATES.labels(model=model).set(len(copy.gallery))
-        metrics.GALLERY_AGE_SECONDS.labels(model=model).set(self._age(copy))
+        self._of.templates.labels(model=model).set(len(copy.gallery))
+        self._of.age.labels(model=model).set(self._age(copy))
 
     def _age(self, copy: _Copy) -> float:
         return monotonic() - copy.current_at

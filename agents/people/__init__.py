@@ -1,0 +1,1 @@
+"""Announces what has changed about people: corrections, merges, promotions."""

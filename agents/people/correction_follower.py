@@ -1,0 +1,102 @@
+"""Has the vector database follow corrections, and announces corrected faces.
+
+The process that corrects has changed the main database. All else follows from its rows, so any
+follow worker may do it, again if need be.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import TypeAlias
+
+from domain.events import FaceMatch
+from domain.failures import Retry
+from sinks.corrected_owners import follow_correction
+from sinks.main.people.correction_work import CorrectionWork, HeldCorrection
+from sinks.vector.vector_store import Vectors
+from streams.clients.durable_producer import Outgoing, Publisher
+from streams.contract.envelope import match_headers
+from streams.contract.topics import Topics
+from streams.contract.value_codec import match_to_json
+
+logger = logging.getLogger(__name__)
+
+#: Sends the announcements of visits at these cameras.
+SendVisits: TypeAlias = Callable[[Collection[str]], Awaitable[None]]
+
+#: Seconds between two looks.
+_PAUSE = 0.25
+
+
+class CorrectionFollower:
+    """Follows one correction after another, the oldest first."""
+
+    def __init__(
+        self,
+        work: CorrectionWork,
+        vectors: Vectors,
+        send_visits: SendVisits,
+        publisher: Publisher,
+        topics: Topics,
+    ) -> None:
+        """Follow what this store has.
+
+        Args:
+            work: what is left to do.
+            vectors: the vector database.
+            send_visits: sends announcements of visits.
+            publisher: sends the corrected faces.
+            topics: names of the topics.
+        """
+        self._work = work
+        self._vectors = vectors
+        self._send_visits = send_visits
+        self._publisher = publisher
+        self._topic = topics.matches
+
+    async def follow_one(self) -> bool:
+        """Follow the oldest correction; returns whether there was one.
+
+        Raises:
+            Retry: a store or the broker is unavailable; some messages may have been sent.
+        """
+        async with self._work.following() as held:
+            if held is None:
+                return False
+            await follow_correction(held, self._vectors)
+            await self._tell(held)
+            await held.done()
+        # A camera that has not been heard of for long has no worker that would send these.
+        cameras = await self._work.orphaned_cameras()
+        if cameras:
+            await self._send_visits(cameras)
+        return True
+
+    async def run(self) -> None:
+        """Follow until cancelled, also after an outage."""
+        working = True
+        while True:
+            try:
+                while await self.follow_one():
+                    pass
+            except Retry as failure:
+                if working:
+                    logger.warning("corrections are not followed: %s", failure)
+                working = False
+            else:
+                if not working:
+                    logger.info("corrections are followed again")
+                working = True
+            await asyncio.sleep(_PAUSE)
+
+    async def _tell(self, held: HeldCorrection) -> None:
+        matches = await held.told()
+        while matches:
+            await self._publisher.send_all(self._outgoing(matches))
+            matches = await held.told(matches[-1].face_id)
+
+    def _outgoing(self, matches: Sequence[FaceMatch]) -> list[Outgoing]:
+        return [
+            Outgoing(self._topic, one.camera_id.encode(), match_to_json(one), match_headers(one))
+            for one in matches
+        ]

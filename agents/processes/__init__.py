@@ -1,0 +1,1 @@
+"""The agents' processes: each built from the settings, and run."""

@@ -1,0 +1,103 @@
+"""The embedding of a visit, and the unknowns that are most like it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Sequence
+from concurrent.futures import Executor
+from typing import Protocol
+from uuid import UUID
+
+from agents.galleries import Galleries
+from domain.decisions.grouping import GroupingPolicy, VisitEvidence, visit_embedding
+from domain.decisions.matching import Candidate
+from domain.store_rows import Embedding
+from sinks.main.unknowns.unknown_store import UnknownStore
+from sinks.vector.unknowns.unknown_gallery import LockedGallery
+
+#: Faces of a visit that are looked at, the best ones by quality: some may have no embedding.
+_LOOKED_AT = 60
+
+#: Candidates that decide, without those of whom the visit cannot be.
+_CANDIDATES = 2
+
+
+class Sightings(Protocol):
+    """Where the embeddings of faces are: `sinks.vector.sighting_store.SightingStore`."""
+
+    async def sightings_by_id(
+        self, model: str, face_ids: Collection[UUID]
+    ) -> dict[UUID, Embedding]:
+        """The embeddings of faces that were seen, of those that are there."""
+
+
+class UnknownLookup:
+    """Reads what is known of a visit, and searches the copies of the gallery of unknowns."""
+
+    def __init__(
+        self,
+        unknowns: UnknownStore,
+        sightings: Sightings,
+        galleries: Galleries,
+        executor: Executor,
+    ) -> None:
+        """Read from these stores.
+
+        Args:
+            unknowns: the faces of visits.
+            sightings: the embeddings of faces.
+            galleries: this worker's copies of the templates of unknowns.
+            executor: where searches run, outside of the event loop.
+        """
+        self._unknowns = unknowns
+        self._sightings = sightings
+        self._galleries = galleries
+        self._executor = executor
+
+    async def embedding(
+        self, visit_id: UUID, policy: GroupingPolicy
+    ) -> tuple[str, Embedding] | None:
+        """A visit's embedding, with its model; None where its faces do not say who it is.
+
+        If its faces have several models, the one with most faces counts.
+
+        Raises:
+            StoreUnavailable: a database is unavailable.
+        """
+        faces = await self._unknowns.evidence(visit_id, policy.min_quality, _LOOKED_AT)
+        if not faces:
+            return None
+        counted = Counter(face.model for face in faces)
+        model = min(counted, key=lambda name: (-counted[name], name))
+        quality = {face.face_id: face.quality for face in faces if face.model == model}
+        found = await self._sightings.sightings_by_id(model, quality.keys())
+        evidence = [
+            VisitEvidence(face_id, quality[face_id], vector) for face_id, vector in found.items()
+        ]
+        mean = visit_embedding(evidence, policy)
+        if mean is None:
+            return None
+        await self._galleries.get(model, mean.size)
+        return model, mean
+
+    async def most_similar(
+        self, locked: LockedGallery, model: str, embedding: Embedding, apart: Collection[UUID]
+    ) -> Sequence[Candidate]:
+        """The unknowns that are most like a visit, as of the moment the gallery was locked.
+
+        Args:
+            locked: the gallery, which nothing else changes.
+            model: id of the embedder.
+            embedding: of the visit, float32 (D,), length 1.
+            apart: unknowns of whom it cannot be; so many more are returned.
+
+        Raises:
+            StoreUnavailable: the vector database is unavailable.
+        """
+        gallery = await self._galleries.get(model, embedding.size)
+        if self._galleries.revision(model) < locked.revision:
+            await self._galleries.refresh(model)
+        loop = asyncio.get_running_loop()
+        (found,) = await loop.run_in_executor(
+            self._executor, gallery.search, embedding[None, :], _CANDIDATES + len(apart)
+        )
+        return found

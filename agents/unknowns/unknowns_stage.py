@@ -1,0 +1,124 @@
+"""The unknowns agent: from visits of unknown people to unknowns who come back.
+
+1. leave out the visits that have an unknown already; a visit that is a user's now, or was merged
+   into another one, is taken from its unknown
+2. the mean of the visit's best embeddings
+3. hold the gallery of unknowns; compare, and decide (`domain.decisions.grouping`)
+4. the template of the unknown -> pgvector
+5. the visit's row -> Postgres, the commit point: the first one counts
+
+One visit after the other: while the gallery is held, no other worker decides, so it makes no
+difference how many workers there are or how the visits come in batches.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from agents.unknowns.unknown_lookup import UnknownLookup
+from config.observability import metrics
+from domain.decisions.grouping import (
+    Assignment,
+    Exemplar,
+    GroupingPolicy,
+    assign,
+    is_of_an_unknown,
+    kept_exemplars,
+    may_be_grouped,
+)
+from domain.failures import Reject
+from domain.store_rows import Embedding
+from domain.visit_events import Visit, VisitState
+from sinks.main.unknowns.unknown_store import UnknownStore
+from sinks.vector.unknowns.unknown_gallery import UnknownGallery
+from streams.contract.message import Message
+from streams.contract.visit_codec import read_visit
+from streams.processing.stage import Outcomes, Stage
+
+
+class Unknowns(Stage):
+    """Processes batches of ``faces.visits``; it keeps nothing between two messages."""
+
+    def __init__(
+        self,
+        unknowns: UnknownStore,
+        gallery: UnknownGallery,
+        lookup: UnknownLookup,
+        policy: GroupingPolicy,
+    ) -> None:
+        """Create the stage.
+
+        Args:
+            unknowns: where unknowns are stored.
+            gallery: where their templates are.
+            lookup: embeddings of visits, and the copies of the gallery.
+            policy: when a visit is of an unknown who was seen before.
+        """
+        self._unknowns = unknowns
+        self._gallery = gallery
+        self._lookup = lookup
+        self._policy = policy
+
+    async def process(self, batch: Sequence[Message]) -> Outcomes:
+        """Give each visit that has ended to its unknown."""
+        refused: dict[Message, Reject] = {}
+        ended: list[Visit] = []
+        for message in batch:
+            try:
+                visit = read_visit(message.value)
+            except Reject as reject:
+                refused[message] = reject
+                continue
+            if visit.state is VisitState.ENDED:
+                ended.append(visit)
+        known = await self._unknowns.members({visit.visit_id for visit in ended})
+        for visit in ended:
+            if not is_of_an_unknown(visit):
+                if known.pop(visit.visit_id, None) is not None:
+                    await self._withdraw(visit.visit_id)
+            elif visit.visit_id not in known:
+                await self._give(visit, known)
+        return refused
+
+    async def _give(self, visit: Visit, known: dict[UUID, UUID]) -> None:
+        """Find the unknown of a visit, and note it in ``known``."""
+        outcome = "left_out"
+        with metrics.UNKNOWN_ASSIGN_SECONDS.time():
+            found = None
+            if may_be_grouped(visit, self._policy):
+                found = await self._lookup.embedding(visit.visit_id, self._policy)
+            if found is not None:
+                given = await self._decide(visit.visit_id, *found)
+                known[visit.visit_id] = given.unknown_id
+                outcome = given.reason
+        metrics.UNKNOWN_VISITS.labels(outcome=outcome).inc()
+
+    async def _decide(self, visit_id: UUID, model: str, embedding: Embedding) -> Assignment:
+        """Decide, write the template, and then the visit's row."""
+        apart = await self._unknowns.in_the_same_frames(visit_id)
+        async with self._gallery.locked(model) as locked:
+            owner = await locked.owner_of(visit_id)
+            if owner is not None:
+                # A worker that ended before it wrote the visit's row has decided.
+                given = Assignment(owner, None, "joined")
+            else:
+                best = await self._lookup.most_similar(locked, model, embedding, apart)
+                given = assign(visit_id, best, apart, self._policy)
+                exemplars = [] if given.begins else await locked.exemplars(given.unknown_id)
+                own = Exemplar(visit_id, embedding)
+                kept = kept_exemplars([*exemplars, own])
+                if own in kept:
+                    await locked.write(given.unknown_id, kept)
+        await self._unknowns.add(visit_id, model, given, apart)
+        return given
+
+    async def _withdraw(self, visit_id: UUID) -> None:
+        """Take a visit from its unknown: first out of the template, then its row."""
+        for model in await self._gallery.models():
+            async with self._gallery.locked(model) as locked:
+                owner = await locked.owner_of(visit_id)
+                if owner is not None:
+                    left = await locked.exemplars(owner)
+                    await locked.write(owner, [one for one in left if one.visit_id != visit_id])
+        gone = await self._unknowns.withdraw([visit_id])
+        if gone:
+            await self._gallery.remove(gone)
