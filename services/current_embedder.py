@@ -1,4 +1,4 @@
-"""Which embedder's answers count, as far as this process can know."""
+"""Which embedder the settings name, whose answers count where no other one serves."""
 
 import asyncio
 

@@ -4,6 +4,7 @@ Every step may be repeated. The user's row goes last, so that after a failure th
 the person and does the rest.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias
@@ -11,7 +12,14 @@ from uuid import UUID
 
 import msgspec
 
-from domain.personal_data import Author, DataSubject, PersonalData, References, Traces
+from domain.personal_data import (
+    NO_REFERENCES,
+    Author,
+    DataSubject,
+    PersonalData,
+    References,
+    Traces,
+)
 from sinks.stores import Stores
 
 #: Attempts at a person whose traces keep coming. What is in work when the tombstones are set may
@@ -68,10 +76,14 @@ _Counts: TypeAlias = dict[tuple[str, str], int]
 async def look_for(stores: Stores, user_id: UUID) -> Receipt:
     """What there is of a person; nothing is changed.
 
+    Users who were merged into one are one person with it.
+
     Raises:
         StoreUnavailable: a store is unavailable.
     """
-    counts, _ = await _look(stores, DataSubject(user_id))
+    counts: Counter[tuple[str, str]] = Counter()
+    for one in await stores.records.merged_with(user_id):
+        counts.update((await _look(stores, DataSubject(one)))[0])
     checks = [
         StoreCheck(store=store, what=what, found=found) for (store, what), found in counts.items()
     ]
@@ -79,28 +91,61 @@ async def look_for(stores: Stores, user_id: UUID) -> Receipt:
 
 
 async def erase(stores: Stores, user_id: UUID, author: Author) -> Receipt:
+    """Erase a person from every store, as `_erase` does; with all users merged with this one.
+
+    Raises:
+        StoreUnavailable: a store is unavailable; do it again.
+    """
+    erased: dict[UUID, Receipt] = {}
+    # Of a merge that began before the tombstones were set, the user who is left comes later: the
+    # main database then keeps the row of the one who was merged, which leads there.
+    while (family := await stores.records.merged_with(user_id)) and set(family) - erased.keys():
+        for one in family:
+            erased[one] = await _erase(stores, one, author)
+    receipts = list(erased.values())
+    checks = [
+        StoreCheck(
+            store=first.store,
+            what=first.what,
+            found=sum(check.found for check in same),
+            removed=sum(check.removed for check in same),
+            left=sum(check.left or 0 for check in same),
+        )
+        for same in zip(*(receipt.checks for receipt in receipts), strict=True)
+        for first in same[:1]
+    ]
+    return Receipt(user_id=user_id, dry_run=False, checks=checks)
+
+
+async def _erase(stores: Stores, user_id: UUID, author: Author) -> Receipt:
     """Erase a person, then look in every store again, until nothing is found.
 
     1. vectors: the templates and every gallery; the link of sightings. A tombstone stays, so that
        a photo still in flight cannot bring the person back
-    2. S3: crops of enrolled faces and of sightings, photos that came by claim check
+    2. S3: crops of enrolled faces and of sightings, snapshots that show the user, photos that came
+       by claim check
     3. Redis: recents, matches, answers; a tombstone for what is in work
-    4. main: enrolled faces and answers; sightings lose link and crop; the user; an audit entry
+    4. main: enrolled faces and answers; sightings and visits lose link and crops; the user; an
+       audit entry
 
     What remains is an unknown's sightings, and an audit trail of identifiers.
 
     Raises:
         StoreUnavailable: a store is unavailable; the user's row is still there, or nothing is left
-            but crops that no row names, which the reconciler deletes.
+            but crops and snapshots that no row names, which the reconciler deletes.
     """
     left, known = await _look(stores, DataSubject(user_id, author=author))
     found, removed = dict(left), dict.fromkeys(left, 0)
     for attempt in range(_PASSES):
         user = DataSubject(user_id, known, author)
         gone, known = await _remove(stores.personal_data, user)
-        if late := known.crop_keys - user.known.crop_keys:
-            # Faces that were committed since the look have brought crops of their own.
-            user = replace(user, known=References(crop_keys=late))
+        late = References(
+            crop_keys=known.crop_keys - user.known.crop_keys,
+            snapshot_keys=known.snapshot_keys - user.known.snapshot_keys,
+        )
+        if late != NO_REFERENCES:
+            # Faces that were committed since the look have brought pictures of their own.
+            user = replace(user, known=late)
             for name, number in (await _remove(stores.personal_data[:-1], user))[0].items():
                 gone[name] += number
         for name, number in gone.items():

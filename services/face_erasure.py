@@ -6,12 +6,13 @@ same request finds it and does the rest.
 
 from typing import TypeAlias
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from domain.events import MatchKind
 from services.audit import record
 from sinks.main.schema import Event, Face
+from sinks.main.snapshots.snapshot_schema import SnapshotRow
 from sinks.stores import Stores
 from streams.clients.image_producer import upload_keys
 
@@ -23,21 +24,27 @@ async def erase_face(stores: Stores, sessions: Sessions, face: Face, actor: str)
     """Erase one face. Of an enrolled one the person's template is made again from the others.
 
     An enrolment's line leaves the ledger, so that the same photo may be enrolled again. A frame's
-    stays: it keeps a redelivered frame from bringing the face back.
+    stays: it keeps a redelivered frame from bringing the face back. The snapshot of the frame,
+    which shows the face, is erased.
 
     Raises:
         StoreUnavailable: a store is unavailable; the face's row is still there.
     """
-    enrolled = face.kind == MatchKind.ENROLLED
+    enrolled = face.kind in {MatchKind.ENROLLED, MatchKind.REMOVED}
     if enrolled:
         await stores.vectors.remove_template(face.id)
     else:
         await stores.vectors.remove_sighting(face.id)
     keys = [face.crop_key] if face.crop_key else []
-    await stores.crops.delete_many([*keys, *(upload_keys(face.event_uuid) if enrolled else [])])
+    keys += upload_keys(face.event_uuid) if enrolled else []
+    async with sessions() as db:
+        of_frame = select(SnapshotRow.key).where(SnapshotRow.event_uuid == face.event_uuid)
+        keys += (await db.scalars(of_frame)).all()
+    await stores.crops.delete_many(keys)
     await stores.recents.forget_face(face.id)
     async with sessions.begin() as db:
         await db.execute(delete(Face).where(Face.id == face.id))
+        await db.execute(delete(SnapshotRow).where(SnapshotRow.event_uuid == face.event_uuid))
         if enrolled:
             await db.execute(
                 delete(Event).where(Event.event_uuid == face.event_uuid, Event.model == face.model)

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 from uuid import UUID
 
 from domain.events import EventKind, ImageEvent
-from domain.refusal_codes import is_final
+from domain.refusals.refusal_codes import is_final
 from domain.store_rows import LedgerRow, Outcome
 from domain.upload_answers import UploadAnswer, decode_answer
 from sinks.cache.answer_waiter import AnswerWaiter
@@ -30,7 +31,7 @@ _CALM_LOOK = 2.0
 class UploadClient:
     """Publishes uploads and awaits their answers; any number at once, none on a thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the clients, and what each needs
         self,
         producer: ImageProducer,
         waiter: AnswerWaiter,
@@ -38,6 +39,7 @@ class UploadClient:
         *,
         publish_timeout: float,
         model: str | None,
+        serving: Callable[[], Awaitable[str | None]] | None = None,
     ) -> None:
         """Use clients that the caller opens and closes.
 
@@ -46,13 +48,16 @@ class UploadClient:
             waiter: receives the answers.
             records: the ledger, where every answer is kept.
             publish_timeout: how long the broker may take to acknowledge, in seconds.
-            model: id of the embedder in force; None when it is not known here.
+            model: id of the embedder of the settings; None when it is not known here.
+            serving: reads the id of the embedder that serves; it returns None where the settings
+                decide.
         """
         self._producer = producer
         self._waiter = waiter
         self._records = records
         self._publish_timeout = publish_timeout
-        self._model = model
+        self._model = self._of_settings = model
+        self._serving = serving
         self._connecting = asyncio.Lock()
 
     async def publish(self, uploads: Sequence[tuple[ImageEvent, bytes]]) -> None:
@@ -62,6 +67,7 @@ class UploadClient:
             PublishError: the broker did not accept them; some may have gone out.
             StoreUnavailable: the ledger is unavailable; or Redis is, and may keep an old failure.
         """
+        await self._know_model()
         enrolments = [event.uuid for event, _ in uploads if event.kind is EventKind.ENROL]
         earlier = await self._records.uploads(enrolments) if enrolments else []
         # The same photo is the same upload: an answer of another model, a refusal by rules that may
@@ -115,7 +121,19 @@ class UploadClient:
         Raises:
             StoreUnavailable: the ledger is unavailable.
         """
+        await self._know_model()
         return await self._records.upload(event_uuid, self._model)
+
+    async def model_in_force(self) -> str | None:
+        """Id of the embedder that serves, or of the settings; None when it is not known here."""
+        await self._know_model()
+        return self._model
+
+    async def _know_model(self) -> None:
+        """Read which embedder is in force; a database that is unavailable changes nothing."""
+        if self._serving is not None:
+            with suppress(StoreUnavailable):
+                self._model = await self._serving() or self._of_settings
 
     async def replaced_by(self, event: ImageEvent) -> LedgerRow | None:
         """Of an upload not yet answered, the row of another model that its answer will replace.

@@ -1,0 +1,1 @@
+"""Mistakes in who is who: found, and put right."""

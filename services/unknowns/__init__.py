@@ -1,0 +1,1 @@
+"""Use cases of unknowns: listed, named, joined, parted."""
