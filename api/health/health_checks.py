@@ -1,7 +1,7 @@
 """Is everything there? Every server is asked at once, each within a bound.
 
 All five count for ``/health``: without any of them something that the API offers does not work.
-So does the pipeline: without workers, requests are taken and nothing is recognised.
+So does the pipeline: without workers, requests are taken, and nothing is recognised or recorded.
 Readiness asks whether this process can serve requests, and for nothing else: workers that are not
 there are no reason to send requests to another API process. It is milder about Redis, which holds
 nothing that cannot be lost: without it enrolments and searches are still taken, and answered by
@@ -149,7 +149,7 @@ async def _ask_kafka(services: Services) -> None:
     topics = Topics(kafka.topic_prefix)
     try:
         await admin.start()
-        missing = {topics.uploads, topics.matches} - set(await admin.list_topics())
+        missing = {topics.uploads, topics.matches, topics.visits} - set(await admin.list_topics())
     finally:
         await admin.close()
     if missing:

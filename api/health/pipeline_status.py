@@ -11,11 +11,11 @@ from aiokafka.errors import KafkaError
 from config.observability import metrics
 from config.settings import ApiSettings, KafkaSettings
 from config.tasks.supervisor import Supervisor, TaskState
-from streams.contract.topics import Topics
+from streams.contract.topics import GROUPS, Topics
 from streams.monitoring.consumer_lag import GroupLag, LagReader, MissingTopicsError
 from streams.monitoring.heartbeat_reader import listening
 from streams.monitoring.heartbeats import WorkerRegistry
-from streams.monitoring.pipeline_health import ROLES, PipelineState, judge, unknown
+from streams.monitoring.pipeline_health import PipelineState, judge, unknown
 
 #: Seconds between two looks at the lag.
 LOOK_SECONDS = 5.0
@@ -43,7 +43,7 @@ class PipelineWatch:
         self._kafka = kafka
         self._timeout = api.check_timeout
         self._max_lag = api.max_lag
-        self._groups = {role: Topics(kafka.topic_prefix).group(role) for role in ROLES}
+        self._groups = {role: Topics(kafka.topic_prefix).group(role) for role in GROUPS}
         self._supervisor = Supervisor()
         self._registry = WorkerRegistry()
         self._lags: list[GroupLag] = []

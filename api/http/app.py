@@ -18,7 +18,22 @@ from api.http.middleware import Gateway, Guard
 from api.http.openapi_document import add_document, describe
 from api.http.request_context import address
 from api.http.reverse_proxy import BARE, Forwarding
-from api.routers import cameras, faces, health, matches, pipeline, search, uploads, users
+from api.routers import (
+    cameras,
+    corrections,
+    faces,
+    health,
+    matches,
+    people_check,
+    pipeline,
+    presence,
+    search,
+    similar,
+    unknowns,
+    uploads,
+    users,
+    visits,
+)
 from api.uploads.photo_forms import FORM_OVERHEAD
 from config.network.listening import new_instance
 from config.settings import Settings
@@ -57,7 +72,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.instance = new_instance()
     problems.install(app)
     # The search comes before "/faces/{face_id}", which would take its name for an id.
-    for router in (users, search, faces, uploads, matches, cameras, pipeline, health):
+    routers = (
+        *(users, people_check, search, similar, faces, uploads),
+        *(matches, visits, presence, cameras, unknowns),
+        *(corrections, pipeline, health),
+    )
+    for router in routers:
         app.include_router(router.router)
     _add_console(app)
     add_document(app)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,17 +12,23 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth.key_cache import Keyring
 from api.auth.rate_limits import RequestLimit
 from api.health.pipeline_status import PipelineWatch
+from api.live.listener import Places
 from api.live.match_broadcast import LiveMatches
 from api.live.user_cache import UserCache
+from api.live.visit_broadcast import LiveVisits
 from api.uploads.upload_budget import Intake
 from config.settings import DatabaseSettings, Settings
 from config.tasks.supervisor import TaskState
 from services.current_embedder import embedder_in_force
+from services.people.people_corrections import Corrections, open_corrections
 from services.photo_uploads import UploadClient
 from sinks.cache.answer_waiter import AnswerWaiter
 from sinks.cache.request_rates import Rates
 from sinks.main.database_sessions import Databases
+from sinks.main.models.model_store import ModelStore
+from sinks.main.unknowns.unknown_regrouping import UnknownRegrouping
 from sinks.stores import Stores, opened
+from sinks.vector.unknowns.unknown_gallery import UnknownGallery
 from streams.clients.image_producer import ImageProducer
 
 
@@ -35,18 +42,34 @@ class Services:
     settings: Settings
     databases: Databases
     stores: Stores
+    unknowns: UnknownRegrouping
+    unknown_gallery: UnknownGallery
     limit: RequestLimit
     intake: Intake
     uploads: UploadClient
+    corrections: Corrections
     people: UserCache
     keyring: Keyring
     live: LiveMatches
+    live_visits: LiveVisits
     pipeline: PipelineWatch
     answers: AnswerWaiter
 
     def tasks(self) -> list[TaskState]:
         """How all tasks in the background of this process are doing."""
-        return [*self.answers.tasks(), *self.live.tasks(), *self.pipeline.tasks()]
+        of_all = (self.answers, self.live, self.live_visits, self.pipeline)
+        return [task for one in of_all for task in one.tasks()]
+
+    def end_streams(self) -> None:
+        """End every open stream: a server that stops waits for open responses."""
+        self.live.end_streams()
+        self.live_visits.end_streams()
+
+    def forget_user(self, user_id: UUID) -> None:
+        """Keep nothing of a user who was erased in this process."""
+        self.live.forget_user(user_id)
+        self.live_visits.forget_user(user_id)
+        self.people.forget(user_id)
 
 
 @asynccontextmanager
@@ -56,6 +79,14 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         databases = await stack.enter_async_context(Databases(settings))
         stores = Stores.of(settings, _with_lazy_pool)
         await stack.enter_async_context(opened(stores))
+        unknowns = await stack.enter_async_context(
+            UnknownRegrouping(_with_lazy_pool(settings.main_db))
+        )
+        unknown_gallery = await stack.enter_async_context(
+            UnknownGallery(_with_lazy_pool(settings.vector_db))
+        )
+        models = await stack.enter_async_context(ModelStore(settings.main_db))
+        corrections = await stack.enter_async_context(open_corrections(stores, settings.main_db))
         rates = await stack.enter_async_context(Rates(settings.redis))
         waiter = AnswerWaiter(settings.redis)
         stack.push_async_callback(waiter.close)
@@ -64,9 +95,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             settings.kafka, store_image=stores.crops.store_source, client_id="fecapass-api"
         )
         stack.push_async_callback(producer.stop)
-        live = LiveMatches(settings.kafka, settings.api)
-        stack.push_async_callback(live.close)
-        live.start()
+        places = Places(settings.api.stream_clients)
+        live = LiveMatches(settings.kafka, settings.api, places)
+        live_visits = LiveVisits(settings.kafka, settings.api, places)
+        for broadcast in (live, live_visits):
+            stack.push_async_callback(broadcast.close)
+            broadcast.start()
         pipeline = PipelineWatch(settings.kafka, settings.api)
         stack.push_async_callback(pipeline.close)
         pipeline.start()
@@ -74,6 +108,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             settings=settings,
             databases=databases,
             stores=stores,
+            unknowns=unknowns,
+            unknown_gallery=unknown_gallery,
             limit=RequestLimit(rates, settings.api.requests_per_minute),
             intake=Intake(settings.api.max_upload_memory, settings.api.answer_timeout),
             uploads=UploadClient(
@@ -82,10 +118,13 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 stores.records,
                 publish_timeout=settings.api.publish_timeout,
                 model=await embedder_in_force(settings.models),
+                serving=models.serving,
             ),
+            corrections=corrections,
             people=UserCache(stores.records),
             keyring=Keyring(databases.main),
             live=live,
+            live_visits=live_visits,
             pipeline=pipeline,
             answers=waiter,
         )

@@ -14,7 +14,7 @@ from api.schemas.common import Problem
 from api.schemas.faces import FaceSearchRequest, FaceUploadRequest
 
 _DESCRIPTION = """
-Enrol people, search by photo, and read who was seen where.
+Enrol people, search by photo, and read who was where, from when to when.
 
 Failures are problem documents (RFC 9457) with a stable `code` and the id of the request.
 """

@@ -16,7 +16,8 @@ from starlette.routing import compile_path
 
 from config.observability.request_id import request_id
 from domain.failures import Reject, Retry
-from domain.user_errors import EmailTakenError
+from domain.user_errors import EmailTakenError, ExternalIdTakenError, UnnamedUserError
+from domain.users.user_metadata import BadMetadataError
 from sinks.store_errors import StoreUnavailable
 from streams.clients.image_producer import PublishError
 
@@ -28,6 +29,14 @@ MEDIA_TYPE = "application/problem+json"
 STREAM = "/stream"
 
 _RETRY_AFTER = "2"
+
+#: What is refused of a user, by what the service raises.
+_USER_PROBLEMS: dict[type[Exception], tuple[int, str]] = {
+    EmailTakenError: (409, "email_taken"),
+    ExternalIdTakenError: (409, "external_id_taken"),
+    UnnamedUserError: (422, "unnamed_user"),
+    BadMetadataError: (422, "invalid_request"),
+}
 
 #: Codes of what the framework itself refuses.
 _FRAMEWORK_CODES = {
@@ -169,11 +178,13 @@ def install(app: FastAPI) -> None:
             {"Retry-After": _RETRY_AFTER},
         )
 
-    async def email_taken(_request: Request, error: Exception) -> JSONResponse:
-        return problem_response(HTTPStatus.CONFLICT, "email_taken", str(error))
+    async def user_problem(_request: Request, error: Exception) -> JSONResponse:
+        status, code = _USER_PROBLEMS[type(error)]
+        return problem_response(status, code, str(error))
 
     app.add_exception_handler(ApiProblem, api_problem)
-    app.add_exception_handler(EmailTakenError, email_taken)
+    for refused in _USER_PROBLEMS:
+        app.add_exception_handler(refused, user_problem)
     app.add_exception_handler(StarletteHTTPException, framework)
     app.add_exception_handler(RequestValidationError, validation)
     for away in (StoreUnavailable, Retry, PublishError, DBAPIError, PoolTimeout, OSError):

@@ -57,5 +57,5 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what is in work. Open streams would never end by themselves."""
-        self._app.state.services.live.end_streams()
+        self._app.state.services.end_streams()
         await super().shutdown(sockets)

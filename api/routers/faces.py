@@ -10,6 +10,7 @@ from api.http.dependencies import MainDb, ServicesDep
 from api.http.prefer_header import Prefer, Preferences
 from api.http.problems import ApiProblem
 from api.http.request_context import address
+from api.listings.named_matches import candidate_of
 from api.schemas.faces import FaceResponse, FaceUploadRequest, FaceUploadResponse
 from api.uploads.enrolment_answers import enrolment_response, publish_photos
 from api.uploads.photo_forms import FormLimits, require_pictures, taken_in
@@ -49,7 +50,12 @@ async def enrol_face(
     services: ServicesDep,
     prefer: Prefer = (),
 ) -> FaceUploadResponse:
-    """Enrol a user from photos, each of which shows this person alone.
+    """Enrol a user from photos of this person.
+
+    Where a photo shows other faces too, the largest one is taken if the others are clearly smaller,
+    at the edge of the photo or of poor quality; `message` says so. A photo that resembles another
+    user is refused as `looks_like_another_user`, and one that does not resemble the user's own
+    photos as `unlike_own_photos` (409), unless `force` is true.
 
     Waits for the pipeline's answer; 202 with status addresses when it does not come in time, or
     is not to be waited for. The same photo again changes nothing. When every photo was refused,
@@ -69,10 +75,10 @@ async def enrol_face(
         photos = {f"photos.{number}": photo for number, photo in enumerate(form.photos)}
         require_pictures(photos, services.settings.models.max_image_pixels)
         user_id = form.user_id
-        events = await publish_photos(services, caller, user_id, form.photos)
+        events = await publish_photos(services, caller, user_id, form.photos, force=form.force)
         del form, photos
     answers = await services.uploads.answers(events, preferences.seconds)
-    result = await enrolment_response(services, user_id, events, answers)
+    result = await enrolment_response(services, caller, user_id, events, answers)
     preferences.acknowledge(response)
     locate(response, result)
     return result
@@ -93,9 +99,14 @@ def locate(response: Response, result: FaceUploadResponse) -> None:
 
 
 @router.get("/{face_id:uuid}", responses={404: {}})
-async def read_face(face_id: UUID, _caller: Reader, db: MainDb) -> FaceResponse:
+async def read_face(
+    face_id: UUID, caller: Reader, db: MainDb, services: ServicesDep
+) -> FaceResponse:
     """A stored face."""
-    return FaceResponse.of(await _existing(db, face_id))
+    face = await _existing(db, face_id)
+    candidate = candidate_of(face, caller)
+    people = await services.people.get([candidate] if candidate else [])
+    return FaceResponse.of(face, people.get(candidate) if candidate else None)
 
 
 @router.get(

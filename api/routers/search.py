@@ -53,10 +53,10 @@ async def search_faces(
     """
     api = services.settings.api
     preferences = Preferences.read(prefer, api.answer_timeout)
-    event = search_event()
     limits = FormLimits(1, api.max_photo_bytes, api.max_photo_bytes, api.upload_timeout)
     async with taken_in(request, services, FaceSearchRequest, limits) as form:
         require_pictures({"photo": form.photo}, services.settings.models.max_image_pixels)
+        event = search_event(for_sightings=form.sightings)
         await services.uploads.publish([(event, form.photo)])
         limit, threshold = form.limit, form.threshold
         del form

@@ -9,20 +9,21 @@ from api.auth.authorization import Uploader
 from api.http.dependencies import Services, ServicesDep
 from api.http.problems import ApiProblem
 from api.schemas.faces import MAX_CANDIDATES, CandidateLimit, Threshold, UploadStatusResponse
-from api.uploads.enrolment_answers import read_faces
+from api.uploads.enrolment_answers import read_faces, similar_users
 from api.uploads.search_answers import search_response
 from domain.upload_answers import UploadAnswer, decode_answer
 from domain.upload_events import event_uuid
+from services.api_keys import Caller
 from sinks.store_errors import StoreUnavailable
 
 router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"])
 
 
 @router.get("/{upload_id}", responses={404: {}})
-async def read_upload(
+async def read_upload(  # noqa: PLR0913, PLR0917 - a request and its parameters
     upload_id: UUID,
     response: Response,
-    _caller: Uploader,
+    caller: Uploader,
     services: ServicesDep,
     limit: Annotated[CandidateLimit, Query()] = MAX_CANDIDATES,
     threshold: Annotated[Threshold | None, Query()] = None,
@@ -42,7 +43,10 @@ async def read_upload(
     payload = row.answer if row is not None else None
     answer = decode_answer(payload) if payload is not None else None
     if answer is not None:
-        return await _answered(services, answer, upload_id, limit, threshold)
+        if answer.status != "searched":
+            return await _enrolled(services, caller, answer, upload_id)
+        found = await search_response(services, answer, limit, threshold)
+        return UploadStatusResponse(upload_id=upload_id, status="searched", search=found)
     # An answer of a later release may be unreadable here, but it exists.
     if payload is None and expected is None:
         raise ApiProblem(404, "upload_not_found", "there is no upload with this id")
@@ -50,16 +54,11 @@ async def read_upload(
     return UploadStatusResponse(upload_id=upload_id, status="pending")
 
 
-async def _answered(
-    services: Services,
-    answer: UploadAnswer,
-    upload_id: UUID,
-    limit: int,
-    threshold: float | None,
+async def _enrolled(
+    services: Services, caller: Caller, answer: UploadAnswer, upload_id: UUID
 ) -> UploadStatusResponse:
-    if answer.status == "searched":
-        found = await search_response(services, answer, limit, threshold)
-        return UploadStatusResponse(upload_id=upload_id, status="searched", search=found)
+    """The state of an upload that was to be enrolled, or of one that was refused or failed."""
+    similar = await similar_users(services, caller, [answer])
     faces = await read_faces(services, [answer.face_id] if answer.face_id else [])
     return UploadStatusResponse(
         upload_id=upload_id,
@@ -68,6 +67,9 @@ async def _answered(
         code=answer.code,
         message=answer.message,
         measures=answer.measures,
+        weight=answer.weight,
+        ignored_faces=answer.ignored_faces,
+        another=similar.get(answer.upload_id),
     )
 
 

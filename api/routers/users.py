@@ -27,6 +27,8 @@ from api.schemas.users import (
 from config.observability.request_id import request_id
 from domain.events import MatchKind
 from domain.personal_data import Author
+from domain.users.external_ids import MAX_EXTERNAL_ID_CHARACTERS
+from domain.users.user_metadata import merged_metadata
 from services.audit import record
 from services.erasure import erase
 from services.users import make_user, write
@@ -43,9 +45,19 @@ router = APIRouter(prefix="/api/v1/users", tags=["users"])
 async def create_user(
     body: UserCreateRequest, response: Response, caller: Enroller, db: MainDb
 ) -> UserResponse:
-    """Make a user, to be enrolled with photos next."""
+    """Make a user, to be enrolled with photos next.
+
+    One of `email`, `full_name` and `external_id` is needed.
+    """
     async with db.begin():
-        user = await make_user(db, caller.actor, body.email, body.full_name)
+        user = await make_user(
+            db,
+            caller.actor,
+            body.email,
+            body.full_name,
+            external_id=body.external_id,
+            metadata=body.metadata,
+        )
     response.headers["Location"] = address(f"/api/v1/users/{user.id}")
     return UserResponse.of(user)
 
@@ -57,7 +69,19 @@ async def list_users(
     page: PageDep,
     q: Annotated[
         str | None,
-        Query(max_length=200, pattern=PLAIN_TEXT, description="part of the name or the e-mail"),
+        Query(
+            max_length=200,
+            pattern=PLAIN_TEXT,
+            description="part of the name, the e-mail or the external id",
+        ),
+    ] = None,
+    external_id: Annotated[
+        str | None,
+        Query(
+            max_length=MAX_EXTERNAL_ID_CHARACTERS,
+            pattern=PLAIN_TEXT,
+            description="only the user with this external id",
+        ),
     ] = None,
     is_active: Annotated[bool | None, Query()] = None,
 ) -> UserListResponse:
@@ -65,8 +89,10 @@ async def list_users(
     query = select(User).where(*page.older(User.created_at, User.id))
     if q:
         q = normalize("NFC", q)  # as names and addresses are stored
-        columns = (User.full_name, User.email)
+        columns = (User.full_name, User.email, User.external_id)
         query = query.where(or_(*(one.icontains(q, autoescape=True) for one in columns)))
+    if external_id is not None:
+        query = query.where(User.external_id == normalize("NFC", external_id).strip())
     if is_active is not None:
         query = query.where(User.is_active == is_active)
     query = query.order_by(User.created_at.desc(), User.id.desc()).limit(page.limit + 1)
@@ -130,7 +156,7 @@ async def list_enrolled_faces(
 async def update_user(
     user_id: UUID, body: UserUpdateRequest, caller: Enroller, db: MainDb, services: ServicesDep
 ) -> UserResponse:
-    """Change a user.
+    """Change a user; null takes an address, a name or an external id away, but not the last one.
 
     With `is_active: false` the person leaves every gallery within two seconds and is an unknown to
     all cameras; the photos are kept, and count again with `is_active: true`.
@@ -158,9 +184,14 @@ async def _change(
     This happens before the commit: if the commit fails, no deactivated user is recognised.
     """
     user = await _locked(db, user_id)
+    if user.merged_into is not None and changes.get("is_active"):
+        raise ApiProblem(409, "user_merged", "the user was merged into another one; undo that")
     for name, value in changes.items():
-        setattr(user, name, value)
-    await write(db)
+        if name == "metadata":
+            user.user_metadata = merged_metadata(user.user_metadata, value)
+        else:
+            setattr(user, name, value)
+    await write(db, user)
     await db.refresh(user)
     changed = UserResponse.of(user)
     # Nothing personal, because it cannot be erased; but a deactivation must be visible.
@@ -200,8 +231,7 @@ async def delete_user(
     await _existing(db, user_id)
     await db.rollback()
     await erase(services.stores, user_id, Author(caller.actor, request_id.get() or None))
-    services.live.forget_user(user_id)
-    services.people.forget(user_id)
+    services.forget_user(user_id)
 
 
 async def _existing(db: AsyncSession, user_id: UUID) -> User:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlencode
 from uuid import UUID
 
+from msgspec import UnsetType
 from pydantic import ConfigDict, Field, WithJsonSchema
 
 from api.http.request_context import address
@@ -11,6 +12,9 @@ from api.schemas.common import Box, Moment, Schema
 from api.schemas.users import SUMMARY, UserSummary
 from domain.decisions.matching import Reason
 from domain.events import MatchKind, standing_decision
+from domain.liveness_result import Liveness
+from domain.store_rows import UserRow
+from sinks.main.liveness_column import from_fields
 from sinks.main.schema import Face
 
 #: Candidates that the pipeline ranks for each face.
@@ -35,9 +39,11 @@ _FACE: dict[str, Any] = {
     "model": "sface-2021dec",
     "similarity": None,
     "runner_up_similarity": None,
+    "candidate": None,
     "decision": None,
     "track_id": None,
     "fresh": True,
+    "liveness": None,
     "crop_url": "/api/v1/faces/1c5f4d5e-53d5-5b6f-9a0f-0a3d5d1a7f10/crop",
 }
 _UPLOAD: dict[str, Any] = {
@@ -61,8 +67,14 @@ _SEARCHED: dict[str, Any] = {
 
 #: Later releases may send more values.
 DECISION = (
-    "what decided: matched, below_threshold, ambiguous, empty_gallery or unreliable (a face that "
-    "is turned, or is none); null for enrolled faces, and for faces stored before decisions were"
+    "what decided: matched, below_threshold, ambiguous, empty_gallery, unreliable (a face that is "
+    "turned, or is none), vetoed (as close to a face that a person has said not to be the user) or "
+    "spoof_suspected (a picture of a person, at a camera with a gate); null "
+    "for enrolled faces, and for faces stored before decisions were"
+)
+CANDIDATE = (
+    "of an unknown face, the user who resembles it most, with this similarity. null: the face is "
+    "known, there is none, the user was erased, or the key has not the scope search"
 )
 TRACK = (
     "of a camera's face: its track; faces of one camera with the same track are one person. null: "
@@ -72,7 +84,22 @@ FRESH = (
     "false: the face was followed from an earlier frame, and was not embedded itself; its track's "
     "embedding decided"
 )
+#: Later releases may send more values.
+LIVENESS_STATUS = (
+    "live, spoof (a picture of a person), input_rejected (at the border of the picture, too small "
+    "or too dark) or not_run (the face was followed from an earlier frame)"
+)
+LIVENESS = "whether a person was there; null: it is not checked"
+LIVENESS_EXAMPLE: dict[str, Any] = {
+    "model": "minifasnet-0f3c1d52",
+    "score": 0.98,
+    "status": "live",
+}
 CROP = "the crop; of a face that is not fresh, the best one of its track. null: there is none"
+
+WEIGHT = "of an enrolled photo: how much it counts in the template, 0 to 1"
+IGNORED_FACES = "of an enrolled photo: how many other faces it shows"
+ANOTHER = "of a photo refused as looks_like_another_user: whom it resembles"
 
 CandidateLimit = Annotated[
     int, Field(ge=1, le=MAX_CANDIDATES, description="candidates for each face, at most")
@@ -80,6 +107,25 @@ CandidateLimit = Annotated[
 Threshold = Annotated[
     float, Field(ge=-1.0, le=1.0, description="least similarity; default: the model's own")
 ]
+
+
+class LivenessResponse(Schema):
+    """Whether a person was there, or a picture of one."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [LIVENESS_EXAMPLE]})
+
+    model: str | None = Field(description="id of the model; null: it did not run")
+    score: float | None = Field(
+        description="the model's probability of a person, 0 to 1; null: it did not run"
+    )
+    status: str = Field(description=LIVENESS_STATUS)
+
+    @classmethod
+    def of(cls, liveness: Liveness | UnsetType | None) -> Self | None:
+        """From an event or the table; None where it is not checked."""
+        if not liveness:
+            return None
+        return cls(model=liveness.model, score=liveness.score, status=liveness.status)
 
 
 class FaceUploadRequest(Schema):
@@ -90,7 +136,17 @@ class FaceUploadRequest(Schema):
     )
 
     user_id: UUID
-    photos: list[Photo] = Field(min_length=1, description="photos of this person alone")
+    photos: list[Photo] = Field(min_length=1, description="photos of this person")
+    force: bool = Field(
+        default=False,
+        description="enrol photos that resemble another user, or do not resemble the user's own",
+    )
+
+
+_KINDS: dict[str, Literal["enrolled", "removed"]] = {
+    MatchKind.ENROLLED: "enrolled",
+    MatchKind.REMOVED: "removed",
+}
 
 
 class FaceResponse(Schema):
@@ -99,7 +155,9 @@ class FaceResponse(Schema):
     model_config = ConfigDict(json_schema_extra={"examples": [_FACE]})
 
     id: UUID
-    kind: Literal["enrolled", "sighting"]
+    kind: Literal["enrolled", "sighting", "removed"] = Field(
+        description="removed: a photo that was taken out, as long as that can be undone"
+    )
     user_id: UUID | None = Field(description="null: unknown")
     camera_id: str = Field(description="the camera; of an enrolled face, its upload")
     captured_at: Moment
@@ -109,17 +167,19 @@ class FaceResponse(Schema):
     model: str
     similarity: float | None = Field(description="of a sighting: cosine of the best candidate")
     runner_up_similarity: float | None
+    candidate: UserSummary | None = Field(description=CANDIDATE)
     decision: str | None = Field(description=DECISION)
     track_id: UUID | None = Field(description=TRACK)
     fresh: bool = Field(description=FRESH)
+    liveness: LivenessResponse | None = Field(description=LIVENESS)
     crop_url: str | None = Field(description=CROP)
 
     @classmethod
-    def of(cls, face: Face) -> Self:
+    def of(cls, face: Face, candidate: UserRow | None = None) -> Self:
         """From the table."""
         return cls(
             id=face.id,
-            kind="enrolled" if face.kind == MatchKind.ENROLLED else "sighting",
+            kind=_KINDS.get(face.kind, "sighting"),
             user_id=face.user_id,
             camera_id=face.camera_id,
             captured_at=face.captured_at,
@@ -129,9 +189,11 @@ class FaceResponse(Schema):
             model=face.model,
             similarity=face.similarity,
             runner_up_similarity=face.runner_up_similarity,
+            candidate=UserSummary.of(candidate) if candidate is not None else None,
             decision=standing_decision(face.decision, face.user_id),
             track_id=face.track_id,
             fresh=face.fresh,
+            liveness=LivenessResponse.of(from_fields(face.liveness)),
             crop_url=crop_url(face.id) if face.shown_crop_key else None,
         )
 
@@ -147,6 +209,20 @@ class FaceListResponse(Schema):
     next_cursor: str | None
 
 
+class SimilarUser(Schema):
+    """The other user whom a refused photo resembles."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"user_id": SUMMARY["id"], "user": SUMMARY, "similarity": 0.71}]
+        }
+    )
+
+    user_id: UUID
+    user: UserSummary | None = Field(description="null for keys that may not read users")
+    similarity: float = Field(description="cosine of the photo and the user's template, -1 to 1")
+
+
 class UploadResult(Schema):
     """What became of one photo."""
 
@@ -160,11 +236,16 @@ class UploadResult(Schema):
         default=None, description="of a refused or failed photo, why; for programs"
     )
     message: str | None = Field(
-        default=None, description="of a refused or failed photo, why; for people"
+        default=None,
+        description="of a refused or failed photo, why; of an enrolled one, what is to be known of "
+        "it; for people",
     )
     measures: dict[str, float] = Field(
         default={}, description="what was measured: quality, face_pixels, sharpness, ..."
     )
+    weight: float | None = Field(default=None, description=WEIGHT)
+    ignored_faces: int = Field(default=0, description=IGNORED_FACES)
+    another: SimilarUser | None = Field(default=None, description=ANOTHER)
 
 
 class FaceUploadResponse(Schema):
@@ -201,6 +282,11 @@ class FaceSearchRequest(Schema):
     photo: Photo
     limit: CandidateLimit = 5
     threshold: Threshold | None = None
+    sightings: bool = Field(
+        default=False,
+        description="keep the faces' embeddings for ten minutes, in Redis alone, so that "
+        "GET /api/v1/faces/{face_id}/similar finds the sightings like them",
+    )
 
 
 class FaceSearchCandidate(Schema):
@@ -268,6 +354,9 @@ class UploadStatusResponse(Schema):
         default=None, description="of a refusal or failure, why; for people"
     )
     measures: dict[str, float] = Field(default={}, description="what was measured")
+    weight: float | None = Field(default=None, description=WEIGHT)
+    ignored_faces: int = Field(default=0, description=IGNORED_FACES)
+    another: SimilarUser | None = Field(default=None, description=ANOTHER)
 
 
 class UploadPendingResponse(Schema):

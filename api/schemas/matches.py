@@ -3,16 +3,29 @@
 from typing import Any, Self
 from uuid import UUID
 
+from msgspec import UNSET
 from pydantic import ConfigDict, Field
 
 from api.schemas.common import Box, Moment, Schema
-from api.schemas.faces import CROP, DECISION, FRESH, TRACK, crop_url
+from api.schemas.faces import (
+    CANDIDATE,
+    CROP,
+    DECISION,
+    FRESH,
+    LIVENESS,
+    LIVENESS_EXAMPLE,
+    TRACK,
+    LivenessResponse,
+    crop_url,
+)
 from api.schemas.users import SUMMARY, UserSummary
 from domain.events import FaceMatch, standing_decision
 from domain.store_rows import UserRow
+from sinks.main.liveness_column import from_fields
 from sinks.main.schema import Face
 
-_MATCH: dict[str, Any] = {
+#: For the examples of other resources too.
+MATCH: dict[str, Any] = {
     "face_id": "9d2f6a44-0c0e-5b57-8a56-5d1a5a2c7e33",
     "event_id": "entrance-000042",
     "camera_id": "entrance",
@@ -25,10 +38,12 @@ _MATCH: dict[str, Any] = {
     "user": SUMMARY,
     "similarity": 0.68,
     "runner_up_similarity": 0.11,
+    "candidate": None,
     "decision": "matched",
     "model": "sface-2021dec",
     "track_id": "4b0c6f0e-5a4e-4a53-9d0c-0a6f2a1f3c55",
     "fresh": True,
+    "liveness": LIVENESS_EXAMPLE,
     "crop_url": "/api/v1/faces/9d2f6a44-0c0e-5b57-8a56-5d1a5a2c7e33/crop",
 }
 _CAMERA: dict[str, Any] = {
@@ -42,7 +57,7 @@ _CAMERA: dict[str, Any] = {
 class MatchResponse(Schema):
     """A face that a camera saw, and who it is."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_MATCH]})
+    model_config = ConfigDict(json_schema_extra={"examples": [MATCH]})
 
     face_id: UUID
     event_id: str
@@ -58,19 +73,24 @@ class MatchResponse(Schema):
     user: UserSummary | None = Field(description="null: unknown, or deleted since")
     similarity: float | None = Field(description="cosine of the best candidate, also of unknowns")
     runner_up_similarity: float | None
+    candidate: UserSummary | None = Field(description=CANDIDATE)
     decision: str | None = Field(description=DECISION)
     model: str
     track_id: UUID | None = Field(description=TRACK)
     fresh: bool = Field(description=FRESH)
+    liveness: LivenessResponse | None = Field(description=LIVENESS)
     crop_url: str | None = Field(description=CROP)
 
     @classmethod
-    def of(cls, seen: FaceMatch | Face, user: UserRow | None) -> Self:
+    def of(
+        cls, seen: FaceMatch | Face, user: UserRow | None, candidate: UserRow | None = None
+    ) -> Self:
         """From an event or the table."""
         if isinstance(seen, FaceMatch):
-            face_id, crop_key = seen.face_id, seen.crop_key
+            face_id, crop_key, liveness = seen.face_id, seen.crop_key, seen.liveness
         else:
             face_id, crop_key = seen.id, seen.shown_crop_key
+            liveness = from_fields(seen.liveness) or UNSET
         return cls(
             face_id=face_id,
             event_id=seen.event_id,
@@ -84,10 +104,12 @@ class MatchResponse(Schema):
             user=UserSummary.of(user) if user is not None else None,
             similarity=seen.similarity,
             runner_up_similarity=seen.runner_up_similarity,
+            candidate=UserSummary.of(candidate) if candidate is not None else None,
             decision=standing_decision(seen.decision, seen.user_id),
             model=seen.model,
             track_id=seen.track_id,
             fresh=seen.fresh,
+            liveness=LivenessResponse.of(liveness),
             crop_url=crop_url(face_id) if crop_key else None,
         )
 
@@ -96,7 +118,7 @@ class MatchListResponse(Schema):
     """A page of matches, newest first."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"items": [_MATCH], "next_cursor": None}]}
+        json_schema_extra={"examples": [{"items": [MATCH], "next_cursor": None}]}
     )
 
     items: list[MatchResponse]

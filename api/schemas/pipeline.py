@@ -14,8 +14,8 @@ _ROLE: dict[str, Any] = {"running": 1, "unhealthy": 0, "lost": 0, "silent_second
 _LAG: dict[str, Any] = {"messages": 3, "seconds": 0.0}
 SUMMARY: dict[str, Any] = {
     "status": "ok",
-    "workers": {"detect": _ROLE, "identify": _ROLE},
-    "lag": {"detect": _LAG, "identify": _LAG},
+    "workers": {"detect": _ROLE, "identify": _ROLE, "follow": _ROLE},
+    "lag": {"detect": _LAG, "identify": _LAG, "follow": _LAG},
 }
 _GALLERY: dict[str, Any] = {"model": "sface-2021dec", "templates": 120, "age_seconds": 0.3}
 _WORKER: dict[str, Any] = {
@@ -88,7 +88,7 @@ class PipelineSummary(Schema):
     model_config = ConfigDict(json_schema_extra={"examples": [SUMMARY]})
 
     status: Literal["ok", "degraded", "unknown"]
-    workers: dict[str, RoleSummary] = Field(description="by role: detect, identify")
+    workers: dict[str, RoleSummary] = Field(description="by role: detect, identify, follow")
     lag: dict[str, LagSummary] = Field(description="of each role's consumer group")
 
     @classmethod

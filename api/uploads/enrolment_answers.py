@@ -1,13 +1,21 @@
 """The response to photos: enrolments and refusals."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import func, select
 
 from api.http.dependencies import Services
 from api.http.problems import ApiProblem, upload_failed
-from api.schemas.faces import FaceResponse, FaceUploadResponse, UploadResult, status_url
+from api.schemas.faces import (
+    FaceResponse,
+    FaceUploadResponse,
+    SimilarUser,
+    UploadResult,
+    status_url,
+)
+from api.schemas.users import UserSummary
+from domain.decisions.likeness import OVERRULED_BY_FORCE
 from domain.events import ImageEvent
 from domain.upload_answers import UploadAnswer
 from domain.upload_events import USER_INACTIVE, enrol_event
@@ -18,7 +26,12 @@ from sinks.store_errors import StoreUnavailable
 
 
 async def publish_photos(
-    services: Services, caller: Caller, user_id: UUID, photos: Sequence[bytes]
+    services: Services,
+    caller: Caller,
+    user_id: UUID,
+    photos: Sequence[bytes],
+    *,
+    force: bool = False,
 ) -> list[ImageEvent]:
     """Send photos in.
 
@@ -27,6 +40,7 @@ async def publish_photos(
         caller: for the audit trail.
         user_id: whose photos they are.
         photos: image bytes; a repeated one counts once.
+        force: enrol them whatever they resemble.
 
     Returns:
         The event of each photo.
@@ -36,11 +50,12 @@ async def publish_photos(
         PublishError: the broker did not take them.
         StoreUnavailable: a store is unavailable.
     """
-    sent = [(enrol_event(user_id, photo), photo) for photo in photos]
+    sent = [(enrol_event(user_id, photo, force=force), photo) for photo in photos]
     uploads = {event.id: (event, photo) for event, photo in sent}
     async with services.databases.main.begin() as db:
         _require_active(await db.get(User, user_id))
-        record(db, caller.actor, "face.enrol", f"user:{user_id}", uploads=list(uploads))
+        said = {"force": True} if force else {}
+        record(db, caller.actor, "face.enrol", f"user:{user_id}", uploads=list(uploads), **said)
     await services.uploads.publish(list(uploads.values()))
     return [event for event, _ in uploads.values()]
 
@@ -54,6 +69,7 @@ def _require_active(user: User | None) -> None:
 
 async def enrolment_response(
     services: Services,
+    caller: Caller,
     user_id: UUID,
     events: Sequence[ImageEvent],
     answers: Sequence[UploadAnswer | None],
@@ -62,6 +78,7 @@ async def enrolment_response(
 
     Args:
         services: of the process.
+        caller: may read who another user is, or not.
         user_id: whose photos they are.
         events: of the photos.
         answers: of the pipeline to each; None where there is none yet.
@@ -72,8 +89,10 @@ async def enrolment_response(
         StoreUnavailable: a store is unavailable.
     """
     faces = await read_faces(services, (one.face_id for one in answers if one and one.face_id))
+    similar = await similar_users(services, caller, [one for one in answers if one is not None])
     results = [
-        _result(event.id, answer, faces) for event, answer in zip(events, answers, strict=True)
+        _result(event.id, answer, faces, similar)
+        for event, answer in zip(events, answers, strict=True)
     ]
     refused = [answer for answer in answers if answer and answer.status == "refused"]
     failed = [answer for answer in answers if answer and answer.status == "failed"]
@@ -83,7 +102,7 @@ async def enrolment_response(
             raise upload_failed(failed[0].code, failed[0].message, uploads=uploads)
         first = refused[0]
         raise ApiProblem(
-            422,
+            409 if first.code in OVERRULED_BY_FORCE else 422,
             first.code or "refused",
             first.message or "the photo was refused",
             measures=first.measures,
@@ -119,7 +138,10 @@ async def _photos_of(
 
 
 def _result(
-    upload_id: str, answer: UploadAnswer | None, faces: dict[UUID, FaceResponse]
+    upload_id: str,
+    answer: UploadAnswer | None,
+    faces: dict[UUID, FaceResponse],
+    similar: Mapping[str, SimilarUser],
 ) -> UploadResult:
     common = {"upload_id": UUID(upload_id), "status_url": status_url(upload_id)}
     if answer is None:
@@ -131,13 +153,37 @@ def _result(
             code=answer.code,
             message=answer.message,
             measures=answer.measures,
+            another=similar.get(upload_id),
         )
     return UploadResult(
         **common,
         status="enrolled",
         face=faces.get(answer.face_id) if answer.face_id else None,
+        message=answer.message,
         measures=answer.measures,
+        weight=answer.weight,
+        ignored_faces=answer.ignored_faces,
     )
+
+
+async def similar_users(
+    services: Services, caller: Caller, answers: Sequence[UploadAnswer]
+) -> dict[str, SimilarUser]:
+    """The other users whom refused photos resemble, by upload.
+
+    A key that may not read users sees their ids alone.
+    """
+    found = {one.upload_id: one.another for one in answers if one.another is not None}
+    wanted = {one.user_id for one in found.values()} if caller.may("read") else set()
+    people = await services.people.get(wanted)
+    return {
+        upload_id: SimilarUser(
+            user_id=one.user_id,
+            user=UserSummary.of(people[one.user_id]) if one.user_id in people else None,
+            similarity=one.similarity,
+        )
+        for upload_id, one in found.items()
+    }
 
 
 async def read_faces(services: Services, face_ids: Iterable[UUID]) -> dict[UUID, FaceResponse]:

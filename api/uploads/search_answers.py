@@ -47,7 +47,9 @@ def _result(
     face: SearchedFace, people: Mapping[UUID, UserRow], limit: int, policy: MatchPolicy
 ) -> FaceSearchResult:
     candidates = [
-        Candidate(one.user_id, one.similarity) for one in face.candidates if one.user_id in people
+        Candidate(one.user_id, one.similarity, one.similarity if one.vetoed else None)
+        for one in face.candidates
+        if one.user_id in people
     ]
     decided = decide(candidates, policy, reliable=face.decision != "unreliable")
     return FaceSearchResult(

@@ -1,0 +1,1 @@
+"""What listings share: their filters, and rows as CSV."""
