@@ -23,6 +23,8 @@ export class Problem extends Error {
     /** What is wrong, without the name of the field where there is only one. */
     this.plain = this.fields.length === 1 ? this.fields[0].message : this.message;
     this.measures = document.measures || {};
+    /** Of an enrolment: what became of each photo. */
+    this.uploads = document.uploads || [];
     /** Seconds after which another attempt makes sense; null when the server named none. */
     this.retryAfter = retryAfter;
   }
@@ -148,6 +150,7 @@ export function isAbort(error) {
 
 async function send(url, options) {
   let response;
+  const asked = Date.now();
   try {
     response = await fetch(url, { credentials: "omit", ...options });
   } catch (error) {
@@ -155,7 +158,9 @@ async function send(url, options) {
     if (url !== HEALTH) contact.dispatchEvent(new Event("lost"));
     throw new Unreachable();
   }
-  noteServerTime(response.headers.get("date"));
+  // A picture may come out of the browser's cache, with the time at which it was stored.
+  const isNew = response.headers.get("cache-control")?.includes("no-store");
+  if (isNew) noteServerTime(response.headers.get("date"), asked);
   return response;
 }
 

@@ -7,7 +7,7 @@ import { fill, h, uniqueId } from "./dom.js";
  *
  * @returns {Promise<string>} the value of the button that closed it; empty when declined
  */
-function ask(content, { label }) {
+export function ask(content, { label }) {
   const dialog = h("dialog", { "aria-labelledby": label }, content);
   document.body.append(dialog);
   return new Promise((resolve) => {
@@ -93,9 +93,27 @@ export function show(title, content) {
   );
 }
 
-/** A sentence that passes by; read to users of screen readers. */
-export function notice(text) {
+/**
+ * A sentence that passes by; read to users of screen readers.
+ *
+ * @param {string} text the sentence
+ * @param {{label: string, run: () => void}|null} action a button in it: it stays longer, and as
+ *   long as the pointer or the focus is on it
+ */
+export function notice(text, action = null) {
   const line = h("p.notice", {}, text);
+  if (action) {
+    const button = h("button", { type: "button" }, action.label);
+    button.addEventListener("click", () => {
+      line.remove();
+      action.run();
+    });
+    line.append(" ", button);
+  }
   fill(document.getElementById("notices"), line);
-  setTimeout(() => line.remove(), 5000);
+  const pass = () => {
+    if (line.matches(":hover, :focus-within")) setTimeout(pass, 1000);
+    else line.remove();
+  };
+  setTimeout(pass, action ? 15_000 : 5000);
 }

@@ -7,14 +7,20 @@ const relative = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "
 
 let skew = 0;
 
-/** Learn from a response's Date header how far this machine's clock is off the server's. */
-export function noteServerTime(header) {
+/**
+ * Learn from a response's Date header how far this machine's clock is off the server's.
+ *
+ * @param {string|null} header whole seconds
+ * @param {number} asked when the request went out, by this machine's clock: the header is of some
+ *   moment since then, however slow the answer was
+ */
+export function noteServerTime(header, asked) {
   const server = Date.parse(header ?? "");
-  if (!Number.isNaN(server)) {
-    const seen = server - Date.now();
-    // The header has whole seconds: smaller differences say nothing.
-    skew = Math.abs(seen) < 2000 ? 0 : seen;
-  }
+  if (Number.isNaN(server)) return;
+  const least = server - Date.now();
+  const most = server + 1000 - asked;
+  // Smaller differences say nothing.
+  skew = least < 1000 && most > -1000 ? 0 : (least + most) / 2;
 }
 
 /** Now, by the server's clock, in milliseconds. */
@@ -46,12 +52,27 @@ export function dayOf(iso) {
 
 /** "now", "12 sec. ago", "3 days ago". */
 export function ago(iso) {
-  const seconds = Math.max(0, (serverNow() - Date.parse(iso)) / 1000);
+  const seconds = Math.max(0, secondsSince(iso));
   if (seconds < 2) return "now";
   if (seconds < 60) return relative.format(-Math.floor(seconds), "second");
   if (seconds < 3600) return relative.format(-Math.floor(seconds / 60), "minute");
   if (seconds < 86400) return relative.format(-Math.floor(seconds / 3600), "hour");
   return relative.format(-Math.floor(seconds / 86400), "day");
+}
+
+/** "9 s", "2 min 5 s", "1 h 3 min". */
+export function duration(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  if (whole < 60) return `${whole} s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return whole % 60 ? `${minutes} min ${whole % 60} s` : `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
+}
+
+/** Seconds from then to now, by the server's clock. */
+export function secondsSince(iso) {
+  return (serverNow() - Date.parse(iso)) / 1000;
 }
 
 /** A cosine with two digits; a dash if there was no comparison. */
@@ -75,7 +96,12 @@ export function count(number, one, many = `${one}s`) {
   return `${number} ${number === 1 ? one : many}`;
 }
 
-/** How a person is called: by name, else by address. */
+/** How a person is called: by name, else by address, else by the application's id. */
 export function nameOf(user) {
-  return user.full_name || user.email;
+  return user.full_name || user.email || user.external_id || user.id;
+}
+
+/** What else tells a person from others of this name: address and the application's id. */
+export function marksOf(user) {
+  return [user.email, user.external_id].filter((one) => one && one !== nameOf(user)).join(" · ");
 }

@@ -6,15 +6,23 @@ import { fill } from "./dom.js";
 import { watchHealth } from "./health.js";
 import { live } from "./live.js";
 import { problemBox } from "./parts.js";
+import { showCorrections } from "./views/corrections.js";
 import { showEnrol } from "./views/enrol.js";
 import { showLive } from "./views/live.js";
 import { showPeople } from "./views/people.js";
 import { showPerson } from "./views/person.js";
 import { showSearch } from "./views/search.js";
+import { showUnknown } from "./views/unknown.js";
+import { showUnknowns } from "./views/unknowns.js";
+import { showVisit } from "./views/visit.js";
 
 const ID = "([0-9a-f-]{36})";
 const ROUTES = [
   { pattern: /^\/?$/, title: "Live", nav: "#/", show: showLive },
+  { pattern: new RegExp(`^/visits/${ID}$`), title: "Visit", nav: "#/", show: showVisit },
+  { pattern: /^\/unknowns$/, title: "Unknown people", nav: "#/unknowns", show: showUnknowns },
+  { pattern: new RegExp(`^/unknowns/${ID}$`), title: "Unknown person", nav: "#/unknowns", show: showUnknown },
+  { pattern: /^\/corrections$/, title: "Corrections", nav: "#/people", show: showCorrections },
   { pattern: /^\/people$/, title: "People", nav: "#/people", show: showPeople },
   { pattern: new RegExp(`^/people/${ID}$`), title: "Person", nav: "#/people", show: showPerson },
   { pattern: /^\/enrol$/, title: "Enrol", nav: "#/enrol", show: showEnrol },

@@ -2,7 +2,7 @@
 
 import { Problem, Unreachable } from "./api.js";
 import { h, say } from "./dom.js";
-import { ago, exactly, measured, moment, similarity, words } from "./format.js";
+import { ago, duration, exactly, measured, moment, secondsSince, similarity, words } from "./format.js";
 
 const TITLES = {
   unreachable: "No connection",
@@ -16,12 +16,21 @@ const TITLES = {
   store_unavailable: "A store is unavailable",
   broker_unavailable: "The broker is unavailable",
   user_not_found: "There is no such person",
+  visit_not_found: "There is no such visit",
+  unknown_not_found: "There is no such unknown person",
+  unknown_is_user: "This person has a name already",
+  same_user: "This is the same person",
+  already_undone: "Undone already",
+  too_late_to_undo: "Too late to undo",
   email_taken: "This address is already in use",
+  external_id_taken: "This id is already in use",
   user_inactive: "This person is deactivated",
   upload_failed: "Not processed",
   no_face: "No face",
   several_faces: "Several faces",
   poor_quality: "Poor quality",
+  looks_like_another_user: "Looks like another person",
+  unlike_own_photos: "Unlike this person's photos",
   photo_too_large: "The file is too large",
   too_large: "The file is too large",
   too_many_bytes: "The file is too large",
@@ -92,6 +101,9 @@ export function timeElement(iso, { isRelative = false } = {}) {
 setInterval(() => {
   for (const element of document.querySelectorAll("time[data-relative]")) {
     say(element, ago(element.dateTime));
+  }
+  for (const element of document.querySelectorAll("[data-since]")) {
+    say(element, duration(secondsSince(element.dataset.since)));
   }
 }, 1000);
 

@@ -23,7 +23,15 @@ export function picture(url, alt = "") {
 
 /** Show another crop in the same square; the old one stays until the new one is there. */
 export function exchange(frame, url) {
-  load(frame, frame.querySelector("img"), url);
+  const image = frame.querySelector("img");
+  if (url) {
+    load(frame, image, url);
+    return;
+  }
+  delete frame.dataset.url; // what is still on its way is not shown
+  image.hidden = true;
+  image.removeAttribute("src");
+  frame.classList.add("missing");
 }
 
 function load(frame, image, url) {

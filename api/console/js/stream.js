@@ -1,4 +1,4 @@
-/* The live matches: one connection, made again whenever it breaks. */
+/* The live visits: one connection, made again whenever it breaks. */
 
 import { isAbort, pause, Problem, request } from "./api.js";
 import { EventParser } from "./sse.js";
@@ -12,7 +12,7 @@ const LONGEST_SILENCE = 60_000;
  * Follow the stream until the signal aborts.
  *
  * @param {object} hear what to call: `state(name, reason)` with "connecting", "open", "lost" or
- *   "refused"; `open()` on every new connection; `match(object)`; `gap()`
+ *   "refused"; `open(isResumed)` on every new connection; `visit(object)`; `gap()`
  * @param {AbortSignal} signal
  */
 export async function follow(hear, signal) {
@@ -25,7 +25,7 @@ export async function follow(hear, signal) {
     try {
       const take = (event) => {
         if (event.id) lastId = event.id;
-        if (event.type === "match") hear.match(JSON.parse(event.data));
+        if (event.type === "visit") hear.visit(JSON.parse(event.data));
         else if (event.type === "gap") hear.gap();
       };
       await readOnce(lastId, take, hear, signal);
@@ -56,9 +56,9 @@ async function readOnce(lastId, take, hear, signal) {
   try {
     const headers = { Accept: "text/event-stream" };
     if (lastId) headers["Last-Event-ID"] = lastId;
-    const response = await request("/matches/stream", { headers, signal: either });
+    const response = await request("/visits/stream", { headers, signal: either });
     hear.state("open");
-    hear.open();
+    hear.open(Boolean(lastId));
     const parser = new EventParser();
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (;;) {

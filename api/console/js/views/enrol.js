@@ -7,6 +7,9 @@ import { measureList, problemBox, reasonOf, titleOf } from "../parts.js";
 import { photoDrop, preview } from "../photos.js";
 
 const AT_ONCE = 2;
+
+/** Refusals that a person may overrule. */
+const DOUBTFUL = new Set(["looks_like_another_user", "unlike_own_photos"]);
 const MAIL = /^[^@\s]{1,64}@[^@\s]{1,255}$/;
 
 export async function showEnrol({ root, signal, params }) {
@@ -25,13 +28,15 @@ class Enrolment {
     this.#user = user;
     this.#makesPeople = !user;
     this.name = textField("Name", { autocomplete: "off", maxlength: 200 });
-    this.mail = textField("E-mail", { type: "email", autocomplete: "off", maxlength: 320 });
+    this.mail = textField("E-mail", { type: "email", autocomplete: "off", maxlength: 320, required: false });
+    this.externalId = textField("Own id", { autocomplete: "off", maxlength: 200, required: false });
+    this.fields = [this.name, this.mail, this.externalId];
     this.list = h("ul.uploads", { "aria-label": "Photos" });
     this.statusLine = h("p.status-line", { role: "status" });
     this.errors = h("div");
     this.before = h("section.before");
     this.submit = h("button.primary", { type: "submit" }, user ? "Add photos" : "Enrol");
-    const fields = user ? null : h("div.fields", {}, this.name.element, this.mail.element);
+    const fields = user ? null : h("div.fields", {}, this.fields.map(({ element }) => element));
     const drop = photoDrop({
       many: true,
       prompt: "Drop photos here, or paste them. Each must show only this person, sharp and from the front.",
@@ -84,6 +89,7 @@ class Enrolment {
       if (isAbort(error)) return;
       say(this.statusLine, "");
       if (error instanceof Problem && error.code === "email_taken") await this.#offerExisting();
+      else if (error instanceof Problem && error.code === "external_id_taken") this.#refuseId();
       else fill(this.errors, problemBox(error));
     } finally {
       this.submit.disabled = false;
@@ -99,7 +105,7 @@ class Enrolment {
   #isComplete() {
     if (!this.#user) {
       const name = this.name.check((value) => value !== "", "A name is needed.");
-      const mail = this.mail.check((value) => MAIL.test(value), "An e-mail address is needed.");
+      const mail = this.mail.check((value) => !value || MAIL.test(value), "This is no e-mail address.");
       if (!name || !mail) {
         (name ? this.mail : this.name).input.focus();
         return false;
@@ -112,9 +118,11 @@ class Enrolment {
 
   async #ensureUser() {
     if (this.#user) return;
-    const body = { full_name: this.name.value, email: this.mail.value };
+    const body = { full_name: this.name.value };
+    if (this.mail.value) body.email = this.mail.value;
+    if (this.externalId.value) body.external_id = this.externalId.value;
     this.#user = await callWith("POST", "/users", body, this.signal);
-    for (const field of [this.name, this.mail]) field.input.readOnly = true;
+    for (const field of this.fields) field.input.readOnly = true;
     say(this.title, `Photos of ${nameOf(this.#user)}`);
     say(this.submit, "Add photos");
   }
@@ -123,12 +131,17 @@ class Enrolment {
     this.mail.refuse("A person with this address already exists.");
     const query = new URLSearchParams({ q: this.mail.value, limit: 20 });
     const { items } = await call(`/users?${query}`, { signal: this.signal });
-    const same = items.find((one) => one.email.toLowerCase() === this.mail.value.toLowerCase());
+    const same = items.find((one) => one.email?.toLowerCase() === this.mail.value.toLowerCase());
     if (same) {
       fill(this.errors, h("p", {}, "To add photos instead: ",
         h("a", { href: `#/people/${same.id}/photos` }, nameOf(same))));
     }
     this.mail.input.focus();
+  }
+
+  #refuseId() {
+    this.externalId.refuse("A person with this id already exists.");
+    this.externalId.input.focus();
   }
 
   /** The form is for the next person now; what became of the last one's photos stays below it. */
@@ -137,7 +150,7 @@ class Enrolment {
     fill(this.before, h("h2", {}, "Enrolled: ", personLink(this.#user)), photos);
     this.#user = null;
     this.#photos = [];
-    for (const field of [this.name, this.mail]) field.empty();
+    for (const field of this.fields) field.empty();
     say(this.title, "Enrol a person");
     say(this.submit, "Enrol");
   }
@@ -185,11 +198,13 @@ class Photo {
     return this.state === "chosen" || this.state === "failed";
   }
 
-  async send(userId, signal) {
+  async send(userId, signal, force = false) {
+    this.again = () => this.send(userId, signal, true);
     this.#turn("sending", "sending");
     const form = new FormData();
     form.append("user_id", userId);
     form.append("photos", this.file);
+    if (force) form.append("force", "true");
     try {
       const { done, pending } = await upload("/faces", form, signal);
       const result = (done ?? pending).uploads[0];
@@ -197,8 +212,10 @@ class Photo {
       else await this.#follow(result, signal);
     } catch (error) {
       if (isAbort(error)) throw error;
-      const isRefusal = error instanceof Problem && [413, 415, 422].includes(error.status);
-      if (isRefusal) this.#show({ status: "refused", code: error.code, message: error.plain, measures: error.measures });
+      const isRefusal = error instanceof Problem
+        && ([413, 415, 422].includes(error.status) || DOUBTFUL.has(error.code));
+      const another = error.uploads?.[0]?.another;
+      if (isRefusal) this.#show({ status: "refused", code: error.code, message: error.plain, measures: error.measures, another });
       else this.#turn("failed", "not sent", h("p", {}, reasonOf(error)));
     }
   }
@@ -209,10 +226,18 @@ class Photo {
     if (outcome) this.#show(outcome);
   }
 
-  #show({ status, code, message, measures }) {
-    if (status === "enrolled") this.#turn("enrolled", "enrolled", measureList(measures));
+  #show({ status, code, message, measures, another }) {
+    if (status === "enrolled") this.#turn("enrolled", "enrolled", message ? h("p", {}, sentence(message)) : null, measureList(measures));
     else if (status === "failed") this.#turn("failed", "not processed", h("p", {}, sentence(message)));
+    else if (DOUBTFUL.has(code)) this.#turn("refused", titleOf(code), h("p", {}, sentence(message)), resembled(another), this.#anyway());
     else this.#turn("refused", titleOf(code), h("p", {}, `${sentence(message)}`), measureList(measures));
+  }
+
+  /** Enrol it although it does not fit: only a person can know better. */
+  #anyway() {
+    const button = h("button", { type: "button" }, "Enrol it anyway");
+    button.addEventListener("click", () => this.again());
+    return button;
   }
 
   #turn(state, label, ...detail) {
@@ -222,6 +247,13 @@ class Photo {
     fill(this.detail, detail);
     this.remove.hidden = ["sending", "pending", "enrolled"].includes(state);
   }
+}
+
+/** The other person whom a refused photo resembles, with a link. */
+function resembled(another) {
+  if (!another) return null;
+  const name = another.user ? nameOf(another.user) : "another person";
+  return h("p", {}, "It resembles ", h("a", { href: `#/people/${another.user_id}` }, name), ".");
 }
 
 function sentence(text) {

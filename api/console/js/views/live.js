@@ -1,15 +1,13 @@
-/* Who is at which door, as it happens. */
+/* Who is at which door now, and who has left, as the server announces it. */
 
 import { fill, h, say } from "../dom.js";
-import { count, exactly, moment, nameOf, similarity } from "../format.js";
 import { live } from "../live.js";
-import { emptyState, similarityBar } from "../parts.js";
+import { emptyState } from "../parts.js";
 import { exchange, picture } from "../pictures.js";
+import { length, liveness, mark, note, score, times, who } from "../visitparts.js";
 import { watchCameras } from "./cameras.js";
 
 const SHOWN = 100;
-/** A better crop of an ongoing visit is fetched only when it is clearly better. */
-const BETTER = 0.05;
 const SPOKEN_EVERY = 4000;
 
 const STATES = {
@@ -27,28 +25,29 @@ export function showLive({ root, signal }) {
 }
 
 class Feed {
-  #rows = new Map();
+  #here = new Section("here", "Here now", "ul");
+  #left = new Section("left", "Left", "ol");
   #only = "all";
   #isPaused = false;
-  #missed = 0;
+  #missed = new Set();
   #toSpeak = [];
+  #isDrawing = false;
 
   constructor(signal) {
     this.state = h("span.state", { role: "status" });
     this.reason = h("p.fine.reason");
-    this.list = h("ol.feed", { "aria-label": "Matches, newest first" });
     this.empty = h("div");
     this.spoken = h("p.hidden-text", { "aria-live": "polite" });
     this.pause = h("button.pause", { type: "button" }, "Pause");
     const top = h("div.bar-top", {},
-      h("h1", { id: "matches-title" }, "Matches"), this.state,
+      h("h1", { id: "visits-title" }, "Visits"), this.state,
       h("span.spring"), this.#filter(), this.pause);
-    this.element = h("section.matches", { "aria-labelledby": "matches-title" },
-      top, this.reason, this.spoken, this.empty, this.list);
+    this.element = h("section.visits", { "aria-labelledby": "visits-title" },
+      top, this.reason, this.spoken, this.empty, this.#here.element, this.#left.element);
 
     this.pause.addEventListener("click", () => this.#setPaused(!this.#isPaused));
     live.addEventListener("state", () => this.#showState(), { signal });
-    live.addEventListener("history", () => this.#isPaused || this.#draw(), { signal });
+    live.addEventListener("history", () => this.#drawSoon(), { signal });
     live.addEventListener("visit", ({ detail }) => this.#take(detail), { signal });
     const speaking = setInterval(() => this.#speak(), SPOKEN_EVERY);
     signal.addEventListener("abort", () => clearInterval(speaking), { once: true });
@@ -69,58 +68,55 @@ class Feed {
   }
 
   #wants(visit) {
-    return this.#only === "all" || (visit.last.user_id === null) === (this.#only === "unknown");
+    return this.#only === "all" || (visit.user_id === null) === (this.#only === "unknown");
   }
 
   #setPaused(isPaused) {
     this.#isPaused = isPaused;
-    this.#missed = 0;
+    this.#missed.clear();
     if (!isPaused) this.#draw();
     this.#showState();
   }
 
-  #take({ visit, isNew, at }) {
+  #take({ visit, before }) {
     if (this.#isPaused) {
-      if (isNew && this.#wants(visit)) this.#missed += 1;
+      if (!before && this.#wants(visit)) this.#missed.add(visit.visit_id);
       this.#showState();
       return;
     }
-    if (!this.#wants(visit)) return;
-    if (!isNew) {
-      this.#rows.get(visit)?.update();
-      return;
-    }
-    const row = new Row(visit);
-    const older = live.visits.list.slice(at + 1).find((one) => this.#rows.has(one));
-    this.list.insertBefore(row.element, this.#rows.get(older)?.element ?? null);
-    this.#rows.set(visit, row);
-    row.element.classList.add("fresh");
-    this.#toSpeak.push(visit.last);
-    this.#trim();
-    this.#showEmpty();
+    const change = this.#wants(visit) && spokenChange(visit, before);
+    if (change) this.#toSpeak.push(change);
+    this.#drawSoon();
+  }
+
+  /** At most once a frame, however many visits come. */
+  #drawSoon() {
+    if (this.#isDrawing || this.#isPaused) return;
+    this.#isDrawing = true;
+    requestAnimationFrame(() => {
+      this.#isDrawing = false;
+      if (!this.#isPaused) this.#draw();
+    });
   }
 
   #draw() {
-    const visits = live.visits.list.filter((visit) => this.#wants(visit)).slice(0, SHOWN);
-    this.#rows = new Map(visits.map((visit) => [visit, this.#rows.get(visit) ?? new Row(visit)]));
-    for (const row of this.#rows.values()) row.update();
-    fill(this.list, [...this.#rows.values()].map((row) => row.element));
-    this.#showEmpty();
+    const here = live.visits.open.filter((visit) => this.#wants(visit));
+    const left = live.visits.left.filter((visit) => this.#wants(visit));
+    // A visit that moves from one list to the other takes the focus along.
+    const focused = document.activeElement?.closest?.(".visit")?.dataset.id;
+    this.#here.draw(here);
+    this.#left.draw(left.slice(0, SHOWN));
+    if (focused && !document.activeElement?.closest(".visit")) {
+      (this.#here.find(focused) ?? this.#left.find(focused))?.focus();
+    }
+    this.#showEmpty(here.length + left.length === 0);
   }
 
-  #trim() {
-    if (this.#rows.size <= SHOWN) return;
-    const last = this.list.lastElementChild;
-    const [oldest] = [...this.#rows].find(([, row]) => row.element === last);
-    this.#rows.delete(oldest);
-    last.remove();
-  }
-
-  #showEmpty() {
-    const isEmpty = this.#rows.size === 0;
-    this.list.hidden = isEmpty;
+  #showEmpty(isEmpty) {
+    this.#here.element.hidden = isEmpty;
+    this.#left.element.hidden = isEmpty;
     if (!isEmpty || !live.loaded) fill(this.empty);
-    else if (live.visits.list.length) fill(this.empty, emptyState("No recent matches of this kind."));
+    else if (live.visits.size) fill(this.empty, emptyState("No recent visits of this kind."));
     else {
       const when = "People appear here as cameras see them.";
       fill(this.empty, emptyState("No one has been seen yet.", when));
@@ -130,65 +126,116 @@ class Feed {
   #showState() {
     const isPaused = this.#isPaused;
     this.state.dataset.state = isPaused ? "paused" : live.state;
-    const paused = this.#missed ? `Paused, ${this.#missed} new` : "Paused";
+    const paused = this.#missed.size ? `Paused, ${this.#missed.size} new` : "Paused";
     say(this.state, isPaused ? paused : STATES[live.state]);
     say(this.pause, isPaused ? "Resume" : "Pause");
     say(this.reason, live.reason);
     this.reason.hidden = !live.reason;
   }
 
-  /** Announce matches to screen readers, at most every few seconds. */
+  /** Announce who came and left to screen readers, at most every few seconds. */
   #speak() {
     if (!this.#toSpeak.length) return;
-    const announced = this.#toSpeak.splice(0).map((match) => `${who(match)} at ${match.camera_id}`);
-    const different = [...new Set(announced)];
+    const different = [...new Set(this.#toSpeak.splice(0))];
     const first = different.slice(0, 3).join("; ");
     say(this.spoken, different.length > 3 ? `${first}; and ${different.length - 3} more` : first);
   }
 }
 
-function who(match) {
-  if (match.user) return nameOf(match.user);
-  return match.user_id ? "Known, name not available" : "Unknown";
+/** What a listener should hear of an announcement; empty for a better picture, for example. */
+function spokenChange(visit, before) {
+  if (visit.state === "open") {
+    const status = visit.liveness?.status;
+    const isSuspected = status === "spoof" && status !== before?.liveness?.status;
+    const isNews = before?.state !== "open" || before.user_id !== visit.user_id || isSuspected;
+    return isNews ? `${who(visit)} at ${visit.camera_id}${isSuspected ? ", picture suspected" : ""}` : "";
+  }
+  return visit.reason === "merged" || before?.state === "ended" ? "" : `${who(visit)} left ${visit.camera_id}`;
 }
 
-/** One visit in the feed; updated in place, so that nothing moves. */
+/** A list of visits; rows that stay are updated in place, so that nothing moves. */
+class Section {
+  #rows = new Map();
+  #isComplete = false;
+
+  constructor(name, title, tag) {
+    this.number = h("span.tag");
+    this.list = h(`${tag}.${name}`, { "aria-labelledby": `${name}-title` });
+    this.nothing = h("p.fine", {}, name === "here" ? "No one is at a camera now." : "No one has left.");
+    this.element = h(`section.${name}-part`, { "aria-labelledby": `${name}-title` },
+      h("div.part-top", {}, h("h2", { id: `${name}-title` }, title), this.number),
+      this.nothing, this.list);
+  }
+
+  draw(visits) {
+    const ids = new Set(visits.map((visit) => visit.visit_id));
+    // First of all, so that no row that stays has to move: it would lose the focus.
+    for (const [id, row] of this.#rows) {
+      if (ids.has(id)) continue;
+      row.element.remove();
+      this.#rows.delete(id);
+    }
+    for (const [place, visit] of visits.entries()) {
+      const row = this.#rows.get(visit.visit_id) ?? this.#add(visit);
+      row.update(visit);
+      if (this.list.children[place] !== row.element) {
+        this.list.insertBefore(row.element, this.list.children[place] ?? null);
+      }
+    }
+    this.#isComplete = live.loaded;
+    say(this.number, String(visits.length));
+    this.nothing.hidden = visits.length > 0;
+    this.list.hidden = visits.length === 0;
+  }
+
+  #add(visit) {
+    const row = new Row(visit);
+    // What was there at the beginning is not new.
+    row.element.classList.toggle("fresh", this.#isComplete);
+    this.#rows.set(visit.visit_id, row);
+    return row;
+  }
+
+  find(visitId) {
+    return this.#rows.get(visitId)?.link;
+  }
+}
+
+/** One visit in a list. */
 class Row {
   #shown;
 
   constructor(visit) {
-    const { first, best } = visit;
-    const isKnown = first.user_id !== null;
-    this.visit = visit;
-    this.#shown = best;
-    this.picture = picture(best.crop_url);
-    this.name = isKnown ? h("a.name", { href: `#/people/${first.user_id}` }) : h("span.name");
-    this.bar = h("span");
-    this.time = h("time");
-    this.frames = h("span.frames");
-    this.element = h("li.visit", { "data-known": isKnown },
-      this.picture,
-      h("span.who", {}, this.name, h("span.camera", {}, first.camera_id)),
-      this.bar,
-      h("span.when", {}, this.time, this.frames));
-    this.update();
+    this.#shown = visit.crop_url;
+    this.picture = picture(visit.crop_url);
+    this.link = h("a.name", { href: `#/visits/${visit.visit_id}` });
+    this.note = h("span.note");
+    this.mark = h("span");
+    this.score = h("span");
+    this.when = h("span.when");
+    this.liveness = h("span.liveness");
+    this.element = h("li.visit", { "data-id": visit.visit_id },
+      h("span.face", {}, this.picture, this.mark),
+      h("span.who", {}, this.link, h("span.camera", {}, visit.camera_id), this.liveness, this.note),
+      this.score, this.when);
   }
 
-  update() {
-    const { first, last, best, count: frames } = this.visit;
-    say(this.name, who(last));
-    const bar = similarityBar(last.similarity);
-    bar.title = `similarity ${similarity(last.similarity)}, runner-up ` +
-      `${similarity(last.runner_up_similarity)}, quality ${last.quality.toFixed(2)}`;
-    this.bar.replaceWith(bar);
-    this.bar = bar;
-    this.time.dateTime = first.seen_at;
-    this.time.title = `${exactly(first.seen_at)}, last seen ${moment(last.seen_at)}`;
-    say(this.time, moment(first.seen_at));
-    say(this.frames, frames > 1 ? count(frames, "frame") : "");
-    if (best.crop_url && best.quality > this.#shown.quality + BETTER) {
-      this.#shown = best;
-      exchange(this.picture, best.crop_url);
+  update(visit) {
+    say(this.note, note(visit)); // it grows with time
+    if (visit === this.visit) return;
+    this.visit = visit;
+    this.element.dataset.known = visit.user_id !== null;
+    say(this.link, who(visit));
+    const [sign, points] = [mark(visit), score(visit) ?? h("span.score")];
+    const presence = liveness(visit) ?? h("span.liveness");
+    this.mark.replaceWith(sign);
+    this.score.replaceWith(points);
+    this.liveness.replaceWith(presence);
+    [this.mark, this.score, this.liveness] = [sign, points, presence];
+    fill(this.when, times(visit), length(visit));
+    if (visit.crop_url !== this.#shown) {
+      this.#shown = visit.crop_url;
+      exchange(this.picture, visit.crop_url);
     }
   }
 }

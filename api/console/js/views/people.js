@@ -2,7 +2,7 @@
 
 import { call, isAbort, pause } from "../api.js";
 import { fill, h, say } from "../dom.js";
-import { count, dayOf, nameOf } from "../format.js";
+import { count, dayOf, marksOf, nameOf } from "../format.js";
 import { emptyState, problemBox } from "../parts.js";
 
 const PAGE = 50;
@@ -10,7 +10,7 @@ const TYPING_PAUSE = 200;
 
 export async function showPeople({ root, signal }) {
   const search = h("input", {
-    type: "search", "aria-label": "Search by name or e-mail", placeholder: "Name or e-mail",
+    type: "search", "aria-label": "Search by name, e-mail or id", placeholder: "Name, e-mail or id",
     autocomplete: "off", spellcheck: "false",
   });
   const statusLine = h("p.fine", { role: "status" });
@@ -18,6 +18,7 @@ export async function showPeople({ root, signal }) {
   const below = h("div.below");
   fill(root,
     h("div.bar-top", {}, h("h1", {}, "People"), statusLine, h("span.spring"), search,
+      h("a.button", { href: "#/corrections" }, "Corrections"),
       h("a.button.primary", { href: "#/enrol" }, "Enrol")),
     list, below);
 
@@ -61,7 +62,7 @@ export async function showPeople({ root, signal }) {
       return button;
     }
     if (shown) return null;
-    if (search.value.trim()) return emptyState("No one has that name or address.");
+    if (search.value.trim()) return emptyState("No one has that name, address or id.");
     return emptyState("No one is enrolled yet.", "Until then, all people at the cameras are unknown.");
   }
 }
@@ -69,7 +70,7 @@ export async function showPeople({ root, signal }) {
 function line(user) {
   return h("li.person-line", {},
     h("a", { href: `#/people/${user.id}` }, nameOf(user)),
-    h("span.mail", {}, user.full_name ? user.email : ""),
+    h("span.mail", {}, marksOf(user)),
     user.is_active ? null : h("span.tag", {}, "deactivated"),
     h("span.fine.since", {}, `since ${dayOf(user.created_at)}`));
 }
