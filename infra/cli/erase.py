@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def erase(
-    user: Annotated[str, typer.Argument(help="Id or e-mail address of the user.")],
+    user: Annotated[str, typer.Argument(help="Id, e-mail address or external id of the user.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     dry_run: Annotated[
@@ -26,10 +26,10 @@ def erase(
 ) -> None:
     """Erase a user from every store, check each store again, and print a receipt.
 
-    Templates, crops, photos, cache entries and the user are deleted; sightings by cameras become
-    unknown. An event in flight cannot bring the data back. The exit code is 1 if the second check
-    found something. The receipt also lists data that cannot be deleted: messages in Kafka until
-    their retention ends, and matches that `faces.matches` has announced.
+    Templates, crops, snapshots, photos, cache entries and the user are deleted; sightings by
+    cameras become unknown. An event in flight cannot bring the data back. The exit code is 1 if the
+    second check found something. The receipt also lists data that cannot be deleted: messages in
+    Kafka until their retention ends, and matches that `faces.matches` has announced.
     """
     import asyncio
 
@@ -93,22 +93,24 @@ async def _find(settings: "Settings", user: str) -> "UUID":
     Raises:
         CommandFailed: there is no such user.
     """
+    from contextlib import suppress
     from uuid import UUID
 
-    from domain.names.email_addresses import spellings
-    from sinks.stores import Stores, opened
+    from domain.user_errors import NoSuchUserError
+    from services.user_lookup import find_user
+    from sinks.main.database_sessions import Databases
+    from sinks.vector.vector_store import Vectors
 
-    async with opened(Stores.of(settings)) as stores:
+    async with Databases(settings) as databases, databases.main() as session:
         try:
-            user_id = UUID(user)
-        except ValueError:
-            for email in spellings(user):
-                if found := await stores.records.user_by_email(email):
-                    return found.id
-            raise CommandFailed(f"there is no user {user}") from None
-        if await stores.records.user(user_id) or await stores.vectors.is_erased(user_id):
-            return user_id
-    raise CommandFailed(f"there is no user {user}")
+            return (await find_user(session, user)).id
+        except NoSuchUserError as error:
+            failed = CommandFailed(str(error))
+    with suppress(ValueError):
+        async with Vectors(settings.vector_db) as vectors:
+            if await vectors.is_erased(user_id := UUID(user)):
+                return user_id
+    raise failed
 
 
 async def _erase(settings: "Settings", user_id: "UUID", *, dry_run: bool) -> "Receipt":
@@ -135,12 +137,14 @@ def _remains(settings: "Settings") -> "list[Row]":
         topics.uploads: "photos that were sent",
         topics.detected: "faces found in them",
         topics.matches: "announced matches: their readers may keep them for longer",
+        topics.visits: "announced visits: their readers may keep them for longer",
+        topics.people: "announced corrections, merges and promotions: ids alone",
     }
     kept: list[Row] = []
     for plan in plan_topics(settings.kafka):
         source = plan.name.removesuffix(".dlq")
         if source not in holds:
-            continue  # heartbeats of workers contain no user
+            continue  # heartbeats of workers and counts of faces name no user
         what = holds[source] if source == plan.name else f"dead letters: {holds[source]}"
         kept.append(
             {"where": f"kafka {plan.name}", "why": f"{what}; for {plan.retention_hours:g} h"}

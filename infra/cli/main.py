@@ -14,7 +14,7 @@ import sys
 import typer
 
 from config.settings import ConfigurationError
-from infra.cli import keys, models, users, worker
+from infra.cli import correct, evaluations, keys, models, people, unknowns, users, worker
 from infra.cli.api import api
 from infra.cli.dead_letters import dead_letters
 from infra.cli.demo import demo
@@ -27,7 +27,9 @@ from infra.cli.publish import publish
 from infra.cli.recent import recent
 from infra.cli.replay import replay
 from infra.cli.search import search
+from infra.cli.similar import similar
 from infra.cli.up import up
+from infra.cli.visits import visits
 from infra.terminal.command_errors import CommandFailed
 
 app = typer.Typer(
@@ -53,10 +55,16 @@ app.command()(api)
 app.add_typer(keys.app, name="keys")
 app.command()(enrol)
 app.add_typer(users.app, name="users")
+app.add_typer(correct.app, name="correct")
+app.add_typer(people.app, name="people")
 app.add_typer(models.app, name="models")
 app.command()(publish)
 app.command()(search)
+app.command()(similar)
+app.add_typer(evaluations.app, name="evaluate")
 app.command()(recent)
+app.command()(visits)
+app.add_typer(unknowns.app, name="unknowns")
 app.command("dead-letters")(dead_letters)
 app.command()(replay)
 app.command()(erase)

@@ -80,8 +80,9 @@ def reconcile(
 def retain(*, dry_run: DryRun = False, json: Json = False) -> None:
     """Delete data that is older than FECAPASS_RETENTION__* allows, in bounded batches.
 
-    Sightings are deleted with their crops and embeddings. Enrolled faces, templates and the audit
-    trail stay. If a setting is unset, everything is kept.
+    Sightings are deleted with their crops, snapshots and embeddings. Enrolled faces, templates and
+    the audit trail stay. If a setting is unset, everything is kept but snapshots that no visit is
+    shown by: these are deleted ten minutes after the end of the visit.
     """
     import msgspec
 

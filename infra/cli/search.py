@@ -91,8 +91,9 @@ def _rows(result: "PhotoAnswer", users: "dict[UUID, UserRow]", limit: int) -> "l
                     **fixed,
                     "rank": rank,
                     "user_id": candidate.user_id,
-                    "name": (user.full_name or user.email) if user else str(candidate.user_id),
+                    "name": user.label if user else str(candidate.user_id),
                     "email": user.email if user else None,
+                    "external_id": user.external_id if user else None,
                     "similarity": candidate.similarity,
                 }
             )

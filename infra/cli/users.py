@@ -28,7 +28,9 @@ def list_(
     *,
     text: Annotated[
         str | None,
-        typer.Option("--search", help="Only users with this text in the name or the address."),
+        typer.Option(
+            "--search", help="Only users with this text in the name, address or external id."
+        ),
     ] = None,
     limit: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Number of users to show.")
@@ -48,6 +50,7 @@ def list_(
     columns = (
         Column("email", "address", style="bold", whole=True),
         Column("full_name", "name"),
+        Column("external_id", "external id"),
         Column("photos", "photos", justify="right"),
         Column("is_active", "active", lambda active: "yes" if active else "no"),
         Column("created_at", "created", moment),
@@ -61,7 +64,7 @@ def list_(
 
 @app.command()
 def show(
-    user: Annotated[str, typer.Argument(help="Id or e-mail address of the user.")],
+    user: Annotated[str, typer.Argument(help="Id, e-mail address or external id of the user.")],
     *,
     json: Json = False,
 ) -> None:
@@ -69,9 +72,10 @@ def show(
 
     With `--json`: one object with the user and an array of the photos.
     """
-    from infra.operations.user_listing import find_user, photos_of
+    from infra.operations.user_listing import photos_of
     from infra.terminal.output import show_listing, write_json
     from infra.terminal.tables import Column, moment, plain, score
+    from services.user_lookup import find_user
 
     async def work(sessions: "Sessions") -> "tuple[User, list[Face]]":
         async with sessions() as session:
@@ -83,9 +87,11 @@ def show(
     if json:
         write_json({**_row(found), "photos": rows})
         return
-    name = f"{found.full_name}, " if found.full_name else ""
-    active = "" if found.is_active else ", deactivated"
-    typer.echo(plain(f"{name}{found.email}, {found.id}{active}"))
+    active = "" if found.is_active else "deactivated"
+    said = (found.full_name, found.email, found.external_id, str(found.id), active)
+    typer.echo(plain(", ".join(one for one in said if one)))
+    for key, value in sorted(found.user_metadata.items()):
+        typer.echo(plain(f"  {key}: {value}"))
     columns = (
         Column("photo_id", "photo", whole=True),
         Column("sent_at", "sent", moment),
@@ -134,7 +140,7 @@ def _with_sessions(work: "Callable[[Sessions], Awaitable[T]]") -> T:
     import asyncio
 
     from config.settings import get_settings
-    from infra.operations.user_listing import NoSuchUserError
+    from domain.user_errors import NoSuchUserError
     from infra.terminal.server_failures import expected_failures
     from sinks.main.database_sessions import Databases
 
@@ -156,6 +162,8 @@ def _row(user: "User") -> "Row":
         "id": user.id,
         "email": user.email,
         "full_name": user.full_name,
+        "external_id": user.external_id,
+        "metadata": user.user_metadata,
         "is_active": user.is_active,
         "created_at": user.created_at,
         "updated_at": user.updated_at,

@@ -1,4 +1,4 @@
-"""``fecapass worker``: the two kinds of agent process."""
+"""``fecapass worker``: the kinds of agent process."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -33,7 +33,7 @@ def detect(health_port: Port = None) -> None:
     Consumes `camera.frames` and `photo.uploads`, produces `faces.detected`. On SIGTERM or Ctrl-C
     the worker finishes its messages in flight and gives the partitions back.
     """
-    from agents.worker_processes import run_detect
+    from agents.processes.detect_process import run_detect
     from config.settings import DetectSettings
 
     settings = _settings(DetectSettings, health_port)
@@ -47,11 +47,25 @@ def identify(health_port: Port = None) -> None:
     Consumes `faces.detected`, produces `faces.matches`. On SIGTERM or Ctrl-C the worker finishes
     its messages in flight and gives the partitions back.
     """
-    from agents.worker_processes import run_identify
+    from agents.processes.identify_process import run_identify
     from config.settings import Settings
 
     settings = _settings(Settings, health_port)
     _run(run_identify(settings))
+
+
+@app.command()
+def follow(health_port: Port = None) -> None:
+    """Follow who comes and goes at each camera; needs Kafka, both databases and Redis.
+
+    Consumes `faces.matches`, produces `faces.visits`. On SIGTERM or Ctrl-C the worker finishes its
+    messages in flight and gives the partitions back.
+    """
+    from agents.processes.follow_process import run_follow
+    from config.settings import Settings
+
+    settings = _settings(Settings, health_port)
+    _run(run_follow(settings))
 
 
 def _settings(kind: "type[AnySettings]", health_port: int | None) -> "AnySettings":

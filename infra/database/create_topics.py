@@ -13,7 +13,7 @@ from streams.clients.client_factory import create_admin
 from streams.clients.tls_and_sasl import connection_problem
 from streams.contract.topics import Topics
 
-#: Who reads heartbeats wants the newest; one partition keeps them in order.
+#: Who reads heartbeats, or which model serves, wants the newest; one partition keeps them in order.
 _HEARTBEAT_HOURS = 1.0
 
 _MILLISECONDS_AN_HOUR = 3_600_000
@@ -52,13 +52,17 @@ def _plan(settings: KafkaSettings) -> Iterator[TopicPlan]:
         (topics.uploads, settings.uploads_partitions, uploads),
         (topics.detected, settings.detected_partitions, uploads),
         (topics.matches, settings.matches_partitions, uploads),
+        (topics.visits, settings.visits_partitions, uploads),
+        (topics.people, settings.uploads_partitions, uploads),
+        (topics.processed, settings.frames_partitions, frames),
     ):
         yield TopicPlan(name, partitions, hours)
         if name in topics.consumed:
             yield TopicPlan(
                 Topics.dead_letter(name), partitions, settings.dead_letter_retention_hours
             )
-    yield TopicPlan(topics.heartbeats, 1, _HEARTBEAT_HOURS)
+    for name in (topics.heartbeats, topics.models):
+        yield TopicPlan(name, 1, _HEARTBEAT_HOURS)
 
 
 async def ensure_topics(settings: KafkaSettings, report: Report) -> None:

@@ -16,23 +16,46 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateIndex
 
 from config.settings import DatabaseSettings
-from sinks.main.schema import MainBase, VectorBase
+from sinks.main.models.model_schema import ModelRow
+from sinks.main.people.correction_schema import CorrectionRow
+from sinks.main.people.people_schema import PeopleMessageRow
+from sinks.main.schema import GalleryTemplate
+from sinks.main.snapshots.snapshot_schema import SnapshotRow
+from sinks.main.unknowns.unknown_schema import UnknownRow
+from sinks.main.visit_schema import VisitRow
 from sinks.postgres.connect import Connector
 from sinks.postgres.driver_errors import typed_failures
 from sinks.store_errors import StoreUnavailable
+from sinks.vector.unknowns.unknown_vectors_schema import UnknownTemplateRow
 from sinks.vector.vector_database import PGVECTOR_MINIMUM, is_recent, require_pgvector
 from sinks.vector.vector_store import Vectors
 
 Report = Callable[[str], None]
 Which = Literal["main", "vector"]
 
-METADATA: dict[Which, MetaData] = {"main": MainBase.metadata, "vector": VectorBase.metadata}
+#: One of each module of models, so that all tables are there.
+_MAIN_MODELS = (VisitRow, SnapshotRow, ModelRow, PeopleMessageRow, UnknownRow, CorrectionRow)
+_VECTOR_MODELS = (GalleryTemplate, UnknownTemplateRow)
+
+METADATA: dict[Which, MetaData] = {
+    "main": _MAIN_MODELS[0].metadata,
+    "vector": _VECTOR_MODELS[0].metadata,
+}
 
 #: Indexes of an older release, which uses them until their replacements exist.
 SUPERSEDED: dict[Which, Sequence[str]] = {
     "main": ("events_camera_time", "faces_camera_time", "faces_time", "faces_user_time"),
     "vector": (),
 }
+
+_HNSW_OF_PARTITIONS = r"""
+SELECT index.relname FROM pg_class AS index
+JOIN pg_am ON pg_am.oid = index.relam AND pg_am.amname = 'hnsw'
+JOIN pg_index ON pg_index.indexrelid = index.oid
+JOIN pg_inherits ON pg_inherits.inhrelid = pg_index.indrelid
+WHERE pg_inherits.inhparent = to_regclass('face_embeddings') AND index.relname LIKE '%\_hnsw'
+ORDER BY index.relname
+"""
 
 #: Keeps two initialisers apart; held by the migrating transaction. Any constant would do.
 _LOCK = 0x66656361_6D696772
@@ -165,11 +188,19 @@ async def ensure_indexes(which: Which, settings: DatabaseSettings, report: Repor
             for index in indexes:
                 if await _ensure_index(connection, index):
                     report(f"{which} database: made index {index.name}")
-            for name in SUPERSEDED[which]:
+            for name in (*SUPERSEDED[which], *await _of_partitions(connection)):
                 if await _drop_index(connection, name):
                     report(f"{which} database: dropped index {name}")
         finally:
             await connection.close()
+
+
+async def _of_partitions(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
+    """The HNSW indexes that earlier releases made with the partition of each model.
+
+    No search uses them, and with them every sighting is slower to write.
+    """
+    return [record[0] for record in await connection.fetch(_HNSW_OF_PARTITIONS)]
 
 
 async def _ensure_index(connection: "asyncpg.Connection[asyncpg.Record]", index: Index) -> bool:

@@ -25,6 +25,7 @@ async def enrol(settings: Settings, person: Person) -> str:
                 person.email,
                 person.name,
                 person.photos,
+                external_id=person.external_id,
                 former_emails=person.former_emails,
                 name_decides=person.is_named_only,
             )

@@ -15,14 +15,15 @@ from infra.demo.sheet import build_sheet
 from infra.demo.sightings import Sighting, summary
 from infra.embedded.stack import EmbeddedStack
 from infra.terminal.tables import SEEN_COLUMNS, table
+from streams.monitoring.pipeline_health import counted
 
 _SHEET_NAME = "contact-sheet.png"
 
 
 def show_seen(seen: Sequence[Sighting], console: Console) -> None:
-    """The table of who was seen where and when."""
-    if seen:
-        console.print(table(summary(seen), SEEN_COLUMNS, title="Who was seen where"))
+    """The table of visits: who was where and when."""
+    if rows := summary(seen):
+        console.print(table(rows, SEEN_COLUMNS, title="Visits"))
     else:
         console.print("No face was seen.")
 
@@ -73,7 +74,7 @@ def show_health(health: Mapping[str, Any] | None, console: Console) -> None:
         for problem in health["problems"]:
             console.print(f"  {problem}", markup=False, highlight=False)
     else:
-        workers = health["pipeline"]["workers"].items()
-        running = " and ".join(f"{state['running']} {role}" for role, state in workers)
+        workers = health["pipeline"]["workers"]
+        running = counted({role: state["running"] for role, state in workers.items()})
         waiting = sum(lag["messages"] for lag in health["pipeline"]["lag"].values())
         console.print(f"All systems up: {running} worker running, {waiting} messages to process")

@@ -184,7 +184,7 @@ class ListeningProcess(CommandProcess):
 
 
 class Worker(ListeningProcess):
-    """``fecapass worker detect`` or ``identify``, with its health endpoint."""
+    """``fecapass worker`` of a role, with its health endpoint."""
 
     def __init__(self, kind: str, environment: Mapping[str, str], logs: Path) -> None:
         """Start it; see `CommandProcess`."""

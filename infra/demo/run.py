@@ -24,13 +24,14 @@ from infra.demo.demo_report import show_addresses, show_gateway, show_health, sh
 from infra.demo.demo_workers import CommandProcess, Worker
 from infra.demo.gateway import Gateway
 from infra.demo.material import DemoCamera, Material
-from infra.demo.sightings import Sighting, processed, sightings
+from infra.demo.sightings import Sighting, processed, sightings, unrecorded
 from infra.embedded.embedded_errors import StackError
 from infra.embedded.stack import EmbeddedStack, settings_from
 from infra.photos.photo_folders import Person
 from infra.processes.run_guard import RunGuard
 from infra.processes.signals import stop_event
 from streams.clients.image_producer import PublishError
+from streams.contract.topics import ROLES
 
 #: Enrols one person; returns one line with the outcome, raises `DemoError`.
 Enrol = Callable[[Settings, Person], Awaitable[str]]
@@ -42,6 +43,9 @@ STALL_SECONDS = 90.0
 #: How long the end waits for a healthy pipeline without lag, in seconds: the lag is reported some
 #: seconds late.
 HEALTH_SECONDS = 12.0
+
+#: How long the end waits for the visits of all faces, in seconds.
+VISIT_SECONDS = 10.0
 
 _POLL_SECONDS = 0.3
 
@@ -137,7 +141,7 @@ async def _steps(options: DemoOptions, enrol: Enrol, console: Console, up: Async
     with console.status("Making tables, topics and the bucket"):
         await init_stores(environment, logs)
     with console.status(
-        "Starting the detect and the identify worker (the first time takes longer)"
+        "Starting the detect, identify and follow workers (the first time takes longer)"
     ):
         workers = await up.enter_async_context(
             _workers(environment, logs, settings.workers.stop_timeout)
@@ -151,7 +155,8 @@ async def _steps(options: DemoOptions, enrol: Enrol, console: Console, up: Async
 
     await enrol_people(settings, options.material.people, enrol, console)
     published = await play_and_follow(settings, options.material.cameras, workers, console)
-    seen = await read_sightings(settings, published)
+    with console.status("Waiting for the visits"):
+        seen = await read_sightings(settings, published)
     show_seen(seen, console)
     show_addresses(stack, workers, gateway, console)
     show_health(await gateway.health(HEALTH_SECONDS), console)
@@ -182,7 +187,7 @@ async def _workers(
 ) -> AsyncIterator[list[Worker]]:
     workers: list[Worker] = []
     try:
-        workers.extend(Worker(kind, environment, logs) for kind in ("detect", "identify"))
+        workers.extend(Worker(kind, environment, logs) for kind in ROLES)
         yield workers
     finally:
         await asyncio.gather(*(worker.stop(stop_seconds) for worker in workers))
@@ -329,9 +334,16 @@ async def _follow(
 
 
 async def read_sightings(settings: Settings, published: Published) -> list[Sighting]:
-    """All faces of the published frames."""
+    """All faces of the published frames, once their visits are announced."""
     connection = await asyncpg.connect(settings.main_db.dsn)
     try:
+        # Unknown people are announced after two seconds; a face that came late may have no visit.
+        until = time.monotonic() + VISIT_SECONDS
+        while True:
+            waiting = await unrecorded(connection, published.images)
+            if not waiting or time.monotonic() > until:
+                break
+            await asyncio.sleep(_POLL_SECONDS)
         return await sightings(connection, published.images)
     finally:
         await connection.close()

@@ -1,6 +1,6 @@
 """The demonstration's contact sheet: which frames, which portraits, which words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 import cv2
@@ -12,7 +12,7 @@ from infra.demo.drawing import Picture
 from infra.demo.sightings import Sighting, best_similarity
 from infra.terminal.tables import score
 
-TITLE = "Fecapass: who was seen where"
+TITLE = "Fecapass: who was where"
 
 #: At most so many frames of each camera.
 FRAMES_PER_CAMERA = 5
@@ -33,7 +33,7 @@ def build_sheet(
     """
     known = [sighting for sighting in seen if sighting.name is not None]
     names = list(dict.fromkeys(sighting.name for sighting in known))
-    unknowns = len(seen) - len(known)
+    unknowns = _visits(sighting for sighting in seen if sighting.name is None)
     people = [_card(name, seen, images) for name in names]
     if unknowns:
         people.append(_card(None, seen, images))
@@ -41,7 +41,7 @@ def build_sheet(
         title=TITLE,
         subtitle=(
             f"{_count(len(names), 'person', 'people')} recognised, "
-            f"{_count(unknowns, 'unknown face', 'unknown faces')}, "
+            f"{_count(_visits(seen), 'visit', 'visits')}, {unknowns} of unknown people, "
             f"{_count(len(cameras), 'camera', 'cameras')}, "
             f"{_count(len(images), 'frame', 'frames')} - "
             f"{utc_now().astimezone():%d %b %Y %H:%M}"
@@ -86,11 +86,12 @@ def _distinct(
 def _card(name: str | None, seen: Sequence[Sighting], images: Mapping[UUID, bytes]) -> SheetPerson:
     members = [sighting for sighting in seen if sighting.name == name]
     where = ", ".join(dict.fromkeys(sighting.camera for sighting in members))
-    lines = [f"{_count(len(members), 'face', 'faces')} on {where}"]
+    visits = _count(_visits(members), "visit", "visits")
+    lines = [f"{visits}, {_count(len(members), 'face', 'faces')} at {where}"]
     best = best_similarity(members)
     if name is None or best is None:
         return SheetPerson(name, None, lines)
-    lines.append(f"best similarity {score(best)}")
+    lines.append(f"similarity {score(best)}")
     portrayed = max(members, key=lambda sighting: sighting.similarity or -1.0)
     return SheetPerson(name, _portrait(portrayed, images), lines)
 
@@ -129,6 +130,10 @@ def _picture(event: UUID, images: Mapping[UUID, bytes]) -> Picture | None:
     # Upright, as the detect agent sees it: OpenCV applies the EXIF orientation.
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     return None if picture is None else np.asarray(picture, np.uint8)
+
+
+def _visits(seen: Iterable[Sighting]) -> int:
+    return len({sighting.visit for sighting in seen if sighting.visit is not None})
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -13,6 +13,8 @@ class Fault(StrEnum):
     TEMPLATE_WITHOUT_ROW = "template_without_row"
     ROW_WITHOUT_CROP = "row_without_crop"
     ROW_WITHOUT_EMBEDDING = "row_without_embedding"
+    SNAPSHOT_WITHOUT_ROW = "snapshot_without_row"
+    ROW_WITHOUT_SNAPSHOT = "row_without_snapshot"
     WRONG_SUSPENSION = "wrong_suspension"
     WRONG_MEAN = "wrong_mean"
     NOT_ANNOUNCED = "not_announced"
@@ -26,6 +28,8 @@ REPAIRS = {
     Fault.TEMPLATE_WITHOUT_ROW: "deleted, the user's mean computed again",
     Fault.ROW_WITHOUT_CROP: "the row says so (crop_key null)",
     Fault.ROW_WITHOUT_EMBEDDING: "noted as lost",
+    Fault.SNAPSHOT_WITHOUT_ROW: "deleted",
+    Fault.ROW_WITHOUT_SNAPSHOT: "the row is deleted",
     Fault.WRONG_SUSPENSION: "suspended or resumed, as the user's row says",
     Fault.WRONG_MEAN: "computed again",
     Fault.NOT_ANNOUNCED: "announced",

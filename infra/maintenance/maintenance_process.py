@@ -12,6 +12,7 @@ from domain.failures import Fatal, Reject, Retry
 from infra.maintenance.maintenance_stores import MaintenanceStores
 from infra.maintenance.reconcile import Reconciler
 from infra.maintenance.retention import retain
+from infra.maintenance.unknown_rounds import opened_unknown_rounds
 from infra.processes.signals import stop_event
 from sinks.stores import opened
 from streams.lifecycle.health_server import Check, HealthServer, health_server_problem, task_checks
@@ -86,6 +87,15 @@ class Maintenance:
                     logger.warning(
                         "%s: %d found, %d repaired", count.fault, count.found, count.repaired
                     )
+        async with opened_unknown_rounds(self._settings) as unknowns:
+            done = await unknowns.run()
+            if done.merged or done.repaired or done.removed:
+                logger.info(
+                    "unknowns: %d merged, %d repaired, %d templates removed",
+                    done.merged,
+                    done.repaired,
+                    done.removed,
+                )
 
     def _checks(self) -> Sequence[Check]:
         return [*task_checks(self._supervisor.states()), self._own_check()]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from agents.identify.match_events import matches_of, outgoing
+from agents.identify.match_events import messages_of
 from config.observability import metrics
 from config.settings import Settings
 from domain.events import utc_now
@@ -20,6 +20,7 @@ from domain.personal_data import FacePart, FaceParts
 from infra.maintenance import checks
 from infra.maintenance.faults import Fault, FaultCount
 from infra.maintenance.maintenance_stores import MaintenanceStores, Progress, publishing
+from infra.maintenance.snapshot_checks import SnapshotChecks
 from sinks.main.main_maintenance import Unannounced
 from sinks.objects.bucket import StoredObject
 from sinks.vector.deactivation import align_suspension
@@ -66,6 +67,9 @@ class Reconciler:
             if isinstance(store, FaceParts):
                 await self._parts(store, before, counts)
         await self._rows(before, counts)
+        snapshots = self._snapshot_checks(before)
+        await snapshots.pictures(counts[Fault.SNAPSHOT_WITHOUT_ROW])
+        await snapshots.rows(counts[Fault.ROW_WITHOUT_SNAPSHOT])
         await self._suspensions(counts[Fault.WRONG_SUSPENSION])
         await self._means(counts[Fault.WRONG_MEAN])
         await self._unannounced(before, counts[Fault.NOT_ANNOUNCED])
@@ -74,6 +78,12 @@ class Reconciler:
             metrics.FAULTS_FOUND.labels(fault=count.fault.value).inc(count.found)
             metrics.FAULTS_REPAIRED.labels(fault=count.fault.value).inc(count.repaired)
         return list(counts.values())
+
+    def _snapshot_checks(self, before: datetime) -> SnapshotChecks:
+        quiet_wait = self.settings.maintenance.quiet_wait
+        return SnapshotChecks(
+            self.stores, before, self._batch, quiet_wait, self.dry_run, self.progress
+        )
 
     async def _parts(
         self, store: FaceParts, before: datetime, counts: dict[Fault, FaultCount]
@@ -180,8 +190,17 @@ class Reconciler:
         topics = Topics(self.settings.kafka.topic_prefix)
         async with self.stores.records.claim([one.key for one in page]) as claim:
             rows = [row for row in claim.existing.values() if not row.announced]
-            found = [match for row in rows for match in await matches_of(self.stores.records, row)]
-            await publisher.send_all([outgoing(match, topics) for match in found])
+            messages = [
+                message
+                for row in rows
+                for message in await messages_of(
+                    self.stores.records,
+                    row,
+                    topics,
+                    frames_processed=self.settings.kafka.frames_processed,
+                )
+            ]
+            await publisher.send_all(messages)
             await self.stores.records.mark_announced((row.event_uuid, row.model) for row in rows)
         count.found += len(rows)
         count.repaired += len(rows)

@@ -12,6 +12,7 @@ import msgspec
 
 from config.observability import metrics
 from config.settings import Settings
+from domain.decisions.corrections import UNDO_WITHIN
 from domain.events import utc_now
 from domain.personal_data import Cutoffs
 from infra.maintenance.maintenance_stores import MaintenanceStores, Progress
@@ -21,7 +22,10 @@ class Retained(msgspec.Struct, frozen=True, kw_only=True):
     """What was too old in one place.
 
     Attributes:
-        what: ``sightings``, ``crops``, ``embeddings``, ``cache entries`` or ``ledger lines``.
+        what: ``sightings``, ``visits``, ``snapshots`` (also those that no visit is shown by),
+            ``crops``, ``pictures of snapshots``, ``embeddings``, ``cache entries``,
+            ``photos taken out``, ``ledger lines``, ``cameras of visits``: where the visits agent
+            stood with each; or ``unknowns``, ``embeddings of unknowns``.
         days: how long it is kept; None for ever.
         found: how many were too old; of a dry run, of those that are counted beforehand.
         deleted: how many went.
@@ -34,14 +38,27 @@ class Retained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 #: What an old sighting has in each store, in the order of a listing; and what follows the ledger.
-_OF_SIGHTINGS = ("sightings", "crops", "embeddings", "cache entries")
+_OF_SIGHTINGS = (
+    "sightings",
+    "visits",
+    "snapshots",
+    "crops",
+    "pictures of snapshots",
+    "embeddings",
+    "cache entries",
+)
+_PHOTOS = "photos taken out"
 _LEDGER_LINES = "ledger lines"
+_OF_LEDGER = (_LEDGER_LINES, "cameras of visits")
+_OF_UNKNOWNS = ("unknowns", "embeddings of unknowns")
 
 
 async def retain(
     stores: MaintenanceStores, settings: Settings, progress: Progress, *, dry_run: bool
 ) -> list[Retained]:
     """Delete old sightings, with their crops and embeddings, and old lines of the ledger.
+
+    Of a visit that is over, the frame that shows it best is kept; other snapshots are deleted.
 
     Enrolled faces, templates and the audit trail stay. The age counts from the moment that a thing
     was stored, for a camera's clock may be wrong.
@@ -52,12 +69,15 @@ async def retain(
     retention = settings.retention
     days = {
         **dict.fromkeys(_OF_SIGHTINGS, retention.sightings_days),
-        _LEDGER_LINES: retention.ledger_days,
+        _PHOTOS: float(UNDO_WITHIN.days),
+        **dict.fromkeys(_OF_LEDGER, retention.ledger_days),
+        **dict.fromkeys(_OF_UNKNOWNS, settings.unknowns.retention_days),
     }
     before = Cutoffs(
         _days_ago(retention.sightings_days),
         _days_ago(retention.ledger_days),
         settings.maintenance.batch,
+        unknowns=_days_ago(settings.unknowns.retention_days),
     )
     if dry_run:
         found, deleted = Counter((await stores.records.overdue(before)).counts), Counter[str]()

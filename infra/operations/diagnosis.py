@@ -26,6 +26,7 @@ from streams.clients.client_factory import create_admin
 from streams.clients.tls_and_sasl import connection_problem
 from streams.monitoring.consumer_lag import MissingTopicsError
 from streams.monitoring.heartbeat_reader import look_at_pipeline
+from streams.monitoring.pipeline_health import counted
 
 Status = Literal["ok", "degraded", "failed"]
 
@@ -162,9 +163,9 @@ async def _pipeline(settings: Settings) -> str:
         raise _DegradedError("the broker does not answer") from error
     if state.problems:
         raise _DegradedError("; ".join(state.problems))
-    workers = [f"{one.running} {role}" for role, one in state.roles.items()]
+    workers = counted({role: one.running for role, one in state.roles.items()})
     waiting = sum(lag.messages for lag in state.lags)
-    return f"{' and '.join(workers)} running, {waiting} messages to process"
+    return f"{workers} running, {waiting} messages to process"
 
 
 async def _start(admin: AIOKafkaAdminClient, settings: KafkaSettings) -> None:

@@ -8,14 +8,10 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.events import MatchKind
-from domain.names.email_addresses import spellings
+from domain.user_errors import NoSuchUserError
 from services.face_erasure import Sessions, erase_face
 from sinks.main.schema import Face, User
 from sinks.stores import Stores
-
-
-class NoSuchUserError(Exception):
-    """There is no such user, or no such photo; the message is for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,40 +30,21 @@ class UserLine:
 async def list_users(
     session: AsyncSession, text: str | None, limit: int
 ) -> tuple[list[UserLine], int]:
-    """Users by address, with how many there are in all.
+    """Users by address, those without one last, with how many there are in all.
 
     Args:
         session: on the main database.
-        text: part of the name or the address; None for all.
+        text: part of the name, the address or the external id; None for all.
         limit: at most so many.
     """
     wanted = select(User)
     if text:
-        columns = (User.full_name, User.email)
+        columns = (User.full_name, User.email, User.external_id)
         wanted = wanted.where(or_(*(one.icontains(text, autoescape=True) for one in columns)))
     total = await session.scalar(select(func.count()).select_from(wanted.subquery()))
     users = list(await session.scalars(wanted.order_by(User.email, User.id).limit(limit)))
     counts = await _photos_of(session, [user.id for user in users])
     return [UserLine(user, counts.get(user.id, 0)) for user in users], total or 0
-
-
-async def find_user(session: AsyncSession, named: str) -> User:
-    """The user with this id or address, however it is spelled.
-
-    Raises:
-        NoSuchUserError: there is none.
-    """
-    try:
-        user = await session.get(User, UUID(named))
-    except ValueError:
-        emails = spellings(named)
-        lowered = [func.lower(email) for email in emails]
-        found = await session.scalars(select(User).where(func.lower(User.email).in_(lowered)))
-        by_email = {one.email.lower(): one for one in found}
-        user = next((by_email[one.lower()] for one in emails if one.lower() in by_email), None)
-    if user is None:
-        raise NoSuchUserError(f"there is no user {named}")
-    return user
 
 
 async def photos_of(session: AsyncSession, user_id: UUID) -> list[Face]:

@@ -1,4 +1,4 @@
-"""People as folders of photos: who is in them, and which e-mail address names them.
+"""People as folders of photos: who is in them, and which address or external id names them.
 
 A person is a folder, or several files with one name but for a number at its end. Whatever could
 make one user of two people, or two of one, is an error before anything is enrolled.
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from domain.names.email_addresses import BadAddressError, normal_address
 from domain.names.person_names import BadNameError, name_key, name_looks, tidy_name
+from domain.users.external_ids import BadExternalIdError, tidy_external_id
 from infra.photos.camera_names import names_no_person, sorts_photos
 from infra.photos.photo_files import list_files, skip_reason, skipped_text
 from infra.photos.photo_formats import is_photo
@@ -43,21 +44,23 @@ class Person:
     """A person to be enrolled.
 
     Attributes:
-        email: names the user.
+        email: names the user, unless an external id does.
         name: full name; None leaves it as it is.
         photos: image files that show only this person, at least one.
         former_emails: made from the name by earlier releases: such a user is the same one.
+        external_id: names the user; then there need be no address.
     """
 
-    email: str
+    email: str | None
     name: str | None
     photos: Sequence[Path]
     former_emails: tuple[str, ...] = ()
+    external_id: str | None = None
 
     @property
     def label(self) -> str:
         """What to call the person."""
-        return self.name or self.email
+        return self.name or self.email or self.external_id or "user"
 
     @property
     def is_named_only(self) -> bool:
@@ -113,12 +116,17 @@ class _Source:
         return [self.place.name] if self.is_folder else [path.stem for path in self.photos]
 
 
-def people_in(directory: Path) -> PeopleFolder:
+def people_in(directory: Path, *, by_external_id: bool = False) -> PeopleFolder:
     """The people in a folder of photos.
 
     A person is a folder, or several files with one name but for a number at its end (``Ada
     Lovelace 1.jpg``, ``Ada Lovelace 2.jpg``). The name is an e-mail address, or else the full
     name, from which an address is made. Hidden and system files and folders are skipped.
+
+    Args:
+        directory: holds the folders.
+        by_external_id: the names are ids of the application, and of folders alone: a number at the
+            end of a file's name may belong to the id.
 
     Raises:
         NoPeopleError: there are no photos, no such directory, it cannot be read, or a name does not
@@ -138,8 +146,11 @@ def people_in(directory: Path) -> PeopleFolder:
         raise NoPeopleError(f"no JPEG, PNG or WebP photo in {directory}{reasons}")
     _require_no_people_below(photos, directory)
     sources = _sources_of(photos, directory)
-    _require_names_of_people(sources)
-    people = _named(sources)
+    if by_external_id:
+        people = _with_external_ids(sources)
+    else:
+        _require_names_of_people(sources)
+        people = _named(sources)
     _require_one_user_each(people)
     return PeopleFolder([person for _, person in people], not_accepted, listed.skipped)
 
@@ -296,6 +307,25 @@ def _named(sources: Iterable[_Source]) -> list[tuple[_Source, Person]]:
     return people
 
 
+def _with_external_ids(sources: Iterable[_Source]) -> list[tuple[_Source, Person]]:
+    """Whose the folders are.
+
+    Raises:
+        NoPeopleError: a name is no external id, or a photo is in no folder.
+    """
+    people: list[tuple[_Source, Person]] = []
+    for source in sources:
+        name = source.place.name
+        if not source.is_folder:
+            raise NoPeopleError(f"{_shown(name)}: not in a folder that is named by an external id")
+        try:
+            external_id = tidy_external_id(name)
+        except BadExternalIdError as error:
+            raise NoPeopleError(f"{_shown(name)}: {error}") from error
+        people.append((source, Person(None, None, source.photos, external_id=external_id)))
+    return people
+
+
 def _require_one_user_each(people: Sequence[tuple[_Source, Person]]) -> None:
     """Refuse names that would be one user, or that look the same.
 
@@ -305,7 +335,7 @@ def _require_one_user_each(people: Sequence[tuple[_Source, Person]]) -> None:
     owners: dict[str, set[str]] = {}
     for source, person in people:
         looks = name_looks(person.name) if person.name else ()
-        for mark in {person.email, *(f" {look}" for look in looks)}:
+        for mark in {person.email or f"  {person.external_id}", *(f" {look}" for look in looks)}:
             owners.setdefault(mark, set()).add(source.place.name)
     pairs = {frozenset(names) for names in owners.values() if len(names) > 1}
     if pairs:

@@ -141,9 +141,9 @@ def batched(emails: Sequence[str]) -> list[Sequence[str]]:
 
 
 async def _users(
-    connection: AsyncConnection, query: Select[UUID, str]
+    connection: AsyncConnection, query: Select[UUID, str | None]
 ) -> Sequence[tuple[UUID, str]]:
-    return [(row[0], row[1]) for row in await connection.execute(query)]
+    return [(row[0], row[1]) for row in await connection.execute(query) if row[1]]
 
 
 async def _change(connection: AsyncConnection, planned: AddressPlan) -> int:

@@ -37,6 +37,30 @@ def with_progress(every: Sequence[One], what: str) -> Iterator[One]:
         _tell(len(every), len(every), what)
 
 
+@contextmanager
+def counted(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far a run is, on standard error: a bar on a terminal, else lines now and then.
+
+    Args:
+        what: is counted.
+
+    Yields:
+        A function to call with the number done and the total.
+    """
+    with progress_bar(what) as bar:
+        told_at: float | None = None
+
+        def tell(done: int, total: int) -> None:
+            nonlocal told_at
+            bar(done, total)
+            now = time.monotonic()
+            if told_at is None or done == total or now - told_at >= _REPORT_SECONDS:
+                told_at = now
+                _tell(done, total, what)
+
+        yield tell
+
+
 def _tell(done: int, total: int, what: str) -> None:
     if not sys.stderr.isatty():
         sys.stderr.write(f"{done} of {total} {what}\n")

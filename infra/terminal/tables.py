@@ -80,12 +80,12 @@ class Column:
 SEEN_COLUMNS = (
     Column("name", "who", person, style="bold"),
     Column("camera_id", "camera"),
-    Column("first_seen", "first seen", clock),
-    Column("last_seen", "last seen", clock),
+    Column("first_seen", "from", clock),
+    Column("last_seen", "to", clock),
     Column("faces", "faces", justify="right"),
-    Column("best_similarity", "best", score, justify="right"),
+    Column("similarity", "similarity", score, justify="right"),
 )
-"""Who was seen where, at what time, how often, and the best similarity."""
+"""A visit: who was where, from when to when, in how many faces, and the similarity."""
 
 
 def table(rows: Sequence[Row], columns: Sequence[Column], *, title: str | None = None) -> Table:

@@ -1,0 +1,1 @@
+"""`fecapass evaluate`: photos of people in, error rates and settings out."""
