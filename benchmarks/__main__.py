@@ -6,13 +6,24 @@ import os
 import sys
 
 from benchmarks.arguments import add_output, finish
-from benchmarks.gallery import search
+from benchmarks.gallery import search, similar, thresholds
 from benchmarks.gpu import gpu
-from benchmarks.images import decoding, motion
-from benchmarks.inference import angles, mirror, models, precision
+from benchmarks.images import decoding, face_heights, motion
+from benchmarks.inference import (
+    angles,
+    discarded_faces,
+    enrolment,
+    kept_crops,
+    liveness_inputs,
+    mirror,
+    models,
+    precision,
+)
 from benchmarks.regression import check
 from benchmarks.system import latency, pipeline, scale, sinks
+from benchmarks.unknowns import unknown_accuracy
 from benchmarks.video import memory, video
+from benchmarks.visits import visit_accuracy, visit_starts
 from infra.processes.run_guard import RunGuard
 
 _BENCHMARKS = {
@@ -21,15 +32,25 @@ _BENCHMARKS = {
     "latency": latency,
     "sinks": sinks,
     "search": search,
+    "similar": similar,
+    "thresholds": thresholds,
     "scale": scale,
     "angles": angles,
+    "enrolment": enrolment,
     "precision": precision,
     "mirror": mirror,
+    "kept_crops": kept_crops,
+    "quality": discarded_faces,
+    "liveness_inputs": liveness_inputs,
     "gpu": gpu,
     "decoding": decoding,
+    "heights": face_heights,
     "motion": motion,
     "video": video,
     "memory": memory,
+    "visits": visit_accuracy,
+    "visit_starts": visit_starts,
+    "unknowns": unknown_accuracy,
     "check": check,
 }
 #: In this order; the bare models are part of the pipeline's benchmark.

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -58,6 +59,19 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where the results go."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="draw the results there as PNG")
+
+
+def add_shared(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the option that names the folder with shared data; ``what`` it is read for."""
+    shared = os.environ.get("FECAPASS_SHARED")
+    parser.add_argument(
+        "--shared",
+        type=Path,
+        metavar="DIR",
+        required=shared is None,
+        default=Path(shared) / "data" if shared else None,
+        help=f"folder with the {what} (default: data in FECAPASS_SHARED)",
+    )
 
 
 def duration(text: str) -> float:

@@ -16,7 +16,7 @@ from infra.cameras.encoding import JpegEncoder
 RATE = 25
 
 #: Columns of a clip with the person in it, as shares of its width.
-_PERSON = (0.24, 0.72)
+PERSON = (0.24, 0.72)
 _FEATHER = 12
 _QUALITY = 85
 _EMPTY_SECONDS, _STAY_SECONDS = 2, 3
@@ -24,7 +24,7 @@ _EMPTY_SECONDS, _STAY_SECONDS = 2, 3
 
 def empty_room(frame: Picture) -> Picture:
     """A frame without the person: what is left of the person fades into what is right of it."""
-    left, right = (round(share * frame.shape[1]) for share in _PERSON)
+    left, right = (round(share * frame.shape[1]) for share in PERSON)
     room = frame.astype(np.float32)
     fade = np.linspace(0, 1, right - left, dtype=np.float32)[None, :, None]
     room[:, left:right] = room[:, left - 1 : left] * (1 - fade) + room[:, right : right + 1] * fade
@@ -42,20 +42,20 @@ def visit(clip: Sequence[Picture], pixels_per_second: float) -> Iterator[bytes]:
     height, width = room.shape[:2]
     noise, encoder = SensorNoise(width, height), JpegEncoder(_QUALITY)
     # From outside of the frame on the right, to the place in the clip.
-    away = width - round(_PERSON[0] * width)
+    away = width - round(PERSON[0] * width)
     steps = round(away / pixels_per_second * RATE)
     coming = [round(away * (1 - step / steps)) for step in range(steps)]
     empty = [width] * (_EMPTY_SECONDS * RATE)
     offsets = [*empty, *coming, *[0] * (_STAY_SECONDS * RATE), *reversed(coming), *empty]
     for number, offset in enumerate(offsets):
         person = clip[there_and_back(number, len(clip))]
-        yield encoder.encode(noise.on(_with_person(room, person, offset)))
+        yield encoder.encode(noise.on(with_person(room, person, offset)))
 
 
-def _with_person(room: Picture, person: Picture, offset: int) -> Picture:
+def with_person(room: Picture, person: Picture, offset: int) -> Picture:
     """The room with the person's part of a frame, moved to the right by ``offset`` pixels."""
     width = room.shape[1]
-    left, right = (round(share * width) for share in _PERSON)
+    left, right = (round(share * width) for share in PERSON)
     visible = min(right - left, width - left - offset)
     if visible <= 0:
         return room

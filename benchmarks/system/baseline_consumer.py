@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from aiokafka import AIOKafkaConsumer
 
+from agents.galleries import Galleries
 from agents.identify import effects
-from agents.identify.galleries import Galleries
 from agents.identify.recognition import Recogniser
 from config.settings import Settings, load_settings
 from domain.events import DetectedFace, DetectedFaces

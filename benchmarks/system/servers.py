@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.load.frames import Picture
 from config.settings import ENV_FILE_VARIABLE, Settings
+from domain.arrays import FloatArray
 from domain.events import utc_now
 from infra.database.create_topics import ensure_topics
 from infra.demo.demo_workers import Worker
@@ -219,18 +220,22 @@ async def _enrol(
 ) -> None:
     """Fill the gallery without the detour over uploads."""
     model, random = analyser.embedder, np.random.default_rng(1)
-    templates = {
-        f"person-{number}@example.com": face.embedding
-        for number, picture in enumerate(people)
-        for face in analyser.analyse([picture])[0][:1]
-    }
+    found = [face.embedding for picture in people for face in analyser.analyse([picture])[0][:1]]
+    await enrol_templates(settings, model.id, found)
+    async with Vectors(settings.vector_db) as vectors:
+        for embedding in unit_rows(
+            random.standard_normal((strangers, model.dimension), np.float32)
+        ):
+            await vectors.enrol(uuid4(), uuid4(), model.id, embedding, utc_now())
+
+
+async def enrol_templates(settings: Settings, model: str, templates: Sequence[FloatArray]) -> None:
+    """Enrol a user for each template: float32 (D,) of length 1."""
     async with Databases(settings) as databases, databases.main.begin() as session:
         rows = [
-            ((await make_user(session, "benchmark", email, None)).id, embedding)
-            for email, embedding in templates.items()
+            ((await make_user(session, "benchmark", f"{uuid4()}@example.com", None)).id, template)
+            for template in templates
         ]
     async with Vectors(settings.vector_db) as vectors:
-        drawn = unit_rows(random.standard_normal((strangers, model.dimension), np.float32))
-        rows += [(uuid4(), embedding) for embedding in drawn]
         for user_id, embedding in rows:
-            await vectors.enrol(uuid4(), user_id, model.id, embedding, utc_now())
+            await vectors.enrol(uuid4(), user_id, model, embedding, utc_now())

@@ -2,7 +2,7 @@
 
 Bare means: the same bytes by the shortest way that the server offers, in batches or with a
 concurrency of the same size, durable after each batch. Rows by COPY into the two tables;
-embeddings by COPY into the partition (its HNSW index included); crops by HTTP PUT to addresses
+embeddings by COPY into the partition (its indexes included); crops by HTTP PUT to addresses
 that were signed before. Rounds of both take turns, and the medians count.
 
 Run alone: ``python -m benchmarks sinks --help``.

@@ -1,0 +1,1 @@
+"""How well unknown people are recognised when they come back."""

@@ -1,0 +1,1 @@
+"""How good visits are: found visits next to those of labelled scenes."""
