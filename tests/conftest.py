@@ -124,6 +124,12 @@ def environment(stack: "EmbeddedStack | ContainerStack") -> dict[str, str]:
         "FECAPASS_S3__BUCKET": f"fecapass-{session}",
         # Tests send more garbage than a worker should put up with.
         "FECAPASS_WORKERS__DEAD_LETTER_SHARE": "1",
+        # Whatever a test adds sees all frames.
+        "FECAPASS_MODELS__SHADOW_SHARE": "1",
+        # Matches of a made-up past stay listed, however many newer ones other tests leave.
+        "FECAPASS_REDIS__RECENT_MATCHES_KEPT": "1000000",
+        # Tests enrol the few people of the samples again and again, each time as another user.
+        "FECAPASS_MODELS__ENROL_COMPARE": "false",
     }
 
 

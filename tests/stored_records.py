@@ -33,6 +33,15 @@ async def ledger_row(records: Records, event_uuid: UUID, model: str) -> LedgerRo
     return (await settled_rows(records, [(event_uuid, model)])).get(EventKey(event_uuid, model))
 
 
+async def user_by_email(records: Records, email: str) -> UserRow | None:
+    """The user with this address, whatever its case, if there is one."""
+    async with records._connection("test") as connection:
+        user_id = await connection.fetchval(
+            "SELECT id FROM users WHERE lower(email) = lower($1)", email
+        )
+    return None if user_id is None else await records.user(user_id)
+
+
 async def stored_user(records: Records, email: str, full_name: str | None = None) -> UserRow:
     """The user with this address; made without an entry in the audit trail unless there is one."""
     async with records._connection("test") as connection:

@@ -82,7 +82,7 @@ async def published(
             copies.setdefault(name, []).append(address)
             earlier = first.get(name, (expect, at))
             first[name] = expect, min(earlier[1], at)
-            digests[address] = _digest(record.key, record.value, record.headers)
+            digests[address] = message_digest(record.key, record.value, record.headers)
     events = [
         Event(source, identifier, *first[source, identifier], tuple(addresses))
         for (source, identifier), addresses in copies.items()
@@ -109,14 +109,14 @@ async def collect(
     match_messages = [
         _match_message(record) async for record in read_topic(settings, topics.matches)
     ]
-    async with _database(settings.main_db.dsn) as main:
+    async with open_database(settings.main_db.dsn) as main:
         ledger = await main.fetch(
             "SELECT event_uuid, source, id, model, outcome, announced_at FROM events"
         )
         faces = await main.fetch(
             "SELECT id, event_uuid, user_id, crop_key, best_face_id FROM faces"
         )
-    async with _database(settings.vector_db.dsn) as vector:
+    async with open_database(settings.vector_db.dsn) as vector:
         embeddings = await vector.fetch("SELECT face_id, kind FROM face_embeddings")
         photos = await vector.fetchval(
             "SELECT coalesce(sum(photos), 0) FROM gallery WHERE user_id = $1", person
@@ -140,24 +140,26 @@ def _dead_letter(record: ConsumerRecord, digests: dict[str, str]) -> DeadLetter:
     return DeadLetter(
         address=address,
         reason=f"{headers['dlq_reason']}: {headers['dlq_error']}",
-        intact=digests.get(address) == _digest(record.key, record.value, original),
+        intact=digests.get(address) == message_digest(record.key, record.value, original),
         written_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
     )
 
 
 def _match_message(record: ConsumerRecord) -> MatchMessage:
     match = match_from_json(record.value)
-    digest = _digest(record.key, record.value, record.headers)
+    digest = message_digest(record.key, record.value, record.headers)
     headers = dict(record.headers)
     return MatchMessage(UUID(headers["ce_id"].decode()), match.event_id, match.user_id, digest)
 
 
-def _digest(key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]]) -> str:
+def message_digest(key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]]) -> str:
+    """A digest of a whole message; the order of the headers does not count."""
     return hashlib.sha256(msgspec.msgpack.encode([key, value, sorted(headers)])).hexdigest()
 
 
 @asynccontextmanager
-async def _database(dsn: str) -> AsyncIterator[Any]:
+async def open_database(dsn: str) -> AsyncIterator[Any]:
+    """A connection to a database, past the proxies."""
     connection = await asyncpg.connect(dsn)
     try:
         yield connection
@@ -192,6 +194,7 @@ class Lag:
         self._groups = {
             f"{topics.prefix}fecapass-detect": (topics.frames, topics.uploads),
             f"{topics.prefix}fecapass-identify": (topics.detected,),
+            f"{topics.prefix}fecapass-follow": (topics.matches,),
         }
 
     async def __aenter__(self) -> Self:

@@ -16,6 +16,7 @@ from time import monotonic
 import aiohttp
 
 from config.network.listening import announced
+from streams.contract.topics import ROLES
 from tests.chaos.recovery import Stop
 
 _LOOK_SECONDS = 0.25
@@ -80,7 +81,7 @@ class Fleet:
 
     def __init__(self, environment: Mapping[str, str], logs: Path, program: str = PROGRAM) -> None:
         """Start workers with these variables, as ``python -m program worker KIND``."""
-        self.wanted = {"detect": 0, "identify": 0}
+        self.wanted = dict.fromkeys(ROLES, 0)
         self.unexpected_ends: list[str] = []
         self.late_stops: list[str] = []
         self.stops: list[Stop] = []
@@ -216,11 +217,11 @@ def last_line(member: Member) -> str:
 
 @asynccontextmanager
 async def running_fleet(
-    environment: Mapping[str, str], logs: Path, program: str, *, detect: int, identify: int
+    environment: Mapping[str, str], logs: Path, program: str, *, each: int
 ) -> AsyncIterator[Fleet]:
-    """Healthy workers, which are watched; all are stopped on leaving the context."""
+    """Healthy workers, ``each`` of every role, which are watched; all are stopped on leaving."""
     fleet = Fleet(environment, logs, program)
-    fleet.wanted = {"detect": detect, "identify": identify}
+    fleet.wanted = dict.fromkeys(ROLES, each)
     keeper = asyncio.create_task(fleet.keep())
     try:
         async with asyncio.timeout(120):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from infra.terminal.tables import Column, table
 from tests.chaos import recovery
 from tests.chaos.run import Result
+from tests.chaos.visits.visit_accounting import VisitFigures
 
 _MOST_FLAWS = 25
 _SORTS = ("lost", "doubled", "wrong", "stuck")
@@ -62,6 +63,7 @@ def as_json(result: Result) -> dict[str, Any]:
         **{sort: verdict.count(sort) for sort in _SORTS},
         "repeated_matches": verdict.repeated_matches,
         "repeated_dead_letters": verdict.repeated_dead_letters,
+        "visits": asdict(result.visits),
         "recoveries": [
             {
                 "fault": one.name,
@@ -91,6 +93,7 @@ def one_run(result: Result) -> RenderableType:
     return Group(
         table([_row(one) for one in recovery.by_fault(result.recoveries)], _RECOVERY),
         f"events: {outcomes}",
+        f"visits: {_visits(result.visits)}",
         *lines,
         all_runs([result]),
     )
@@ -131,7 +134,9 @@ def _summary(result: Result) -> dict[str, object]:
         "faults": len(result.injected),
         "events": result.events,
         **{sort: result.verdict.count(sort) for sort in _SORTS},
-        "repeats": result.verdict.repeated_matches + result.verdict.repeated_dead_letters,
+        "repeats": result.verdict.repeated_matches
+        + result.verdict.repeated_dead_letters
+        + result.visits.repeated,
         "p50": None if total is None else total.p50,
         "p95": None if total is None else total.p95,
         "longest": None if total is None else total.longest,
@@ -142,3 +147,15 @@ def _summary(result: Result) -> dict[str, object]:
         "wall": result.seconds,
         "passed": "passed" if result.passed else "FAILED",
     }
+
+
+def _visits(figures: VisitFigures) -> str:
+    """One line about the visits of a run."""
+    messages = ", ".join(
+        f"{figures.announcements.get(word, 0)} {word}" for word in ("started", "updated", "ended")
+    )
+    return (
+        f"{figures.visits} of {figures.faces} faces ({figures.late} late, and {figures.dropped} "
+        f"late ones in none); {messages}, {figures.returned} of them returned; "
+        f"{figures.repeated} messages again"
+    )

@@ -28,6 +28,8 @@ from tests.chaos.publisher import Claims, Composer, Publisher
 from tests.chaos.recovery import InjectedFault, Recovery
 from tests.chaos.schedule import PlannedFault
 from tests.chaos.servers import Servers, named, running_servers
+from tests.chaos.visits.visit_accounting import VisitFigures, judge_visits
+from tests.chaos.visits.visit_reading import collect_visits, unfinished
 from tests.stored_records import stored_user
 
 #: How long the pipeline may take to finish everything after the last fault and event.
@@ -38,6 +40,17 @@ _REPORT_SECONDS = 10.0
 #: Number of checks in a row that must find no work left.
 _LOOKS = 3
 _GALLERY_SECONDS = 2.0
+
+#: Rules of visits, in seconds: so short that in a run visits end, are continued and begin again.
+#: The grace is less than the time to the end, as by default: a face that comes late then continues
+#: its visit, or does not change it.
+VISIT_RULES = {
+    "FECAPASS_VISITS__GRACE": "2",
+    "FECAPASS_VISITS__END_AFTER": "3",
+    "FECAPASS_VISITS__RETURN_WITHIN": "4",
+}
+#: How long the last visits may take to end; a worker that reads a camera again counts from there.
+_VISITS_SECONDS = 30.0
 
 #: Maximum memory of a worker.
 MEMORY_BYTES = 1 << 30
@@ -81,6 +94,7 @@ class Result:
     events: int
     messages: int
     verdict: Verdict
+    visits: VisitFigures
     injected: Sequence[InjectedFault]
     recoveries: Sequence[Recovery]
     settled_after: float | None
@@ -139,7 +153,7 @@ async def _run_on(
     names = {
         "FECAPASS_KAFKA__TOPIC_PREFIX": f"chaos{uuid4().hex[:6]}.",
         "FECAPASS_MODELS__THREADS": "1",
-    }
+    } | VISIT_RULES
     settings = settings_from(servers.direct() | names)
     topics = Topics(settings.kafka.topic_prefix)
     await initialise(settings, [], lambda _line: None)
@@ -157,8 +171,7 @@ async def _run_on(
             servers.proxied() | names,
             logs,
             options.program,
-            detect=options.workers,
-            identify=options.workers,
+            each=options.workers,
         ) as fleet,
         create_producer(settings.kafka, **_producer_options(options, servers)) as producer,
     ):
@@ -170,6 +183,7 @@ async def _run_on(
         await _inject_all(current, planned_faults)
         await publishing
         stuck, settled_after = await _wait_until_idle(current, options.idle_timeout)
+        await _wait_for_visits(current)
     (logs / "kafka.log").write_bytes(servers.broker_log())
     stuck += [Flaw("stuck", line) for line in fleet.late_stops]
     peak = max(member.peak_bytes for member in fleet.members)
@@ -178,6 +192,8 @@ async def _run_on(
     events, digests = await evidence.published(settings, topics, planned)
     found = await evidence.collect(settings, topics, digests, person)
     verdict = judge(events, found)
+    visits = judge_visits(await collect_visits(settings, topics))
+    flaws = (*stuck, *verdict.flaws, *visits.flaws)
     announced = announcement_times(events, found)
     return Result(
         options=options,
@@ -185,11 +201,12 @@ async def _run_on(
         events=len(events),
         messages=publisher.acknowledged,
         verdict=Verdict(
-            (*stuck, *verdict.flaws),
+            flaws,
             verdict.outcomes,
             verdict.repeated_matches,
             verdict.repeated_dead_letters,
         ),
+        visits=visits.figures,
         injected=current.injected,
         recoveries=[
             recovery.recovery(one, events, announced, current.injected, fleet.stops)
@@ -200,7 +217,7 @@ async def _run_on(
         peak_bytes=peak,
         left_out=named(servers.unavailable_faults),
         seconds=(datetime.now(UTC) - began).total_seconds(),
-        logs=None if not (stuck or verdict.flaws) else logs,
+        logs=logs if flaws else None,
     )
 
 
@@ -308,3 +325,13 @@ async def _wait_until_idle(current: _Run, seconds: float) -> tuple[list[Flaw], f
     if not lags:
         behind.append("the broker reports no lag")
     return [Flaw("stuck", f"after {seconds:.0f} s: {line}") for line in (*behind, *unhealthy)], None
+
+
+async def _wait_for_visits(current: _Run) -> None:
+    """Wait until all visits have ended by time; the accounting names those that have not."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _VISITS_SECONDS
+    while (left := await unfinished(current.settings)) and loop.time() < until:  # noqa: ASYNC110
+        await asyncio.sleep(_LOOK_SECONDS)
+    if left:
+        current.progress(f"  {', '.join(left)} after {_VISITS_SECONDS:.0f} s")

@@ -8,7 +8,7 @@ from typing import Literal
 Kind = Literal[
     "kill", "terminate", "freeze", "crash", "cut", "blackhole", "slow", "fill disk", "join", "leave"
 ]
-WORKERS = ("detect", "identify")
+WORKERS = ("detect", "identify", "follow")
 SERVERS = ("kafka", "postgres", "redis", "s3")
 
 

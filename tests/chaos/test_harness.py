@@ -14,6 +14,7 @@ pytestmark = pytest.mark.waits
 KILLS = (
     PlannedFault(4.0, "kill", "detect", 0.0, 0.0),
     PlannedFault(6.0, "kill", "identify", 0.0, 0.0),
+    PlannedFault(8.0, "kill", "follow", 0.0, 0.0),
 )
 
 
@@ -36,6 +37,8 @@ async def test_a_correct_pipeline_passes():
     assert result.verdict.flaws == ()
     assert len(result.injected) == len(KILLS)
     assert result.events == 361
+    assert result.visits.visits > 0
+    assert result.visits.faces + result.visits.dropped > 200
 
 
 async def test_workers_that_acknowledge_too_early_lose_events():
@@ -49,3 +52,11 @@ async def test_workers_that_do_not_recognise_an_event_double_it():
     result = await outcome("tests.chaos.sabotage.forget_names", planned_faults=(), rate=15.0)
     assert not result.passed
     assert result.verdict.count("doubled") > 0
+
+
+async def test_workers_that_forget_messages_of_visits_lose_them():
+    killed = (PlannedFault(8.0, "kill", "follow", 0.0, 0.0),)
+    result = await outcome("tests.chaos.sabotage.forget_announcements", killed)
+    assert not result.passed
+    assert {flaw.sort for flaw in result.verdict.flaws} == {"lost"}
+    assert all("lacks its messages" in flaw.what for flaw in result.verdict.flaws)

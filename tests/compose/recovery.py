@@ -8,7 +8,7 @@ import asyncpg
 from config.settings import DatabaseSettings, Settings
 from tests.compose.deployment import Deployment
 
-_WRITERS = ("identify", "app")
+_WRITERS = ("identify", "follow", "app")
 
 
 class RecoveryError(Exception):

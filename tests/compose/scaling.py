@@ -66,7 +66,7 @@ async def measure(
 async def compare(deployment: Deployment, rounds: int, count: int, cpus: float) -> None:
     """Measure in turn and tell the medians."""
     frames = repeated(sample_frames(), count)
-    deployment.compose("stop", "identify", "app")
+    deployment.compose("stop", "identify", "follow", "app")
     rates: dict[int, list[float]] = {1: [], _TWO: []}
     for number in range(rounds):
         for workers, measured in rates.items():

@@ -7,6 +7,7 @@ import numpy as np
 
 from domain.events import EventKind, FaceMatch, ImageEvent, MatchKind
 from domain.store_rows import Embedding, EventResult, FaceRow, Outcome
+from domain.visit_events import Visit, VisitState
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 MODEL = "contract"
@@ -73,6 +74,22 @@ def a_result(
         faces=tuple(rows),
         answer=answer,
     )
+
+
+def an_open_visit(camera: str | None = None, *, seconds: int = 0, **fields) -> Visit:
+    """An open visit of three seconds; ``fields`` replace what it has."""
+    began = NOON + timedelta(seconds=seconds)
+    own = {
+        "visit_id": uuid4(),
+        "camera_id": camera or unique("camera"),
+        "revision": 1,
+        "state": VisitState.OPEN,
+        "started_at": began,
+        "last_seen_at": began + timedelta(seconds=3),
+        "announced_at": began + timedelta(seconds=1),
+        "faces": 4,
+    }
+    return Visit(**own | fields)
 
 
 def a_vector(rng: np.random.Generator, dimension: int) -> Embedding:

@@ -1,11 +1,16 @@
 """Fixtures of the sinks' contract tests."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
+import pytest_asyncio
 
 from config.settings import Settings
+from sinks.main.unknowns.unknown_store import UnknownStore
+from sinks.main.visit_store import VisitStore
+from sinks.vector.unknowns.unknown_gallery import UnknownGallery
 from tests.contract.builders import unique
 from tests.contract.stored_people import DIMENSION, StoredData, reconcile, short_lived, young
 
@@ -42,3 +47,21 @@ async def stored(prepared, records, vectors, crops):
     model = unique("reconciled")
     await vectors.ensure_model(model, DIMENSION)
     return StoredData(prepared, records, vectors, crops, model, np.random.default_rng(11))
+
+
+@pytest_asyncio.fixture(scope="session")
+async def visits(prepared: Settings) -> AsyncIterator[VisitStore]:
+    async with VisitStore(prepared.main_db) as sink:
+        yield sink
+
+
+@pytest_asyncio.fixture(scope="session")
+async def unknowns(prepared: Settings) -> AsyncIterator[UnknownStore]:
+    async with UnknownStore(prepared.main_db) as sink:
+        yield sink
+
+
+@pytest_asyncio.fixture(scope="session")
+async def unknown_gallery(prepared: Settings) -> AsyncIterator[UnknownGallery]:
+    async with UnknownGallery(prepared.vector_db) as sink:
+        yield sink

@@ -6,7 +6,7 @@ import numpy as np
 from msgspec import structs
 
 from config.settings import Settings
-from domain.object_keys import crop_key
+from domain.object_keys import crop_key, snapshot_key
 from domain.store_rows import Sighting
 from infra.maintenance.maintenance_stores import MaintenanceStores
 from infra.maintenance.reconcile import Reconciler
@@ -46,6 +46,13 @@ def the_result(event, model, *, user_id=None):
     key = crop_key(event.key, event.captured_at, row.match.face_id)
     match = structs.replace(row.match, crop_key=key)
     return structs.replace(result, faces=(structs.replace(row, match=match),))
+
+
+def with_snapshot(result):
+    """The result with the key of its whole frame."""
+    event = result.event
+    key = snapshot_key(event.key, event.captured_at, event.uuid)
+    return structs.replace(result, snapshot_key=key)
 
 
 def followed(result, best):

@@ -44,11 +44,14 @@ async def test_everything_is_created_once_and_every_step_reported(bare):
     first = await run(bare)
     output = "\n".join(first)
     topics = Topics(bare.kafka.topic_prefix)
-    for topic in (topics.frames, topics.uploads, topics.detected):
+    for topic in topics.consumed:
         assert f"created topic {topic}, " in output
         assert f"created topic {topics.dead_letter(topic)}, " in output
-    assert f"created topic {topics.matches}, " in output
-    assert output.count("created topic") == 8
+    assert f"created topic {topics.visits}, " in output
+    assert f"created topic {topics.people}, " in output
+    assert f"created topic {topics.processed}, " in output
+    assert f"created topic {topics.models}, " in output
+    assert output.count("created topic") == 14
     assert output.count("created database") == 2
     assert output.count("applied migration 0001") == 2
     assert "made room for model model-b, dimension 512" in output

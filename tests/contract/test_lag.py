@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 
 from infra.database.create_topics import ensure_topics
 from streams.clients.client_factory import create_consumer, create_producer
-from streams.contract.topics import Topics
+from streams.contract.topics import GROUPS, Topics
 from streams.monitoring.consumer_lag import LagReader, MissingTopicsError
 
 
@@ -61,12 +61,18 @@ async def lags(reader):
 async def test_field_24_messages_that_a_group_has_not_committed_are_its_lag(kafka):
     topics = Topics(kafka.topic_prefix)
     async with LagReader(kafka, timeout=20) as reader:
-        assert await lags(reader) == {"detect": (0, 0.0), "identify": (0, 0.0)}
+        assert await lags(reader) == dict.fromkeys(GROUPS, (0, 0.0))
         await send(kafka, topics.frames, 5)
         await send(kafka, topics.detected, 3)
+        await send(kafka, topics.matches, 2)
         await lags(reader)
         measured = await lags(reader)
-        assert (measured["detect"][0], measured["identify"][0]) == (5, 3)
+        assert {role: messages for role, (messages, _) in measured.items()} == {
+            "detect": 5,
+            "identify": 3,
+            "follow": 2,
+            "unknowns": 0,
+        }
         await commit(kafka, "detect", topics.frames, 4)
         assert (await lags(reader))["detect"][0] == 1
         await commit(kafka, "detect", topics.frames, 5)

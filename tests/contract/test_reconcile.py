@@ -11,7 +11,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from domain.object_keys import crop_key
+from domain.object_keys import crop_key, snapshot_key
 from domain.personal_data import DataSubject
 from domain.store_rows import Sighting
 from infra.maintenance.faults import Fault
@@ -20,8 +20,15 @@ from infra.maintenance.reconcile import Reconciler
 from sinks.stores import opened
 from streams.clients.client_factory import create_consumer
 from streams.contract.topics import Topics
-from tests.contract.builders import NOON, an_event, unique
-from tests.contract.stored_people import followed, reconcile, short_lived, the_result, young
+from tests.contract.builders import NOON, a_result, an_event, unique
+from tests.contract.stored_people import (
+    followed,
+    reconcile,
+    short_lived,
+    the_result,
+    with_snapshot,
+    young,
+)
 from tests.stored_records import commit_results
 
 
@@ -83,11 +90,13 @@ async def plant_rows_without_embedding(stored):
 
 async def plant_means(stored):
     users = [await stored.a_user() for _ in range(3)]
-    for user in (*users, *users):
+    for user, weight in zip((*users, *users), (0.3,) * 3 + (1.0,) * 3, strict=True):
         result = the_result(an_event(), stored.model, user_id=user)
         match = result.faces[0].match
         await stored.crops.put(match.crop_key, b"jpeg")
-        await stored.vectors.enrol(match.face_id, user, stored.model, stored.a_vector(), NOON)
+        await stored.vectors.enrol(
+            match.face_id, user, stored.model, stored.a_vector(), NOON, weight=weight
+        )
         await commit_results(stored.records, [result])
         await stored.records.mark_announced([result.key])
     before = await stored.gallery()
@@ -134,10 +143,13 @@ async def plant_unannounced(stored):
     unannounced = [await stored.a_face(without=("announcement",)) for _ in range(2)]
 
     async def check():
-        topic = Topics(stored.prepared.kafka.topic_prefix).matches
-        consumer = create_consumer(stored.prepared.kafka, topic, auto_offset_reset="earliest")
+        topics = Topics(stored.prepared.kafka.topic_prefix)
+        consumer = create_consumer(
+            stored.prepared.kafka, topics.matches, topics.processed, auto_offset_reset="earliest"
+        )
         await consumer.start()
-        announced, wanted = [], {str(one.face_id) for one in unannounced}
+        announced = []
+        wanted = {str(name) for one in unannounced for name in (one.face_id, one.event_id)}
         try:
             async with asyncio.timeout(30):
                 while len(announced) < len(wanted):
@@ -146,6 +158,32 @@ async def plant_unannounced(stored):
         finally:
             await consumer.stop()
         assert sorted(announced) == sorted(wanted)
+
+    return check
+
+
+async def plant_snapshots(stored):
+    keys = [snapshot_key(unique("door"), NOON, uuid4()) for _ in range(2)]
+    for key in keys:
+        await stored.crops.put(key, b"jpeg")
+    await stored.crops.put("snapshots/notes.txt", b"not ours")
+
+    async def check():
+        assert not any([await stored.crops.exists(key) for key in keys])
+        assert await stored.crops.exists("snapshots/notes.txt")
+
+    return check
+
+
+async def plant_rows_without_snapshot(stored):
+    results = [with_snapshot(a_result(faces=0, model=stored.model)) for _ in range(2)]
+    await commit_results(stored.records, results)
+    await stored.records.mark_announced([one.key for one in results])
+
+    async def check():
+        async with opened(MaintenanceStores.of(stored.prepared)) as stores:
+            frames = [one.event.uuid for one in results]
+            assert await stores.records.snapshot_keys(frames) == {}
 
     return check
 
@@ -168,6 +206,8 @@ PLANTS = {
     Fault.TEMPLATE_WITHOUT_ROW: plant_templates,
     Fault.ROW_WITHOUT_CROP: plant_rows_without_crop,
     Fault.ROW_WITHOUT_EMBEDDING: plant_rows_without_embedding,
+    Fault.SNAPSHOT_WITHOUT_ROW: plant_snapshots,
+    Fault.ROW_WITHOUT_SNAPSHOT: plant_rows_without_snapshot,
     Fault.WRONG_MEAN: plant_means,
     Fault.NOT_ANNOUNCED: plant_unannounced,
     Fault.OLD_CLAIM_CHECK: plant_claim_checks,
@@ -177,7 +217,8 @@ PLANTS = {
 @pytest.mark.parametrize("fault", list(Fault))
 async def test_a_planted_fault_is_found_and_repaired(clean, fault, stored, prepared, records):
     whole = await stored.a_face()
-    later = followed(the_result(an_event(), stored.model), whole)
+    later = with_snapshot(followed(the_result(an_event(), stored.model), whole))
+    await stored.crops.put(later.snapshot_key, b"jpeg")
     await commit_results(stored.records, [later])
     await stored.records.mark_announced([later.key])
     repaired = await PLANTS[fault](stored)
@@ -185,6 +226,9 @@ async def test_a_planted_fault_is_found_and_repaired(clean, fault, stored, prepa
     settings = young(prepared)
     if fault is Fault.OLD_CLAIM_CHECK:
         settings = short_lived(settings)
+    if fault is Fault.NOT_ANNOUNCED:
+        kafka = settings.kafka.model_copy(update={"frames_processed": True})
+        settings = settings.model_copy(update={"kafka": kafka})
     expected = dict.fromkeys(Fault, (0, 0))
     found = await reconcile(settings, dry_run=True)
     assert found == expected | {fault: (2, 0)}
@@ -193,6 +237,7 @@ async def test_a_planted_fault_is_found_and_repaired(clean, fault, stored, prepa
     await repaired()
     assert await reconcile(settings) == expected
     assert await stored.crops.exists(whole.crop_key)
+    assert await stored.crops.exists(later.snapshot_key)
     async with opened(MaintenanceStores.of(prepared)) as stores:
         assert await stores.records.crop_keys([whole.face_id]) == {whole.face_id: whole.crop_key}
         assert await stores.vectors.there([whole.face_id]) == {whole.face_id}

@@ -7,7 +7,7 @@ import pytest
 
 from agents.identify import effects
 from domain.events import DetectedFaces
-from domain.refusals import given_up
+from domain.refusals.unreadable_uploads import given_up
 from domain.upload_answers import decode_answer
 from domain.upload_events import enrol_event
 from infra.database.create_topics import ensure_topics

@@ -146,6 +146,24 @@ async def test_field_04_indexes_are_replaced_while_workers_write(of, records):
     await connection.close()
 
 
+async def test_indexes_of_embeddings_that_no_search_uses_are_dropped(of, vectors):
+    model = unique("partition")
+    await vectors.ensure_model(model, 4)
+    name = f"{partition_name(model)}_hnsw"
+    connection = await asyncpg.connect(of["vector"].dsn)
+    await connection.execute(
+        f"CREATE INDEX {name} ON {partition_name(model)}"
+        " USING hnsw ((embedding::halfvec(4)) halfvec_cosine_ops) WHERE kind = 'sighting'"
+    )
+    lines = []
+    await ensure_indexes("vector", of["vector"], lines.append)
+    assert lines == [f"vector database: dropped index {name}"]
+    assert await connection.fetchval("SELECT to_regclass($1)", name) is None
+    await ensure_indexes("vector", of["vector"], lines.append)
+    assert len(lines) == 1
+    await connection.close()
+
+
 async def test_faces_of_the_previous_release_and_its_workers_get_their_kind(prepared):
     """Faces stored before the migration, and faces that old workers store after it."""
     settings = prepared.main_db.model_copy(update={"name": unique("kinds").replace("-", "_")})

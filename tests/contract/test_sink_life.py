@@ -4,30 +4,39 @@ import asyncio
 
 import pytest
 
+from sinks.cache.open_visits import OpenVisits
 from sinks.cache.recent_matches import Recents
 from sinks.main.main_store import Records
 from sinks.objects.crops import Crops
 from sinks.store_errors import StoreUnavailable
 from sinks.vector.vector_store import Vectors
 
+#: Every sink, with the name of the settings of its store.
 SINKS = {
-    "main_db": Records,
-    "vector_db": Vectors,
-    "s3": Crops,
-    "redis": Recents,
+    Records: "main_db",
+    Vectors: "vector_db",
+    Crops: "s3",
+    Recents: "redis",
+    OpenVisits: "redis",
 }
 
 
-@pytest.fixture(params=SINKS)
-def name(request):
-    """The name of the settings of a store."""
+@pytest.fixture(params=SINKS, ids=lambda kind: kind.__name__)
+def kind(request):
+    """The class of a sink."""
     return request.param
 
 
 @pytest.fixture
-def make(name, prepared):
+def name(kind):
+    """The name of the settings of a store."""
+    return SINKS[kind]
+
+
+@pytest.fixture
+def make(kind, name, prepared):
     """A function that creates a sink of the store."""
-    return lambda settings=prepared: SINKS[name](getattr(settings, name))
+    return lambda settings=prepared: kind(getattr(settings, name))
 
 
 async def connect_and_ask(sink):

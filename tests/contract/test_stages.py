@@ -3,7 +3,7 @@
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from uuid import uuid4
 
 import cv2
@@ -11,18 +11,27 @@ import numpy as np
 import pytest
 
 from agents.detect.detect_stage import Detect
-from agents.identify.galleries import Galleries
+from agents.galleries import Galleries
 from agents.identify.identify_stage import Identify, Policies
+from agents.unknowns.unknown_lookup import UnknownLookup
+from agents.unknowns.unknowns_stage import Unknowns
+from agents.visits.visit_lookup import VisitLookup
+from agents.visits.visits_stage import Visits
 from domain.decisions.enrolment import EnrolmentPolicy
+from domain.decisions.grouping import GroupingPolicy
 from domain.decisions.matching import MatchPolicy
+from domain.decisions.visits.visit_policy import VisitPolicy
 from domain.events import DetectedFaces
 from domain.failures import Reject, Retry
+from domain.visit_events import VisitState
 from ml.images.decoding import ImageLimits
+from sinks.cache.open_visits import OpenVisits
 from sinks.stores import Stores
 from streams.contract.message import Message, Partition
 from streams.contract.topics import Topics
-from streams.contract.value_codec import pack
-from tests.contract.builders import an_event, unique
+from streams.contract.value_codec import match_to_json, pack
+from streams.contract.visit_codec import visit_to_json
+from tests.contract.builders import NOON, a_match, an_event, an_open_visit, unique
 
 DIMENSION = 8
 TOPICS = Topics("")
@@ -46,6 +55,7 @@ class Models:
 
     lanes = 1
     embedder = SimpleNamespace(id="none")
+    profiles = MappingProxyType({})
 
     def analyse(self, images, **_options):
         return [[] for _ in images]
@@ -107,15 +117,64 @@ def detected(offset):
     return Message(Partition(TOPICS.detected, 0), offset, b"door", pack(found), (), 0.0)
 
 
-STAGES = {"detect": (detect_stage, frame), "identify": (identify_stage, detected)}
+@asynccontextmanager
+async def visits_stage(broker, **stores):
+    galleries = Galleries(stores["vectors"], poll=1.0, max_age=2.0)
+    with ThreadPoolExecutor(1) as executor:
+        yield Visits(
+            stores["visits"],
+            VisitLookup(stores["vectors"], galleries, lambda _: MatchPolicy(0.5, 0.05)),
+            stores["open_visits"],
+            broker,
+            TOPICS,
+            policy=lambda _: VisitPolicy(unknown_after=0.0),
+            executor=executor,
+        )
+
+
+def matched(offset):
+    """Of a face without a row, in a visit that is announced at once."""
+    return Message(
+        Partition(TOPICS.matches, 0), offset, b"door", match_to_json(a_match(an_event())), (), 0.0
+    )
+
+
+@asynccontextmanager
+async def unknowns_stage(_broker, **stores):
+    galleries = Galleries(stores["unknown_gallery"], poll=1.0, max_age=2.0)
+    with ThreadPoolExecutor(1) as executor:
+        lookup = UnknownLookup(stores["unknowns"], stores["vectors"], galleries, executor)
+        yield Unknowns(
+            stores["unknowns"], stores["unknown_gallery"], lookup, GroupingPolicy(0.5, 0.03, 3, 0.3)
+        )
+
+
+def left(offset):
+    """Of a visit without a row."""
+    visit = an_open_visit(state=VisitState.ENDED, reason="left", ended_at=NOON)
+    return Message(Partition(TOPICS.visits, 0), offset, b"door", visit_to_json(visit), (), 0.0)
+
+
+STAGES = {
+    "detect": (detect_stage, frame),
+    "identify": (identify_stage, detected),
+    "visits": (visits_stage, matched),
+    "unknowns": (unknowns_stage, left),
+}
 
 
 @pytest.fixture(params=STAGES)
-async def case(request, records, vectors, crops, recents):
+async def case(
+    request, records, vectors, crops, recents, visits, unknowns, unknown_gallery, prepared
+):
     """A stage, a function that creates valid messages for it, and the broker that it sends to."""
     make, message = STAGES[request.param]
     broker = Broker()
     stores = {"records": records, "vectors": vectors, "crops": crops, "recents": recents}
+    if request.param == "visits":
+        stores = {"vectors": vectors, "visits": visits, "open_visits": OpenVisits(prepared.redis)}
+    if request.param == "unknowns":
+        stores = {"vectors": vectors, "unknowns": unknowns, "unknown_gallery": unknown_gallery}
     async with make(broker, **stores) as stage:
         yield SimpleNamespace(stage=stage, message=message, broker=broker)
 

@@ -12,7 +12,7 @@ from domain.personal_data import DataSubject
 from domain.store_rows import EnrolStatus, Sighting
 from sinks.store_errors import StoreRejected, StoreUnavailable
 from sinks.vector.partitions import partition_name
-from sinks.vector.sighting_store import SIMILAR_SIGHTINGS
+from sinks.vector.sighting_store import PLAN_EACH, SIMILAR_SIGHTINGS
 from sinks.vector.vector_database import is_recent
 from sinks.vector.vector_format import encode_vector
 from sinks.vector.vector_store import Vectors
@@ -173,7 +173,12 @@ async def test_an_erased_user_cannot_return(vectors, model, rng):
     await vectors.add_sightings(model, seen)
 
     erased = await vectors.erase(DataSubject(user))
-    assert erased.counts == {"templates": 2, "gallery entries": 1, "links of sightings": 2}
+    assert erased.counts == {
+        "templates": 2,
+        "gallery entries": 1,
+        "links of sightings": 2,
+        "embeddings of unknowns": 0,
+    }
     assert (await loaded(vectors, model))[1].keys() == {other}
     assert [(c.user_id, c.embedding) for c in await vectors.changes(model, 3)] == [(user, None)]
 
@@ -240,6 +245,21 @@ async def test_an_erasure_waits_for_sightings_that_are_being_written(vectors, mo
     assert (await erasing).counts["links of sightings"] == 1
 
 
+async def test_sightings_are_read_by_face_and_model(vectors, model, rng):
+    seen, other, erased = (a_sighting(rng) for _ in range(3))
+    await vectors.add_sightings(model, [seen, other, erased])
+    await vectors.delete_sightings([erased.face_id])
+    template = uuid4()
+    await vectors.enrol(template, uuid4(), model, a_vector(rng, DIMENSION), NOON)
+    ids = [seen.face_id, seen.face_id, erased.face_id, template, uuid4()]
+    found = await vectors.sightings_by_id(model, ids)
+    assert found.keys() == {seen.face_id}
+    assert found[seen.face_id].dtype == np.float32
+    np.testing.assert_array_equal(found[seen.face_id], seen.embedding)
+    assert await vectors.sightings_by_id("unknown model", ids) == {}
+    assert await vectors.sightings_by_id(model, []) == {}
+
+
 async def test_sightings_are_found_best_first(vectors, model, rng):
     sightings = [a_sighting(rng, seconds=n) for n in range(200)]
     await vectors.add_sightings(model, sightings)
@@ -257,15 +277,43 @@ async def test_sightings_are_found_best_first(vectors, model, rng):
     assert [s.face_id for s in found] == late[:20]
 
 
-async def test_the_sightings_search_uses_the_index(vectors, model, rng, prepared):
-    await vectors.add_sightings(model, [a_sighting(rng) for _ in range(50)])
-    statement = SIMILAR_SIGHTINGS.format(partition=partition_name(model), dimension=DIMENSION)
-    async with vectors._connection("explain") as connection, connection.transaction():
-        await connection.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
-        plan = await connection.fetch(
-            f"EXPLAIN {statement}", encode_vector(a_vector(rng, DIMENSION)), 5, None
-        )
-    assert f"{partition_name(model)}_hnsw" in "\n".join(row[0] for row in plan)
+async def test_a_search_in_a_time_reads_no_other_sightings(vectors, model, rng):
+    await vectors.add_sightings(model, [a_sighting(rng, seconds=n) for n in range(3000)])
+    probe = encode_vector(a_vector(rng, DIMENSION))
+    since = NOON + timedelta(seconds=2990)
+    async with vectors._connection("explain") as connection:
+        await connection.execute(f"ANALYZE {partition_name(model)}")
+        async with connection.transaction():
+            await connection.execute(PLAN_EACH)
+            plan = await connection.fetch(
+                f"EXPLAIN {SIMILAR_SIGHTINGS}", probe, model, 5, [], since, None
+            )
+    text = "\n".join(row[0] for row in plan)
+    assert "captured_at" in text.partition("Index Cond")[2], text
+
+
+async def test_sightings_before_a_moment_and_without_some_faces(vectors, model, rng):
+    sightings = [a_sighting(rng, seconds=n) for n in range(20)]
+    await vectors.add_sightings(model, sightings)
+    probe = sightings[3].embedding
+    found = await vectors.similar_sightings(
+        probe, model, 50, until=NOON + timedelta(seconds=5), without=[sightings[3].face_id]
+    )
+    assert {one.face_id for one in found} == {
+        one.face_id for n, one in enumerate(sightings[:5]) if n != 3
+    }
+    assert await vectors.similar_sightings(probe, "unknown model", 5) == []
+
+
+async def test_a_face_has_its_embeddings_by_model(vectors, model, rng):
+    seen, template, user = a_sighting(rng), uuid4(), uuid4()
+    embedding = a_vector(rng, DIMENSION)
+    await vectors.add_sightings(model, [seen])
+    await vectors.enrol(template, user, model, embedding, NOON)
+    found = await vectors.embeddings_of(seen.face_id)
+    np.testing.assert_array_equal(found[model], seen.embedding)
+    np.testing.assert_array_equal((await vectors.embeddings_of(template))[model], embedding)
+    assert await vectors.embeddings_of(uuid4()) == {}
 
 
 async def test_writing_a_sighting_again_overwrites_it_but_never_a_template(vectors, model, rng):
@@ -359,3 +407,58 @@ async def mean_model(vectors):
     name = unique("mean")
     await vectors.ensure_model(name, DIMENSION)
     return name
+
+
+async def enrolled(vectors, model, user_id, embedding, **more):
+    return await vectors.enrol(uuid4(), user_id, model, embedding, NOON, **more)
+
+
+async def test_a_weak_photo_counts_for_less_and_one_without_weight_in_full(vectors, model, rng):
+    user_id, weak, strong = uuid4(), a_vector(rng, DIMENSION), a_vector(rng, DIMENSION)
+    await enrolled(vectors, model, user_id, weak, weight=0.25)
+    await enrolled(vectors, model, user_id, strong)
+    _, people = await loaded(vectors, model)
+    mean = 0.25 * weak + strong
+    assert people[user_id] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
+    photos = await vectors.gallery_photos(model)
+    assert sorted(photos.weights.tolist()) == [0.25, 1.0]
+    assert set(photos.user_ids) == {user_id}
+    assert await vectors.count_photos(model) == 2
+
+
+async def test_a_copy_for_another_model_has_the_same_weight(vectors, model, rng):
+    other, face_id, user_id = unique("other"), uuid4(), uuid4()
+    await vectors.ensure_model(other, DIMENSION)
+    await vectors.enrol(face_id, user_id, model, a_vector(rng, DIMENSION), NOON, weight=0.5)
+    assert await vectors.copy_template(face_id, other, a_vector(rng, DIMENSION))
+    assert (await vectors.gallery_photos(other)).weights.tolist() == [0.5]
+
+
+async def test_a_photo_is_not_added_to_a_gallery_that_has_changed(vectors, model, rng):
+    user_id = uuid4()
+    first = await enrolled(vectors, model, user_id, a_vector(rng, DIMENSION), at_revision=0)
+    assert first.status is EnrolStatus.ENROLLED
+    late = await enrolled(vectors, model, uuid4(), a_vector(rng, DIMENSION), at_revision=0)
+    assert (late.status, late.revision) == (EnrolStatus.OUTDATED, first.revision)
+    assert len((await loaded(vectors, model))[1]) == 1
+    now = await enrolled(
+        vectors, model, uuid4(), a_vector(rng, DIMENSION), at_revision=first.revision
+    )
+    assert now.status is EnrolStatus.ENROLLED
+
+
+async def test_a_template_is_known_by_face_and_model(vectors, model, rng):
+    face_id = uuid4()
+    assert not await vectors.has_template(face_id, model)
+    await vectors.enrol(face_id, uuid4(), model, a_vector(rng, DIMENSION), NOON)
+    assert await vectors.has_template(face_id, model)
+    assert not await vectors.has_template(face_id, unique("another model"))
+
+
+async def test_photos_of_suspended_users_are_not_compared(vectors, model, rng):
+    users = [uuid4(), uuid4()]
+    for user_id in users:
+        await enrolled(vectors, model, user_id, a_vector(rng, DIMENSION))
+    await vectors.suspend_user(users[0])
+    assert (await vectors.gallery_photos(model)).user_ids == [users[1]]
+    assert (await vectors.gallery_photos(unique("no model"))).user_ids == []

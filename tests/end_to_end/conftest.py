@@ -1,6 +1,9 @@
 """The whole pipeline: both workers as processes of their own, on the session's servers."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +18,7 @@ from infra.demo.demo_workers import Worker
 from infra.photos.upload_requests import Client, open_client
 from sinks.vector.vector_store import Vectors
 from streams.clients.client_factory import create_consumer, create_producer
-from streams.contract.topics import Topics
+from streams.contract.topics import ROLES, Topics
 from tests.end_to_end.object_store import ObjectStore
 
 
@@ -39,7 +42,7 @@ async def workers(
     prepared: Settings, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[list[Worker]]:
     logs = tmp_path_factory.mktemp("logs")
-    async with running_workers(["detect", "identify"], environment, logs) as started:
+    async with running_workers(ROLES, environment, logs) as started:
         yield started
 
 
@@ -117,3 +120,23 @@ async def listening(settings: Settings, topic: str) -> AsyncIterator[Listener]:
 async def matches(prepared: Settings, topics: Topics) -> AsyncIterator[Listener]:
     async with listening(prepared, topics.matches) as listener:
         yield listener
+
+
+@pytest.fixture
+def fecapass(environment):
+    """A command as a user runs it in a pipe: exit code, output, errors."""
+
+    async def run(*arguments, encoding="utf-8", **more):
+        own = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+        ended = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "infra.cli.main", *arguments],
+            env={**own, **environment, "PYTHONIOENCODING": encoding, **more},
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+        assert b"Traceback" not in ended.stderr, ended.stderr.decode()
+        return ended.returncode, ended.stdout.decode(encoding), ended.stderr.decode(encoding)
+
+    return run

@@ -48,7 +48,7 @@ async def publish(own, run, order):
 async def found(listener, run, count):
     """Ids of so many events of the run on ``faces.detected``."""
     messages = await listener.messages(
-        count, lambda message: dict(message.headers)["ce_id"].decode().startswith(run), 60
+        count, lambda message: dict(message.headers)["ce_id"].decode().startswith(run), 120
     )
     return [int(dict(one.headers)["ce_id"].decode().rpartition("-")[2]) for one in messages]
 

@@ -144,7 +144,7 @@ async def test_replay_puts_back_what_is_selected_once(own):
 
 
 async def test_replay_says_what_it_cannot_do(own):
-    code, _, errors = await fecapass(own, "replay", "faces.matches")
+    code, _, errors = await fecapass(own, "replay", "people.changes")
     assert code == 2
     assert "has no dead-letter topic" in errors
     code, _, errors = await fecapass(own, "replay", "camera.frames", "--id", "nobody")

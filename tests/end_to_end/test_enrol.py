@@ -9,7 +9,7 @@ from infra.photos.upload_requests import actor
 from sinks.main.database_sessions import Databases
 from sinks.main.schema import AuditEntry
 from tests.end_to_end import photos
-from tests.stored_records import stored_user
+from tests.stored_records import stored_user, user_by_email
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ async def test_a_new_user_is_removed_if_every_photo_is_refused(client, files, tr
     answers = await client.enrol_person(email, None, files(photos.nobody(), photos.two_people()))
     assert [one.answer.code for one in answers] == ["no_face", "several_faces"]
     assert all(one.removed for one in answers)
-    assert await records.user_by_email(email) is None
+    assert await user_by_email(records, email) is None
     assert await trail(answers[0].user.id) == ["user.create", "face.enrol", "user.delete"]
 
 
@@ -75,11 +75,11 @@ async def test_a_person_who_was_there_or_has_one_good_photo_stays(client, files,
         email, None, files(photos.carphone(1, first=30)[0], photos.nobody())
     )
     assert [good.answer.status, bad.answer.status] == ["enrolled", "refused"]
-    assert (await records.user_by_email(email)).id == good.user.id
+    assert (await user_by_email(records, email)).id == good.user.id
 
 
 async def test_a_photo_that_cannot_be_read_creates_no_user(client, tmp_path, records):
     email = f"{uuid4().hex}@example.com"
     with pytest.raises(OSError, match="No such file"):
         await client.enrol_person(email, None, [tmp_path / "missing.jpg"])
-    assert await records.user_by_email(email) is None
+    assert await user_by_email(records, email) is None

@@ -263,7 +263,10 @@ async def test_erasing_is_found_in_the_receipt_and_the_audit(stores, model, agen
     looked = {(one.store, one.what): one.found for one in (await look_for(stores, user)).checks}
     receipt = await erase(stores, user, BY_TEST)
     assert receipt.complete
-    assert {(one.store, one.what): one.found for one in receipt.checks} == looked
+    found = {(one.store, one.what): one.found for one in receipt.checks}
+    # A follow worker of the session may have made a visit of the frame in the meantime.
+    assert found.keys() == looked.keys()
+    assert all(found[place] >= number for place, number in looked.items())
     assert {(one.store, one.what): one.removed for one in receipt.checks} == looked
     assert looked["vector", "templates"] == 1
     assert looked["vector", "links of sightings"] == 1

@@ -9,7 +9,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from agents.identify.galleries import Galleries
+from agents.galleries import Galleries
 from domain.personal_data import DataSubject
 from sinks.vector.vector_store import Vectors
 

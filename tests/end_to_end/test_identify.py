@@ -1,6 +1,7 @@
 """Any order and any repetition of the same events leaves the same rows, objects and keys."""
 
 import asyncio
+import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,13 +14,14 @@ from hypothesis import strategies as st
 from msgspec import structs
 from prometheus_client import REGISTRY
 
-from agents.identify.galleries import Galleries
+from agents.galleries import Galleries
+from agents.identify.enrolments import compares_nothing
 from agents.identify.identify_stage import Identify, Policies
 from domain.decisions.enrolment import EnrolmentPolicy
 from domain.decisions.matching import MatchPolicy
 from domain.events import DetectedFace, DetectedFaces, EventKind, ImageEvent
 from domain.failures import Reject, Retry
-from domain.refusals import given_up
+from domain.refusals.unreadable_uploads import given_up
 from domain.upload_answers import decode_answer
 from sinks.cache.answer_waiter import answer_key
 from sinks.stores import Stores
@@ -58,7 +60,17 @@ def delivery(found, offset=0):
 
 @asynccontextmanager
 async def identify(
-    records, vectors, crops, recents, producer, topics, prepared, enrolment=ENROLMENT
+    records,
+    vectors,
+    crops,
+    recents,
+    producer,
+    topics,
+    prepared,
+    enrolment=ENROLMENT,
+    *,
+    frames_processed=False,
+    likeness=compares_nothing,
 ):
     """The identify agent without Kafka in front of it, on all its real stores."""
     with ThreadPoolExecutor(1) as executor:
@@ -67,8 +79,9 @@ async def identify(
             Galleries(vectors, poll=1.0, max_age=2.0),
             Publisher(producer),
             topics,
-            policies=Policies(match=lambda _: POLICY, enrolment=enrolment),
+            policies=Policies(match=lambda _: POLICY, enrolment=enrolment, likeness=likeness),
             executor=executor,
+            frames_processed=frames_processed,
         )
 
 
@@ -322,6 +335,65 @@ async def test_what_was_committed_but_not_announced_is_announced_on_redelivery(
     assert {match.face_id: match for match in again} == by_face
     assert {match.user_id for match in told} == {people[1], None}
     assert (await ledger_row(records, event.uuid, model)).announced
+
+
+async def test_each_frame_is_said_to_be_processed_also_without_a_face(
+    records, vectors, crops, recents, producer, topics, prepared, known
+):
+    """And again if the worker may have ended before the broker had the message."""
+    model, _ = known
+    camera = uuid4().hex
+    kinds = {"two": EventKind.FRAME, "none": EventKind.FRAME, "search": EventKind.SEARCH}
+    events = {
+        name: ImageEvent(kind=kind, source=f"camera/{name}", id=name, key=camera, captured_at=NOON)
+        for name, kind in kinds.items()
+    }
+    faces = {"two": (face(81), face(82)), "none": (), "search": (face(83),)}
+    batch = [
+        delivery(
+            DetectedFaces(event=event, model=model, width=640, height=480, faces=faces[name]),
+            offset,
+        )
+        for offset, (name, event) in enumerate(events.items())
+    ]
+    parts = (records, vectors, crops, recents, producer, topics, prepared)
+    async with (
+        identify(*parts, frames_processed=True) as stage,
+        identify(*parts) as silent,
+        listening(prepared, topics.processed) as processed,
+    ):
+        wanted = lambda message: message.key == camera.encode()  # noqa: E731
+        await stage.process(batch)
+        told = await processed.messages(2, wanted)
+        await stage.process(batch)  # no message is repeated without need
+        for each in (silent, stage):
+            async with records._connection("test") as connection:
+                await connection.execute(
+                    "UPDATE events SET announced_at = NULL WHERE key = $1", camera
+                )
+            await each.process(batch)
+        again = await processed.messages(2, wanted)
+        await producer.send_and_wait(topics.processed, b"{}", key=camera.encode())
+        (last,) = await processed.messages(1, wanted)
+    assert last.value == b"{}", "four messages, and no more"
+    for messages in (told, again):
+        values = {one["event_id"]: one for one in map(json.loads, (m.value for m in messages))}
+        assert {name: one["faces"] for name, one in values.items()} == {"two": 2, "none": 0}
+        for message in messages:
+            headers = dict(message.headers)
+            name = headers["ce_id"].decode()
+            assert headers["ce_source"] == f"camera/{name}".encode()
+            assert headers["ce_type"] == b"fecapass.frame.processed"
+            value = values[name]
+            assert datetime.fromisoformat(value.pop("processed_at")).tzinfo is not None
+            assert value == {
+                "event_id": name,
+                "camera_id": camera,
+                "captured_at": "2026-05-04T12:00:00Z",
+                "faces": len(faces[name]),
+                "width": 640,
+                "height": 480,
+            }
 
 
 async def test_the_answer_survives_the_loss_of_redis(agent, known, records, recents, waiter):

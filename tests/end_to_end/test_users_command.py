@@ -1,10 +1,7 @@
 """Who is enrolled, on the command line: listed, shown, and rid of a photo."""
 
-import asyncio
 import json
 import os
-import subprocess
-import sys
 from uuid import uuid4
 
 import pytest
@@ -12,26 +9,6 @@ import pytest
 from domain.personal_data import DataSubject
 from tests.end_to_end import photos
 from tests.stored_records import stored_user
-
-
-@pytest.fixture
-def fecapass(environment):
-    """A command as a user runs it in a pipe: exit code, output, errors."""
-
-    async def run(*arguments, encoding="utf-8", **more):
-        own = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-        ended = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "infra.cli.main", *arguments],
-            env={**own, **environment, "PYTHONIOENCODING": encoding, **more},
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-        assert b"Traceback" not in ended.stderr, ended.stderr.decode()
-        return ended.returncode, ended.stdout.decode(encoding), ended.stderr.decode(encoding)
-
-    return run
 
 
 @pytest.fixture

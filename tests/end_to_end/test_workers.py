@@ -34,6 +34,17 @@ EXPECTED = {
         "fecapass_retries_total",
         "fecapass_dead_letters_total",
     ],
+    "follow": [
+        "fecapass_events_consumed_total",
+        "fecapass_gallery_templates",
+        "fecapass_visits_open",
+        "fecapass_visits_started_total",
+        "fecapass_visits_ended_total",
+        "fecapass_visit_identity_changes_total",
+        "fecapass_visit_faces_late_total",
+        "fecapass_visit_start_seconds",
+        "fecapass_dead_letters_total",
+    ],
 }
 
 

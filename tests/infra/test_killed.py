@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from streams.contract.topics import ROLES
+
 ROOT = Path(__file__).parents[2]
-STARTED = ("worker-detect.address", "worker-identify.address", "api.address")
+STARTED = (*(f"worker-{role}.address" for role in ROLES), "api.address")
 
 
 def belonging_to(directory):
@@ -45,7 +47,7 @@ async def test_field_23_a_killed_demonstration_leaves_no_process(data_dir, momen
         began = (logs / "postgres.log", *(logs / name for name in moment))
         await until(lambda: all(file.exists() for file in began), 120)
         programs = b"\0".join(belonging_to(data_dir).values()).split(b"\0")
-        assert {b"detect", b"identify", b"api"} <= {*programs} or not moment
+        assert {*map(str.encode, ROLES), b"api"} <= {*programs} or not moment
     finally:
         demo.kill()
         await demo.wait()

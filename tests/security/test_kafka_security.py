@@ -10,7 +10,7 @@ from aiohttp import web
 from aiokafka.errors import AuthenticationFailedError
 from pydantic import SecretStr
 
-from agents.worker_processes import run_detect
+from agents.processes.detect_process import run_detect
 from config.settings import DetectSettings, KafkaSettings
 from config.settings.tls import KafkaTls
 from domain.failures import Fatal

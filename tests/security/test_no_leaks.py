@@ -166,9 +166,12 @@ COMMANDS = [
     ("init-db",),
     ("worker", "detect"),
     ("worker", "identify"),
+    ("worker", "follow"),
     ("publish", "PHOTO", "--camera", "door-1"),
     ("search", "PHOTO"),
     ("recent",),
+    ("recent", "--faces"),
+    ("visits", "--user", "ada@example.org"),
     ("keys", "list"),
 ]
 

@@ -96,7 +96,7 @@ async def test_a_frame_is_processed_over_tls_and_no_secret_is_shown(
     )
     try:
         async with (
-            running_workers(["detect", "identify"], secured, tmp_path) as workers,
+            running_workers(["detect", "identify", "follow"], secured, tmp_path) as workers,
             listening(settings, topics.matches) as matches,
             aiohttp.ClientSession() as session,
         ):
@@ -116,7 +116,7 @@ async def test_a_frame_is_processed_over_tls_and_no_secret_is_shown(
     finally:
         await api.stop(20)
     told += [log.read_text(errors="replace") for log in tmp_path.rglob("*.log")]
-    assert len(told) == 10
+    assert len(told) == 13
     everything = "\n".join(told)
     for secret in (password, tls_s3.secret_access_key, KEY_PASSWORD):
         assert secret not in everything

@@ -32,14 +32,17 @@ def jpeg(grey: int) -> bytes:
     return cv2.imencode(".jpg", np.full((60, 80, 3), 40 * grey, np.uint8))[1].tobytes()
 
 
-def seen(number: int, name: str | None = None, camera: str = "door") -> Sighting:
+def seen(
+    number: int, name: str | None = None, camera: str = "door", visit: int | None = None
+) -> Sighting:
     return Sighting(
         event=UUID(int=number),
         camera=camera,
         captured_at=WHEN + timedelta(seconds=number),
         box=(10.0, 10.0, 20.0, 30.0),
         name=name,
-        similarity=0.5 + number / 100 if name else 0.1,
+        similarity=0.5 + number / 100 if name else None,
+        visit=None if visit is None else UUID(int=visit),
     )
 
 
@@ -66,16 +69,26 @@ def test_videos_of_one_name_are_different_cameras(tmp_path: Path):
     assert [camera.camera for camera in own_cameras(videos, 10)] == ["cam", "cam-2"]
 
 
-def test_the_summary_has_people_first_and_counts_each_camera():
-    rows = summary([seen(1), seen(2, "Ada"), seen(4, "Ada"), seen(3, "Ada", "car"), seen(5)])
+def test_the_summary_has_a_row_for_each_visit_people_first():
+    rows = summary(
+        [
+            seen(1, visit=1),
+            seen(2, "Ada", visit=2),
+            seen(4, "Ada", visit=2),
+            seen(3, "Ada", "car", visit=3),
+            seen(5, visit=4),
+            seen(6),  # its embedding says nothing
+        ]
+    )
     assert [(row["name"], row["camera_id"], row["faces"]) for row in rows] == [
-        ("Ada", "car", 1),
         ("Ada", "door", 2),
-        (None, "door", 2),
+        ("Ada", "car", 1),
+        (None, "door", 1),
+        (None, "door", 1),
     ]
-    assert rows[1]["first_seen"] == WHEN + timedelta(seconds=2)
-    assert rows[1]["last_seen"] == WHEN + timedelta(seconds=4)
-    assert rows[1]["best_similarity"] == pytest.approx(0.54)
+    assert rows[0]["first_seen"] == WHEN + timedelta(seconds=2)
+    assert rows[0]["last_seen"] == WHEN + timedelta(seconds=4)
+    assert rows[0]["similarity"] == pytest.approx(0.54)
 
 
 @given(st.integers(0, 60), st.integers(1, 8))
@@ -94,22 +107,26 @@ def test_frames_with_known_people_are_preferred():
 
 
 def test_the_sheet_counts_and_shows_what_was_seen():
-    everything = [seen(1, "Ada"), seen(2, "Ada"), seen(3)]
+    everything = [seen(1, "Ada", visit=1), seen(2, "Ada", visit=1), seen(3, visit=2)]
     sheet = build_sheet(everything, {UUID(int=n): jpeg(n) for n in (1, 2, 3, 4)}, ["door"])
-    assert "1 person recognised, 1 unknown face, 1 camera, 4 frames" in sheet.subtitle
+    assert (
+        "1 person recognised, 2 visits, 1 of unknown people, 1 camera, 4 frames" in sheet.subtitle
+    )
     assert [person.name for person in sheet.people] == ["Ada", None]
     assert sheet.people[0].portrait is not None
-    assert "best similarity 0.52" in sheet.people[0].lines
+    assert sheet.people[0].lines == ["1 visit, 2 faces at door", "similarity 0.52"]
     assert len(sheet.frames) == 2
     draw(sheet)
 
 
 def test_a_still_that_was_sent_several_times_is_shown_once():
     sheet = build_sheet(
-        [seen(1, "Ada"), seen(2, "Ada")], {UUID(int=n): jpeg(0) for n in (1, 2)}, ["door"]
+        [seen(1, "Ada", visit=1), seen(2, "Ada", visit=1)],
+        {UUID(int=n): jpeg(0) for n in (1, 2)},
+        ["door"],
     )
     assert len(sheet.frames) == 1
-    assert sheet.people[0].lines[0] == "2 faces on door"
+    assert sheet.people[0].lines[0] == "1 visit, 2 faces at door"
 
 
 def test_nothing_seen_is_a_sheet_too():
@@ -182,11 +199,20 @@ async def test_field_00_the_address_of_an_earlier_process_does_not_count(tmp_pat
             {
                 "problems": [],
                 "pipeline": {
-                    "workers": {"detect": {"running": 2}, "identify": {"running": 1}},
+                    "workers": {
+                        "detect": {"running": 2},
+                        "identify": {"running": 1},
+                        "follow": {"running": 1},
+                    },
                     "lag": {"detect": {"messages": 3}, "identify": {"messages": 4}},
                 },
             },
-            ["All systems up: 2 detect and 1 identify worker running, 7 messages to process"],
+            [
+                (
+                    "All systems up: 2 detect, 1 identify and 1 follow worker running, "
+                    "7 messages to process"
+                )
+            ],
         ),
     ],
 )

@@ -12,11 +12,15 @@ from msgspec.structs import fields
 
 from config.settings import Group, Settings, load_settings
 from domain import failures
-from domain.events import NAMESPACE, EventKind, FaceMatch, MatchType
+from domain.events import NAMESPACE, EventKind, FaceMatch, MatchType, ProcessedFrame
+from domain.people.people_changes import PeopleChange, PeopleChangeType
 from domain.upload_answers import UploadAnswer
+from domain.visit_events import Visit, VisitReason, VisitState, VisitType
 from infra.cli.main import app
 from sinks import store_errors
+from streams.contract.envelope import PROCESSED_TYPE
 from streams.contract.topics import Topics
+from streams.contract.visit_codec import visit_from_json
 from streams.dead_letters import dead_letter_routing, dead_letter_writer
 
 ROOT = Path(__file__).parents[2]
@@ -88,8 +92,10 @@ def test_commands_and_their_options_exist(page, line):
     command = typer.main.get_command(app)
     words = shlex.split(line)
     while words and hasattr(command, "commands"):
-        assert words[0] in command.commands, f"{page}: fecapass {line}"
-        command = command.commands[words.pop(0)]
+        name = words[0] if words[0] in command.commands else getattr(command, "default", None)
+        assert name in command.commands, f"{page}: fecapass {line}"
+        command = command.commands[name]
+        words = words[1:] if words[0] == name else words
     known = {
         option for param in command.params for option in [*param.opts, *param.secondary_opts]
     } | {"--help"}
@@ -134,17 +140,45 @@ def test_the_block_of_own_servers_is_all_that_is_required(tmp_path, monkeypatch)
 
 def test_the_contract_names_topics_and_types():
     topics = Topics()
-    for topic in (*topics.consumed, topics.matches, *map(topics.dead_letter, topics.consumed)):
+    for topic in (*topics.consumed, topics.visits, *map(topics.dead_letter, topics.consumed)):
         assert f"`{topic}`" in EVENTS
-    for kind in (*EventKind, *MatchType):
+    for kind in (*EventKind, *MatchType, *VisitType):
         assert f"`{kind.value}`" in EVENTS
 
 
 def test_the_contract_names_every_field_of_a_match():
-    (example,) = blocks(EVENTS, "json")
+    match, _visit = blocks(EVENTS, "json")
     for field in fields(FaceMatch):
         assert f"| `{field.name}` |" in EVENTS
-        assert f'"{field.name}"' in example
+        assert f'"{field.name}"' in match
+
+
+def test_the_contract_names_every_field_and_reason_of_a_visit():
+    _match, visit = blocks(EVENTS, "json")
+    assert visit_from_json(visit.encode()).state is VisitState.ENDED
+    section = EVENTS.partition("## Reading visits")[2].partition("\n## ")[0]
+    for field in fields(Visit):
+        assert (f"`{field.name}`" in section) == (field.name != "announced_at")
+        assert (f'"{field.name}"' in visit) == (field.name != "announced_at")
+    for reason in VisitReason:
+        assert f"| `{reason.value}` |" in section
+
+
+def test_the_contract_names_every_field_and_type_of_a_change_of_people():
+    section = EVENTS.partition("## Reading changes of people")[2].partition("\n## ")[0]
+    for field in fields(PeopleChange):
+        assert f"`{field.name}`" in section
+    assert f"`{Topics().people}`" in section
+    for kind in PeopleChangeType:
+        assert f"`{kind.value}`" in EVENTS
+
+
+def test_the_contract_names_every_field_of_a_processed_frame():
+    section = EVENTS.partition("## Processed frames")[2].partition("\n## ")[0]
+    for field in fields(ProcessedFrame):
+        assert f"`{field.name}`" in section
+    for name in (Topics().processed, PROCESSED_TYPE):
+        assert f"`{name}`" in section
 
 
 def test_the_contract_names_every_field_of_an_answer():

@@ -233,3 +233,28 @@ def test_stand_in_addresses_are_ascii_and_stable(one: str, other: str):
     assert " " not in address
     if not one.isascii() and not other.isascii():
         assert (address == address_of(other)) == (its_key == other_key)
+
+
+def test_folders_may_be_named_by_external_ids(folder):
+    """Nothing is made of such a name: no address, no full name, no space for an underscore."""
+    root = folder("4711/1.jpg", "0815_B/1.jpg", "IMG/2.png", "a@b.example/1.jpg", "ß ü/1.jpg")
+    found = people_in(root, by_external_id=True)
+    assert {one.external_id for one in found.people} == {
+        "4711", "0815_B", "IMG", "a@b.example", "ß ü",
+    }  # fmt: skip
+    assert {(one.email, one.name, one.former_emails) for one in found.people} == {(None, None, ())}
+    assert {one.label for one in found.people} == {one.external_id for one in found.people}
+
+
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [
+        (["4711 1.jpg"], "not in a folder"),
+        (["a\u200bb/1.jpg"], "no external id"),
+        ([f"{unicodedata.normalize('NFD', 'é')}/1.jpg", "é/2.jpg"], "the same user"),
+    ],
+    ids=["file", "invisible", "same"],
+)
+def test_an_external_id_must_say_who_it_is(folder, names, match):
+    with pytest.raises(NoPeopleError, match=match):
+        people_in(folder(*names), by_external_id=True)

@@ -20,7 +20,7 @@ ROW = {
     "first_seen": WHEN,
     "last_seen": WHEN,
     "faces": 57,
-    "best_similarity": 0.8765,
+    "similarity": 0.8765,
     "user_id": UUID(int=7),
 }
 

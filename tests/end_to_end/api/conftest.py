@@ -19,6 +19,10 @@ SEARCH = "/api/v1/faces/search"
 FACES = "/api/v1/faces"
 USERS = "/api/v1/users"
 MATCHES = "/api/v1/matches"
+UNKNOWNS = "/api/v1/unknowns"
+VISITS = "/api/v1/visits"
+CORRECTIONS = "/api/v1/corrections"
+PRESENCE = "/api/v1/presence"
 
 
 async def new_key(settings: Settings, *scopes: str) -> str:

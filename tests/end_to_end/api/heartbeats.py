@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from config.settings import Settings
 from domain.events import utc_now
 from streams.clients.client_factory import create_producer
-from streams.contract.topics import Topics
+from streams.contract.topics import ROLES, Topics
 from streams.monitoring.heartbeats import Heartbeat, encode_heartbeat
 
 
@@ -17,7 +17,7 @@ async def heartbeats(settings: Settings):
     topics = Topics(settings.kafka.topic_prefix)
 
     async def send(role: str, instance: str = "", **fields: object) -> None:
-        of_role = (topics.frames, topics.uploads) if role == "detect" else (topics.detected,)
+        of_role = topics.read_by(role) if role in ROLES else ()
         heartbeat = Heartbeat(
             **{
                 "instance": instance or f"{role}-1",

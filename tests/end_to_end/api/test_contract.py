@@ -8,19 +8,19 @@ import sys
 import hypothesis
 import pytest
 import schemathesis
-from hypothesis import given
+from hypothesis import assume, given
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 
 from infra.openapi import render
 
 #: Streams do not end; they have tests of their own.
-ENDLESS = "/api/v1/matches/stream"
+ENDLESS = "/stream$"
 
 OPERATIONS = [
     result.ok()
     for result in schemathesis.openapi.from_dict(json.loads(render()))
-    .exclude(path=ENDLESS)
+    .exclude(path_regex=ENDLESS)
     .get_all_operations()
 ]
 
@@ -62,7 +62,7 @@ async def test_the_command_finds_nothing(gateway, http, tmp_path, phases, not_as
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{gateway.address}/openapi.json"),
         *("--url", gateway.address, "--header", f"X-API-Key: {http.headers['authorization'][7:]}"),
-        *("--phases", phases, "--max-examples", "30", "--exclude-path", ENDLESS),
+        *("--phases", phases, "--max-examples", "30", "--exclude-path-regex", ENDLESS),
         *("--exclude-checks", not_asked, "--seed", "1", "--no-color"),
         cwd=tmp_path,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
@@ -87,6 +87,8 @@ def test_every_answer_fits_the_document(operation, mode, gateway, http):
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def check(case: schemathesis.Case) -> None:
+        # Of a parameter that is given several times the last counts, which may be a right one.
+        assume(not any(isinstance(value, list) for value in (case.query or {}).values()))
         case.call_and_validate(
             base_url=gateway.address, headers=headers, timeout=60, excluded_checks=NOT_ASKED
         )

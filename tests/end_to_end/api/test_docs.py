@@ -1,17 +1,22 @@
 """What docs/api.md tells to type does what it says."""
 
 import asyncio
+import csv
 import json
 import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from sinks.main.database_sessions import Databases
 from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import new_key
+from tests.end_to_end.planted_visits import a_visit, plant, plant_unknown, still_there
+from tests.stored_records import stored_user
 
 PAGE = Path(__file__).parents[3] / "docs" / "api.md"
 README = Path(__file__).parents[3] / "README.md"
@@ -30,7 +35,14 @@ async def test_the_commands_of_the_page_do_what_it_says(gateway, prepared, recor
     blocks = re.findall(
         r"^```sh\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
-    assert len(blocks) == 5
+    assert len(blocks) == 11
+    async with Databases(prepared) as databases:
+        visitor = await stored_user(records, f"{uuid4().hex}@example.org", "Early Bird")
+        here, came = still_there(a_visit("door")), a_visit("door", visitor.id)
+        twice = [a_visit("yard", minutes=minutes) for minutes in (0, 10, 20, 30)]
+        await plant(databases, [here, came, *twice])
+        for visits in (twice[:2], twice[2:]):
+            await plant_unknown(databases, visits)
     key = await new_key(prepared, "admin")
     done = await asyncio.to_thread(
         subprocess.run,
@@ -53,9 +65,21 @@ async def test_the_commands_of_the_page_do_what_it_says(gateway, prepared, recor
     assert all(one["user_id"] for one in read("known.json")["items"])
     assert read("accepted.json")["status"] == "pending"
     assert read("status.json")["status"] == "enrolled"
+    assert read("similar.json")["face_id"] == read("enrolled.json")["uploads"][0]["face"]["id"]
+    assert read("elsewhere.json")["model"] == read("similar.json")["model"]
+    assert read("forced.json")["status"] == "enrolled"
+    assert read("check.json")["users"] > 0
+    assert read("promoted.json")["visits"] > 0
+    assert read("dismissed.json")["state"] == "dismissed"
     assert (tmp_path / "stream.txt").read_text().startswith("retry: 2000")
     assert read("deactivated.json")["is_active"] is False
     assert read("health.json")["status"] == "ok"
+    assert str(here.visit_id) in {one["visit_id"] for one in read("door.json")["items"]}
+    with (tmp_path / "attendance.csv").open(newline="") as file:
+        rows = {row["visit_id"]: row for row in csv.DictReader(file)}
+    assert rows[str(came.visit_id)]["full_name"] == "Early Bird"
+    assert str(here.visit_id) not in rows
+    assert (tmp_path / "visits.txt").read_text().startswith("retry: 2000")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the page's commands need curl")

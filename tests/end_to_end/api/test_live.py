@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from api.live import match_broadcast
+from api.live import topic_broadcast
+from api.live.match_broadcast import LiveMatches
 from domain.events import FaceMatch
 from streams.clients.client_factory import create_producer
 from streams.contract.topics import Topics
@@ -38,7 +39,7 @@ def a_match() -> bytes:
 @asynccontextmanager
 async def following(prepared):
     """Live matches of the session's topic, once they follow it."""
-    hub = match_broadcast.LiveMatches(prepared.kafka, prepared.api)
+    hub = LiveMatches(prepared.kafka, prepared.api)
     hub.start()
     try:
         yield hub
@@ -50,15 +51,15 @@ async def following(prepared):
 def looks(monkeypatch):
     """Looks at the log's end, many a second, counted."""
     done = []
-    look = match_broadcast.rewind_shortened
+    look = topic_broadcast.rewind_shortened
 
     async def counted(consumer, ends):
         told = await look(consumer, ends)
         done.append(told)
         return told
 
-    monkeypatch.setattr(match_broadcast, "_CHECK_SECONDS", 0.0)
-    monkeypatch.setattr(match_broadcast, "rewind_shortened", counted)
+    monkeypatch.setattr(topic_broadcast, "_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(topic_broadcast, "rewind_shortened", counted)
     return done
 
 
@@ -71,7 +72,7 @@ async def test_a_batch_of_several_matches_is_sent_once(prepared, looks, caplog):
         async with following(prepared) as hub:
             with (
                 hub.listen() as listener,
-                caplog.at_level(logging.WARNING, "api.live.match_broadcast"),
+                caplog.at_level(logging.WARNING, "api.live.topic_broadcast"),
             ):
                 await until(lambda: len(looks) > 3)
                 batch = producer.create_batch()

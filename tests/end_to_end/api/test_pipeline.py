@@ -18,7 +18,7 @@ from infra.demo.gateway import Gateway
 from infra.embedded.stack import settings_from
 from infra.operations.diagnosis import examine
 from streams.clients.client_factory import create_producer
-from streams.contract.topics import Topics
+from streams.contract.topics import ROLES, Topics
 from tests.end_to_end import photos
 from tests.end_to_end.api.cameras import send_frames
 from tests.end_to_end.api.conftest import bearer, new_key, running_app, until
@@ -90,6 +90,7 @@ async def test_field_24_health_reports_workers_that_are_killed_stopped_and_start
     # No worker has ever been there.
     body = await health_becomes(api, says("no identify worker has reported for"))
     assert says("no detect worker has reported for")(body)
+    assert says("no follow worker has reported for")(body)
     assert body["status"] == body["pipeline"]["status"] == "degraded"
     assert {check["status"] for check in body["checks"].values()} == {"ok"}
     ready = await api.get("/health/ready")
@@ -97,12 +98,15 @@ async def test_field_24_health_reports_workers_that_are_killed_stopped_and_start
 
     detect = Worker("detect", own_environment, tmp_path / "detect")
     identify = Worker("identify", own_environment, tmp_path / "identify")
+    follow = Worker("follow", own_environment, tmp_path / "follow")
     try:
-        await asyncio.gather(detect.ready(), identify.ready())
+        await asyncio.gather(detect.ready(), identify.ready(), follow.ready())
         await health_becomes(api, is_well)
-        first, second = (await api.get(PIPELINE)).json()["instances"]
+        first, second, third = (await api.get(PIPELINE)).json()["instances"]
         assert (first["role"], first["state"]) == ("detect", "running")
-        assert (second["role"], second["state"]) == ("identify", "running")
+        assert (second["role"], second["state"]) == ("follow", "running")
+        assert (third["role"], third["state"]) == ("identify", "running")
+        assert second["partitions"] == {topics.matches: list(range(8))}
         assert first["execution_provider"]
         assert first["partitions"][topics.frames] == list(range(8))
 
@@ -126,7 +130,7 @@ async def test_field_24_health_reports_workers_that_are_killed_stopped_and_start
         )
         assert (await api.get("/health/ready")).status_code == 200
         detail = (await api.get(PIPELINE)).json()
-        assert [one["state"] for one in detail["instances"]] == ["running", "lost"]
+        assert [one["state"] for one in detail["instances"]] == ["running", "running", "lost"]
 
         # Another one takes its place.
         identify = Worker("identify", own_environment, tmp_path / "another")
@@ -142,7 +146,7 @@ async def test_field_24_health_reports_workers_that_are_killed_stopped_and_start
 
         await misses_at_once(api, own, detect)
     finally:
-        await asyncio.gather(detect.stop(30), identify.stop(30))
+        await asyncio.gather(detect.stop(30), identify.stop(30), follow.stop(30))
 
 
 async def tells_of_a_gallery(api):
@@ -183,6 +187,7 @@ async def test_field_24_a_worker_that_reports_a_failure_is_not_well(bare):
         async def beat(**identify):
             await send("detect", interval=30.0)
             await send("identify", interval=30.0, **identify)
+            await send("follow", interval=30.0)
 
         await beat()
         await health_becomes(api, is_well, 20)
@@ -195,6 +200,7 @@ async def test_field_24_partitions_without_a_worker_are_counted(bare):
     topics = Topics(bare.kafka.topic_prefix)
     async with heartbeats(bare) as send, running_app(bare, auth=False) as api:
         await send("detect", interval=30.0)
+        await send("follow", interval=30.0)
         await send("identify", "a", interval=30.0, partitions={topics.detected: (0, 1, 2, 3)})
         wanted = "4 of 8 partitions have no identify worker"
         await health_becomes(api, says(wanted), 20)
@@ -204,11 +210,10 @@ async def test_field_24_partitions_without_a_worker_are_counted(bare):
 
 async def test_field_24_an_api_that_starts_later_knows_what_was_said_before(bare):
     async with heartbeats(bare) as send:
-        await send("detect", interval=30.0)
-        await send("identify", interval=30.0)
+        for role in ROLES:
+            await send(role, interval=30.0)
         async with running_app(bare, auth=False) as api:
-            body = (await api.get("/health")).json()
-            assert body["status"] == "ok", body
+            await health_becomes(api, is_well, 20)
 
 
 async def test_field_24_garbage_on_the_topic_of_heartbeats_harms_nothing(bare):
@@ -221,8 +226,8 @@ async def test_field_24_garbage_on_the_topic_of_heartbeats_harms_nothing(bare):
     async with heartbeats(bare) as send, running_app(bare, auth=False) as api:
         for name in ("", "a" * 10_000):
             await send("detect", name, interval=30.0)
-        await send("mystery", "m", interval=30.0)
-        await send("identify", interval=30.0)
+        for role in ("mystery", "identify", "follow"):
+            await send(role, interval=30.0)
         body = await health_becomes(api, is_well, 20)
         assert body["pipeline"]["workers"]["detect"]["running"] == 1
         assert body["tasks"]["hear-heartbeats"] == {"status": "ok", "restarts": 0}
@@ -232,8 +237,7 @@ async def test_field_24_a_missing_topic_is_reported_by_name_and_the_api_still_se
     prefix = f"n{secrets.token_hex(4)}."
     settings = settings_from(environment | {"FECAPASS_KAFKA__TOPIC_PREFIX": prefix})
     async with running_app(settings, auth=False) as api:
-        body = (await api.get("/health")).json()
-        assert says("run fecapass init-db")(body)
+        body = await health_becomes(api, says("run fecapass init-db"), 30)
         assert body["pipeline"]["status"] == "unknown"
         await initialise(settings, [], lambda _line: None)
         await health_becomes(api, says("no detect worker has reported for"), 30)
@@ -243,6 +247,7 @@ async def test_field_24_health_gives_no_names_away(bare):
     async with heartbeats(bare) as send, running_app(bare, auth=True) as api:
         await send("detect", "gpu-host-7", interval=30.0)
         await send("identify", "secret-host", interval=30.0)
+        await send("follow", "quiet-host", interval=30.0)
         await health_becomes(api, is_well, 20)
         text = (await api.get("/health")).text
         assert "gpu-host" not in text
@@ -255,4 +260,4 @@ async def test_field_24_health_gives_no_names_away(bare):
             one["instance"]
             for one in (await api.get(PIPELINE, headers=reading)).json()["instances"]
         ]
-        assert names == ["gpu-host-7", "secret-host"]
+        assert names == ["gpu-host-7", "quiet-host", "secret-host"]

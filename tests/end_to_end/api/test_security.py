@@ -12,10 +12,14 @@ import pytest
 from api.http.app import create_app
 from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import (
+    CORRECTIONS,
     FACES,
     MATCHES,
+    PRESENCE,
     SEARCH,
+    UNKNOWNS,
     USERS,
+    VISITS,
     assert_problem,
     bearer,
     new_key,
@@ -33,14 +37,31 @@ MATRIX = [
     ("GET", f"{USERS}/{ID}/faces", {"read"}),
     ("PATCH", f"{USERS}/{ID}", {"enrol"}),
     ("DELETE", f"{USERS}/{ID}", set()),
+    ("GET", "/api/v1/people/check", {"read"}),
     ("POST", FACES, {"enrol"}),
     ("GET", f"{FACES}/{ID}", {"read"}),
     ("GET", f"{FACES}/{ID}/crop", {"read"}),
+    ("GET", f"{FACES}/{ID}/similar", set()),  # needs two scopes: read and search
     ("DELETE", f"{FACES}/{ID}", {"enrol"}),
     ("POST", SEARCH, {"search"}),
     ("GET", f"/api/v1/uploads/{ID}", {"read", "enrol", "search"}),
     ("GET", MATCHES, {"read"}),
+    ("GET", VISITS, {"read"}),
+    ("GET", f"{VISITS}/{ID}", {"read"}),
+    ("GET", f"{VISITS}/{ID}/snapshot", {"read"}),
+    ("GET", PRESENCE, {"read"}),
+    ("POST", CORRECTIONS, {"enrol"}),
+    ("GET", CORRECTIONS, {"read"}),
+    ("GET", f"{CORRECTIONS}/{ID}", {"read"}),
+    ("POST", f"{CORRECTIONS}/{ID}/undo", {"enrol"}),
     ("GET", "/api/v1/cameras", {"read"}),
+    ("GET", UNKNOWNS, {"read"}),
+    ("GET", f"{UNKNOWNS}/{ID}", {"read"}),
+    ("GET", f"{UNKNOWNS}/proposals", {"read"}),
+    ("POST", f"{UNKNOWNS}/{ID}/join", {"enrol"}),
+    ("POST", f"{UNKNOWNS}/{ID}/part", {"enrol"}),
+    ("POST", f"{UNKNOWNS}/{ID}/promote", {"enrol"}),
+    ("POST", f"{UNKNOWNS}/{ID}/dismiss", {"enrol"}),
     ("GET", "/api/v1/pipeline", {"read"}),
 ]
 
@@ -70,7 +91,8 @@ def test_the_matrix_names_every_route(prepared):
         if path.startswith("/api/")
         for method in operations
     }
-    assert served - listed == {("GET", f"{MATCHES}/stream")}  # tested with the streams
+    streams = {("GET", f"{path}/stream") for path in (MATCHES, VISITS)}
+    assert served - listed == streams  # tested with the streams
     assert listed <= served
 
 

@@ -92,6 +92,100 @@ async def test_a_malformed_user_is_refused(http, body):
     assert all(error["field"].startswith("body") for error in problem["errors"])
 
 
+@pytest.mark.parametrize(
+    "named",
+    [{"full_name": "Guest"}, {"external_id": "?"}, {"email": "?"}],
+    ids=["name", "external id", "address"],
+)
+async def test_a_user_needs_one_of_name_address_and_external_id(http, named):
+    made = {key: value.replace("?", f"{uuid4().hex}@example.com") for key, value in named.items()}
+    answer = await http.post(USERS, json=made)
+    assert answer.status_code == 201
+    user = answer.json()
+    absent = {"email": None, "full_name": None, "external_id": None} | made
+    assert {key: user[key] for key in absent} == absent
+    # The last of them stays.
+    (name,) = made
+    assert_problem(
+        await http.patch(f"{USERS}/{user['id']}", json={name: None}), 422, "unnamed_user"
+    )
+    changed = await http.patch(
+        f"{USERS}/{user['id']}", json={name: None, "external_id": f"next-{user['id']}"}
+    )
+    assert (changed.json()["external_id"], changed.json()["email"]) == (f"next-{user['id']}", None)
+
+
+async def test_users_without_an_address_do_not_hinder_one_another(http):
+    mark = uuid4().hex
+    made = [(await http.post(USERS, json={"full_name": f"Guest {mark}"})).json() for _ in range(3)]
+    found = (await http.get(USERS, params={"q": mark})).json()["items"]
+    assert {one["id"] for one in found} == {one["id"] for one in made}
+
+
+async def test_a_user_is_found_by_the_external_id(http, new_user):
+    mark = uuid4().hex
+    body = {"external_id": f" Staff/{mark} ", "full_name": "Ada"}
+    user = (await http.post(USERS, json=body)).json()
+    assert user["external_id"] == f"Staff/{mark}"
+    found = (await http.get(USERS, params={"external_id": f"Staff/{mark}"})).json()
+    assert [one["id"] for one in found["items"]] == [user["id"]]
+    for other in (f"staff/{mark}", mark, f"Staff/{mark}%"):
+        assert (await http.get(USERS, params={"external_id": other})).json()["items"] == []
+    assert [one["id"] for one in (await http.get(USERS, params={"q": mark})).json()["items"]] == [
+        user["id"]
+    ]
+
+    assert_problem(await http.post(USERS, json=body), 409, "external_id_taken")
+    taken = {"external_id": user["external_id"]}
+    other = await new_user()
+    assert_problem(await http.patch(f"{USERS}/{other}", json=taken), 409, "external_id_taken")
+    assert (await http.patch(f"{USERS}/{user['id']}", json=taken)).status_code == 200
+
+
+async def test_metadata_is_kept_merged_and_emptied(http):
+    metadata = {"floor": 3, "badge": "x-1", "contractor": True, "share": 0.5}
+    body = {"full_name": "Guest", "metadata": metadata}
+    user = (await http.post(USERS, json=body)).json()
+    address = f"{USERS}/{user['id']}"
+    assert user["metadata"] == metadata
+    assert (await http.get(address)).json()["metadata"] == metadata
+    changed = await http.patch(address, json={"metadata": {"floor": "4", "badge": None}})
+    assert changed.json()["metadata"] == {"floor": "4", "contractor": True, "share": 0.5}
+    assert changed.json()["full_name"] == "Guest"
+    every = dict.fromkeys(changed.json()["metadata"])
+    assert (await http.patch(address, json={"metadata": every})).json()["metadata"] == {}
+
+
+async def test_changes_of_metadata_at_once_are_all_kept(http):
+    user = (await http.post(USERS, json={"full_name": "Guest"})).json()
+    address = f"{USERS}/{user['id']}"
+    await asyncio.gather(
+        *(http.patch(address, json={"metadata": {f"key {n}": n}}) for n in range(8))
+    )
+    assert (await http.get(address)).json()["metadata"] == {f"key {n}": n for n in range(8)}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{"k": ["x"]}, {"k": {}}, {"": 1}, {"k": "\u0000"}, {"k": 2**53}, {"k" * 65: 1}, [], None],
+    ids=["list", "object", "empty key", "control", "large", "long key", "array", "null"],
+)
+async def test_metadata_that_is_not_small_and_flat_is_refused(http, metadata):
+    body = {"full_name": "Guest", "metadata": metadata}
+    assert_problem(await http.post(USERS, json=body), 422, "invalid_request")
+    user = (await http.post(USERS, json={"full_name": "Guest"})).json()
+    answer = await http.patch(f"{USERS}/{user['id']}", json={"metadata": metadata})
+    assert_problem(answer, 422, "invalid_request")
+    assert (await http.get(f"{USERS}/{user['id']}")).json()["metadata"] == {}
+
+
+async def test_numbers_that_json_does_not_have_are_refused(http):
+    headers = {"content-type": "application/json"}
+    content = b'{"full_name": "Guest", "metadata": {"k": NaN}}'
+    answer = await http.post(USERS, content=content, headers=headers)
+    assert_problem(answer, 422, "invalid_request")
+
+
 async def test_what_is_no_json_is_refused(http):
     headers = {"content-type": "application/json"}
     answer = await http.post(USERS, content=b"{nonsense", headers=headers)
@@ -154,7 +248,7 @@ async def is_in_gallery(vectors, enrolled, user) -> bool:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"is_active": None}, {"is_active": 0}, {"is_active": "no"}, {"email": None}]
+    "body", [{}, {"is_active": None}, {"is_active": 0}, {"is_active": "no"}, {"metadata": None}]
 )
 async def test_a_change_changes_something(http, new_user, body):
     answer = await http.patch(f"{USERS}/{await new_user()}", json=body)

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from sinks.main.visit_store import VisitStore
 from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import (  # noqa: F401 - fixtures
     FACES,
@@ -21,6 +22,7 @@ from tests.end_to_end.api.conftest import (  # noqa: F401 - fixtures
     new_key,
     new_user,
 )
+from tests.end_to_end.console.announced import Announcer
 
 #: Another browser than the one on the path.
 CHROMIUM_VARIABLE = "CHROMIUM"
@@ -164,6 +166,13 @@ async def eileen(alone, http, new_user, enrol) -> AsyncIterator[str]:  # noqa: F
     assert (await enrol(user, photos.astronaut())).status_code == 201
     yield user
     await http.delete(f"{USERS}/{user}")
+
+
+@pytest_asyncio.fixture
+async def announce(prepared, records, crops, producer, topics) -> AsyncIterator[Announcer]:
+    """Stores and announces visits, as the visits agent does."""
+    async with VisitStore(prepared.main_db) as visits:
+        yield Announcer(visits, records, crops, producer, topics)
 
 
 @pytest.fixture

@@ -6,13 +6,15 @@ from importlib.resources import files
 
 import httpx
 import pytest
+from msgspec import structs
 from playwright.async_api import FileChooser, Page, Route, expect
 
 from tests.end_to_end import photos
 from tests.end_to_end.api.cameras import send_frames
+from tests.end_to_end.console.announced import here, left
 from tests.end_to_end.console.conftest import PHONE, picture_file
 
-VIEWS = ("/", "/people", "/enrol", "/search")
+VIEWS = ("/", "/people", "/enrol", "/search", "/unknowns", "/corrections")
 
 _AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
 
@@ -47,13 +49,19 @@ async def settled(page: Page) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_axe_finds_nothing(console, eileen, scheme, shot, producer, topics):
+async def test_axe_finds_nothing(console, eileen, scheme, shot, producer, topics, announce):
     page = await console(color_scheme=scheme)
     camera = f"axe-{scheme}"
-    await send_frames(producer, topics, camera, [photos.astronaut(), *photos.carphone(1)])
-    await expect(page.locator(".visit", has_text=camera)).to_have_count(2)
+    await send_frames(producer, topics, camera, [photos.nobody()])
+    visit, unknown = here(camera, eileen), here(camera)
+    (face,) = await announce.faces(camera, 1, eileen)
+    await announce(structs.replace(visit, best_face_id=face), faces=[face])
+    await announce(unknown, left(here(camera, eileen)), left(here(camera), "maximum"))
+    await expect(page.locator(".here .visit", has_text=camera)).to_have_count(2)
+    await expect(page.locator(".left .visit", has_text=camera)).to_have_count(2)
     await expect(page.locator(".camera-card", has_text=camera)).to_have_count(1)
-    for view in (*VIEWS, f"/people/{eileen}", f"/people/{eileen}/photos"):
+    visits = [f"/visits/{one.visit_id}" for one in (visit, unknown)]
+    for view in (*VIEWS, f"/people/{eileen}", f"/people/{eileen}/photos", *visits):
         await page.evaluate("path => { location.hash = path; }", view)
         await settled(page)
         assert await violations(page) == [], view
@@ -77,9 +85,13 @@ async def test_dark_is_dark_and_light_is_light(console):
     assert await page.evaluate(brightness) > 220
 
 
-async def test_a_narrow_phone_needs_no_sideways_scrolling(console, eileen, shot):
+async def test_a_narrow_phone_needs_no_sideways_scrolling(console, eileen, shot, announce):
     page = await console(viewport=PHONE, is_mobile=True, has_touch=True)
-    for view in (*VIEWS, f"/people/{eileen}"):
+    long = "a-camera-with-a-name-that-does-not-fit-on-any-phone-" * 3
+    visit = here(long, eileen)
+    await announce(visit, here(long), left(here(long, eileen), "maximum"))
+    await expect(page.locator(".here .visit", has_text=long)).to_have_count(2)
+    for view in (*VIEWS, f"/people/{eileen}", f"/visits/{visit.visit_id}"):
         await page.evaluate("path => { location.hash = path; }", view)
         await settled(page)
         assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], view
@@ -187,7 +199,8 @@ EMPTY = {"items": [], "next_cursor": None}
 async def test_empty_states_say_what_to_do(open_page, gateway, key, shot):
     page = await open_page("about:blank", key)
     await answers(page, "/api/v1/cameras", 200, {"items": []})
-    await answers(page, "/api/v1/matches", 200, EMPTY)
+    await answers(page, "/api/v1/visits", 200, EMPTY)
+    await answers(page, "/api/v1/presence", 200, {"items": [], "total": 0})
     await answers(page, "/api/v1/users", 200, EMPTY)
     await page.goto(f"{gateway.address}/")
     await expect(page.get_by_text("No one has been seen yet.")).to_be_visible()

@@ -144,6 +144,31 @@ async def test_missing_input_is_shown_before_anything_is_sent(console):
     await expect(page.get_by_role("alert")).to_have_text("Choose at least one photo.")
 
 
+async def test_a_person_needs_no_address_and_may_have_an_id(console, alone, http):
+    page = await console("/enrol")
+    own = f"visitor-{uuid4().hex}"
+    await page.get_by_label("Name").fill("Fourth Visitor")
+    await page.get_by_label("Own id").fill(own)
+    await choose(page, picture_file("a.png", photos.astronaut()))
+    await page.get_by_role("button", name="Enrol").click()
+    await expect(page.locator(".status-line")).to_contain_text("Fourth Visitor is enrolled")
+    (user,) = (await http.get(USERS, params={"external_id": own})).json()["items"]
+    assert (user["email"], user["full_name"]) == (None, "Fourth Visitor")
+    await http.patch(f"{USERS}/{user['id']}", json={"metadata": {"host": "<b>Reception</b>"}})
+
+    await page.get_by_role("link", name="Show").click()
+    await expect(page.locator(".person-head")).to_contain_text(own)
+    await expect(page.locator(".person-head dd")).to_have_text("<b>Reception</b>")
+
+    page = await console("/enrol")
+    await page.get_by_label("Name").fill("Another Name")
+    await page.get_by_label("Own id").fill(own)
+    await choose(page, picture_file("a.png", photos.astronaut()))
+    await page.get_by_role("button", name="Enrol").click()
+    await expect(page.get_by_text("A person with this id already exists.")).to_be_visible()
+    await http.delete(f"{USERS}/{user['id']}")
+
+
 async def test_a_taken_address_leads_to_the_person_who_has_it(console, eileen, http):
     mail = (await http.get(f"{USERS}/{eileen}")).json()["email"]
     page = await console("/enrol")
@@ -186,7 +211,7 @@ async def test_a_deactivated_person_counts_again_when_activated(console, eileen,
 
 async def test_deleting_asks_first_and_then_erases(console, eileen, http):
     page = await console("/people")
-    await page.get_by_label("Search by name or e-mail").fill("eileen coll")
+    await page.get_by_label("Search by name, e-mail or id").fill("eileen coll")
     await page.get_by_role("link", name="Eileen Collins").first.click()
     delete = page.get_by_role("button", name="Delete", exact=True)
     await delete.click()

@@ -31,9 +31,15 @@ async def test_field_24_the_header_says_that_no_worker_runs(alone_api, open_page
     page = await open_page(f"{api.address}/#/search")
     state = page.locator("#health")
     await expect(state).to_have_attribute("data-status", "degraded")
-    await expect(state).to_have_text("Degraded: 2 problems")
+    await expect(state).to_have_text("Degraded: 3 problems")
     async with heartbeats(settings) as send:
         await send("detect", interval=30.0)
+        await send("identify", interval=30.0)
+        follow = r"^No follow worker has reported for \d+ s: no visits are recorded$"
+        await looks_until(page, state, re.compile(follow))
+        await send("follow", interval=30.0)
+        await looks_until(page, state, "All systems up")
+        await send("identify", interval=30.0, state="left")
         lacking = re.compile(r"^No identify worker has reported for \d+ s$")
         await looks_until(page, state, lacking)
         await state.click()

@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 
 from agents.detect.detect_stage import Detect
+from agents.detect.liveness_checks import NO_LIVENESS
 from domain.failures import Retry
 from ml.detection.detections import Detections
 from ml.images.decoding import ImageLimits
+from ml.images.frame_snapshots import NO_SNAPSHOTS
 from ml.recognition.face_analyser import Analyser
 from ml.tracking.frame_detector import FrameDetector
 from streams.contract.message import Message, Partition
@@ -76,7 +78,17 @@ class Broker:
 class Stand:
     """A detect stage with these models."""
 
-    def __init__(self, threads, tracking, refusals=0, claims=None):
+    def __init__(
+        self,
+        threads,
+        tracking,
+        refusals=0,
+        claims=None,
+        snapshots=NO_SNAPSHOTS,
+        liveness=NO_LIVENESS,
+        shadow_share=0.0,
+        **options,
+    ):
         self.whole, self.nearby, self.embedder = Squares(), Squares(), Colours()
         self.broker = Broker(refusals)
         frames = FrameDetector(
@@ -93,6 +105,10 @@ class Stand:
             image_memory=1 << 28,
             policy="",
             tracking=tracking,
+            snapshots=snapshots,
+            liveness=liveness,
+            shadow_share=shadow_share,
+            **options,
         )
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from agents.identify.announcements import Announcer
-from agents.worker_processes import _guarded
+from agents.processes.detect_process import guarded
 from config.observability import metrics
 from sinks.store_errors import StoreRejected, StoreUnavailable
 from streams.contract.topics import Topics
@@ -37,7 +37,7 @@ class Recorded:
 def a_frame():
     event = an_event()
     result = SimpleNamespace(event=event, key=(event.uuid, "m"), answer=None)
-    return SimpleNamespace(result=result, matches=[a_match(event)])
+    return SimpleNamespace(result=result, matches=[a_match(event)], probes={})
 
 
 async def test_a_cache_that_is_unavailable_is_counted_every_time_and_called_once():
@@ -68,7 +68,7 @@ class HangingStore:
 
 async def test_an_address_that_is_refused_without_a_call_says_nothing_about_the_store():
     store = HangingStore()
-    fetch = _guarded(store, 1000)
+    fetch = guarded(store, 1000)
     for dataref, failure in (("s3://a/1", StoreUnavailable), ("nonsense", StoreRejected)):
         with pytest.raises(failure):
             await fetch(dataref)

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ class Models:
 
     lanes = 1
     embedder = SimpleNamespace(id="none")
+    profiles = MappingProxyType({})
 
     def __init__(self):
         self.calls = 0

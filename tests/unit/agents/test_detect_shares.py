@@ -39,7 +39,9 @@ async def test_each_lane_gets_its_share_in_one_call(lanes, images, shares):
 
     with ThreadPoolExecutor(lanes) as threads:
         detect = detect_stage(
-            SimpleNamespace(lanes=lanes, embedder=SimpleNamespace(id="none"), analyse=analyse),
+            SimpleNamespace(
+                lanes=lanes, embedder=SimpleNamespace(id="none"), profiles={}, analyse=analyse
+            ),
             SimpleNamespace(send_all=send_all),
             threads,
         )

@@ -37,6 +37,7 @@ async def test_field_01_a_turned_face_is_reported_as_unreliable(margin, reliable
     models = SimpleNamespace(
         lanes=1,
         embedder=SimpleNamespace(id="none"),
+        profiles={},
         analyse=lambda images, **_options: [[analysed(margin)] for _ in images],
     )
     sent = []
@@ -70,7 +71,9 @@ async def test_field_01_every_face_of_a_photo_gets_a_second_look(message, check_
 
     with ThreadPoolExecutor(2) as threads:
         detect = detect_stage(
-            SimpleNamespace(lanes=1, embedder=SimpleNamespace(id="none"), analyse=analyse),
+            SimpleNamespace(
+                lanes=1, embedder=SimpleNamespace(id="none"), profiles={}, analyse=analyse
+            ),
             SimpleNamespace(send_all=send_all),
             threads,
         )

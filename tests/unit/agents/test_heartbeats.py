@@ -1,6 +1,6 @@
 from types import SimpleNamespace
 
-from agents.worker_processes import _heartbeats
+from agents.processes.worker_parts import heartbeat_sender
 from streams.monitoring.heartbeats import HEARTBEAT_PARTITION, Identity, decode_heartbeat
 
 
@@ -15,7 +15,7 @@ async def test_field_24_heartbeats_go_where_they_are_listened_to():
     settings = SimpleNamespace(
         kafka=SimpleNamespace(topic_prefix="a."), workers=SimpleNamespace(heartbeat_interval=5.0)
     )
-    await _heartbeats(Publisher(), settings, Identity("one", "detect")).leave()
+    await heartbeat_sender(Publisher(), settings, Identity("one", "detect")).leave()
     (message,) = sent
     assert (message.topic, message.partition) == ("a.workers.heartbeats", HEARTBEAT_PARTITION)
     assert decode_heartbeat(message.value).instance == "one"

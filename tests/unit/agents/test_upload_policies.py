@@ -37,7 +37,8 @@ def test_field_08_other_models_and_limits_of_enrolment_too():
         {"threads": 3}, {"cache_dir": Path("/x")}, {"execution_provider": "cuda"},
         {"match_margin": 0.1}, {"precision": "float32"}, {"detector_precision": "bfloat16"},
         {"embedder_precision": "int8"}, {"embedder_mirror": True}, {"gpu_streams": 9},
-        {"gpu_memory_limit": 9}, {"gpu_convolution_search": "default"}, {"gpu_io_binding": False},
+        {"match_wanted_fpir": 0.01, "match_impostor_tail": (0.1, 0.08)}, {"gpu_memory_limit": 9},
+        {"gpu_convolution_search": "default"}, {"gpu_io_binding": False},
     ],
 )  # fmt: skip
 def test_where_models_run_and_what_is_a_match_refuses_no_photo(changes):

@@ -8,7 +8,9 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec import structs
 
-from api.live.match_broadcast import KEPT, Gap, LiveMatches, _read
+from api.live.listener import Gap
+from api.live.match_broadcast import LiveMatches, frame_match
+from api.live.topic_broadcast import KEPT
 from config.settings import ApiSettings, KafkaSettings
 from domain.events import FaceMatch
 from streams.contract.value_codec import match_to_json
@@ -130,14 +132,14 @@ async def test_field_13_a_queue_never_grows_past_its_bound():
 @pytest.mark.parametrize("user", [None, uuid4()], ids=["unknown", "known"])
 def test_field_17_a_search_is_recognised_by_its_kind(kind, crop, streamed, user):
     match = structs.replace(a_match(user=user), kind=kind, crop_key=crop)
-    assert (_read(match_to_json(match)) is not None) is streamed
+    assert (frame_match(match_to_json(match)) is not None) is streamed
 
 
-def test_field_17_messages_of_earlier_releases_are_read():
+def test_field_17_messages_of_earlier_releases_areframe_match():
     match = a_match()
     fields = json.loads(match_to_json(match))
     del fields["kind"]
-    assert _read(json.dumps(fields).encode()) == match
+    assert frame_match(json.dumps(fields).encode()) == match
 
 
 async def test_who_comes_back_gets_what_he_missed_in_order():

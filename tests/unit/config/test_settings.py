@@ -142,6 +142,67 @@ def test_a_pool_of_one_connection_is_refused(load):
         load(REQUIRED | {"FECAPASS_MAIN_DB__POOL_MAX": "1"})
 
 
+def test_a_profile_sets_what_is_not_set_by_itself(load):
+    def sizes(changes):
+        models = load(REQUIRED | changes).models
+        return models.detection_long_side, models.min_face_pixels
+
+    far = {"FECAPASS_MODELS__DETECTION_PROFILE": "far"}
+    assert sizes({}) == (640, 24)
+    assert sizes(far) == (1280, 10)
+    assert sizes(far | {"FECAPASS_MODELS__MIN_FACE_PIXELS": "16"}) == (1280, 16)
+    with pytest.raises(ConfigurationError, match="FECAPASS_MODELS__DETECTION_PROFILE"):
+        load(REQUIRED | {"FECAPASS_MODELS__DETECTION_PROFILE": "middle"})
+
+
+def test_a_camera_can_have_another_profile(load):
+    far = {"FECAPASS_MODELS__DETECTION_PROFILE_BY_CAMERA": '{"yard": "far", "door": "near"}'}
+    models = load(REQUIRED | far | {"FECAPASS_MODELS__MIN_FACE_PIXELS": "16"}).models
+    assert [models.profile_of(one) for one in ("yard", "door", "other")] == ["far", "near", "near"]
+    assert models.profiles_of_cameras == {"far"}
+    assert models.limits_of("near") == (640, 16), "what is set by itself is of the usual profile"
+    assert models.limits_of("far") == (1280, 10)
+    models = load(REQUIRED | far | {"FECAPASS_MODELS__DETECTION_PROFILE": "far"}).models
+    assert models.profiles_of_cameras == {"near"}
+    assert (models.limits_of("near"), models.limits_of("far")) == ((640, 24), (1280, 10))
+    with pytest.raises(ConfigurationError, match="DETECTION_PROFILE_BY_CAMERA"):
+        load(REQUIRED | {"FECAPASS_MODELS__DETECTION_PROFILE_BY_CAMERA": '{"yard": "middle"}'})
+
+
+def test_a_wanted_fpir_needs_the_tail_of_the_model(load):
+    fpir = REQUIRED | {"FECAPASS_MODELS__MATCH_WANTED_FPIR": "0.01"}
+    with pytest.raises(ConfigurationError, match="FECAPASS_MODELS__MATCH_IMPOSTOR_TAIL"):
+        load(fpir)
+    models = load(fpir | {"FECAPASS_MODELS__MATCH_IMPOSTOR_TAIL": "[0.1,0.08]"}).models
+    assert (models.match_wanted_fpir, models.match_impostor_tail) == (0.01, (0.1, 0.08))
+
+
+def test_a_camera_has_its_own_rules_for_visits_and_those_of_all_cameras(load):
+    own = {"FECAPASS_VISITS__BY_CAMERA": '{"door": {"end_after": 40, "return_within": 90}}'}
+    visits = load(REQUIRED | own | {"FECAPASS_VISITS__UNKNOWN_AFTER": "3"}).visits
+    door, other = visits.of_camera("door"), visits.of_camera("other")
+    assert (door.end_after, door.return_within, door.unknown_after) == (40.0, 90.0, 3.0)
+    assert (other.end_after, other.return_within, other.unknown_after) == (10.0, 30.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"END_AFTER": "30"}, "_END_AFTER must be less than FECAPASS_VISITS__RETURN_WITHIN"),
+        ({"BY_CAMERA": '{"door": {"end_after": 30}}'}, "_BY_CAMERA: of a camera, end_after must"),
+        ({"END_AFTER": "4"}, "_GRACE must not be more than FECAPASS_VISITS__END_AFTER"),
+        ({"BY_CAMERA": '{"door": {"grace": 11}}'}, "_BY_CAMERA: of a camera, grace must not"),
+        ({"BY_CAMERA": '{"door": {"end_afte": 3}}'}, "_END_AFTE: there is no such setting"),
+        ({"GRACE": "0"}, "_GRACE: "),
+        ({"SIMILARITY": "0"}, "_SIMILARITY: "),
+        ({"CONFIRM_FACES": "0"}, "_CONFIRM_FACES: "),
+    ],
+)
+def test_rules_for_visits_that_contradict_each_other_are_refused(load, wrong, named):
+    with pytest.raises(ConfigurationError, match=named):
+        load(REQUIRED | {f"FECAPASS_VISITS__{name}": value for name, value in wrong.items()})
+
+
 def test_an_unknown_name_in_a_group_is_refused(load):
     with pytest.raises(ConfigurationError, match="_SERVER: there is no such setting"):
         load(REQUIRED | {"FECAPASS_KAFKA__BOOTSTRAP_SERVER": "elsewhere:9092"})

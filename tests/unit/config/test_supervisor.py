@@ -18,6 +18,7 @@ AWAITED = {
     "config/tasks/supervisor.py": "the supervisor itself",
     "sinks/postgres/keepalive.py": "lives as long as a transaction, whose end awaits it",
     "streams/lifecycle/worker.py": "waited for together; the end of any of them ends the worker",
+    "streams/lifecycle/worker_group.py": "awaited, and its end stops the worker that leads",
     "infra/cameras/frame_publisher.py": "each delivery is counted, and flush waits for all",
     "infra/cameras/player.py": "closes a source when playing stops; cancelled with it",
     "infra/demo/run.py": "steps of a command that awaits them",

@@ -22,12 +22,13 @@ STORES = {
     "grafana": "/var/lib/grafana",
 }
 ONE_SHOT = {"init"}
-OURS = {"init", "app", "identify", "maintain", "detect", "detect_gpu"}
+OURS = {"init", "app", "identify", "follow", "maintain", "detect", "detect_gpu"}
 SERVICES = OURS | set(STORES)
 NEEDS = {
     "init": {"db_main", "db_vector", "kafka", "s3"},
     "app": {"init", "db_main", "db_vector", "redis", "kafka", "s3"},
     "identify": {"init", "db_main", "db_vector", "redis", "kafka", "s3"},
+    "follow": {"init", "db_main", "db_vector", "redis", "kafka"},
     "maintain": {"init", "db_main", "db_vector", "redis", "kafka", "s3"},
     "detect": {"init", "kafka", "s3"},
     "detect_gpu": {"init", "kafka", "s3"},
@@ -47,7 +48,7 @@ _OF_THE_STORES = (
 )  # fmt: skip
 #: What .env holds and a container must not see.
 WITHHELD = {
-    **dict.fromkeys(("init", "app", "identify", "maintain"), ("GRAFANA_ADMIN_PASSWORD",)),
+    **dict.fromkeys(("init", "app", "identify", "follow", "maintain"), ("GRAFANA_ADMIN_PASSWORD",)),
     **dict.fromkeys(("detect", "detect_gpu"), ("GRAFANA_ADMIN_PASSWORD", *_OF_THE_STORES)),
 }
 #: What the build context consists of, without what is left out within.
@@ -152,7 +153,7 @@ def stopping(compose: Compose, stop_timeout: float) -> Problems:
     """Workers get longer to stop than they may take to finish what they began."""
     return [
         f"{name}: it is killed before it may have finished"
-        for name in ("identify", "detect", "detect_gpu")
+        for name in ("identify", "follow", "detect", "detect_gpu")
         if seconds(compose["services"][name].get("stop_grace_period", "10s")) <= stop_timeout
     ]
 

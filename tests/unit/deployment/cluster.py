@@ -11,7 +11,7 @@ import yaml
 from tests.unit.deployment.documents import ROOT
 
 KUBERNETES = ROOT / "infra/kubernetes"
-WORKERS = ("detect", "identify")
+WORKERS = ("detect", "identify", "follow")
 KEDA = "keda.sh/v1alpha1"
 STORE_SOURCES = {"fecapass-stores"}
 JOB = "fecapass/job"
@@ -21,6 +21,7 @@ _STORING = _EVERYBODY | {("databases", 5432), ("databases", 6379)}
 _EGRESS = {
     "api": _STORING,
     "identify": _STORING,
+    "follow": _STORING,
     "maintain": _STORING,
     "init": _STORING,
     "detect": _EVERYBODY,
@@ -29,6 +30,7 @@ _METRICS = {("monitoring", 8000), ("monitoring", 9100)}
 _INGRESS = {
     "api": _METRICS | {("ingress-nginx", 8000)},
     "identify": _METRICS,
+    "follow": _METRICS,
     "maintain": _METRICS,
     "detect": _METRICS,
     "init": set[tuple[str, int]](),

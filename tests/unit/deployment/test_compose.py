@@ -19,7 +19,7 @@ APP = documents.dockerfile(documents.read("Dockerfile.app"))
 NAMES = sorted(checks.SERVICES)
 KEYS = ["image", "networks", "deploy", "stop_grace_period", "restart", "logging", "healthcheck"]
 OUR_KEYS = ["env_file", "build", "read_only", "cap_drop"]
-WORKERS = ["identify", "detect", "detect_gpu"]
+WORKERS = ["identify", "follow", "detect", "detect_gpu"]
 EDGES = [
     (a, b) for a, service in COMPOSE["services"].items() for b in service.get("depends_on", {})
 ]

@@ -21,6 +21,7 @@ SETTINGS = DetectSettings()
 COUNTS = {
     Topics().frames: "FECAPASS_KAFKA__FRAMES_PARTITIONS",
     Topics().detected: "FECAPASS_KAFKA__DETECTED_PARTITIONS",
+    Topics().matches: "FECAPASS_KAFKA__MATCHES_PARTITIONS",
 }
 PARTITIONS = cluster.partitions(PARTS, COUNTS)
 JOBS = [

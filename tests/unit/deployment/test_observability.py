@@ -187,10 +187,12 @@ def test_a_broken_configuration_for_kubernetes_does_not(tmp_path):
         ("increase(fecapass_retries_total[90s])) > 0", "rate(fecapass_retries_total[90s])) > 0.05"),
         (' unless on () up{job="fecapass-detect-gpu"}', ""),
         ('absent(up{job="fecapass-identify"})', 'absent(up{job="fecapass-api"})'),
+        ('absent(up{job="fecapass-follow"})', 'absent(up{job="fecapass-api"})'),
         ('absent(up{job="fecapass-maintain"})', 'absent(up{job="fecapass-api"})'),
         ("timestamp_seconds) > 300", "timestamp_seconds) > 900"),
         ('job=~".*-gpu", ', ""),
         ("ratio10m > 0.05", "ratio10m > 0.5"),
+        ("p95_10m > 1", "p95_10m > 10"),
         ('up{job=~"fecapass-.*"} == 0', 'up{job=~"other-.*"} == 0'),
     ],
 )

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from domain.decisions.matching import Candidate, MatchPolicy, decide, decide_without
+from domain.decisions.gallery_threshold import ImpostorTail
+from domain.decisions.matching import (
+    Candidate,
+    MatchPolicy,
+    WantedFpir,
+    decide,
+    decide_without,
+    withheld,
+)
 
 cosines = st.floats(-1, 1, width=32)
 policies = st.builds(MatchPolicy, threshold=cosines, margin=st.floats(0, 0.5, width=32))
@@ -59,6 +67,17 @@ def test_a_match_has_threshold_and_margin(gallery, policy):
         assert len(ranked) == 1 or ranked[0] - ranked[1] >= policy.margin
 
 
+@given(galleries, policies, st.booleans())
+def test_the_best_candidate_of_an_unknown_is_the_one_whose_similarity_is_told(
+    gallery, policy, reliable
+):
+    decision = decide(gallery, policy, reliable=reliable)
+    if decision.user_id is not None or not gallery:
+        assert decision.candidate_id is None
+    else:
+        assert gallery[decision.candidate_id.int].similarity == decision.similarity
+
+
 @given(galleries, policies, st.randoms())
 def test_order_does_not_matter(gallery, policy, random):
     shuffled = random.sample(gallery, len(gallery))
@@ -95,3 +114,44 @@ def test_no_decision_names_an_erased_user_nor_who_lost_to_one(gallery, policy, g
     assert decision.similarity == max((one.similarity for one in left), default=None)
     if len(left) == len(gallery):
         assert decision == before
+    named = decision.candidate_id
+    if was_erased or decision.user_id is not None or not left:
+        assert named is None
+    else:
+        assert gallery[named.int].similarity == decision.similarity
+        assert named not in erased
+
+
+@given(policies, st.integers(0, 10**6))
+def test_one_threshold_serves_all_galleries_by_default(policy, size):
+    assert policy.in_gallery(size) == policy
+
+
+@given(policies, st.floats(0.001, 0.5), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_a_wanted_fpir_only_raises_the_threshold(policy, fpir, one, two):
+    tail = ImpostorTail(0.1, 0.08)
+    wanted = MatchPolicy(policy.threshold, policy.margin, WantedFpir(fpir, tail))
+    smaller, larger = (wanted.in_gallery(size) for size in sorted((one, two)))
+    assert policy.threshold <= smaller.threshold <= larger.threshold
+    assert larger.margin == policy.margin
+    assert tail.fpir(larger.threshold, max(one, two, 1)) <= fpir * 1.001 or larger.threshold == 1
+
+
+@given(galleries, policies, st.booleans())
+def test_a_decision_that_is_withheld_names_nobody(gallery, policy, reliable):
+    decision = decide(gallery, policy, reliable=reliable)
+    found = withheld(decision)
+    assert found.user_id is None
+    assert found.reason == ("spoof_suspected" if reliable else "unreliable")
+    assert found.similarity == decision.similarity
+    assert found.candidate_id == (decision.user_id or decision.candidate_id)
+
+
+def test_who_lost_to_an_erased_user_is_no_candidate_either():
+    policy, found = MatchPolicy(0.5, 0.05), candidates(0.9, 0.3)
+    decision, was_erased = decide_without({UUID(int=0)}, found, policy)
+    assert (was_erased, decision.user_id, decision.candidate_id) == (True, None, None)
+    assert (decision.reason, decision.similarity) == ("below_threshold", 0.3)
+    assert decide_without({UUID(int=1)}, found[::-1], policy)[0].user_id == UUID(int=0)
+    low = decide_without({UUID(int=1)}, candidates(0.4, 0.3), policy)[0]
+    assert (low.reason, low.candidate_id) == ("below_threshold", UUID(int=0))

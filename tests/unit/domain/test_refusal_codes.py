@@ -1,6 +1,6 @@
 import pytest
 
-from domain.refusal_codes import is_final, is_settled
+from domain.refusals.refusal_codes import is_final, is_settled
 
 
 @pytest.mark.parametrize("code", ["corrupt", "empty", "unsupported_format", "degenerate"])

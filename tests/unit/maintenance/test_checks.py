@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.object_keys import crop_key, face_of_crop
+from domain.object_keys import crop_key, name_of_picture
 from domain.personal_data import FacePart
 from infra.maintenance.checks import without_row
 from tests.contract.builders import NOON
@@ -29,7 +29,7 @@ rows = st.dictionaries(faces, st.one_of(st.none(), crops.map(lambda one: one[0])
 @given(st.one_of(crops, foreign))
 def test_the_key_of_a_crop_contains_the_face(key_and_face):
     key, face = key_and_face
-    assert face_of_crop(key) == face
+    assert name_of_picture(key) == face
 
 
 @given(page=st.lists(crops), rows=rows)

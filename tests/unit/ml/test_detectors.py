@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from config.settings import ModelSettings
 from domain.images.image_errors import ModelError
-from ml.detection.detections import DetectionPolicy
+from ml.detection.detections import DetectionPolicy, large_enough
 from ml.detection.letterbox import batches, canvas_size, letterbox
 from ml.detection.scrfd import Scrfd
 from ml.detection.yunet import YuNet
@@ -215,6 +215,16 @@ def candidates(*rows):
     boxes = np.array([row[:4] for row in rows], np.float32).reshape(-1, 4)
     scores = np.array([row[4] for row in rows], np.float32)
     return boxes, np.zeros((len(rows), 5, 2), np.float32), scores
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "counts"),
+    [(16, 24, True), (24, 16, True), (24, 24, True), (18, 23, False), (15, 40, False)],
+)
+def test_a_face_counts_by_its_longer_side_unless_it_is_cut_off(width, height, counts):
+    boxes = np.array([[5, 5, width, height]], np.float32)
+    assert large_enough(boxes, 24).tolist() == [counts]
+    assert large_enough(boxes[:0], 24).tolist() == []
 
 
 def test_policy_selects():

@@ -146,3 +146,17 @@ def test_images_in_one_call_give_what_each_gives_alone(analyser, groups, portrai
 def test_missing_files_are_named(model_cache):
     with pytest.raises(ModelError, match="FECAPASS_MODELS__DETECTOR_FILE"):
         build_analyser(ModelSettings(detector="scrfd", cache_dir=model_cache))
+
+
+def test_the_profile_of_a_camera_finds_smaller_faces(shared):
+    settings = ModelSettings(detection_profile_by_camera={"yard": "far"})
+    near = build_analyser(settings)
+    far = near.with_profile("far")
+    assert near.embedder is far.embedder
+    assert (near.frames.long_side, far.frames.long_side) == (640, 1280)
+    image = cv2.resize(read(shared / "data/groups/compreface/014_5.jpg"), None, fx=0.4, fy=0.4)
+    canvas = np.zeros((1080, 1920, 3), np.uint8)
+    canvas[: image.shape[0], : image.shape[1]] = image
+    found = [len(one.frames.find([(canvas, 1)])[0]) for one in (near, far)]
+    assert found == [len(one.analyse([canvas])[0]) for one in (near, far)]
+    assert found == [1, 5]

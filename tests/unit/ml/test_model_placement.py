@@ -254,7 +254,7 @@ def without_int8_file(monkeypatch, tmp_path):
     for model in (YUNET, SFACE):
         prepare_builtin(model, tmp_path)
     monkeypatch.setattr(Machine, "this", lambda: Machine(ICE_LAKE, openvino=True))
-    monkeypatch.setattr(model_registry, "_write_for_all", refuse)
+    monkeypatch.setattr(model_registry, "write_for_all", refuse)
     return tmp_path
 
 

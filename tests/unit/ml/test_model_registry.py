@@ -116,3 +116,11 @@ def test_policy_comes_from_the_settings_else_from_the_model():
     assert match_policy("arcface-00000000", ModelSettings()).threshold > default.threshold
     settings = ModelSettings(match_threshold=0.0, match_margin=0.0)
     assert match_policy("sface-2021dec", settings) == MatchPolicy(0.0, 0.0)
+
+
+def test_a_wanted_fpir_raises_the_threshold_of_large_galleries():
+    settings = ModelSettings(match_wanted_fpir=0.01, match_impostor_tail=(0.1, 0.08))
+    policy = match_policy("sface-2021dec", settings)
+    default = match_policy("sface-2021dec", ModelSettings())
+    assert policy.in_gallery(3) == default
+    assert policy.in_gallery(100_000).threshold > 0.5

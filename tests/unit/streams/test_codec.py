@@ -20,6 +20,7 @@ from domain.events import (
     Refusal,
 )
 from domain.failures import Reject
+from domain.liveness_result import Liveness
 from streams.contract.value_codec import match_from_json, match_to_json, pack, unpack
 
 places = st.floats(-1e6, 1e6)
@@ -302,6 +303,7 @@ def test_a_match_has_the_fields_of_the_contract():
         decision="below_threshold",
         track_id=UUID(int=2),
         fresh=False,
+        candidate_id=UUID(int=3),
     )
     assert match_to_json(match) == (
         b'{"face_id":"00000000-0000-0000-0000-000000000001","event_id":"e","camera_id":"door",'
@@ -309,21 +311,73 @@ def test_a_match_has_the_fields_of_the_contract():
         b'"user_id":null,"similarity":0.1,"runner_up_similarity":null,"model":"sface",'
         b'"crop_key":"crops/door/x.jpg","seen_at":null,"kind":"frame",'
         b'"decision":"below_threshold","track_id":"00000000-0000-0000-0000-000000000002",'
-        b'"fresh":false}'
+        b'"fresh":false,"candidate_id":"00000000-0000-0000-0000-000000000003"}'
     )
     assert match_from_json(match_to_json(match)) == match
     assert match.type is MatchType.UNKNOWN
 
 
+def test_the_liveness_of_a_match_is_in_its_json_where_it_was_checked():
+    match = replace(a_match(FOUND), liveness=Liveness(model="m-1", score=0.25, status="spoof"))
+    encoded = match_to_json(match)
+    assert encoded.endswith(b',"liveness":{"model":"m-1","score":0.25,"status":"spoof"}}')
+    assert match_from_json(encoded) == match
+    assert b"liveness" not in match_to_json(a_match(FOUND))
+
+
+@pytest.mark.parametrize(
+    "liveness",
+    [
+        Liveness(model="m-1", score=float("nan"), status="live"),
+        Liveness(model="m-1", score=1.5, status="live"),
+        Liveness(model="a model", score=0.5, status="live"),
+        Liveness(status="Live!"),
+    ],
+)
+def test_a_wrong_liveness_is_refused(liveness):
+    with pytest.raises(Reject) as caught:
+        unpack(pack(with_face(liveness=liveness)))
+    assert caught.value.reason == "bad_detection"
+
+
+@pytest.mark.parametrize(
+    ("kind", "others"),
+    [
+        (EventKind.FRAME, {"m-2": FACE.embedding}),
+        (EventKind.SEARCH, {"m-2": FACE.embedding}),
+        (EventKind.ENROL, {"a model": FACE.embedding}),
+        (EventKind.ENROL, {"m-2": b"123"}),
+        (EventKind.ENROL, {"m-2": bytes(8)}),
+        (EventKind.ENROL, {f"m-{number}": FACE.embedding for number in range(17)}),
+    ],
+    ids=["frame", "search", "name", "length", "zeros", "many"],
+)
+def test_wrong_embeddings_of_other_models_are_refused(kind, others):
+    found = with_face(other_embeddings=others)
+    with pytest.raises(Reject) as caught:
+        unpack(pack(replace(found, event=replace(found.event, kind=kind))))
+    assert caught.value.reason == "bad_embedding"
+
+
+def test_a_face_of_a_frame_in_shadow_has_embeddings_of_other_models_if_it_was_embedded():
+    found = replace(with_face(other_embeddings={"m-2": FACE.embedding}), in_shadow=True)
+    frame = replace(found, event=replace(found.event, kind=EventKind.FRAME))
+    assert unpack(pack(frame)) == frame
+    followed = replace(frame.faces[0], best_face_id=UUID(int=1), crop=b"", measures={})
+    with pytest.raises(Reject) as caught:
+        unpack(pack(replace(frame, faces=(followed,))))
+    assert caught.value.reason == "bad_embedding"
+
+
 def test_field_01_messages_of_other_releases_are_read():
     """A face was some fields shorter, and an older worker reads what is longer now."""
     message = msgspec.msgpack.decode(pack(with_face(reliable=False)))
-    assert message["faces"][0][-3:] == [False, None, None]
-    del message["faces"][0][-3:]
+    assert message["faces"][0][-7:] == [False, None, None, None, False, {}, ""]
+    del message["faces"][0][-7:]
     (face,) = unpack(msgspec.msgpack.encode(message)).faces
     assert face == FACE
     assert face.reliable
-    message["faces"][0] += [False, None, None, "of a later release"]
+    message["faces"][0] += [False, None, None, None, False, {}, "size", "of a later release"]
     (face,) = unpack(msgspec.msgpack.encode(message)).faces
     assert not face.reliable
 

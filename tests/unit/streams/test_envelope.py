@@ -54,10 +54,17 @@ def test_a_frame_without_any_key_has_an_unknown_camera():
     key=identifiers,
     moment=moments,
     subject=st.none() | identifiers,
+    force=st.booleans(),
 )
-def test_what_is_encoded_is_decoded(kind, source, identifier, key, moment, subject):
+def test_what_is_encoded_is_decoded(kind, source, identifier, key, moment, subject, force):
     event = ImageEvent(
-        kind=kind, source=source, id=identifier, key=key, captured_at=moment, subject=subject
+        kind=kind,
+        source=source,
+        id=identifier,
+        key=key,
+        captured_at=moment,
+        subject=subject,
+        force=force and kind is EventKind.ENROL,
     )
     topic = TOPICS.frames if kind is EventKind.FRAME else TOPICS.uploads
     headers = tuple(encode_headers(event, "image/jpeg"))
@@ -124,6 +131,28 @@ def test_a_bad_envelope_is_refused_with_its_reason(change, reason):
     with pytest.raises(Reject) as refusal:
         decode(delivery(headers=tuple(headers.items())), TOPICS)
     assert refusal.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "force"),
+    [
+        (EventKind.ENROL, b"true", True),
+        (EventKind.ENROL, b"false", False),
+        (EventKind.ENROL, b"", False),
+        (EventKind.ENROL, b"TRUE", None),
+        (EventKind.ENROL, b"1", None),
+        (EventKind.SEARCH, b"true", False),
+        (EventKind.SEARCH, b"perhaps", False),
+    ],
+)
+def test_force_is_a_boolean_of_enrolments(kind, value, force):
+    headers = GOOD | {"ce_type": kind.value.encode(), "ce_force": value}
+    message = delivery(topic=TOPICS.uploads, headers=tuple(headers.items()))
+    if force is None:
+        with pytest.raises(Reject, match="expected true or false"):
+            decode(message, TOPICS)
+    else:
+        assert decode(message, TOPICS).event.force is force
 
 
 @pytest.mark.parametrize("key", [b"\xff\xfe", b"a\nb", b"k" * 10_000])

@@ -19,10 +19,14 @@ from streams.monitoring.heartbeats import (
     encode_heartbeat,
     instance_name,
 )
-from streams.monitoring.pipeline_health import duration, judge
+from streams.monitoring.pipeline_health import counted, duration, judge
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
-TOPICS = {"detect": ("camera.frames",), "identify": ("faces.detected",)}
+TOPICS = {
+    "detect": ("camera.frames",),
+    "identify": ("faces.detected",),
+    "follow": ("faces.matches",),
+}
 
 
 def beat(role, instance=None, **fields):
@@ -55,15 +59,15 @@ def problems(*heard, lags=None, now=100.0, since=60.0):
     registry = WorkerRegistry()
     for heartbeat, at in heard:
         registry.note(heartbeat, at)
-    lags = [lag("detect"), lag("identify")] if lags is None else lags
+    lags = [lag(role) for role in TOPICS] if lags is None else lags
     return judge(registry, lags, now=now, since=since, max_lag=60.0).problems
 
 
-BOTH = ((beat("detect"), 99.0), (beat("identify"), 98.0))
+ALL = ((beat("detect"), 99.0), (beat("identify"), 98.0), (beat("follow"), 98.0))
 
 
 def test_field_24_a_pipeline_at_work_has_no_problems():
-    assert problems(*BOTH) == ()
+    assert problems(*ALL) == ()
 
 
 @pytest.mark.parametrize(
@@ -77,31 +81,48 @@ def test_field_24_a_pipeline_at_work_has_no_problems():
     ids=["never", "silent", "left", "by its own interval"],
 )
 def test_field_24_a_role_without_a_worker_is_named(heard, expected):
-    assert problems(*heard, BOTH[1]) == (f"no detect worker has reported {expected}",)
+    assert problems(*heard, *ALL[1:]) == (f"no detect worker has reported {expected}",)
 
 
 def test_field_24_a_look_that_is_taken_once_does_not_know_since_when():
-    first, second = problems(since=None)
-    assert (first, second) == (
+    assert problems(since=None) == (
         "no detect worker has reported",
         "no identify worker has reported",
+        "no follow worker has reported: no visits are recorded",
     )
+
+
+def test_without_a_follow_worker_it_is_said_what_is_missing():
+    (problem,) = problems(*ALL[:2])
+    assert problem == "no follow worker has reported for 40 s: no visits are recorded"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ({"detect": 2}, "2 detect"),
+        ({"detect": 2, "identify": 1}, "2 detect and 1 identify"),
+        ({"detect": 2, "identify": 1, "follow": 1}, "2 detect, 1 identify and 1 follow"),
+    ],
+)
+def test_workers_are_counted_in_words(numbers, words):
+    assert counted(numbers) == words
 
 
 def test_field_24_one_worker_of_a_role_is_enough_if_it_has_all_partitions():
     lost = (beat("identify", "lost"), 10.0)
-    assert problems(*BOTH, lost) == ()
+    assert problems(*ALL, lost) == ()
 
 
 def test_field_24_partitions_of_a_lost_worker_are_reported_until_another_has_them():
     half = (beat("identify", partitions={"faces.detected": (1,)}), 99.0)
     lost = (beat("identify", "lost", partitions={"faces.detected": (0,)}), 10.0)
-    assert problems(BOTH[0], half, lost) == ("1 of 2 partitions have no identify worker",)
+    assert problems(ALL[0], half, lost, ALL[2]) == ("1 of 2 partitions have no identify worker",)
 
 
 def test_field_24_failing_checks_of_workers_are_reported():
     ill = (beat("identify", "ill", problems=("gallery m", "kafka")), 99.0)
-    (problem,) = problems(*BOTH, ill)
+    (problem,) = problems(*ALL, ill)
     assert problem == "1 of 2 identify workers is not healthy: gallery m, kafka"
 
 
@@ -109,7 +130,7 @@ def test_field_24_topics_are_not_named():
     """The prefix of topics is internal, and the health is public."""
     topic = PartitionLag("secret.faces.detected", 0, 7, 0.0)
     lags = [lag("detect"), GroupLag("identify", (topic,))]
-    assert problems(*BOTH, lags=lags) == ("1 of 1 partitions have no identify worker",)
+    assert problems(*ALL, lags=lags) == ("1 of 1 partitions have no identify worker",)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +154,7 @@ def test_field_24_few_of_many_failing_checks_are_reported():
         (beat("detect", f"d{n}", problems=tuple(f"c{n} {m}" for m in range(16))), 99.0)
         for n in range(100)
     ]
-    (problem,) = problems(*ill, BOTH[1])
+    (problem,) = problems(*ill, *ALL[1:])
     assert problem.startswith("100 of 100 detect workers are not healthy: c0 0, c0 1, ")
     assert problem.endswith(" and 1592 more")
     assert len(problem) < 200
@@ -141,7 +162,7 @@ def test_field_24_few_of_many_failing_checks_are_reported():
 
 def test_field_24_a_lag_in_seconds_above_the_bound_is_reported():
     lags = [lag("detect", 59.0, 0.0), lag("identify", 61.0, 95.0, messages=617)]
-    assert problems(*BOTH, lags=lags) == ("identify is 95 s behind, 1,234 messages",)
+    assert problems(*ALL, lags=lags) == ("identify is 95 s behind, 1,234 messages",)
 
 
 def test_field_24_workers_are_remembered_within_bounds(monkeypatch):

@@ -164,3 +164,27 @@ async def test_the_last_commit_is_not_one_that_had_begun_before():
     Worker(app, {"camera.frames": Subscription(Idle(), 1, 1)}, None, WorkerSettings())
     await app.transport.before_revoked(OURS)
     assert app.consumer.committed
+
+
+async def test_all_tasks_in_the_background_run_with_the_worker():
+    begun = {name: asyncio.Event() for name in ("follow-gallery", "end-visits")}
+
+    def run(name):
+        async def until_cancelled():
+            begun[name].set()
+            await asyncio.Event().wait()
+
+        return until_cancelled
+
+    worker = Worker(
+        App(Consumer()),
+        {"camera.frames": Subscription(Idle(), 1, 1)},
+        None,
+        WorkerSettings(),
+        background={name: run(name) for name in begun},
+    )
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(event.wait() for event in begun.values()))
+        worker.stop()
+        await running

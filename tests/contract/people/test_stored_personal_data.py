@@ -6,17 +6,27 @@ from uuid import UUID, uuid4
 
 import pytest
 from msgspec import structs
+from sqlalchemy import LargeBinary
 
+from domain.decisions.grouping import Exemplar
 from domain.events import EventKind, MatchKind, utc_now
+from domain.people.people_changes import PeopleChange, PeopleChangeType
+from domain.people.unknown_changes import unknown_promoted
 from domain.personal_data import Author, Cutoffs, DataSubject, References
 from domain.store_rows import Outcome, Sighting
 from domain.upload_answers import UploadAnswer, encode_answer
+from infra.database.migrate import METADATA
 from services.erasure import erase
+from sinks.cache.open_visits import OpenVisits
 from sinks.cache.redis_client import PREFIX
-from sinks.main.schema import MainBase, VectorBase
+from sinks.main import main_store, user_erasure
+from sinks.main.people.people_messages import note_changes
+from sinks.main.visit_store import VisitStore
 from sinks.stores import Stores
-from tests.contract.builders import NOON, an_event
-from tests.contract.stored_people import followed, the_result
+from sinks.vector.unknowns.unknown_gallery import UnknownGallery
+from tests.contract.builders import NOON, an_event, an_open_visit, unique
+from tests.contract.stored_people import DIMENSION, followed, the_result, with_snapshot
+from tests.contract.stored_visits import a_change, a_message, a_visit, face_of
 from tests.stored_records import commit_results
 
 LIMIT = 100
@@ -38,19 +48,23 @@ async def nothing_old_is_left(records):
 
 @dataclass
 class Planted:
-    """The data of one user in the stores."""
+    """The data of one user in the stores; ``of_visit`` is shown by a visit of the user alone."""
 
     user: UUID
     sighting: UUID
     enrolled: UUID
     crop: str
     best: UUID
+    of_visit: UUID
+    camera: str
+    snapshot: str
 
 
 async def plant(stored, recents, *, days=0.0):
     """Write a user with an enrolled photo and a sighting to all stores, and one in a row alone.
 
-    The crop of an unknown's face stands for that one.
+    The crop of an unknown's face stands for that one. The sighting is in a visit with a face that
+    was not recognised.
 
     Args:
         stored: the stores.
@@ -76,9 +90,9 @@ async def plant(stored, recents, *, days=0.0):
         people=frozenset({user}),
         dataref=f"s3://{stored.crops.bucket}/{photo}",
     )
-    seen = the_result(an_event(), stored.model, user_id=user)
+    seen = with_snapshot(the_result(an_event(), stored.model, user_id=user))
     seen_match = seen.faces[0].match
-    for key in (photo, match.crop_key, seen_match.crop_key):
+    for key in (photo, match.crop_key, seen_match.crop_key, seen.snapshot_key):
         await stored.crops.put(key, b"jpeg")
     await stored.vectors.enrol(match.face_id, user, stored.model, stored.a_vector(), NOON)
     await stored.vectors.add_sightings(
@@ -88,20 +102,103 @@ async def plant(stored, recents, *, days=0.0):
     )  # fmt: skip
     best = await stored.a_face()
     later = followed(the_result(an_event(), stored.model, user_id=user), best)
-    results = [enrolled, seen, later]
+    with_visit = resembling(the_result(an_event(), stored.model), user)
+    of_visit = with_visit.faces[0].match
+    await stored.crops.put(of_visit.crop_key, b"jpeg")
+    results = [enrolled, seen, later, with_visit]
     await commit_results(stored.records, results)
     await stored.records.mark_announced([one.key for one in results])
     at = utc_now() - timedelta(days=days)
-    await recents.remember_matches([structs.replace(seen_match, seen_at=at)])
+    camera = await plant_visit(stored, user, [seen_match, of_visit], at)
+    await plant_unknown(stored, user, camera)
+    await recents.remember_matches(
+        [structs.replace(one, seen_at=at) for one in (seen_match, of_visit)]
+    )
+    async with OpenVisits(stored.prepared.redis) as open_visits:
+        await open_visits.remember([an_open_visit(event.key, user_id=user)])
     await recents.answer(event.key, answer)
     async with stored.records._connection("test") as connection:
-        for table, column in (("faces", "created_at"), ("events", "processed_at")):
+        for table, column in (
+            ("faces", "created_at"), ("events", "processed_at"), ("snapshots", "created_at"),
+        ):  # fmt: skip
             await connection.execute(
                 f"UPDATE {table} SET {column} = $1 WHERE event_uuid = ANY($2::uuid[])",  # noqa: S608
                 at,
                 [one.event.uuid for one in results],
             )
-    return Planted(user, seen_match.face_id, match.face_id, seen_match.crop_key, best.face_id)
+    return Planted(
+        user, seen_match.face_id, match.face_id, seen_match.crop_key, best.face_id,
+        of_visit.face_id, camera, seen.snapshot_key,
+    )  # fmt: skip
+
+
+async def plant_visit(stored, user, matches, at):
+    """A visit of a user, with a checkpoint and a message that name the user; its camera."""
+    camera, faces = unique("door"), [face_of(match) for match in matches]
+    visit = a_visit(camera, faces, user_id=user, similarity=0.7)
+    change = a_change(
+        camera, faces, visit, messages=(a_message(visit),),
+        checkpoint=f'{{"user":"{user}"}}'.encode(), checkpoint_after=faces[0].frame,
+    )  # fmt: skip
+    async with VisitStore(stored.prepared.main_db) as visits:
+        await visits.commit([change])
+    noted = PeopleChange(
+        change_id=uuid4(), type=PeopleChangeType.FACE_CORRECTED, at=at, user_id=user
+    )
+    async with stored.records._connection("test") as connection:
+        await note_changes(connection, [noted])
+        correction = uuid4()
+        await connection.execute(
+            "INSERT INTO corrections (id, kind, actor, user_id, detail)"
+            " VALUES ($1, 'not_user', 'cli:test', $2, '{}')",
+            correction,
+            user,
+        )
+        await connection.execute(
+            "INSERT INTO vetoes (correction_id, face_id, user_id) VALUES ($1, $2, $3)",
+            correction,
+            matches[0].face_id,
+            user,
+        )
+        for table, column in (("visits", "created_at"), ("visit_cameras", "updated_at")):
+            await connection.execute(
+                f"UPDATE {table} SET {column} = $1 WHERE camera_id = $2",  # noqa: S608
+                at,
+                camera,
+            )
+    return camera
+
+
+def resembling(result, user):
+    """The result with its one face an unknown's, who resembles a user most."""
+    (row,) = result.faces
+    row = structs.replace(row, match=structs.replace(row.match, candidate_id=user))
+    return structs.replace(result, faces=(row,))
+
+
+async def plant_unknown(stored, user, camera):
+    """An unknown who became the user and whose template is still there, as after a crash."""
+    unknown = uuid4()
+    async with stored.records._connection("test") as connection:
+        await connection.execute(
+            "INSERT INTO unknowns (id, model, state, user_id, first_seen_at, last_seen_at)"
+            " VALUES ($1, $2, 'promoted', $3, now(), now())",
+            unknown,
+            stored.model,
+            user,
+        )
+        await connection.execute(
+            "INSERT INTO unknown_members (visit_id, unknown_id, origin_id)"
+            " SELECT visit_id, $1, $1 FROM visits WHERE camera_id = $2",
+            unknown,
+            camera,
+        )
+        change = unknown_promoted(unknown, user)
+        await note_changes(connection, [change])
+    async with UnknownGallery(stored.prepared.vector_db) as gallery:
+        await gallery.ensure_model(stored.model, DIMENSION)
+        async with gallery.locked(stored.model) as locked:
+            await locked.write(unknown, [Exemplar(uuid4(), stored.a_vector())])
 
 
 def replace_kind(event):
@@ -142,8 +239,10 @@ async def test_an_erasure_names_every_crop_that_a_look_has_found(stores, stored,
     """Crops of faces that are committed between the two are deleted by what the erasure names."""
     planted = await plant(stored, recents)
     known = await known_of(stores, planted.user)
-    assert len(known.known.crop_keys) == 3
-    assert (await stores.records.erase(known)).elsewhere.crop_keys == known.known.crop_keys
+    assert len(known.known.crop_keys) == 4
+    erased = (await stores.records.erase(known)).elsewhere
+    assert erased.crop_keys == known.known.crop_keys
+    assert erased.snapshot_keys == known.known.snapshot_keys == {planted.snapshot}
 
 
 async def test_only_what_is_older_expires(store, stores, stored, recents):
@@ -160,8 +259,10 @@ async def test_only_what_is_older_expires(store, stores, stored, recents):
 
 
 async def of_store(store, stores, planted):
-    """Counts of a store, with the crop of a sighting whose row may be gone."""
-    crop = References(crop_keys=frozenset({planted.crop}))
+    """Counts of a store, with the pictures of a sighting whose row may be gone."""
+    crop = References(
+        crop_keys=frozenset({planted.crop}), snapshot_keys=frozenset({planted.snapshot})
+    )
     return (await store.traces(DataSubject(planted.user, crop))).total
 
 
@@ -198,22 +299,52 @@ async def test_expiring_never_takes_what_is_enrolled(stores, stored, recents):
     assert (await stores.records.traces(left)).counts["links of sightings"] == 0
 
 
+async def test_a_candidate_of_any_number_of_faces_is_forgotten(stores, stored, monkeypatch):
+    monkeypatch.setattr(user_erasure, "FORGOTTEN_AT_ONCE", 2)
+    monkeypatch.setattr(main_store, "FORGOTTEN_AT_ONCE", 2)
+    user = await stored.a_user()
+    results = [resembling(the_result(an_event(), stored.model), user) for _ in range(5)]
+    await commit_results(stored.records, results)
+    subject = DataSubject(user)
+    found = (await stores.records.traces(subject)).counts["candidates of unknown faces"]
+    gone = (await stores.records.erase(subject)).counts["candidates of unknown faces"]
+    left = (await stores.records.traces(subject)).counts["candidates of unknown faces"]
+    assert (found, gone, left) == (5, 5, 0)
+
+
+async def test_a_candidate_who_was_erased_meanwhile_is_not_stored(stores, stored, recents):
+    user = await stored.a_user()
+    late = resembling(the_result(an_event(), stored.model), user)
+    assert (await erase(stores, user, Author("test"))).complete
+    await commit_results(stored.records, [late])
+    (row,) = await stored.records.faces_of(late.event.uuid, stored.model)
+    assert (row.match.candidate_id, row.match.user_id) == (None, None)
+    await recents.remember_matches([late.faces[0].match])
+    (cached,) = await recents.recent(1, late.event.key)
+    assert (cached.candidate_id, cached.face_id) == (None, row.match.face_id)
+
+
 async def named_in(stores, user):
     """Every column of every table, and every key of the cache, that contains a user's id."""
     found = set()
-    for sink, metadata in ((stores.records, MainBase), (stores.vectors, VectorBase)):
+    for sink, metadata in (
+        (stores.records, METADATA["main"]),
+        (stores.vectors, METADATA["vector"]),
+    ):
         async with sink._connection("test") as connection:
-            for table in metadata.metadata.tables.values():
+            for table in metadata.tables.values():
                 for column in table.columns:
+                    text = f'"{column.name}"::text'
+                    if isinstance(column.type, LargeBinary):
+                        text = f"encode(\"{column.name}\", 'escape')"
                     if await connection.fetchval(
-                        f"SELECT EXISTS (SELECT FROM {table.name}"  # noqa: S608
-                        f' WHERE "{column.name}"::text LIKE $1)',
+                        f"SELECT EXISTS (SELECT FROM {table.name} WHERE {text} LIKE $1)",  # noqa: S608
                         f"%{user}%",
                     ):
                         found.add(f"{table.name}.{column.name}")
     client = stores.recents._client
     async for key in client.scan_iter(match=f"{PREFIX}*"):
-        kind, text = await client.type(key), str(user).encode()
+        kind, named = await client.type(key), str(user).encode()
         match kind:
             case b"string":
                 values = [await client.get(key) or b""]
@@ -221,7 +352,7 @@ async def named_in(stores, user):
                 values = await client.zrange(key, 0, -1)
             case _:
                 values = await client.lrange(key, 0, -1)
-        if any(text in value for value in (key, *values)):
+        if any(named in value for value in (key, *values)):
             found.add(pattern_of(stores, key))
     return found
 
@@ -242,12 +373,16 @@ async def test_an_erased_user_is_named_only_where_the_list_says_so(stores, store
     assert before <= erased | kept, "a place that is not on the list"
     assert before >= {
         "users.id", "faces.user_id", "events.people", "events.answer", "face_embeddings.user_id",
-        "gallery.user_id", "matches*", "answer:*",
+        "gallery.user_id", "matches*", "answer:*", "faces.candidate_id",
+        "visits.user_id", "visit_cameras.checkpoint", "visit_messages.user_id", "visits*",
     }  # fmt: skip
     assert (await erase(stores, planted.user, Author("test"))).complete
     after = await named_in(stores, planted.user)
     assert after <= kept, after - kept
     assert after >= {"audit.target", "erased_people.user_id", "erased:*"}
     keys = [one.key async for page in stores.crops.pages("") for one in page]
-    faces = {str(planted.sighting), str(planted.enrolled), str(planted.best)}
+    faces = {
+        str(one) for one in (planted.sighting, planted.enrolled, planted.best, planted.of_visit)
+    }
     assert not [key for key in keys if any(face in key for face in faces)]
+    assert planted.snapshot not in keys

@@ -1,0 +1,1 @@
+"""Contract tests of corrections, unknowns and what is announced of people."""

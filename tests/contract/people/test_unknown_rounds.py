@@ -1,0 +1,269 @@
+"""Maintenance of unknowns on the real stores: merges, proposals, and repairs after a crash."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from domain.decisions.grouping import Assignment, Exemplar, first_unknown_id
+from domain.personal_data import SYSTEM
+from domain.user_errors import CannotRegroupError
+from infra.maintenance.unknown_rounds import opened_unknown_rounds
+from services.unknowns.unknown_grouping import join, part
+from sinks.main.unknowns.unknown_maintenance import UnknownMaintenance
+from tests.contract.builders import unique
+from tests.contract.stored_people import young
+from tests.contract.stored_unknowns import Crowd, store_visits, stored_groups
+from tests.stored_records import stored_user
+
+
+@pytest.fixture
+def crowd():
+    return Crowd(unique("model"), np.random.default_rng(7))
+
+
+@pytest_asyncio.fixture
+async def keeper(prepared):
+    async with UnknownMaintenance(prepared.main_db) as store:
+        yield store
+
+
+@pytest_asyncio.fixture
+async def rounds(prepared):
+    settings = young(prepared)
+    async with opened_unknown_rounds(settings) as opened:
+        yield opened
+
+
+class Planted:
+    """Unknowns that were begun one by one, whatever their faces."""
+
+    def __init__(self, records, visits, vectors, unknowns, gallery, crowd):
+        self.records, self.visits, self.vectors = records, visits, vectors
+        self.unknowns, self.gallery, self.crowd = unknowns, gallery, crowd
+
+    async def unknown(self, person, visits=1, apart=()):
+        """One with so many visits of a person; its id, and the visits."""
+        stored = [
+            (await store_visits(self.records, self.visits, self.vectors, self.crowd, [person]))[0]
+            for _ in range(visits)
+        ]
+        unknown = first_unknown_id(stored[0].visit.visit_id)
+        await self.gallery.ensure_model(self.crowd.model, stored[0].embedding.size)
+        for one in stored:
+            given = Assignment(unknown, None, "joined")
+            await self.unknowns.add(one.visit.visit_id, self.crowd.model, given, apart)
+        async with self.gallery.locked(self.crowd.model) as locked:
+            await locked.write(
+                unknown, [Exemplar(one.visit.visit_id, one.embedding) for one in stored]
+            )
+        return unknown, stored
+
+    async def rows(self, statement, *values):
+        async with self.records._connection("test") as connection:
+            return [tuple(row) for row in await connection.fetch(statement, *values)]
+
+    async def in_gallery(self):
+        changes = await self.gallery.changes(self.crowd.model, 0)
+        return {one.user_id for one in changes if one.embedding is not None}
+
+
+@pytest.fixture
+def planted(records, visits, vectors, unknowns, unknown_gallery, crowd):
+    return Planted(records, visits, vectors, unknowns, unknown_gallery, crowd)
+
+
+async def older(planted, one, other):
+    """Have the first be seen before the second."""
+    await planted.rows(
+        "UPDATE unknowns SET first_seen_at = first_seen_at - $2::interval WHERE id = $1",
+        one,
+        timedelta(hours=1),
+    )
+    return one, other
+
+
+async def test_two_that_are_alike_become_one_and_the_younger_leads_to_the_older(
+    planted, rounds, unknowns, unknown_gallery, crowd
+):
+    one, first = await planted.unknown(0, 2)
+    other, second = await planted.unknown(0, 2)
+    stranger, _ = await planted.unknown(1)
+    kept, merged = await older(planted, other, one)
+    assert (await rounds.run()).merged == 1
+    assert set((await stored_groups(unknowns, [*first, *second])).values()) == {kept}
+    assert await planted.rows(
+        "SELECT state, merged_into, visits, templates_due FROM unknowns WHERE id = $1", merged
+    ) == [("merged", kept, 0, False)]
+    assert await planted.rows("SELECT visits FROM unknowns WHERE id = $1", kept) == [(4,)]
+    assert await planted.in_gallery() == {kept, stranger}
+    (exemplars,) = (await unknown_gallery.exemplars_of(crowd.model, [kept, merged])).values()
+    assert {one.visit_id for one in exemplars} == {one.visit.visit_id for one in [*first, *second]}
+    assert await planted.rows(
+        "SELECT body->>'unknown_id' FROM people_messages"
+        " WHERE body->>'other_unknown_id' = $1 AND body->>'type' = 'fecapass.unknown.merged'",
+        str(merged),
+    ) == [(str(kept),)]
+    assert (await rounds.run()).merged == 0
+    # A worker that decided before the merge names the one that was merged.
+    late, *_ = await store_visits(planted.records, planted.visits, planted.vectors, crowd, [0])
+    given = Assignment(merged, 0.7, "joined")
+    assert await unknowns.add(late.visit.visit_id, crowd.model, given, ()) == kept
+
+
+async def test_two_people_stay_apart_through_merges(planted, rounds, keeper, unknowns):
+    """Two were in one frame; what one of them is merged into is apart from the other."""
+    one, _ = await planted.unknown(2)
+    twin, _ = await planted.unknown(2, apart=[one])
+    third, _ = await planted.unknown(2)
+    assert await keeper.merge(one, twin) is None
+    kept = await keeper.merge(one, third)
+    assert await keeper.merge(kept, twin) is None
+    await rounds.run()
+    states = await planted.rows(
+        "SELECT id, state FROM unknowns WHERE id = ANY($1::uuid[])", [kept, twin]
+    )
+    assert dict(states) == {kept: "open", twin: "open"}
+    assert await keeper.apart([twin]) == {frozenset((kept, twin))}
+    assert (
+        await planted.rows(
+            "SELECT kind FROM unknown_proposals WHERE unknown_id = $1 OR other_id = $1", twin
+        )
+        == []
+    )
+
+
+async def test_what_is_likely_is_proposed_and_what_has_two_peaks_too(planted, rounds, crowd):
+    crowd.noise = 0.3
+    crowd.rng = np.random.default_rng(40)
+    loose = [await planted.unknown(3, 4) for _ in range(2)]
+    crowd.noise = 0.02
+    _, ours = await planted.unknown(4, 3)
+    mixed, theirs = await planted.unknown(5, 3)
+    async with planted.gallery.locked(crowd.model) as locked:
+        await locked.write(
+            mixed, [Exemplar(one.visit.visit_id, one.embedding) for one in [*ours, *theirs]]
+        )
+    await rounds.run()
+    proposals = set(
+        await planted.rows(
+            "SELECT kind, unknown_id, other_id FROM unknown_proposals"
+            " JOIN unknowns ON unknowns.id = unknown_id WHERE model = $1",
+            crowd.model,
+        )
+    )
+    assert ("split", mixed, mixed) in proposals
+    pairs = {frozenset(pair) for kind, *pair in proposals if kind == "merge"}
+    assert frozenset(unknown for unknown, _ in loose) in pairs
+
+
+async def test_what_an_operator_has_joined_is_not_proposed_to_be_split(
+    planted, rounds, keeper, crowd
+):
+    crowd.noise = 0.02
+    one, _ = await planted.unknown(6, 3)
+    other, _ = await planted.unknown(7, 3)
+    kept = await keeper.merge(one, other, SYSTEM)
+    assert (await rounds.run()).repaired >= 1
+    assert await planted.in_gallery() == {kept}
+    assert (
+        await planted.rows("SELECT kind FROM unknown_proposals WHERE unknown_id = $1", kept) == []
+    )
+
+
+async def test_a_merge_that_a_crash_cut_off_is_finished(planted, rounds, keeper):
+    one, _ = await planted.unknown(8)
+    other, _ = await planted.unknown(8)
+    kept = await keeper.merge(one, other)
+    assert await planted.in_gallery() == {one, other}
+    assert await rounds.repair() >= 1
+    assert await planted.in_gallery() == {kept}
+    assert await rounds.repair() == 0
+
+
+async def test_a_promotion_that_a_crash_cut_off_is_finished(planted, rounds, vectors, crowd):
+    unknown, stored = await planted.unknown(9)
+    user = (await stored_user(planted.records, f"{unique('u')}@example.org")).id
+    await planted.rows(
+        "UPDATE unknowns SET state = 'promoted', user_id = $2, templates_due = true WHERE id = $1",
+        unknown,
+        user,
+    )
+    assert await rounds.repair() == 1
+    assert await planted.in_gallery() == set()
+    faces = await planted.rows(
+        "SELECT face_id FROM visit_faces WHERE visit_id = $1", stored[0].visit.visit_id
+    )
+    async with vectors._connection("test") as connection:
+        named = await connection.fetch(
+            "SELECT DISTINCT user_id FROM face_embeddings WHERE face_id = ANY($1::uuid[])",
+            [face for (face,) in faces],
+        )
+    assert [row["user_id"] for row in named] == [user]
+
+
+async def test_templates_without_an_unknown_are_removed(planted, rounds, unknown_gallery, crowd):
+    unknown, _ = await planted.unknown(10)
+    lost = UUID(int=uuid4().int)
+    async with unknown_gallery.locked(crowd.model) as locked:
+        await locked.write(lost, [Exemplar(uuid4(), crowd.seen(11))])
+    assert (await rounds.run()).removed >= 1
+    assert await planted.in_gallery() == {unknown}
+
+
+async def test_what_an_operator_has_parted_stays_apart_until_an_operator_joins_it(
+    planted, rounds, keeper, unknowns, unknown_gallery, crowd
+):
+    unknown, stored = await planted.unknown(0, 4)
+    moved = [one.visit.visit_id for one in stored[:2]]
+    for wrong in ([], [uuid4()], [one.visit.visit_id for one in stored]):
+        with pytest.raises(CannotRegroupError):
+            await part(keeper, unknown_gallery, unknown, wrong, SYSTEM)
+    other = await part(keeper, unknown_gallery, unknown, moved, SYSTEM)
+    groups = await stored_groups(unknowns, stored)
+    assert {one for one in groups if groups[one] == other} == set(moved)
+    exemplars = await unknown_gallery.exemplars_of(crowd.model, [unknown, other])
+    assert {one.visit_id for one in exemplars[other]} == set(moved)
+    assert len(exemplars[unknown]) == 2
+    assert await planted.rows(
+        "SELECT visits, templates_due FROM unknowns WHERE id = ANY($1::uuid[])", [unknown, other]
+    ) == [(2, False), (2, False)]
+    # As like as can be, and they stay two.
+    assert (await rounds.run()).merged == 0
+    assert await stored_groups(unknowns, stored) == groups
+    # A third one that is joined with one of them is apart from the other, too.
+    third, _ = await planted.unknown(0, 1, apart=[other])
+    kept = await join(keeper, unknown_gallery, unknown, third, SYSTEM)
+    with pytest.raises(CannotRegroupError):
+        await join(keeper, unknown_gallery, kept, other, SYSTEM)
+    actions = await planted.rows(
+        "SELECT action FROM audit WHERE target = ANY($1::text[]) ORDER BY id",
+        [f"unknown:{one}" for one in {unknown, kept}],
+    )
+    assert [action for (action,) in actions] == ["unknown.part", "unknown.join"]
+
+
+async def test_an_operator_may_join_what_an_operator_has_parted(
+    planted, keeper, unknown_gallery, crowd
+):
+    unknown, stored = await planted.unknown(1, 3)
+    other = await part(keeper, unknown_gallery, unknown, [stored[2].visit.visit_id], SYSTEM)
+    kept = await join(keeper, unknown_gallery, other, unknown, SYSTEM)
+    assert await planted.in_gallery() == {kept}
+    (exemplars,) = (await unknown_gallery.exemplars_of(crowd.model, [unknown, other])).values()
+    assert len(exemplars) == 3
+
+
+async def test_a_part_that_a_crash_cut_off_is_finished(
+    planted, rounds, keeper, unknown_gallery, crowd
+):
+    unknown, stored = await planted.unknown(2, 3)
+    moved = [stored[1].visit.visit_id]
+    other = await keeper.part(unknown, moved, SYSTEM)
+    assert await planted.in_gallery() == {unknown}
+    assert await rounds.repair() == 1
+    exemplars = await unknown_gallery.exemplars_of(crowd.model, [unknown, other])
+    assert [one.visit_id for one in exemplars[other]] == moved
+    assert len(exemplars[unknown]) == 2
