@@ -5,8 +5,8 @@ or not at all, so two workers that hold one camera during a rebalance cannot mix
 """
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
@@ -25,13 +25,10 @@ from domain.visit_events import (
 from sinks.main.visits import stored_cameras, visit_statements
 from sinks.postgres.driver_errors import typed_failures
 from sinks.postgres.pool import PostgresSink
-from sinks.store_errors import StoreRejected, StoreUnavailable
 
 if TYPE_CHECKING:
     from sinks.postgres.checked_connection import Session
     from sinks.postgres.pool import RawConnection
-
-Result = TypeVar("Result")
 
 #: Plans are kept for a connection's life, and one that was made while a table was small would read
 #: the whole table ever after. Every statement of this sink is a search in indexes, so its
@@ -40,11 +37,6 @@ ONLY_INDEXES = """
 SELECT set_config(name, 'off', false)
 FROM unnest('{enable_seqscan, enable_hashjoin, enable_mergejoin, jit}'::text[]) AS name
 """
-
-#: A deadlock or a row that was deleted between a look and a write, as by retention, which deletes
-#: rows in an order of its own. A repetition finds the row gone.
-_RACES = frozenset({"40P01", "23503"})
-_ATTEMPTS = 4
 
 _UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -156,7 +148,7 @@ class VisitStore(PostgresSink):
         async def write(connection: "Session") -> None:
             await self._write(connection, ordered)
 
-        await self._repeated("commit visits", write)
+        await self._transaction("commit visits", write)
 
     async def unsent(self, camera_ids: Collection[str]) -> list[VisitMessage]:
         """The messages of these cameras that may not have been sent, in the order to send them."""
@@ -208,20 +200,7 @@ class VisitStore(PostgresSink):
             rows = await connection.fetch(visit_statements.LATE_FACES, faces, visits)
             return stored_cameras.known_ids(rows)
 
-        return await self._repeated("add late faces", write)
-
-    async def _repeated(
-        self, operation: str, write: "Callable[[Session], Awaitable[Result]]"
-    ) -> Result:
-        """Run a transaction, again if another one has got in its way."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                async with self._connection(operation) as connection, connection.transaction():
-                    return await write(connection)
-            except (StoreUnavailable, StoreRejected) as failure:
-                if failure.state not in _RACES or attempt == _ATTEMPTS:
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+        return await self._transaction("add late faces", write)
 
     async def _write(self, connection: "Session", changes: Sequence[CameraChange]) -> None:
         """The statements of a commit, in the order of their locks."""

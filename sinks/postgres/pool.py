@@ -6,9 +6,9 @@ the wrong server, is dropped.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -17,7 +17,7 @@ from sinks.postgres.checked_connection import Session
 from sinks.postgres.connect import Connector, keep_session
 from sinks.postgres.driver_errors import DRIVER_ERRORS, Damage, typed_failures
 from sinks.sink import Connected
-from sinks.store_errors import StoreReadOnly, StoreUnavailable
+from sinks.store_errors import StoreReadOnly, StoreRejected, StoreUnavailable
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -27,10 +27,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 #: Every statement of ours could write; a server on which none can is the wrong one.
 IS_READ_ONLY = "SELECT current_setting('transaction_read_only')::boolean"
 
 READ_ONLY_DETAIL = "the server is read-only"
+
+#: A deadlock, or a row that was deleted between a look and a write, as by retention, which deletes
+#: rows in an order of its own. A repetition finds the row gone.
+_RACES = frozenset({"40P01", "23503"})
+_ATTEMPTS = 4
 
 #: Closing a pool may take so long, in seconds: calls under way have ended before.
 _CLOSE_SECONDS = 2.0
@@ -118,6 +125,19 @@ class PostgresSink(Connected):
             raise
         finally:
             await self._put_back(pool, connection, session.damage)
+
+    async def _transaction(
+        self, operation: str, work: Callable[[Session], Awaitable[Result]]
+    ) -> Result:
+        """Work in a transaction, again in a new one if another one has got in its way."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                async with self._connection(operation) as session, session.transaction():
+                    return await work(session)
+            except (StoreUnavailable, StoreRejected) as failure:
+                if failure.state not in _RACES or attempt == _ATTEMPTS:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     async def _put_back(
         self, pool: "Pool", connection: "PoolConnectionProxy[asyncpg.Record]", damage: Damage

@@ -7,7 +7,7 @@ written together. What the vector database has follows (`sinks.main.people.corre
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
@@ -36,18 +36,11 @@ from sinks.main.people.people_messages import note_changes
 from sinks.main.people.user_corrections import UserCorrections
 from sinks.main.people.visit_labels import label_visit, visit_of
 from sinks.postgres.pool import PostgresSink
-from sinks.store_errors import StoreRejected, StoreUnavailable
 
 if TYPE_CHECKING:
     import asyncpg
 
     from sinks.postgres.checked_connection import Session
-
-Result = TypeVar("Result")
-
-#: A deadlock, or a row that was deleted between a look and a write: the repetition finds it gone.
-_RACES = frozenset({"40P01", "23503"})
-_ATTEMPTS = 4
 
 _encode = msgspec.json.Encoder().encode
 _LABEL_FIELDS = tuple(FaceLabel.__dataclass_fields__)
@@ -78,7 +71,7 @@ class CorrectionStore(PostgresSink):
                 return await _correct_label(connection, request)
             return await UserCorrections(connection, is_erased).make(request)
 
-        return await self._repeated("correct", make)
+        return await self._transaction("correct", make)
 
     async def undo(
         self, correction_id: UUID, author: Author, is_erased: Callable[[UUID], Awaitable[bool]]
@@ -100,7 +93,7 @@ class CorrectionStore(PostgresSink):
                 return await _restore_label(connection, undone, author)
             return await UserCorrections(connection, is_erased).undo(undone, author)
 
-        return await self._repeated("undo a correction", make)
+        return await self._transaction("undo a correction", make)
 
     async def correction(self, correction_id: UUID) -> Correction | None:
         """One correction, if there is one."""
@@ -121,19 +114,6 @@ class CorrectionStore(PostgresSink):
         async with self._connection("list corrections") as connection:
             rows = await connection.fetch(sql.CORRECTIONS, user, *(after or (None, None)), limit)
         return [correction_of(row) for row in rows]
-
-    async def _repeated(
-        self, operation: str, work: "Callable[[Session], Awaitable[Result]]"
-    ) -> Result:
-        """Run a transaction, again if another one has got in its way."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                async with self._connection(operation) as connection, connection.transaction():
-                    return await work(connection)
-            except (StoreUnavailable, StoreRejected) as failure:
-                if failure.state not in _RACES or attempt == _ATTEMPTS:
-                    raise
-        raise AssertionError("the last attempt returns or raises")
 
 
 async def _correct_label(connection: "Session", request: CorrectionRequest) -> Correction:

@@ -78,7 +78,7 @@ class UnknownRegrouping(UnknownStore):
             await note_changes(connection, [unknown_merged(kept, merged)])
             return kept
 
-        return await self._repeated("merge unknowns", write)
+        return await self._transaction("merge unknowns", write)
 
     async def part(self, unknown_id: UUID, visit_ids: Sequence[UUID], by: Author) -> UUID | None:
         """Take visits out of an unknown: they are another one's, who stays apart from it.
@@ -121,7 +121,7 @@ class UnknownRegrouping(UnknownStore):
             await _record(connection, by, "unknown.part", unknown_id, detail)
             return other
 
-        return await self._repeated("part an unknown", write)
+        return await self._transaction("part an unknown", write)
 
     async def applied(self, unknown_id: UUID) -> None:
         """Note that the vector database has the last change of an unknown."""

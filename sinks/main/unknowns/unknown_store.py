@@ -5,9 +5,9 @@ was written before it, so a worker that ends in between finds the visit in its t
 to the same unknown.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from config.settings import DatabaseSettings
@@ -17,17 +17,10 @@ from sinks.main.people.people_messages import note_changes
 from sinks.main.unknowns import unknown_statements
 from sinks.main.visit_store import ONLY_INDEXES
 from sinks.postgres.pool import PostgresSink
-from sinks.store_errors import StoreRejected, StoreUnavailable
 
 if TYPE_CHECKING:
     from sinks.postgres.checked_connection import Session
     from sinks.postgres.pool import RawConnection
-
-Result = TypeVar("Result")
-
-#: A deadlock, or a row that was deleted between a look and a write. A repetition finds it gone.
-_RACES = frozenset({"40P01", "23503"})
-_ATTEMPTS = 4
 
 #: An unknown is shown, and announced, when it has so many visits.
 SHOWN_FROM = 2
@@ -126,7 +119,7 @@ class UnknownStore(PostgresSink):
                 await self._count(connection, target, before)
             return target
 
-        return await self._repeated("give a visit to an unknown", write)
+        return await self._transaction("give a visit to an unknown", write)
 
     async def withdraw(self, visit_ids: Sequence[UUID]) -> list[UUID]:
         """Take visits from their unknowns: they are a user's now, or were merged into others.
@@ -144,7 +137,7 @@ class UnknownStore(PostgresSink):
             gone = await connection.fetch(unknown_statements.DELETE_EMPTY, touched)
             return [row["id"] for row in gone]
 
-        return await self._repeated("take visits from unknowns", write)
+        return await self._transaction("take visits from unknowns", write)
 
     @staticmethod
     async def _target(connection: "Session", unknown_id: UUID) -> UUID | None:
@@ -158,16 +151,3 @@ class UnknownStore(PostgresSink):
         rows = await connection.fetch(unknown_statements.COUNT_AGAIN, [unknown_id])
         if rows and before < SHOWN_FROM <= rows[0]["visits"]:
             await note_changes(connection, [unknown_created(unknown_id)])
-
-    async def _repeated(
-        self, operation: str, write: "Callable[[Session], Awaitable[Result]]"
-    ) -> Result:
-        """Run a transaction, again if another one has got in its way."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                async with self._connection(operation) as connection, connection.transaction():
-                    return await write(connection)
-            except (StoreUnavailable, StoreRejected) as failure:
-                if failure.state not in _RACES or attempt == _ATTEMPTS:
-                    raise
-        raise AssertionError("the last attempt returns or raises")
