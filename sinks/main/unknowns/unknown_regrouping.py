@@ -114,6 +114,7 @@ class UnknownRegrouping(UnknownStore):
             await connection.execute(
                 unknown_statements.ADD_PAIRS, other, [unknown_id], "apart", "operator"
             )
+            await _part_frames(connection, other, unknown_id)
             await connection.execute(unknown_statements.DELETE_PROPOSALS, unknown_id)
             await self._count(connection, other, 0)
             await self._count(connection, unknown_id, rows[0]["visits"])
@@ -133,6 +134,14 @@ class UnknownRegrouping(UnknownStore):
         async with self._connection("read proposals") as connection:
             rows = await connection.fetch(unknown_statements.PROPOSALS, limit)
         return [StoredProposal(**dict(row)) for row in rows]
+
+
+async def _part_frames(connection: "Session", other: UUID, unknown_id: UUID) -> None:
+    """Have each half be apart from those who were in a frame with its own visits."""
+    pairs = await connection.fetch(unknown_statements.PAIRS_OF_FRAMES, other, unknown_id)
+    await connection.execute(unknown_statements.DELETE_PAIRS_OF_FRAMES, unknown_id)
+    halves, thirds = [row["half"] for row in pairs], [row["third"] for row in pairs]
+    await connection.execute(unknown_statements.WRITE_PAIRS_OF_FRAMES, halves, thirds)
 
 
 async def _record(

@@ -144,15 +144,48 @@ SELECT $1, model, first_seen_at, last_seen_at, true FROM unknowns WHERE id = $2
 
 PART_MEMBERS = "UPDATE unknown_members SET unknown_id = $1 WHERE visit_id = ANY($2::uuid[])"
 
-# Whichever of both was in the frames: neither is one of the others.
+# What an operator has parted from the whole is parted from both halves.
 COPY_PAIRS = """
 INSERT INTO unknown_pairs (one, other, relation, reason)
-SELECT LEAST($1::uuid, third), GREATEST($1::uuid, third), 'apart', reason
+SELECT LEAST($1::uuid, third), GREATEST($1::uuid, third), 'apart', 'operator'
 FROM (
-    SELECT CASE one WHEN $2 THEN other ELSE one END AS third, reason
-    FROM unknown_pairs WHERE (one = $2 OR other = $2) AND relation = 'apart'
+    SELECT CASE one WHEN $2 THEN other ELSE one END AS third
+    FROM unknown_pairs WHERE (one = $2 OR other = $2) AND relation = 'apart' AND reason = 'operator'
 ) AS copied
 ORDER BY third
+"""
+
+# Of each half of one that was parted, the unknowns who were in a frame with it. Where the faces of
+# neither are left to say which of both it was, it was both.
+PAIRS_OF_FRAMES = """
+WITH seen AS (
+    SELECT DISTINCT half.unknown_id AS half, member.unknown_id AS third
+    FROM unknown_members AS half
+    JOIN visit_faces AS mine ON mine.visit_id = half.visit_id
+    JOIN visit_faces AS other ON other.camera_id = mine.camera_id AND other.at = mine.at
+        AND other.event_id = mine.event_id AND other.visit_id <> mine.visit_id
+    JOIN unknown_members AS member ON member.visit_id = other.visit_id
+    WHERE half.unknown_id IN ($1, $2) AND member.unknown_id <> half.unknown_id
+), noted AS (
+    SELECT CASE one WHEN $2 THEN other ELSE one END AS third
+    FROM unknown_pairs WHERE (one = $2 OR other = $2) AND reason = 'frame'
+)
+SELECT half, third FROM seen
+UNION
+SELECT half, third FROM noted CROSS JOIN unnest(ARRAY[$1, $2]) AS halves (half)
+WHERE third NOT IN (SELECT third FROM seen)
+"""
+
+DELETE_PAIRS_OF_FRAMES = """
+DELETE FROM unknown_pairs WHERE (one = $1 OR other = $1) AND reason = 'frame'
+"""
+
+WRITE_PAIRS_OF_FRAMES = """
+INSERT INTO unknown_pairs (one, other, relation, reason)
+SELECT DISTINCT LEAST(half, third), GREATEST(half, third), 'apart', 'frame'
+FROM unnest($1::uuid[], $2::uuid[]) AS pair (half, third)
+ORDER BY 1, 2
+ON CONFLICT (one, other) DO UPDATE SET relation = 'apart', reason = 'frame'
 """
 
 AUDIT = """

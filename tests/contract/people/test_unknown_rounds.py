@@ -267,3 +267,57 @@ async def test_a_part_that_a_crash_cut_off_is_finished(
     exemplars = await unknown_gallery.exemplars_of(crowd.model, [unknown, other])
     assert [one.visit_id for one in exemplars[other]] == moved
     assert len(exemplars[unknown]) == 2
+
+
+async def test_a_part_is_apart_from_those_of_its_own_frames_alone(
+    planted, keeper, unknown_gallery, crowd
+):
+    """A visit of B was given to A, in a frame with A's neighbour: parted, it can be joined to B."""
+
+    async def together(*people):
+        return await store_visits(planted.records, planted.visits, planted.vectors, crowd, people)
+
+    async def give(one, unknown):
+        apart = await planted.unknowns.in_the_same_frames(one.visit.visit_id)
+        given = Assignment(unknown, None, "joined")
+        await planted.unknowns.add(one.visit.visit_id, crowd.model, given, apart)
+
+    ours, neighbour = await together(0, 1)
+    strayed, of_b = await together(2, 3)
+    of_a = first_unknown_id(ours.visit.visit_id)
+    beside_a = first_unknown_id(neighbour.visit.visit_id)
+    beside_b = first_unknown_id(of_b.visit.visit_id)
+    await unknown_gallery.ensure_model(crowd.model, ours.embedding.size)
+    for one, unknown in ((ours, of_a), (neighbour, beside_a), (strayed, of_a), (of_b, beside_b)):
+        await give(one, unknown)
+    assert await keeper.apart([of_a]) == {frozenset((of_a, beside_a)), frozenset((of_a, beside_b))}
+    # Of this one no face says any more with which visit it was in a frame.
+    beside_both, _ = await planted.unknown(4, apart=[of_a])
+    parted, _ = await planted.unknown(5)
+    await planted.rows(
+        "INSERT INTO unknown_pairs VALUES"
+        " (LEAST($1::uuid, $2), GREATEST($1::uuid, $2), 'apart', 'operator')",
+        of_a,
+        parted,
+    )
+
+    other = await part(keeper, unknown_gallery, of_a, [strayed.visit.visit_id], SYSTEM)
+
+    assert await keeper.apart([of_a, other]) == {
+        frozenset(pair)
+        for pair in (
+            (of_a, other),
+            (of_a, beside_a),
+            (other, beside_b),
+            (of_a, beside_both),
+            (other, beside_both),
+            (of_a, parted),
+            (other, parted),
+        )
+    }
+    with pytest.raises(CannotRegroupError):
+        await join(keeper, unknown_gallery, of_a, beside_a, SYSTEM)
+    with pytest.raises(CannotRegroupError):
+        await join(keeper, unknown_gallery, other, beside_b, SYSTEM)
+    kept = await join(keeper, unknown_gallery, of_a, beside_b, SYSTEM)
+    assert frozenset((kept, beside_a)) in await keeper.apart([kept])
