@@ -14,6 +14,7 @@ from typing import Protocol
 
 from prometheus_client import Gauge
 
+from agents.polling import poll
 from config.observability import metrics
 from domain.store_rows import GalleryChange, GalleryChunk
 from ml.gallery.exact_search import Gallery
@@ -171,21 +172,18 @@ class Galleries:
 
     async def follow(self) -> None:
         """Keep every copy current until cancelled, also after an outage."""
-        following = True
-        while True:
-            for model, copy in list(self._copies.items()):
-                try:
-                    await self.refresh(model)
-                except StoreUnavailable as error:
-                    if following:
-                        logger.warning("the gallery cannot be updated: %s", error)
-                    following = False
-                    self._note(model, copy)
-                else:
-                    if not following:
-                        logger.info("the gallery is updated again")
-                    following = True
-            await asyncio.sleep(self._poll)
+        await poll(self._refresh_all, self._poll, "updating the gallery")
+
+    async def _refresh_all(self) -> None:
+        unavailable: StoreUnavailable | None = None
+        for model, copy in list(self._copies.items()):
+            try:
+                await self.refresh(model)
+            except StoreUnavailable as error:
+                unavailable = error
+                self._note(model, copy)
+        if unavailable is not None:
+            raise unavailable
 
     def checks(self) -> Sequence[Check]:
         """Health: whether each copy is current."""

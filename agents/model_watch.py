@@ -1,20 +1,17 @@
 """Follows the table of embedders: which one decides, and when its similarities are a match."""
 
-import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 
 from agents.galleries import Galleries
+from agents.polling import poll
 from config.settings import ModelSettings
 from domain.decisions.matching import MatchPolicy
 from domain.decisions.model_change import ModelsNow, ModelState, StoredModel, models_now
 from domain.failures import Fatal, Reject, Retry
 from ml.runtime.model_registry import match_policy
 from sinks.main.models.model_store import ModelStore
-
-logger = logging.getLogger(__name__)
 
 #: Announces which embedder decides; raises `Retry` or `Reject`.
 Announce = Callable[[ModelsNow], Awaitable[None]]
@@ -100,19 +97,7 @@ class ModelWatch:
 
     async def follow(self) -> None:
         """Look until cancelled, also after an outage."""
-        following = True
-        while True:
-            try:
-                await self.look()
-            except (Retry, Reject, Fatal) as error:
-                if following:
-                    logger.warning("the models cannot be followed: %s", error)
-                following = False
-            else:
-                if not following:
-                    logger.info("the models are followed again")
-                following = True
-            await asyncio.sleep(self._poll)
+        await poll(self.look, self._poll, "following the models", (Retry, Reject, Fatal))
 
     def _is_due(self, now: ModelsNow) -> bool:
         if self._announced is None or self._announced[0] != now:

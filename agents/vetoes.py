@@ -4,23 +4,19 @@ A veto names a face and a user. The embeddings are those of the model that decid
 under another model as soon as the face is embedded again; until then it is idle.
 """
 
-import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
+from agents.polling import poll
 from config.observability import metrics
 from ml.gallery.vetoed_faces import VetoedFaces
 from sinks.main.people.veto_store import VetoStore
-from sinks.store_errors import StoreUnavailable
 from sinks.vector.vector_store import Vectors
 from streams.lifecycle.health_server import Check
 
 if TYPE_CHECKING:
     from domain.decisions.corrections import Veto
-
-logger = logging.getLogger(__name__)
 
 #: The vetoes of a model.
 VetoesOf: TypeAlias = Callable[[str], VetoedFaces]
@@ -78,19 +74,7 @@ class VetoWatch:
 
     async def follow(self) -> None:
         """Look until cancelled, also after an outage."""
-        following = True
-        while True:
-            try:
-                await self.load()
-            except StoreUnavailable as error:
-                if following:
-                    logger.warning("the vetoes cannot be followed: %s", error)
-                following = False
-            else:
-                if not following:
-                    logger.info("the vetoes are followed again")
-                following = True
-            await asyncio.sleep(self._poll)
+        await poll(self.load, self._poll, "following the vetoes")
 
     def checks(self) -> Sequence[Check]:
         """Health: whether the copy is current."""

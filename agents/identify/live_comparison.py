@@ -5,7 +5,6 @@ models, and adds what it finds to counts in the main database: no user or face i
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
@@ -15,14 +14,13 @@ from uuid import UUID
 import numpy as np
 
 from agents.galleries import Galleries
+from agents.polling import poll
 from domain.decisions.matching import Candidate, MatchPolicy, decide
 from domain.decisions.model_change import StoredModel
 from domain.decisions.shadow_frames import Answers, ShadowCount
 from domain.events import DetectedFaces, FaceMatch
 from domain.failures import Fatal, Reject, Retry
 from sinks.main.models.shadow_counts import CountedFor, ShadowCounts
-
-logger = logging.getLogger(__name__)
 
 #: Faces that wait at most; further ones replace the first, and are not counted.
 MOST_WAITING = 2000
@@ -84,17 +82,7 @@ class LiveComparison:
 
     async def follow(self) -> None:
         """Compare and count until cancelled, also after an outage."""
-        following = True
-        while True:
-            try:
-                await self.count()
-            except (Retry, Reject, Fatal) as error:
-                if following:
-                    logger.warning("faces in shadow cannot be counted: %s", error)
-                following = False
-            else:
-                following = True
-            await asyncio.sleep(_SECONDS)
+        await poll(self.count, _SECONDS, "counting faces in shadow", (Retry, Reject, Fatal))
 
     async def count(self) -> None:
         """Compare what waits, and store the counts.

@@ -4,13 +4,11 @@ The process that corrects has changed the main database. All else follows from i
 follow worker may do it, again if need be.
 """
 
-import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeAlias
 
+from agents.polling import poll
 from domain.events import FaceMatch
-from domain.failures import Retry
 from sinks.corrected_owners import follow_correction
 from sinks.main.people.correction_work import CorrectionWork, HeldCorrection
 from sinks.vector.vector_store import Vectors
@@ -18,8 +16,6 @@ from streams.clients.durable_producer import Outgoing, Publisher
 from streams.contract.envelope import match_headers
 from streams.contract.topics import Topics
 from streams.contract.value_codec import match_to_json
-
-logger = logging.getLogger(__name__)
 
 #: Sends the announcements of visits at these cameras.
 SendVisits: TypeAlias = Callable[[Collection[str]], Awaitable[None]]
@@ -64,7 +60,7 @@ class CorrectionFollower:
             if held is None:
                 return False
             await follow_correction(held, self._vectors)
-            await self._tell(held)
+            await self._announce(held)
             await held.done()
         # A camera that has not been heard of for long has no worker that would send these.
         cameras = await self._work.orphaned_cameras()
@@ -74,26 +70,17 @@ class CorrectionFollower:
 
     async def run(self) -> None:
         """Follow until cancelled, also after an outage."""
-        working = True
-        while True:
-            try:
-                while await self.follow_one():
-                    pass
-            except Retry as failure:
-                if working:
-                    logger.warning("corrections are not followed: %s", failure)
-                working = False
-            else:
-                if not working:
-                    logger.info("corrections are followed again")
-                working = True
-            await asyncio.sleep(_PAUSE)
+        await poll(self._follow_all, _PAUSE, "following corrections")
 
-    async def _tell(self, held: HeldCorrection) -> None:
-        matches = await held.told()
+    async def _follow_all(self) -> None:
+        while await self.follow_one():
+            pass
+
+    async def _announce(self, held: HeldCorrection) -> None:
+        matches = await held.announced()
         while matches:
             await self._publisher.send_all(self._outgoing(matches))
-            matches = await held.told(matches[-1].face_id)
+            matches = await held.announced(matches[-1].face_id)
 
     def _outgoing(self, matches: Sequence[FaceMatch]) -> list[Outgoing]:
         return [

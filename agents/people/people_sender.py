@@ -1,16 +1,11 @@
 """Sends what was noted about people to ``people.changes``, at least once and in order."""
 
-import asyncio
-import logging
-
-from domain.failures import Retry
+from agents.polling import poll
 from domain.people.people_changes import PeopleChange
 from sinks.main.people.people_messages import PeopleMessages
 from streams.clients.durable_producer import Outgoing, Publisher
 from streams.contract.people_codec import change_headers, change_to_json
 from streams.contract.topics import Topics
-
-logger = logging.getLogger(__name__)
 
 #: Messages that are sent together.
 _MOST = 500
@@ -43,20 +38,11 @@ class PeopleSender:
 
     async def run(self) -> None:
         """Send until cancelled, also after an outage."""
-        working = True
-        while True:
-            try:
-                while await self.send() == _MOST:
-                    pass
-            except Retry as failure:
-                if working:
-                    logger.warning("changes of people are not announced: %s", failure)
-                working = False
-            else:
-                if not working:
-                    logger.info("changes of people are announced again")
-                working = True
-            await asyncio.sleep(_PAUSE)
+        await poll(self._send_all, _PAUSE, "announcing changes of people")
+
+    async def _send_all(self) -> None:
+        while await self.send() == _MOST:
+            pass
 
     def _outgoing(self, change: PeopleChange) -> Outgoing:
         key = str(change.key).encode()

@@ -104,7 +104,7 @@ class HeldCorrection:
             rows = await self._connection.fetch(OWNERS, self.id, after, PAGE)
         return [Owner(row["id"], row["user_id"], row["kind"]) for row in rows]
 
-    async def told(self, after: UUID = _FIRST) -> list[FaceMatch]:
+    async def announced(self, after: UUID = _FIRST) -> list[FaceMatch]:
         """The next faces that are to be announced, by id, at most `PAGE`."""
         async with self._heartbeat.free:
             rows = await self._connection.fetch(TOLD, self.id, after, PAGE)

@@ -211,7 +211,7 @@ class Camera:
         found = [one for one in self.rows.values() if one.revision and one.reason != "merged"]
         return sorted(found, key=lambda visit: (visit.started_at, visit.visit_id))
 
-    def told(self) -> list[str]:
+    def announced(self) -> list[str]:
         """The messages in short: seconds, type, and user."""
         return [
             f"{(one.visit.announced_at or START) - START} {one.type.rsplit('.', 1)[1]} "

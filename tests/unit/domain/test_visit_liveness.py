@@ -90,8 +90,8 @@ def test_a_gate_opens_to_nobody_who_was_not_checked(result: Liveness | None) -> 
 def test_a_gate_opens_once_a_model_has_seen_a_person() -> None:
     world = World(noise=0.1)
     camera = Camera(world, GATE).see(stay(world, [INPUT_REJECTED] * 6 + [LIVE] * 8)).wait(60)
-    assert camera.told()[0] == "0:00:02 started unknown None"
-    assert sum("updated 0 identity" in line for line in camera.told()) == 1
+    assert camera.announced()[0] == "0:00:02 started unknown None"
+    assert sum("updated 0 identity" in line for line in camera.announced()) == 1
     (visit,) = camera.visits
     assert (visit.user_id, visit.liveness) == (user(0), LIVE)
 

@@ -42,34 +42,34 @@ def test_a_person_who_stays_is_one_visit(rate: float, track: int | None) -> None
 def test_a_known_person_is_announced_when_three_embeddings_or_a_strong_one_agree() -> None:
     weak = World(noise=1.2)
     camera = Camera(weak, VisitPolicy(strong_similarity=0.95)).see(weak.stay(0, 0, 1, 5))
-    assert camera.told()[0].startswith("0:00:00.400000 started 0")
+    assert camera.announced()[0].startswith("0:00:00.400000 started 0")
     strong = World(noise=0.1)
     camera = Camera(strong).see(strong.stay(0, 0, 1, 5))
-    assert camera.told()[0].startswith("0:00:00 started 0")
+    assert camera.announced()[0].startswith("0:00:00 started 0")
 
 
 def test_an_unknown_person_is_announced_after_two_seconds() -> None:
     world = World(enrolled=())
     camera = Camera(world).see(world.stay(0, 0, 1.9, 10))
-    assert camera.told() == []
+    assert camera.announced() == []
     camera.see(world.stay(0, 2, 2.1, 10))
-    assert camera.told() == ["0:00:02 started unknown None"]
+    assert camera.announced() == ["0:00:02 started unknown None"]
 
 
 def test_a_person_seen_once_is_announced_by_time_alone() -> None:
     world = World(enrolled=())
     camera = Camera(world).see(world.stay(0, 0, 0, 1)).wait(2)
-    assert camera.told() == ["0:00:02 started unknown None"]
+    assert camera.announced() == ["0:00:02 started unknown None"]
     camera.wait(9.9)
     assert len(camera.messages) == 1
     camera.wait(10)
-    assert camera.told()[1:] == ["0:00:10 ended unknown silent"]
+    assert camera.announced()[1:] == ["0:00:10 ended unknown silent"]
 
 
 def test_a_visit_that_was_short_is_announced_whole() -> None:
     world = World(enrolled=())
     camera = Camera(world).see(in_order(world.stay(0, 0, 0, 1), world.stay(1, 50, 50, 1)))
-    assert camera.told()[:2] == [
+    assert camera.announced()[:2] == [
         "0:00:50 started unknown None",
         "0:00:50 ended unknown left",
     ]
@@ -362,24 +362,27 @@ def test_a_few_poor_faces_are_not_announced_unless_more_come() -> None:
     world = World(enrolled=())
     few = world.stay(0, 0, 2, 1, quality=0.1)
     camera = Camera(world).see(few).wait(11)
-    assert camera.told() == []
+    assert camera.announced() == []
     (hidden,) = camera.rows.values()
     assert (hidden.state, hidden.revision, hidden.faces) == (VisitState.PENDING, 0, 3)
     camera.wait(100)
     (hidden,) = camera.rows.values()
     assert (hidden.state, hidden.revision) == (VisitState.ENDED, 0)
-    assert camera.told() == []
+    assert camera.announced() == []
 
     camera = Camera(world).see([*few, world.face(0, 15, quality=0.1)])
-    assert camera.told() == ["0:00:15 started unknown None"]
+    assert camera.announced() == ["0:00:15 started unknown None"]
     camera = Camera(world).see([*few, world.face(0, 2.5)])
-    assert camera.told() == ["0:00:02.500000 started unknown None"]
+    assert camera.announced() == ["0:00:02.500000 started unknown None"]
 
 
 def test_poor_faces_of_a_known_person_are_announced() -> None:
     world = World(noise=0.2)
     camera = Camera(world).see(world.stay(0, 0, 1, 1, quality=0.1)).wait(100)
-    assert [line.split()[1:3] for line in camera.told()][::2] == [["started", "0"], ["ended", "0"]]
+    assert [line.split()[1:3] for line in camera.announced()][::2] == [
+        ["started", "0"],
+        ["ended", "0"],
+    ]
 
 
 #: Also such that a face can come until its visit ends.
@@ -519,4 +522,4 @@ def test_a_state_that_is_stored_holds_no_embedding() -> None:
 def test_settings_of_another_camera_apply() -> None:
     world = World(enrolled=())
     camera = Camera(world, VisitPolicy(unknown_after=0.5)).see(world.stay(0, 0, 1, 10))
-    assert camera.told()[0].startswith("0:00:00.500000 started")
+    assert camera.announced()[0].startswith("0:00:00.500000 started")
