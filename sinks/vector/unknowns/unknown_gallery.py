@@ -12,20 +12,13 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from domain.decisions.grouping import Exemplar, template_of
-from domain.store_rows import GalleryChange, GalleryChunk
+from sinks.vector.gallery_reader import GalleryReader, GalleryStatements
 from sinks.vector.templates.template_store import LOCK_USER
 from sinks.vector.unknowns import unknown_vectors
-from sinks.vector.vector_database import VectorDatabase
-from sinks.vector.vector_format import decode_vector, decode_vectors, encode_vector
+from sinks.vector.vector_format import decode_vector, encode_vector
 
 if TYPE_CHECKING:
     from sinks.postgres.checked_connection import Session
-
-#: A statement that reads the gallery may take so long, in seconds: it may be large.
-_LOAD_SECONDS = 60.0
-
-#: Rows that are read at a time: 5 MB of 128 dimensions.
-_CHUNK = 10_000
 
 MODELS = (
     "SELECT model, dimension FROM unknown_heads JOIN gallery_heads USING (model) ORDER BY model"
@@ -33,22 +26,22 @@ MODELS = (
 
 ADD_HEAD = "INSERT INTO unknown_heads (model) VALUES ($1) ON CONFLICT DO NOTHING"
 
-HEAD = """
+_OF_UNKNOWNS = GalleryStatements(
+    gallery="the gallery of unknowns",
+    head="""
 SELECT head.revision, dimension FROM unknown_heads AS head JOIN gallery_heads USING (model)
 WHERE model = $1
-"""
-
-COUNT = "SELECT count(*) FROM unknown_templates WHERE model = $1 AND embedding IS NOT NULL"
-
-TEMPLATES = """
-SELECT unknown_id, vector_send(embedding) AS data FROM unknown_templates
-WHERE model = $1 AND embedding IS NOT NULL
-"""
-
-CHANGES = """
-SELECT revision, unknown_id, vector_send(embedding) AS data FROM unknown_templates
+""",
+    changes="""
+SELECT revision, unknown_id AS id, vector_send(embedding) AS data FROM unknown_templates
 WHERE model = $1 AND revision > $2 ORDER BY revision LIMIT $3
-"""
+""",
+    count="SELECT count(*) FROM unknown_templates WHERE model = $1 AND embedding IS NOT NULL",
+    templates="""
+SELECT unknown_id AS id, vector_send(embedding) AS data FROM unknown_templates
+WHERE model = $1 AND embedding IS NOT NULL
+""",
+)
 
 IDS_PAGE = """
 SELECT DISTINCT unknown_id FROM unknown_exemplars
@@ -107,8 +100,10 @@ class LockedGallery:
         )
 
 
-class UnknownGallery(VectorDatabase):
+class UnknownGallery(GalleryReader):
     """Reads the gallery of unknowns, and locks it for those who change it."""
+
+    _gallery = _OF_UNKNOWNS
 
     async def models(self) -> dict[str, int]:
         """The models that unknowns were grouped by, with the dimension of each."""
@@ -126,49 +121,6 @@ class UnknownGallery(VectorDatabase):
         async with self._connection("make a gallery of unknowns") as connection:
             await connection.execute(ADD_HEAD, model)
         return made
-
-    async def changes(
-        self, model: str, after_revision: int, limit: int = 1000
-    ) -> list[GalleryChange]:
-        """What changed, oldest first; see `sinks.vector.gallery_reader.GalleryReader.changes`."""
-        async with self._connection("follow the gallery of unknowns") as connection:
-            records = await connection.fetch(CHANGES, model, after_revision, limit)
-        return [
-            GalleryChange(
-                record["revision"],
-                record["unknown_id"],
-                None if record["data"] is None else decode_vector(record["data"]),
-            )
-            for record in records
-        ]
-
-    async def load(self, model: str, chunk: int = _CHUNK) -> AsyncIterator[GalleryChunk]:
-        """The whole gallery as of one moment, in parts: at least one.
-
-        Args:
-            model: id of the embedder.
-            chunk: unknowns in a part.
-        """
-        operation = "load the gallery of unknowns"
-        async with (
-            self._connection(operation) as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            head = await connection.fetchrow(HEAD, model)
-            if head is None:
-                raise self._no_such_model(operation, model)
-            total = await connection.fetchval(COUNT, model, timeout=_LOAD_SECONDS)
-            pages = connection.pages(TEMPLATES, model, size=chunk, timeout=_LOAD_SECONDS)
-            async for records in pages:
-                if records or not total:
-                    yield GalleryChunk(
-                        revision=head["revision"],
-                        total=total,
-                        user_ids=[record["unknown_id"] for record in records],
-                        embeddings=decode_vectors(
-                            [record["data"] for record in records], head["dimension"]
-                        ),
-                    )
 
     @asynccontextmanager
     async def locked(self, model: str) -> AsyncIterator[LockedGallery]:
