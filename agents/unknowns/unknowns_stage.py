@@ -87,13 +87,20 @@ class Unknowns(Stage):
             if may_be_grouped(visit, self._policy):
                 found = await self._lookup.embedding(visit.visit_id, self._policy)
             if found is not None:
-                given = await self._decide(visit.visit_id, *found)
-                known[visit.visit_id] = given.unknown_id
-                outcome = given.reason
+                given, owner = await self._decide(visit.visit_id, *found)
+                if owner is not None:
+                    known[visit.visit_id] = owner
+                    outcome = given.reason
         metrics.UNKNOWN_VISITS.labels(outcome=outcome).inc()
 
-    async def _decide(self, visit_id: UUID, model: str, embedding: Embedding) -> Assignment:
-        """Decide, write the template, and then the visit's row."""
+    async def _decide(
+        self, visit_id: UUID, model: str, embedding: Embedding
+    ) -> tuple[Assignment, UUID | None]:
+        """Decide, write the template, and then the visit's row; whose visit it is now.
+
+        Since the decision the visit may have become a user's, or its unknown: then it is no
+        unknown's.
+        """
         apart = await self._unknowns.in_the_same_frames(visit_id)
         async with self._gallery.locked(model) as locked:
             owner = await locked.owner_of(visit_id)
@@ -108,17 +115,23 @@ class Unknowns(Stage):
                 kept = kept_exemplars([*exemplars, own])
                 if own in kept:
                     await locked.write(given.unknown_id, kept)
-        await self._unknowns.add(visit_id, model, given, apart)
-        return given
+        unknown_id = await self._unknowns.add(visit_id, model, given, apart)
+        if unknown_id is None:
+            await self._take_out(visit_id)
+        return given, unknown_id
 
     async def _withdraw(self, visit_id: UUID) -> None:
         """Take a visit from its unknown: first out of the template, then its row."""
+        await self._take_out(visit_id)
+        gone = await self._unknowns.withdraw([visit_id])
+        if gone:
+            await self._gallery.remove(gone)
+
+    async def _take_out(self, visit_id: UUID) -> None:
+        """Take a visit out of the template that it is part of."""
         for model in await self._gallery.models():
             async with self._gallery.locked(model) as locked:
                 owner = await locked.owner_of(visit_id)
                 if owner is not None:
                     left = await locked.exemplars(owner)
                     await locked.write(owner, [one for one in left if one.visit_id != visit_id])
-        gone = await self._unknowns.withdraw([visit_id])
-        if gone:
-            await self._gallery.remove(gone)

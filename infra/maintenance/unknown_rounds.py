@@ -99,15 +99,21 @@ class UnknownRounds:
         return repaired
 
     async def _remove_orphans(self) -> int:
-        """Remove templates whose unknown was deleted, as by a retention that was cut off."""
+        """Remove templates whose unknown is none any more.
+
+        It was deleted, as by a retention that was cut off, or is another one, or a user.
+        """
         before = utc_now() - timedelta(seconds=self._settings.maintenance.grace)
         last, removed = _FIRST, 0
         while page := await self._gallery.ids_after(last, before, self._batch):
             last = page[-1]
-            orphans = set(page) - await self._unknowns.existing(page)
-            if orphans:
-                await self._gallery.remove(orphans)
-                removed += len(orphans)
+            heirs = await self._unknowns.heirs(page)
+            orphans = set(page) - heirs.keys()
+            await self._gallery.remove(orphans)
+            left = [one for one, heir in heirs.items() if heir != one]
+            for one in left:
+                await align_exemplars(self._unknowns, self._gallery, {one})
+            removed += len(orphans) + len(left)
         return removed
 
     async def _consolidate(self, model: str, dimension: int, done: UnknownsDone) -> None:

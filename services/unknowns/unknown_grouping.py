@@ -55,7 +55,8 @@ async def align_exemplars(
 ) -> None:
     """Have the templates of unknowns follow the rows of their visits; harmless if repeated.
 
-    A visit without a row is being given to its unknown at this moment, and stays there.
+    A visit without a row is being given to its unknown at this moment, and stays there. An unknown
+    that was merged has no template, nor one that is a user.
 
     Raises:
         StoreUnavailable: a database is unavailable.
@@ -65,10 +66,14 @@ async def align_exemplars(
             before = {name: await locked.exemplars(name) for name in sorted(unknown_ids)}
             visits = {one.visit_id for each in before.values() for one in each}
             members = await unknowns.members(visits)
+            heirs = await unknowns.heirs({*before, *members.values()})
             after: dict[UUID, list[Exemplar]] = {name: [] for name in before}
             for owner, exemplars in before.items():
                 for exemplar in exemplars:
-                    after.setdefault(members.get(exemplar.visit_id, owner), []).append(exemplar)
+                    of_visit = members.get(exemplar.visit_id, owner)
+                    heir = heirs.get(of_visit, of_visit)
+                    if heir is not None:
+                        after.setdefault(heir, []).append(exemplar)
             for owner, exemplars in after.items():
                 there = before.get(owner)
                 added = [] if there is not None else await locked.exemplars(owner)

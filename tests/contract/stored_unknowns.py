@@ -13,9 +13,11 @@ from agents.galleries import OF_UNKNOWNS, Galleries
 from agents.unknowns.unknown_lookup import UnknownLookup
 from agents.unknowns.unknowns_stage import Unknowns
 from domain.decisions.grouping import (
+    Assignment,
     Exemplar,
     GroupingPolicy,
     assign,
+    first_unknown_id,
     kept_exemplars,
     template_of,
 )
@@ -141,3 +143,36 @@ class Grouped:
 async def stored_groups(unknowns, visits: list[StoredVisit]) -> dict[UUID, UUID]:
     """The unknown of each of these visits, as stored."""
     return await unknowns.members({one.visit.visit_id for one in visits})
+
+
+class Planted:
+    """Unknowns that were begun one by one, whatever their faces."""
+
+    def __init__(self, records, visits, vectors, unknowns, gallery, crowd):
+        self.records, self.visits, self.vectors = records, visits, vectors
+        self.unknowns, self.gallery, self.crowd = unknowns, gallery, crowd
+
+    async def unknown(self, person, visits=1, apart=()):
+        """One with so many visits of a person; its id, and the visits."""
+        stored = [
+            (await store_visits(self.records, self.visits, self.vectors, self.crowd, [person]))[0]
+            for _ in range(visits)
+        ]
+        unknown = first_unknown_id(stored[0].visit.visit_id)
+        await self.gallery.ensure_model(self.crowd.model, stored[0].embedding.size)
+        for one in stored:
+            given = Assignment(unknown, None, "joined")
+            await self.unknowns.add(one.visit.visit_id, self.crowd.model, given, apart)
+        async with self.gallery.locked(self.crowd.model) as locked:
+            await locked.write(
+                unknown, [Exemplar(one.visit.visit_id, one.embedding) for one in stored]
+            )
+        return unknown, stored
+
+    async def rows(self, statement, *values):
+        async with self.records._connection("test") as connection:
+            return [tuple(row) for row in await connection.fetch(statement, *values)]
+
+    async def in_gallery(self):
+        changes = await self.gallery.changes(self.crowd.model, 0)
+        return {one.user_id for one in changes if one.embedding is not None}

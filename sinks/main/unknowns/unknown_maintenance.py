@@ -52,12 +52,6 @@ class UnknownMaintenance(UnknownRegrouping):
             for row in rows
         ]
 
-    async def existing(self, unknown_ids: Collection[UUID]) -> set[UUID]:
-        """Those of these unknowns that have a row."""
-        async with self._connection("look for unknowns") as connection:
-            rows = await connection.fetch(unknown_statements.EXISTING, list(unknown_ids))
-        return {row["id"] for row in rows}
-
     async def changed_since(self, model: str, moment: datetime) -> list[UUID]:
         """The open unknowns of a model that had a visit since a moment."""
         async with self._connection("look for unknowns that changed") as connection:

@@ -1,6 +1,6 @@
 """Merging two unknowns, and parting one: each is one transaction, after which templates are due."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -123,6 +123,15 @@ class UnknownRegrouping(UnknownStore):
             return other
 
         return await self._transaction("part an unknown", write)
+
+    async def heirs(self, unknown_ids: Collection[UUID]) -> dict[UUID, UUID | None]:
+        """Who has the exemplars of each of these unknowns that has a row.
+
+        It is the unknown; of one that was merged the one that is left; None for a user.
+        """
+        async with self._connection("look for unknowns") as connection:
+            rows = await connection.fetch(unknown_statements.HEIRS, list(unknown_ids))
+        return {row["id"]: row["heir"] for row in rows}
 
     async def applied(self, unknown_id: UUID) -> None:
         """Note that the vector database has the last change of an unknown."""

@@ -36,13 +36,14 @@ ORDER BY unknown.id FOR NO KEY UPDATE
 
 BEGIN_UNKNOWN = """
 INSERT INTO unknowns (id, model, first_seen_at, last_seen_at)
-SELECT $1, $2, started_at, last_seen_at FROM visits WHERE visit_id = $3
+SELECT $1, $2, started_at, last_seen_at FROM visits WHERE visit_id = $3 AND user_id IS NULL
 ON CONFLICT (id) DO NOTHING RETURNING id
 """
 
+# A visit that is a user's by now is no unknown's; who is making it a user's is waited for.
 ADD_MEMBER = """
 INSERT INTO unknown_members (visit_id, unknown_id, origin_id, similarity)
-SELECT visit_id, $2, $3, $4 FROM visits WHERE visit_id = $1 FOR KEY SHARE
+SELECT visit_id, $2, $3, $4 FROM visits WHERE visit_id = $1 AND user_id IS NULL FOR SHARE
 ON CONFLICT (visit_id) DO NOTHING RETURNING visit_id
 """
 
@@ -211,9 +212,19 @@ SELECT id, user_id, ARRAY(
 FROM unknowns AS unknown WHERE templates_due ORDER BY id LIMIT $1
 """
 
-APPLIED = "UPDATE unknowns SET templates_due = false WHERE id = $1"
+# Of one that was promoted, more is left to do than with its templates.
+APPLIED = "UPDATE unknowns SET templates_due = false WHERE id = $1 AND state <> 'promoted'"
 
 EXISTING = "SELECT id FROM unknowns WHERE id = ANY($1::uuid[])"
+
+# Who has the exemplars of an unknown: of one that was merged the one that is left; of one that is a
+# user no one.
+HEIRS = """
+SELECT unknown.id, CASE WHEN heir.state IN ('open', 'dismissed') THEN heir.id END AS heir
+FROM unknowns AS unknown
+JOIN unknowns AS heir ON heir.id = COALESCE(unknown.merged_into, unknown.id)
+WHERE unknown.id = ANY($1::uuid[])
+"""
 
 CHANGED = """
 SELECT id FROM unknowns WHERE state = 'open' AND model = $1 AND changed_at >= $2 ORDER BY id

@@ -19,6 +19,8 @@ from sinks.main.visit_store import ONLY_INDEXES
 from sinks.postgres.pool import PostgresSink
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from sinks.postgres.checked_connection import Session
     from sinks.postgres.pool import RawConnection
 
@@ -82,7 +84,8 @@ class UnknownStore(PostgresSink):
     ) -> UUID | None:
         """Give a visit to its unknown, who is made if there is no such row.
 
-        An unknown that was merged in the meantime stands for the one that is left.
+        An unknown that was merged in the meantime stands for the one that is left. One that was
+        promoted gets no visit: it is a user, whom the next visits are recognised as.
 
         Args:
             visit_id: the visit.
@@ -91,8 +94,8 @@ class UnknownStore(PostgresSink):
             apart: unknowns who were in a frame with the person: they are never merged with it.
 
         Returns:
-            The unknown whose visit it is, also if it was so before; None where the visit has no
-            row any more.
+            The unknown whose visit it is, also if it was so before; None where it is no unknown's:
+            the visit has no row any more, or is a user's, or its unknown is.
         """
 
         async def write(connection: "Session") -> UUID | None:
@@ -100,24 +103,31 @@ class UnknownStore(PostgresSink):
             current = await connection.fetch(unknown_statements.CURRENT, asked)
             target = await self._target(connection, given.unknown_id)
             if target is None:
-                begun = await connection.fetchval(
+                await connection.execute(
                     unknown_statements.BEGIN_UNKNOWN, given.unknown_id, model, visit_id
                 )
-                target = begun or await self._target(connection, given.unknown_id)
-            if target is None:
-                return None
-            before = {row["id"]: row["visits"] for row in current}.get(target, 0)
-            added = await connection.fetchval(
-                unknown_statements.ADD_MEMBER, visit_id, target, given.unknown_id, given.similarity
-            )
-            others = {row["id"] for row in current} - {target}
+                target = await self._target(connection, given.unknown_id)
+            added = None
+            if target is not None and target["state"] != "promoted":
+                added = await connection.fetchval(
+                    unknown_statements.ADD_MEMBER,
+                    visit_id,
+                    target["id"],
+                    given.unknown_id,
+                    given.similarity,
+                )
+            if target is None or added is None:
+                await connection.execute(unknown_statements.DELETE_EMPTY, [given.unknown_id])
+                rows = await connection.fetch(unknown_statements.MEMBERS, [visit_id])
+                return rows[0]["unknown_id"] if rows else None
+            owner: UUID = target["id"]
+            others = {row["id"] for row in current} - {owner}
             if others:
                 await connection.execute(
-                    unknown_statements.ADD_PAIRS, target, list(others), "apart", "frame"
+                    unknown_statements.ADD_PAIRS, owner, list(others), "apart", "frame"
                 )
-            if added is not None:
-                await self._count(connection, target, before)
-            return target
+            await self._count(connection, owner, target["visits"])
+            return owner
 
         return await self._transaction("give a visit to an unknown", write)
 
@@ -140,10 +150,9 @@ class UnknownStore(PostgresSink):
         return await self._transaction("take visits from unknowns", write)
 
     @staticmethod
-    async def _target(connection: "Session", unknown_id: UUID) -> UUID | None:
+    async def _target(connection: "Session", unknown_id: UUID) -> "asyncpg.Record | None":
         """The row that stands for an unknown; None where there is none."""
-        row = await connection.fetchrow(unknown_statements.CURRENT, [unknown_id])
-        return None if row is None else row["id"]
+        return await connection.fetchrow(unknown_statements.CURRENT, [unknown_id])
 
     @staticmethod
     async def _count(connection: "Session", unknown_id: UUID, before: int) -> None:

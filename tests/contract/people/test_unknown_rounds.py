@@ -5,74 +5,14 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
-import pytest_asyncio
 
 from domain.decisions.grouping import Assignment, Exemplar, first_unknown_id
 from domain.personal_data import SYSTEM
 from domain.user_errors import CannotRegroupError
-from infra.maintenance.unknown_rounds import opened_unknown_rounds
 from services.unknowns.unknown_grouping import join, part
-from sinks.main.unknowns.unknown_maintenance import UnknownMaintenance
 from tests.contract.builders import unique
-from tests.contract.stored_people import young
-from tests.contract.stored_unknowns import Crowd, store_visits, stored_groups
+from tests.contract.stored_unknowns import store_visits, stored_groups
 from tests.stored_records import stored_user
-
-
-@pytest.fixture
-def crowd():
-    return Crowd(unique("model"), np.random.default_rng(7))
-
-
-@pytest_asyncio.fixture
-async def keeper(prepared):
-    async with UnknownMaintenance(prepared.main_db) as store:
-        yield store
-
-
-@pytest_asyncio.fixture
-async def rounds(prepared):
-    settings = young(prepared)
-    async with opened_unknown_rounds(settings) as opened:
-        yield opened
-
-
-class Planted:
-    """Unknowns that were begun one by one, whatever their faces."""
-
-    def __init__(self, records, visits, vectors, unknowns, gallery, crowd):
-        self.records, self.visits, self.vectors = records, visits, vectors
-        self.unknowns, self.gallery, self.crowd = unknowns, gallery, crowd
-
-    async def unknown(self, person, visits=1, apart=()):
-        """One with so many visits of a person; its id, and the visits."""
-        stored = [
-            (await store_visits(self.records, self.visits, self.vectors, self.crowd, [person]))[0]
-            for _ in range(visits)
-        ]
-        unknown = first_unknown_id(stored[0].visit.visit_id)
-        await self.gallery.ensure_model(self.crowd.model, stored[0].embedding.size)
-        for one in stored:
-            given = Assignment(unknown, None, "joined")
-            await self.unknowns.add(one.visit.visit_id, self.crowd.model, given, apart)
-        async with self.gallery.locked(self.crowd.model) as locked:
-            await locked.write(
-                unknown, [Exemplar(one.visit.visit_id, one.embedding) for one in stored]
-            )
-        return unknown, stored
-
-    async def rows(self, statement, *values):
-        async with self.records._connection("test") as connection:
-            return [tuple(row) for row in await connection.fetch(statement, *values)]
-
-    async def in_gallery(self):
-        changes = await self.gallery.changes(self.crowd.model, 0)
-        return {one.user_id for one in changes if one.embedding is not None}
-
-
-@pytest.fixture
-def planted(records, visits, vectors, unknowns, unknown_gallery, crowd):
-    return Planted(records, visits, vectors, unknowns, unknown_gallery, crowd)
 
 
 async def older(planted, one, other):
