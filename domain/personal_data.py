@@ -35,6 +35,7 @@ class References:
         datarefs: addresses of such photos that came by claim check, as far as they are known.
         upload_ids: Kafka keys of uploads whose answers name the user.
         unknown_ids: unknowns, whose templates are in the vector database.
+        visit_ids: visits of the user, of which templates of unknowns may be made.
     """
 
     face_ids: frozenset[UUID] = frozenset()
@@ -44,6 +45,7 @@ class References:
     datarefs: frozenset[str] = frozenset()
     upload_ids: frozenset[str] = frozenset()
     unknown_ids: frozenset[UUID] = frozenset()
+    visit_ids: frozenset[UUID] = frozenset()
 
     def __or__(self, other: "References") -> "References":
         """What either of them has."""

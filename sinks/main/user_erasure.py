@@ -158,6 +158,7 @@ async def look(connection: "Session", user_id: UUID) -> Traces:
     visits, crops_of_visits = await visit_erasure.look_at_visits(connection, user_id)
     snapshots = await snapshot_statements.of_user(connection, user_id)
     unknowns = await unknown_erasure.of_user(connection, user_id)
+    of_user, of_unknowns = await unknown_erasure.visits_of_user(connection, user_id)
     counts = {
         "enrolled faces": sum(row["enrolled"] for row in faces),
         "links of sightings": sum(not row["enrolled"] for row in faces),
@@ -166,6 +167,7 @@ async def look(connection: "Session", user_id: UUID) -> Traces:
         **visits,
         "snapshots": len(snapshots),
         "unknowns": len(unknowns),
+        "visits of unknowns": of_unknowns,
         "messages about people": await connection.fetchval(people_messages.COUNT_OF_USER, user_id),
         "corrections": await connection.fetchval(correction_statements.COUNT_OF_USER, user_id),
         "user": await connection.fetchval(USERS, user_id),
@@ -177,6 +179,7 @@ async def look(connection: "Session", user_id: UUID) -> Traces:
         datarefs=frozenset(row["dataref"] for row in enrolments if row["dataref"]),
         upload_ids=frozenset(row["key"] for row in answers),
         unknown_ids=unknowns,
+        visit_ids=of_user,
     )
     return Traces(counts, elsewhere)
 
@@ -241,6 +244,8 @@ async def take_out(connection: "Session", user: DataSubject, forgotten: int = 0)
     # What was committed by an older worker since the last look.
     await fill_event_users(connection, _FILLED_AT_ONCE)
     sent = await _sent_in(connection, user.id)
+    of_user, _ = await unknown_erasure.visits_of_user(connection, user.id)
+    withdrawn, emptied = await unknown_erasure.withdraw_visits(connection, sorted(of_user))
     shown = await snapshot_statements.of_user(connection, user.id)
     enrolled = await connection.fetch(DELETE_ENROLLED, user.id)
     best = await connection.fetch(FORGET_BEST_CROPS_OF_USER, user.id)
@@ -268,13 +273,17 @@ async def take_out(connection: "Session", user: DataSubject, forgotten: int = 0)
         **visits,
         "snapshots": len(snapshots),
         "unknowns": len(unknowns),
+        "visits of unknowns": withdrawn,
         "messages about people": messages,
         "corrections": len(corrections),
         "user": len(users),
     }
     crops = _crop_keys([*enrolled, *best, *sightings]).union(of_visits)
     elsewhere = References(
-        crop_keys=crops, snapshot_keys=frozenset(snapshots), unknown_ids=unknowns
+        crop_keys=crops,
+        snapshot_keys=frozenset(snapshots),
+        unknown_ids=unknowns | emptied,
+        visit_ids=of_user,
     )
     return Traces(counts, elsewhere)
 

@@ -73,7 +73,9 @@ class VectorErasure(SightingStore, PersonalData):
         async with self._connection("look for a user") as connection:
             record = await connection.fetchrow(TRACES, user.id)
             exemplars = await connection.fetchval(
-                unknown_vectors.COUNT_EXEMPLARS, list(user.known.unknown_ids)
+                unknown_vectors.COUNT_EXEMPLARS,
+                list(user.known.unknown_ids),
+                list(user.known.visit_ids),
             )
         return _traces(**dict(record or {}), exemplars=exemplars)
 
@@ -93,6 +95,7 @@ class VectorErasure(SightingStore, PersonalData):
                     await connection.execute(WRITE_TOMBSTONE, user.id, record["model"])
                 templates = await connection.fetchval(DELETE_TEMPLATES, user.id)
                 exemplars = await unknown_vectors.remove(connection, user.known.unknown_ids)
+                exemplars += await unknown_vectors.remove_visits(connection, user.known.visit_ids)
             # A worker that was adding sightings when the tombstones were written may not have seen
             # them; wait for it, so that its sightings are also unlinked.
             async with connection.transaction():

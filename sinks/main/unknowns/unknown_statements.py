@@ -68,6 +68,8 @@ FROM (
 WHERE unknowns.id = counted.id RETURNING unknowns.id, unknowns.visits
 """
 
+NOTE_DUE = "UPDATE unknowns SET templates_due = true WHERE id = ANY($1::uuid[])"
+
 DELETE_EMPTY = """
 DELETE FROM unknowns WHERE id = ANY($1::uuid[]) AND visits = 0 AND state IN ('open', 'dismissed')
 RETURNING id

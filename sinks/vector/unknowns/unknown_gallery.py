@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from domain.decisions.grouping import Exemplar, template_of
+from domain.decisions.grouping import Exemplar
 from sinks.vector.gallery_reader import GalleryReader, GalleryStatements
 from sinks.vector.templates.template_store import LOCK_USER
 from sinks.vector.unknowns import unknown_vectors
@@ -76,8 +76,7 @@ class LockedGallery:
 
     async def exemplars(self, unknown_id: UUID) -> list[Exemplar]:
         """The visits that an unknown's template is made of."""
-        rows = await self._connection.fetch(unknown_vectors.EXEMPLARS, unknown_id, self._model)
-        return [Exemplar(row["visit_id"], decode_vector(row["embedding"])) for row in rows]
+        return await unknown_vectors.exemplars_of(self._connection, self._model, unknown_id)
 
     async def write(self, unknown_id: UUID, exemplars: Sequence[Exemplar]) -> None:
         """Make an unknown's template of exactly these visits; without any it is out."""
@@ -91,13 +90,7 @@ class LockedGallery:
             [one.visit_id for one in exemplars],
             [encode_vector(one.embedding) for one in exemplars],
         )
-        template = template_of(exemplars)
-        await self._connection.execute(
-            unknown_vectors.WRITE_TEMPLATE,
-            unknown_id,
-            self._model,
-            None if template is None else encode_vector(template),
-        )
+        await unknown_vectors.write_template(self._connection, self._model, unknown_id, exemplars)
 
 
 class UnknownGallery(GalleryReader):

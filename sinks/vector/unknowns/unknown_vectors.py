@@ -4,6 +4,9 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from domain.decisions.grouping import Exemplar, template_of
+from sinks.vector.vector_format import decode_vector, encode_vector
+
 if TYPE_CHECKING:
     from sinks.postgres.checked_connection import Session
 
@@ -51,7 +54,15 @@ DELETE_EXEMPLARS = """
 DELETE FROM unknown_exemplars WHERE unknown_id = ANY($1::uuid[]) RETURNING 1
 """
 
-COUNT_EXEMPLARS = "SELECT count(*) FROM unknown_exemplars WHERE unknown_id = ANY($1::uuid[])"
+DELETE_EXEMPLARS_OF_VISITS = """
+DELETE FROM unknown_exemplars WHERE visit_id = ANY($1::uuid[]) RETURNING unknown_id, model
+"""
+
+COUNT_EXEMPLARS = """
+SELECT (SELECT count(*) FROM unknown_exemplars WHERE unknown_id = ANY($1::uuid[]))
+     + (SELECT count(*) FROM unknown_exemplars
+        WHERE visit_id = ANY($2::uuid[]) AND unknown_id <> ALL($1::uuid[]))
+"""
 
 # An erased user is named no more.
 NAME_SIGHTINGS = """
@@ -67,8 +78,9 @@ DELETE FROM unknown_templates WHERE embedding IS NULL AND updated_at < now() - i
 
 #: Where these tables name faces, and what an erasure does about it.
 ERASED_PLACES = {
-    "unknown_exemplars.embedding": "those of an unknown who was given the user's name are deleted",
-    "unknown_templates.embedding": "that of an unknown who was given the user's name is deleted",
+    "unknown_exemplars.embedding": "deleted of an unknown with the user's name, and of own visits",
+    "unknown_templates.embedding": "that of an unknown with the user's name is deleted; of others, "
+    "made again without the user's visits",
 }
 
 
@@ -77,6 +89,39 @@ async def keep_only(
 ) -> None:
     """Delete the exemplars of an unknown but for these."""
     await connection.execute(DROP_EXEMPLARS, unknown_id, model, list(visit_ids))
+
+
+async def write_template(
+    connection: "Session", model: str, unknown_id: UUID, exemplars: Sequence[Exemplar]
+) -> None:
+    """Write the template of these exemplars; without any the unknown is out of the gallery."""
+    template = template_of(exemplars)
+    embedding = None if template is None else encode_vector(template)
+    await connection.execute(WRITE_TEMPLATE, unknown_id, model, embedding)
+
+
+async def exemplars_of(connection: "Session", model: str, unknown_id: UUID) -> list[Exemplar]:
+    """The visits that an unknown's template is made of."""
+    rows = await connection.fetch(EXEMPLARS, unknown_id, model)
+    return [Exemplar(row["visit_id"], decode_vector(row["embedding"])) for row in rows]
+
+
+async def remove_visits(connection: "Session", visit_ids: Collection[UUID]) -> int:
+    """Delete the exemplars of visits, and make the templates again without them.
+
+    In the connection's transaction; harmless if repeated.
+
+    Returns:
+        How many exemplars were deleted.
+    """
+    if not visit_ids:
+        return 0
+    await connection.fetch(LOCK_ALL_HEADS)
+    deleted = await connection.fetch(DELETE_EXEMPLARS_OF_VISITS, list(visit_ids))
+    for model, unknown_id in sorted({(row["model"], row["unknown_id"]) for row in deleted}):
+        left = await exemplars_of(connection, model, unknown_id)
+        await write_template(connection, model, unknown_id, left)
+    return len(deleted)
 
 
 async def remove(connection: "Session", unknown_ids: Collection[UUID]) -> int:
