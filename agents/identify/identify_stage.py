@@ -130,7 +130,9 @@ class Identify(Stage):
             found, lambda row: self._enrolments.is_final(row, found[row.event_key]), users=users
         ) as claim:
             fresh = [faces for key, faces in found.items() if key not in claim.existing]
-            images = [one for one in images if one.key not in claim.existing]
+            images = [
+                one.after_merges(claim.merged) for one in images if one.key not in claim.existing
+            ]
             decided = await self._decide(claim, fresh, images, users - claim.users)
             results = await self._hide_erased(claim, decided)
             await self._store(results)

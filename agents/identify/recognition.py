@@ -1,9 +1,9 @@
 """Searches faces in the gallery, and decides who each one is."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from uuid import UUID
 
@@ -75,6 +75,16 @@ class SearchedImage:
             for one in candidates
             if is_search or one.similarity >= min(self.policy.threshold, candidates[0].similarity)
         }
+
+    def after_merges(self, merged: Mapping[UUID, UUID]) -> "SearchedImage":
+        """The same with the users who are left in place of those who were merged into them.
+
+        Args:
+            merged: by user the one who is left; the gallery's copy may still have both.
+        """
+        if not merged:
+            return self
+        return replace(self, candidates=[_after_merges(one, merged) for one in self.candidates])
 
     def decide(self, erased: Collection[UUID] = ()) -> list[Recognition]:
         """Decide about every face, in order.
@@ -161,3 +171,14 @@ def _search(
 ) -> list[list[Candidate]]:
     with metrics.stage("gallery_search"):
         return vetoes.marked(probes, gallery.search(probes, RANKED))
+
+
+def _after_merges(
+    candidates: Sequence[Candidate], merged: Mapping[UUID, UUID]
+) -> Sequence[Candidate]:
+    """Each user once, by the template that is the most similar; candidates are ordered by that."""
+    found: dict[UUID, Candidate] = {}
+    for one in candidates:
+        user_id = merged.get(one.user_id, one.user_id)
+        found.setdefault(user_id, replace(one, user_id=user_id))
+    return list(found.values())

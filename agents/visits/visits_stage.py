@@ -302,14 +302,21 @@ class Visits(Stage):
         if not changes:
             return
         with metrics.stage("visits"):
-            await self._visits.commit([change for _, change in changes])
-        for one, change in changes:
+            written = await self._visits.commit([change for _, change in changes])
+        for (one, decided), change in zip(changes, written, strict=True):
             camera = one.committed(change)
             metrics.VISIT_FACES_LATE.labels(outcome="joined").inc(len(change.late))
             if change.messages or monotonic() - camera.cached_at >= _CACHE_SECONDS:
                 await self._cache.remember(change.visits)
                 camera = replace(camera, cached_at=monotonic())
+            if change is not decided:
+                camera = await self._with_rows(camera)
             self._cameras.keep(camera)
+
+    async def _with_rows(self, camera: RememberedCamera) -> RememberedCamera:
+        """A camera with a user who was merged: as the rows say, which name the one who is left."""
+        stored = await self._visits.camera(camera.state.camera_id)
+        return camera if stored is None else await self._rebuilt(stored)
 
     async def _add_late(self, faces: Iterable[tuple[str, VisitFace]]) -> None:
         """Add late faces to visits that are over."""

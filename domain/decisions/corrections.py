@@ -5,7 +5,7 @@ trained: "not X" keeps later probes that are as close to the face as to the temp
 taken for X (`domain.decisions.matching`). What the person said stays, whatever is decided again.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -184,3 +184,18 @@ def require_photos(wanted: Collection[UUID], found: Collection[UUID]) -> None:
     """
     if not wanted or set(wanted) - set(found):
         raise CorrectionError("photo_not_found", "this user has no such photo")
+
+
+def who_is_left(into: Mapping[UUID, UUID | None]) -> dict[UUID, UUID]:
+    """By each user who was merged the one who is left, after all merges.
+
+    Args:
+        into: by user the one that it was merged into; None: it was not.
+    """
+    left: dict[UUID, UUID] = {}
+    for user in into:
+        other = into[user]
+        while other is not None:
+            left[user] = other
+            other = into.get(other)
+    return left

@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from domain.decisions.corrections import who_is_left
 from domain.events import EventKind
 from domain.store_rows import KIND_NAMES, EventKey, EventResult, FaceRow, LedgerRow, Outcome
 from sinks.main.best_faces import best_faces, forget_best_crops
@@ -30,11 +31,12 @@ LEDGER_COLUMNS = """event_uuid, model, kind, source, id, key, captured_at, width
 # without a row is about to get one.
 CLAIMS_LOCK = 0x66656361_776F726B
 
-# A function of the database (migration 0016): the locks of the transaction, then the look, then the
-# users. A wait for a lock ends with an error before the connection seems dead.
+# A function of the database (migration 0022): the locks of the transaction, then the look, then the
+# users, and those that they were merged into. A wait for a lock ends with an error before the
+# connection seems dead.
 CLAIM = f"""
-SELECT {LEDGER_COLUMNS}, present
-FROM claim_events_of_any_model($1, $2, $3, $4, $5), LATERAL (SELECT (found).*) AS event
+SELECT {LEDGER_COLUMNS}, present, merged
+FROM claim_events_and_users($1, $2, $3, $4, $5), LATERAL (SELECT (found).*) AS event
 """  # noqa: S608 - made of constants
 
 # One statement, so one transaction and one round trip. An upload that failed has no final result,
@@ -122,11 +124,14 @@ class Claim:
         existing: the ledger's row of each existing result, except failed uploads and refusals that
             are no longer valid. A frame has one result: its row may be that of another model.
         users: which of the users that were asked for exist; they cannot be erased before the claim
-            ends. Erasures wait until then.
+            ends. Erasures and merges wait until then.
+        merged: of those who were merged into another one, the user who is left: results name that
+            one, whom ``users`` contains, too.
     """
 
     existing: Mapping[EventKey, LedgerRow]
     users: frozenset[UUID]
+    merged: Mapping[UUID, UUID]
     _outdated: Collection[EventKey]
     _connection: "Session"
     _heartbeat: Heartbeat
@@ -250,7 +255,7 @@ async def open_claim(  # noqa: PLR0913 - what a claim is made of
     rows = {EventKey(*key): of_frames[key[0]] for key in keys if key[0] in of_frames} | {
         row.event_key: row for row in found
     }
-    present = frozenset(one["present"] for one in records if one["present"] is not None)
+    into = {one["present"]: one["merged"] for one in records if one["present"] is not None}
     outdated = {
         key for key, row in rows.items() if row.outcome is Outcome.REFUSED and not is_final(row)
     }
@@ -259,7 +264,15 @@ async def open_claim(  # noqa: PLR0913 - what a claim is made of
         for key, row in rows.items()
         if row.outcome is not Outcome.FAILED and key not in outdated
     }
-    return Claim(existing, present, outdated, connection, heartbeat, store)
+    return Claim(
+        existing,
+        frozenset(into),
+        who_is_left(into),
+        outdated,
+        connection,
+        heartbeat,
+        store,
+    )
 
 
 def _event_fields(result: EventResult) -> dict[str, object]:
@@ -331,7 +344,8 @@ def _face_fields(result: EventResult, face: FaceRow) -> dict[str, object]:
 def ledger_row(record: asyncpg.Record) -> LedgerRow:
     """A row with `LEDGER_COLUMNS` as its type."""
     fields = dict(record)
-    fields.pop("present", None)
+    for name in ("present", "merged"):
+        fields.pop(name, None)
     answer = fields.pop("answer")
     outcome = _OUTCOMES.get(fields.pop("outcome"), Outcome.OTHER)
     return LedgerRow(**fields, outcome=outcome, answer=None if answer is None else answer.encode())

@@ -5,7 +5,7 @@ or not at all, so two workers that hold one camera during a rebalance cannot mix
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -13,6 +13,7 @@ import msgspec
 from msgspec import structs
 
 from config.settings import DatabaseSettings
+from domain.decisions.corrections import who_is_left
 from domain.store_rows import Landmarks
 from domain.visit_events import (
     CameraChange,
@@ -128,27 +129,34 @@ class VisitStore(PostgresSink):
             rows = await connection.fetch(stored_cameras.WITH_MESSAGES, list(partitions))
         return [row["camera_id"] for row in rows]
 
-    async def commit(self, changes: Sequence[CameraChange]) -> None:
+    async def commit(self, changes: Sequence[CameraChange]) -> list[CameraChange]:
         """Write changes of cameras, all or none.
 
         Faces without a row in the main database are left out, and a best face without one becomes
-        None. Users in a checkpoint are found as text, as JSON has them.
+        None. Users who were merged into another one become that one. Users in a checkpoint are
+        found as text, as JSON has them.
 
         Args:
             changes: at most one of a camera.
+
+        Returns:
+            The changes in their order, with the users that are written: the same objects, but where
+            one names a user who was merged.
 
         Raises:
             UsersErased: visits, messages or checkpoints name users who are gone.
             VersionConflict: a change was made from another version than the stored one.
         """
         if not changes:
-            return
+            return []
         ordered = sorted(changes, key=lambda change: change.camera_id)
 
-        async def write(connection: "Session") -> None:
-            await self._write(connection, ordered)
+        async def write(connection: "Session") -> list[CameraChange]:
+            return await self._write(connection, ordered)
 
-        await self._transaction("commit visits", write)
+        written = await self._transaction("commit visits", write)
+        by_camera = {change.camera_id: change for change in written}
+        return [by_camera[change.camera_id] for change in changes]
 
     async def unsent(self, camera_ids: Collection[str]) -> list[VisitMessage]:
         """The messages of these cameras that may not have been sent, in the order to send them."""
@@ -202,9 +210,12 @@ class VisitStore(PostgresSink):
 
         return await self._transaction("add late faces", write)
 
-    async def _write(self, connection: "Session", changes: Sequence[CameraChange]) -> None:
+    async def _write(
+        self, connection: "Session", changes: Sequence[CameraChange]
+    ) -> list[CameraChange]:
         """The statements of a commit, in the order of their locks."""
-        present = await _hold(connection, changes)
+        present, left = await _hold(connection, changes)
+        changes = [_after_merges(change, left) for change in changes]
         await _bump(connection, changes)
         visits = [visit for change in changes for visit in change.visits]
         if visits:
@@ -224,6 +235,7 @@ class VisitStore(PostgresSink):
         if messages:
             rows = self._json([message_fields(*one) for one in enumerate(messages)])
             await connection.execute(visit_statements.MESSAGES, rows)
+        return list(changes)
 
     def _json(self, rows: Sequence[object]) -> str:
         """Rows as one parameter.
@@ -235,14 +247,16 @@ class VisitStore(PostgresSink):
             return _encode(rows).decode()
 
 
-async def _hold(connection: "Session", changes: Sequence[CameraChange]) -> set[UUID]:
+async def _hold(
+    connection: "Session", changes: Sequence[CameraChange]
+) -> tuple[set[UUID], dict[UUID, UUID]]:
     """Keep all users and faces that a commit names until it ends.
 
     Returns:
-        Those of the faces that have a row.
+        Those of the faces that have a row; and by user who was merged the one who is left.
 
     Raises:
-        UsersErased: users have none.
+        UsersErased: users have no row.
     """
     visits = [visit for change in changes for visit in _all_visits(change)]
     users = {visit.user_id for visit in visits if visit.user_id is not None}
@@ -255,14 +269,42 @@ async def _hold(connection: "Session", changes: Sequence[CameraChange]) -> set[U
     faces = {visit.best_face_id for visit in visits if visit.best_face_id is not None}
     faces |= {face_id for change in changes for face_id, visit_id in change.faces if visit_id}
     rows = await connection.fetch(visit_statements.HOLD, list(users | in_checkpoints), list(faces))
-    held = {row["id"] for row in rows if row["kind"] == "user"}
-    gone = users - held
-    if others := in_checkpoints - held:
+    into = {row["id"]: row["merged_into"] for row in rows if row["kind"] == "user"}
+    gone = users - into.keys()
+    if others := in_checkpoints - into.keys():
         erased = await connection.fetch(visit_statements.ERASED, [f"user:{one}" for one in others])
         gone |= {UUID(row["target"].removeprefix("user:")) for row in erased}
+    # Rare, and out of order: a deadlock has the transaction repeated.
+    while more := {one for one in into.values() if one is not None} - into.keys() - gone:
+        further = await connection.fetch(visit_statements.HOLD, list(more), [])
+        into |= {row["id"]: row["merged_into"] for row in further}
+        gone |= more - into.keys()
     if gone:
         raise UsersErased(frozenset(gone))
-    return {row["id"] for row in rows if row["kind"] == "face"}
+    return {row["id"] for row in rows if row["kind"] == "face"}, who_is_left(into)
+
+
+def _after_merges(change: CameraChange, left: Mapping[UUID, UUID]) -> CameraChange:
+    """The change with the users who are left in place of those who were merged into them."""
+    checkpoint = change.checkpoint
+    for merged, user in left.items():
+        if checkpoint is not None:
+            checkpoint = checkpoint.replace(str(merged).encode(), str(user).encode())
+    visits = [_visit_after_merges(visit, left) for visit in change.visits]
+    messages = [
+        structs.replace(message, visit=_visit_after_merges(message.visit, left))
+        for message in change.messages
+    ]
+    changed = structs.replace(
+        change, checkpoint=checkpoint, visits=tuple(visits), messages=tuple(messages)
+    )
+    return change if changed == change else changed
+
+
+def _visit_after_merges(visit: Visit, left: Mapping[UUID, UUID]) -> Visit:
+    if visit.user_id is None or visit.user_id not in left:
+        return visit
+    return structs.replace(visit, user_id=left[visit.user_id])
 
 
 async def _bump(connection: "Session", changes: Sequence[CameraChange]) -> None:

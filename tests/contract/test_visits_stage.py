@@ -96,9 +96,10 @@ class Unsteady:
         return getattr(self._visits, name)
 
     async def commit(self, changes):
-        await self._visits.commit(changes)
+        written = await self._visits.commit(changes)
         if self._chance.random() < 0.1:
             raise StoreUnavailable("Postgres", "commit visits", "no answer")
+        return written
 
 
 @contextmanager

@@ -72,7 +72,13 @@ WHERE kind = 'removed' AND id IN (
     SELECT face_id FROM corrected_faces WHERE correction_id = $1)
 """
 
-CAMERAS_OF_USER = "SELECT DISTINCT camera_id FROM visits WHERE user_id = $1"
+# Those of visits, and those whose checkpoint names the user as text.
+CAMERAS_OF_USER = """
+SELECT camera_id FROM visits WHERE user_id = $1
+UNION
+SELECT camera_id FROM visit_cameras
+WHERE position(convert_to($1::uuid::text, 'UTF8') IN checkpoint) > 0
+"""
 
 CAMERAS_OF_CORRECTION = """
 SELECT DISTINCT camera_id FROM corrected_visits AS corrected JOIN visits USING (visit_id)

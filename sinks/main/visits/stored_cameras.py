@@ -104,9 +104,15 @@ LEFT JOIN faces AS best ON best.id = face.best_face_id
 ORDER BY started_at, visit_id
 """
 
-# Never two faces of one frame in one visit. The lower limit of `started_at` keeps the search from
-# walking through all earlier visits of the camera.
+# The user of the face may have been merged into another one since it was seen. Never two faces of
+# one frame in one visit. The lower limit of `started_at` keeps the search from walking through all
+# earlier visits of the camera.
 LATE_VISIT = """
+WITH RECURSIVE named AS (
+    SELECT id, merged_into FROM users WHERE id = $4
+    UNION
+    SELECT users.id, users.merged_into FROM named JOIN users ON users.id = named.merged_into
+)
 SELECT visit_id
 FROM visits AS visit
 CROSS JOIN LATERAL (
@@ -122,7 +128,7 @@ WHERE visit.camera_id = $1 AND revision > 0 AND reason IS DISTINCT FROM 'merged'
   AND started_at BETWEEN $2::timestamptz - interval '1 day'
                      AND $2::timestamptz + interval '30 seconds'
   AND last_seen_at >= $2::timestamptz - interval '30 seconds'
-  AND (track.found OR visit.user_id = $4)
+  AND (track.found OR visit.user_id = (SELECT id FROM named WHERE merged_into IS NULL))
   AND NOT EXISTS (
       SELECT FROM visit_faces AS part
       WHERE part.visit_id = visit.visit_id AND part.at = $2 AND part.event_id = $5)

@@ -8,11 +8,11 @@ cameras, visits, faces of visits, messages; of each kind by key.
 # order, each as a whole.
 HOLD = """
 WITH named AS (
-    SELECT id FROM users WHERE id = ANY($1::uuid[]) ORDER BY id FOR KEY SHARE
+    SELECT id, merged_into FROM users WHERE id = ANY($1::uuid[]) ORDER BY id FOR KEY SHARE
 ), stored AS (
     SELECT id FROM faces WHERE id = ANY($2::uuid[]) ORDER BY id FOR KEY SHARE
 )
-SELECT 'user' AS kind, id FROM named UNION ALL SELECT 'face', id FROM stored
+SELECT 'user' AS kind, id, merged_into FROM named UNION ALL SELECT 'face', id, NULL FROM stored
 """
 
 # Of identifiers in a checkpoint: those of users who were erased.

@@ -25,8 +25,52 @@ CREATE TRIGGER corrections_keep BEFORE UPDATE ON corrections
 FOR EACH ROW EXECUTE FUNCTION corrections_keep()
 """
 
+# As in migration 0016; with the users that named ones were merged into. A merge changes the rows of
+# both: once they are held, who is left stays who is left. The function of the release before stays,
+# for its workers.
+CLAIM_FUNCTION = """
+CREATE FUNCTION claim_events_and_users(
+    uuids uuid[], models text[], named uuid[], claims_lock bigint, lock_timeout text
+) RETURNS TABLE (found events, present uuid, merged uuid)
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $$
+DECLARE
+    family uuid[];
+BEGIN
+    PERFORM set_config('lock_timeout', lock_timeout, true),
+            pg_advisory_xact_lock_shared(claims_lock);
+    PERFORM pg_advisory_xact_lock(lock) FROM (
+        SELECT hashtextextended(event_uuid::text || model, 0) AS lock
+        FROM unnest(uuids, models) AS asked (event_uuid, model)
+        UNION
+        SELECT hashtextextended(event_uuid::text, 0) FROM unnest(uuids) AS asked (event_uuid)
+        ORDER BY lock
+    ) AS ordered;
+    RETURN QUERY
+        SELECT events, NULL::uuid, NULL::uuid FROM events
+        JOIN unnest(uuids, models) AS asked (event_uuid, model)
+          ON events.event_uuid = asked.event_uuid
+         AND (events.model = asked.model OR events.kind = 'frame');
+    LOOP
+        WITH RECURSIVE left_of AS (
+            SELECT users.id, users.merged_into FROM users WHERE users.id = ANY(named)
+            UNION
+            SELECT users.id, users.merged_into FROM left_of
+            JOIN users ON users.id = left_of.merged_into
+        )
+        SELECT array_agg(left_of.id) INTO family FROM left_of;
+        PERFORM FROM users WHERE users.id = ANY(family) ORDER BY users.id FOR KEY SHARE;
+        EXIT WHEN NOT EXISTS (
+            SELECT FROM users WHERE users.id = ANY(family) AND users.merged_into <> ALL(family));
+    END LOOP;
+    RETURN QUERY
+        SELECT NULL::events, users.id, users.merged_into FROM users WHERE users.id = ANY(family);
+END
+$$
+"""
+
 
 def upgrade() -> None:
+    op.execute(CLAIM_FUNCTION)
     # No default, so no row is written again.
     op.add_column("faces", sa.Column("correction_id", sa.Uuid))
     op.add_column("visits", sa.Column("correction_id", sa.Uuid))
@@ -85,6 +129,7 @@ def downgrade() -> None:
     for name in ("correction_work", "vetoes", "corrected_visits", "corrected_faces", "corrections"):
         op.drop_table(name)
     op.execute("DROP FUNCTION corrections_keep()")
+    op.execute("DROP FUNCTION claim_events_and_users(uuid[], text[], uuid[], bigint, text)")
     op.drop_column("users", "merged_into")
     op.drop_column("visits", "correction_id")
     op.drop_column("faces", "correction_id")
