@@ -105,6 +105,7 @@ class Enrolments:
         embedding = np.frombuffer(face.embedding, "<f4")
         await self._galleries.get(found.model, embedding.size)
         weight = template_weight(face.quality)
+        await claim.hold_face(face_id)
         while True:
             revision = await self._galleries.refresh(found.model)
             problem = await self._unlikely(claim, found, embedding, user_id)

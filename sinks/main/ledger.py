@@ -108,6 +108,8 @@ HOLD_USERS = """
 SELECT id FROM users WHERE id = ANY($1::uuid[]) ORDER BY id FOR KEY SHARE SKIP LOCKED
 """
 
+HOLD_FACE = "SELECT FROM faces WHERE id = $1 FOR NO KEY UPDATE"
+
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 
 #: Faces without a crop of their own, and the key of the crop that stands for each, if any.
@@ -149,6 +151,15 @@ class Claim:
         async with self._heartbeat.free:
             records = await self._connection.fetch(HOLD_USERS, list(more))
         return frozenset(record["id"] for record in records) | (self.users & set(users))
+
+    async def hold_face(self, face_id: UUID) -> None:
+        """Keep a face as it is until the claim ends; without a row, nothing is kept.
+
+        Who has the vector database follow a correction waits: of a photo that was taken out, and is
+        enrolled again, it would set the template aside after it was added, and before the commit.
+        """
+        async with self._heartbeat.free:
+            await self._connection.execute(HOLD_FACE, face_id)
 
     async def forget_crops(self, face_ids: Collection[UUID]) -> list[str]:
         """Take the crops out of the rows of these faces, or of their best faces.

@@ -40,6 +40,20 @@ WHERE face_embeddings.kind = 'template' AND face_embeddings.set_aside_at IS NOT 
 RETURNING face_id
 """
 
+# Under all models that it has a template of, also those that embed no photos any more. The user's
+# lock keeps it from being taken out, or put back, in between.
+IS_OUT = """
+SELECT EXISTS (
+    SELECT FROM face_embeddings
+    WHERE face_id = $1 AND kind = 'template' AND set_aside_at IS NOT NULL)
+"""
+
+PUT_BACK = """
+UPDATE face_embeddings SET user_id = $2, set_aside_at = NULL
+WHERE face_id = $1 AND kind = 'template' AND set_aside_at IS NOT NULL
+RETURNING model
+"""
+
 REMOVE_TEMPLATE = """
 DELETE FROM face_embeddings WHERE face_id = $1 AND kind = 'template' RETURNING user_id, model
 """
@@ -127,7 +141,8 @@ class TemplateStore(VectorDatabase):
     ) -> Enrolment:
         """Add one photo's template to a user and make the fused template again.
 
-        The same face again changes nothing. A user who was erased is not enrolled again.
+        The same face again changes nothing. A photo that was taken out counts again, under every
+        model. A user who was erased is not enrolled again.
 
         Args:
             face_id: the face.
@@ -148,6 +163,9 @@ class TemplateStore(VectorDatabase):
         operation = "enrol"
         async with self._connection(operation) as connection, connection.transaction():
             await connection.execute(LOCK_USER, user_id)
+            is_out = await connection.fetchval(IS_OUT, face_id)
+            if is_out:
+                await connection.fetch(LOCK_ALL_HEADS)
             head = await connection.fetchrow(LOCK_HEAD, model)
             if head is None:
                 raise self._no_such_model(operation, model)
@@ -172,6 +190,9 @@ class TemplateStore(VectorDatabase):
                 captured_at,
                 weight,
             )
+            if is_out:
+                for record in await connection.fetch(PUT_BACK, face_id, user_id):
+                    await fuse(connection, user_id, record["model"])
             if added is None:
                 record = await connection.fetchrow(GALLERY_ENTRY, user_id, model)
                 return _enrolment(EnrolStatus.UNCHANGED, record)

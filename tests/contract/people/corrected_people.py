@@ -1,16 +1,24 @@
 """Users, photos, faces and visits that people correct, on the real stores."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
 from msgspec import structs
 
+from agents.galleries import Galleries
+from agents.identify.identify_stage import Identify, Policies
 from domain.decisions.corrections import CorrectionKind
-from domain.events import MatchKind
+from domain.decisions.enrolment import EnrolmentPolicy
+from domain.decisions.matching import MatchPolicy
+from domain.events import DetectedFace, DetectedFaces, MatchKind
 from domain.people.stored_corrections import CorrectionRequest
 from domain.personal_data import Author
 from domain.store_rows import Sighting
-from streams.contract.value_codec import match_from_json
+from streams.contract.message import Message, Partition
+from streams.contract.topics import Topics
+from streams.contract.value_codec import match_from_json, pack
 from tests.contract.builders import NOON, an_event
 from tests.contract.stored_people import the_result
 from tests.contract.stored_visits import a_change, a_partition, a_visit, ended, face_of
@@ -114,3 +122,33 @@ async def a_stored_visit(world, user, seen, *, is_ended=True):
     visit = ended(visit) if is_ended else visit
     await world.visits.commit([a_change(camera, faces, visit, partition=a_partition())])
     return visit
+
+
+@contextmanager
+def identify(world, *, poll=3600.0):
+    """A worker; its copy of the gallery is as it was when it was loaded, unless it looks sooner."""
+    with ThreadPoolExecutor(1) as executor:
+        yield Identify(
+            world.stores,
+            Galleries(world.stored.vectors, poll=poll, max_age=3600.0),
+            world.broker,
+            Topics(""),
+            policies=Policies(
+                match=lambda _: MatchPolicy(0.5, 0.05), enrolment=EnrolmentPolicy(0.0, 0.0)
+            ),
+            executor=executor,
+        )
+
+
+def detected(world, embedding, *, event, **fields):
+    """A message with one face that looks like this; the face."""
+    found = DetectedFace(
+        box=(1, 2, 30, 40), landmarks=tuple(map(float, range(10))), score=0.9, quality=0.9,
+        crop=b"\xff\xd8\xffcrop", embedding=embedding, **fields,
+    )  # fmt: skip
+    faces = DetectedFaces(
+        event=event, model=world.stored.model, width=64, height=64, faces=(found,), policy="test"
+    )
+    where = Partition(Topics("").detected, 0)
+    message = Message(where, 0, event.key.encode(), pack(faces), (), 0.0)
+    return event.face_id(world.stored.model, 0), message

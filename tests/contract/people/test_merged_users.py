@@ -9,16 +9,13 @@ import pytest
 from msgspec import structs
 
 from agents.galleries import Galleries
-from agents.identify.identify_stage import Identify, Policies
 from agents.visits.visit_lookup import VisitLookup
 from agents.visits.visits_stage import Visits
-from domain.decisions.enrolment import EnrolmentPolicy
 from domain.decisions.matching import MatchPolicy
 from domain.decisions.visits.visit_policy import VisitPolicy
-from domain.events import DetectedFace, DetectedFaces
 from streams.contract.message import Message, Partition
 from streams.contract.topics import Topics
-from streams.contract.value_codec import match_to_json, pack
+from streams.contract.value_codec import match_to_json
 from streams.contract.visit_codec import visit_from_json
 from tests.contract.builders import an_event, unique
 from tests.contract.people.corrected_people import (
@@ -27,9 +24,11 @@ from tests.contract.people.corrected_people import (
     a_photo,
     a_sighting,
     a_stored_visit,
+    detected,
     face,
     follow,
     gallery,
+    identify,
     request,
     row,
 )
@@ -38,20 +37,6 @@ from tests.contract.stored_visits import a_change, a_message, a_visit, face_of
 TOPICS = Topics("")
 POLICY = MatchPolicy(0.5, 0.05)
 FROZEN = 3600.0
-
-
-@contextmanager
-def identify(world):
-    """A worker whose copy of the gallery is as it was when it was loaded."""
-    with ThreadPoolExecutor(1) as executor:
-        yield Identify(
-            world.stores,
-            Galleries(world.stored.vectors, poll=FROZEN, max_age=FROZEN),
-            world.broker,
-            TOPICS,
-            policies=Policies(match=lambda _: POLICY, enrolment=EnrolmentPolicy(0.0, 0.0)),
-            executor=executor,
-        )
 
 
 class Cache:
@@ -79,17 +64,7 @@ def visits_agent(world, cache):
 
 def seen(world, embedding):
     """A frame with a face that looks like this."""
-    found = DetectedFace(
-        box=(1, 2, 30, 40), landmarks=tuple(map(float, range(10))), score=0.9, quality=0.9,
-        crop=b"\xff\xd8\xffcrop", embedding=embedding,
-    )  # fmt: skip
-    event = an_event(unique("door"))
-    faces = DetectedFaces(
-        event=event, model=world.stored.model, width=64, height=64, faces=(found,), policy="test"
-    )
-    where = Partition(TOPICS.detected, 0)
-    message = Message(where, 0, event.key.encode(), pack(faces), (), 0.0)
-    return event.face_id(world.stored.model, 0), message
+    return detected(world, embedding, event=an_event(unique("door")))
 
 
 def matched(match):
