@@ -8,8 +8,8 @@ from agents.galleries import OF_UNKNOWNS, Galleries
 from agents.processes.worker_parts import with_short_statements
 from agents.unknowns.unknown_lookup import UnknownLookup
 from agents.unknowns.unknowns_stage import Unknowns
-from config.settings import Settings, UnknownSettings
-from domain.decisions.grouping import GroupingPolicy
+from agents.unknowns.visit_evidence import grouping_policy
+from config.settings import Settings
 from sinks.main.unknowns.unknown_store import UnknownStore
 from sinks.vector.unknowns.unknown_gallery import UnknownGallery
 from sinks.vector.vector_store import Vectors
@@ -28,16 +28,6 @@ class NoUnknowns(Stage):
     async def process(self, batch: Sequence[Message]) -> Outcomes:  # noqa: ARG002 - an interface
         """Acknowledge them."""
         return {}
-
-
-def grouping_policy(settings: UnknownSettings) -> GroupingPolicy:
-    """The rules by which visits are grouped."""
-    return GroupingPolicy(
-        threshold=settings.threshold,
-        margin=settings.margin,
-        min_faces=settings.min_faces,
-        min_quality=settings.min_quality,
-    )
 
 
 async def unknowns_worker(

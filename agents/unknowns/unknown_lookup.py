@@ -1,33 +1,20 @@
 """The embedding of a visit, and the unknowns that are most like it."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
-from typing import Protocol
 from uuid import UUID
 
 from agents.galleries import Galleries
-from domain.decisions.grouping import GroupingPolicy, VisitEvidence, visit_embedding
+from agents.unknowns.visit_evidence import Sightings, embedding_of
+from domain.decisions.grouping import GroupingPolicy
 from domain.decisions.matching import Candidate
 from domain.store_rows import Embedding
 from sinks.main.unknowns.unknown_store import UnknownStore
 from sinks.vector.unknowns.unknown_gallery import LockedGallery
 
-#: Faces of a visit that are looked at, the best ones by quality: some may have no embedding.
-_LOOKED_AT = 60
-
 #: Candidates that decide, without those of whom the visit cannot be.
 _CANDIDATES = 2
-
-
-class Sightings(Protocol):
-    """Where the embeddings of faces are: `sinks.vector.sighting_store.SightingStore`."""
-
-    async def sightings_by_id(
-        self, model: str, face_ids: Collection[UUID]
-    ) -> dict[UUID, Embedding]:
-        """The embeddings of faces that were seen, of those that are there."""
 
 
 class UnknownLookup:
@@ -58,26 +45,13 @@ class UnknownLookup:
     ) -> tuple[str, Embedding] | None:
         """A visit's embedding, with its model; None where its faces do not say who it is.
 
-        If its faces have several models, the one with most faces counts.
-
         Raises:
             StoreUnavailable: a database is unavailable.
         """
-        faces = await self._unknowns.evidence(visit_id, policy.min_quality, _LOOKED_AT)
-        if not faces:
-            return None
-        counted = Counter(face.model for face in faces)
-        model = min(counted, key=lambda name: (-counted[name], name))
-        quality = {face.face_id: face.quality for face in faces if face.model == model}
-        found = await self._sightings.sightings_by_id(model, quality.keys())
-        evidence = [
-            VisitEvidence(face_id, quality[face_id], vector) for face_id, vector in found.items()
-        ]
-        mean = visit_embedding(evidence, policy)
-        if mean is None:
-            return None
-        await self._galleries.get(model, mean.size)
-        return model, mean
+        found = await embedding_of(self._unknowns, self._sightings, visit_id, policy)
+        if found is not None:
+            await self._galleries.get(found[0], found[1].size)
+        return found
 
     async def most_similar(
         self, locked: LockedGallery, model: str, embedding: Embedding, apart: Collection[UUID]

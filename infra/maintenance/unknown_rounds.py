@@ -1,7 +1,7 @@
 """The part of a round of maintenance that is about unknowns: repairs, and the consolidation.
 
 1. what a crash has left between the two databases: merges and promotions that the gallery does not
-   have, and templates without an unknown
+   have, templates without an unknown, and unknowns without a template
 2. unknowns that had a visit since the last rounds are compared with all: what is certain is merged,
    what is likely is proposed (`domain.decisions.consolidation`)
 """
@@ -16,15 +16,18 @@ from uuid import UUID
 import numpy as np
 
 from agents.galleries import OF_UNKNOWNS, Galleries
+from agents.unknowns.visit_evidence import grouping_policy
 from config.observability import metrics
 from config.settings import Settings
 from domain.decisions.consolidation import ConsolidationPolicy, Group, consolidate
 from domain.events import utc_now
+from infra.maintenance.unknown_templates import make_template
 from ml.gallery.exact_search import Gallery
 from services.unknowns.unknown_grouping import align_exemplars
 from services.unknowns.unknown_promotion import apply_promotion
 from sinks.main.database_sessions import Databases
 from sinks.main.unknowns.unknown_maintenance import UnknownMaintenance
+from sinks.vector.sighting_store import SightingStore
 from sinks.vector.unknowns.unknown_gallery import UnknownGallery
 
 _FIRST = UUID(int=0)
@@ -63,12 +66,14 @@ class UnknownRounds:
         unknowns: UnknownMaintenance,
         gallery: UnknownGallery,
         databases: Databases,
+        sightings: SightingStore,
     ) -> None:
         """Use stores that the caller opens and closes."""
         self._settings = settings
         self._unknowns = unknowns
         self._gallery = gallery
         self._databases = databases
+        self._sightings = sightings
         self._batch = settings.maintenance.batch
 
     async def run(self) -> UnknownsDone:
@@ -94,9 +99,23 @@ class UnknownRounds:
                 if one.user_id is not None:
                     await apply_promotion(self._databases.main, self._gallery, one.id, one.user_id)
                 else:
-                    await align_exemplars(self._unknowns, self._gallery, one.together)
+                    bare = await align_exemplars(self._unknowns, self._gallery, one.together)
+                    for name in sorted(bare):
+                        await self._make_template(name)
                 repaired += 1
         return repaired
+
+    async def _make_template(self, unknown_id: UUID) -> None:
+        settings = self._settings.unknowns
+        if settings.enabled:
+            await make_template(
+                self._unknowns,
+                self._gallery,
+                self._sightings,
+                unknown_id,
+                grouping_policy(settings),
+            )
+        await self._unknowns.applied(unknown_id)
 
     async def _remove_orphans(self) -> int:
         """Remove templates whose unknown is none any more.
@@ -161,8 +180,9 @@ async def opened_unknown_rounds(settings: Settings) -> AsyncIterator[UnknownRoun
         UnknownMaintenance(settings.main_db) as unknowns,
         UnknownGallery(settings.vector_db) as gallery,
         Databases(settings) as databases,
+        SightingStore(settings.vector_db) as sightings,
     ):
-        yield UnknownRounds(settings, unknowns, gallery, databases)
+        yield UnknownRounds(settings, unknowns, gallery, databases, sightings)
 
 
 def _near(

@@ -52,15 +52,20 @@ async def part(
 
 async def align_exemplars(
     unknowns: UnknownRegrouping, gallery: UnknownGallery, unknown_ids: Collection[UUID]
-) -> None:
+) -> set[UUID]:
     """Have the templates of unknowns follow the rows of their visits; harmless if repeated.
 
     A visit without a row is being given to its unknown at this moment, and stays there. An unknown
     that was merged has no template, nor one that is a user.
 
+    Returns:
+        Those that should have a template and have none: of a part, the template was made of none of
+        its visits. Maintenance makes one.
+
     Raises:
         StoreUnavailable: a database is unavailable.
     """
+    bare = set(unknown_ids)
     for model in await gallery.models():
         async with gallery.locked(model) as locked:
             before = {name: await locked.exemplars(name) for name in sorted(unknown_ids)}
@@ -79,8 +84,10 @@ async def align_exemplars(
                 added = [] if there is not None else await locked.exemplars(owner)
                 if _visits(exemplars) != _visits(there or ()):
                     await locked.write(owner, kept_exemplars([*exemplars, *added]))
-    for name in sorted(unknown_ids):
+            bare -= {name for name in bare if after[name] or heirs.get(name) != name}
+    for name in sorted(set(unknown_ids) - bare):
         await unknowns.applied(name)
+    return bare
 
 
 def _visits(exemplars: Iterable[Exemplar]) -> set[UUID]:

@@ -36,6 +36,12 @@ DIMENSION = 16
 TOPICS = Topics("")
 
 
+def with_unknowns(settings, **changes):
+    """Settings by which the faces of these tests are good enough."""
+    unknowns = settings.unknowns.model_copy(update={"min_quality": POLICY.min_quality} | changes)
+    return settings.model_copy(update={"unknowns": unknowns})
+
+
 @dataclass
 class Crowd:
     """People who come and go, each with a direction of their own."""

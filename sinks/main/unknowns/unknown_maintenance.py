@@ -52,6 +52,12 @@ class UnknownMaintenance(UnknownRegrouping):
             for row in rows
         ]
 
+    async def latest_visits(self, unknown_id: UUID, most: int) -> tuple[str, list[UUID]]:
+        """The model of an unknown, and its latest visits that are no user's, at most so many."""
+        async with self._connection("read the visits of an unknown") as connection:
+            rows = await connection.fetch(unknown_statements.LATEST_VISITS, unknown_id, most)
+        return (rows[0]["model"] if rows else ""), [row["visit_id"] for row in rows]
+
     async def changed_since(self, model: str, moment: datetime) -> list[UUID]:
         """The open unknowns of a model that had a visit since a moment."""
         async with self._connection("look for unknowns that changed") as connection:

@@ -228,6 +228,13 @@ JOIN unknowns AS heir ON heir.id = COALESCE(unknown.merged_into, unknown.id)
 WHERE unknown.id = ANY($1::uuid[])
 """
 
+LATEST_VISITS = """
+SELECT visit_id, unknown.model FROM unknown_members AS member
+JOIN visits AS visit USING (visit_id) JOIN unknowns AS unknown ON unknown.id = member.unknown_id
+WHERE unknown.id = $1 AND visit.user_id IS NULL
+ORDER BY visit.last_seen_at DESC, visit_id LIMIT $2
+"""
+
 CHANGED = """
 SELECT id FROM unknowns WHERE state = 'open' AND model = $1 AND changed_at >= $2 ORDER BY id
 """

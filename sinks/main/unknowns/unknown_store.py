@@ -144,6 +144,8 @@ class UnknownStore(PostgresSink):
             if not touched:
                 return []
             await connection.fetch(unknown_statements.COUNT_AGAIN, touched)
+            # The template may have been made of this visit alone.
+            await connection.execute(unknown_statements.NOTE_DUE, touched)
             gone = await connection.fetch(unknown_statements.DELETE_EMPTY, touched)
             return [row["id"] for row in gone]
 

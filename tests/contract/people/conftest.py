@@ -27,7 +27,7 @@ from streams.contract.topics import Topics
 from tests.contract.builders import unique
 from tests.contract.people.corrected_people import Broker
 from tests.contract.stored_people import young
-from tests.contract.stored_unknowns import Crowd, Planted
+from tests.contract.stored_unknowns import Crowd, Planted, with_unknowns
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -72,7 +72,7 @@ async def keeper(prepared: Settings) -> AsyncIterator[UnknownMaintenance]:
 
 @pytest_asyncio.fixture
 async def rounds(prepared: Settings) -> AsyncIterator[UnknownRounds]:
-    async with opened_unknown_rounds(young(prepared)) as opened:
+    async with opened_unknown_rounds(with_unknowns(young(prepared))) as opened:
         yield opened
 
 

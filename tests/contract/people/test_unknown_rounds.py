@@ -9,9 +9,11 @@ import pytest
 from domain.decisions.grouping import Assignment, Exemplar, first_unknown_id
 from domain.personal_data import SYSTEM
 from domain.user_errors import CannotRegroupError
+from infra.maintenance.unknown_rounds import opened_unknown_rounds
 from services.unknowns.unknown_grouping import join, part
 from tests.contract.builders import unique
-from tests.contract.stored_unknowns import store_visits, stored_groups
+from tests.contract.stored_people import young
+from tests.contract.stored_unknowns import store_visits, stored_groups, with_unknowns
 from tests.stored_records import stored_user
 
 
@@ -261,3 +263,50 @@ async def test_a_part_is_apart_from_those_of_its_own_frames_alone(
         await join(keeper, unknown_gallery, other, beside_b, SYSTEM)
     kept = await join(keeper, unknown_gallery, of_a, beside_b, SYSTEM)
     assert frozenset((kept, beside_a)) in await keeper.apart([kept])
+
+
+async def test_a_part_of_visits_that_the_template_is_not_made_of_gets_one_of_its_own(
+    planted, rounds, keeper, unknown_gallery, crowd
+):
+    unknown, stored = await planted.unknown(3, 5)
+    async with unknown_gallery.locked(crowd.model) as locked:
+        kept = [Exemplar(one.visit.visit_id, one.embedding) for one in stored[:2]]
+        await locked.write(unknown, kept)
+    moved = stored[3:]
+    # Of one of them the embeddings are gone.
+    await rounds._sightings.delete_sightings(
+        face
+        for (face,) in await planted.rows(
+            "SELECT face_id FROM visit_faces WHERE visit_id = $1", moved[1].visit.visit_id
+        )
+    )
+    other = await part(
+        keeper, unknown_gallery, unknown, [one.visit.visit_id for one in moved], SYSTEM
+    )
+    assert await planted.in_gallery() == {unknown}
+    await rounds.repair()
+    assert await planted.in_gallery() == {unknown, other}
+    exemplars = await unknown_gallery.exemplars_of(crowd.model, [unknown, other])
+    assert len(exemplars[unknown]) == 2
+    (only,) = exemplars[other]
+    assert only.visit_id == moved[0].visit.visit_id
+    assert only.embedding == pytest.approx(moved[0].embedding, abs=1e-6)
+    assert await rounds.repair() == 0
+
+
+@pytest.mark.parametrize("why", ["no faces", "off"])
+async def test_a_part_stays_without_a_template_where_none_can_or_may_be_made(
+    planted, prepared, keeper, unknown_gallery, crowd, why
+):
+    unknown, stored = await planted.unknown(4, 3)
+    async with unknown_gallery.locked(crowd.model) as locked:
+        await locked.write(unknown, [Exemplar(stored[0].visit.visit_id, stored[0].embedding)])
+    moved = [one.visit.visit_id for one in stored[1:]]
+    if why == "no faces":
+        await planted.rows("DELETE FROM visit_faces WHERE visit_id = ANY($1::uuid[])", moved)
+    settings = with_unknowns(young(prepared), enabled=why != "off")
+    await part(keeper, unknown_gallery, unknown, moved, SYSTEM)
+    async with opened_unknown_rounds(settings) as rounds:
+        await rounds.run()
+        assert await rounds.repair() == 0
+    assert await planted.in_gallery() == {unknown}
