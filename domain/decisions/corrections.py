@@ -102,6 +102,31 @@ def relabelled(kind: CorrectionKind, label: FaceLabel, user_id: UUID) -> FaceLab
     )
 
 
+def relabelled_all(
+    kind: CorrectionKind, labels: Iterable[FaceLabel], user_id: UUID, denied: Collection[UUID]
+) -> list[FaceLabel]:
+    """The faces of which a correction says something, as they are after it.
+
+    "Not X" of a face of which a person has said so before leaves the label, but stands on its own:
+    an undo of the earlier one does not give the face back to X.
+
+    Args:
+        kind: `CorrectionKind.NOT_USER` or `CorrectionKind.IS_USER`.
+        labels: the faces before.
+        user_id: the user that the person has named.
+        denied: the embeddings of which a standing veto says that they are not the user's.
+    """
+    after = []
+    for one in labels:
+        label = relabelled(kind, one, user_id)
+        is_said = one.user_id is None and one.correction_id is not None
+        if label is None and is_said and one.embedded_as in denied:
+            label = one
+        if label is not None:
+            after.append(label)
+    return after
+
+
 def vetoes_of(kind: CorrectionKind, faces: Sequence[FaceLabel], user_id: UUID) -> set[Veto]:
     """The vetoes that follow from a correction.
 

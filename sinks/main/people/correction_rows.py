@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from domain.decisions.corrections import CorrectionError, CorrectionKind
+from domain.decisions.corrections import CorrectionError, CorrectionKind, who_is_left
 from domain.people.stored_corrections import Correction, CorrectionRequest
 from domain.personal_data import Author
 from sinks.main.people import correction_statements as sql
@@ -35,6 +35,21 @@ async def require_users(
     if any(row["merged_into"] is not None for row in rows):
         raise CorrectionError("user_merged", "this user was merged into another one")
     return found
+
+
+async def hold_users(connection: "Session", user_ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """Hold users until the transaction ends, and those that they were merged into.
+
+    Returns:
+        By user who was merged the one who is left.
+    """
+    into: dict[UUID, UUID | None] = {}
+    more = set(user_ids)
+    while more:
+        rows = await connection.fetch(sql.USERS.format(lock="KEY SHARE"), list(more))
+        into |= {row["id"]: row["merged_into"] for row in rows}
+        more = {other for other in into.values() if other is not None} - into.keys()
+    return who_is_left(into)
 
 
 async def add_correction(

@@ -42,16 +42,34 @@ said AS (
 )
 """
 
+# What was said before a correction that was undone in the meantime, where a later one stood.
+_UNDONE_BEFORE = """UNION ALL
+    SELECT kept.{which}, kept.user_id, kept.similarity, {columns}kept.before, origin.steps + 1
+    FROM origin JOIN corrections AS undo ON undo.undoes = origin.before
+    JOIN {table} AS kept
+        ON kept.correction_id = origin.before AND kept.{which} = origin.{which}"""
+
 # With what was said before.
 FACES_OF_CORRECTION = f"""
-WITH RECURSIVE {STANDING.format(correction="$1")}
+WITH RECURSIVE {STANDING.format(correction="$1")}, origin AS (
+    SELECT face_id, user_id, similarity, runner_up_similarity, decision, before, 0 AS steps
+    FROM corrected_faces WHERE correction_id = $1
+    {
+    _UNDONE_BEFORE.format(
+        which="face_id",
+        table="corrected_faces",
+        columns="kept.runner_up_similarity, kept.decision, ",
+    )
+}
+), earliest AS (
+    SELECT DISTINCT ON (face_id) * FROM origin ORDER BY face_id, steps DESC
+)
 SELECT {_LABEL}, face.correction_id = standing.latest AS stands,
        before.user_id AS before_user_id, before.similarity AS before_similarity,
        before.runner_up_similarity AS before_runner_up_similarity,
        before.decision AS before_decision
-FROM corrected_faces AS before JOIN faces AS face ON face.id = before.face_id
+FROM earliest AS before JOIN faces AS face ON face.id = before.face_id
 LEFT JOIN standing ON standing.face_id = face.id
-WHERE before.correction_id = $1
 ORDER BY face.id FOR NO KEY UPDATE OF face
 """  # noqa: S608
 
@@ -117,10 +135,41 @@ UPDATE visits SET user_id = $2, similarity = $3, correction_id = $4, revision = 
 WHERE visit_id = $1
 """
 
-VISIT_OF_CORRECTION = """
+VISIT_OF_CORRECTION = f"""
+WITH RECURSIVE origin AS (
+    SELECT visit_id, user_id, similarity, before, 0 AS steps
+    FROM corrected_visits WHERE correction_id = $1
+    {_UNDONE_BEFORE.format(which="visit_id", table="corrected_visits", columns="")}
+), earliest AS (
+    SELECT DISTINCT ON (visit_id) * FROM origin ORDER BY visit_id, steps DESC
+)
 SELECT before.visit_id, camera_id, before.user_id, before.similarity, before
-FROM corrected_visits AS before JOIN visits ON visits.visit_id = before.visit_id
-WHERE before.correction_id = $1
+FROM earliest AS before JOIN visits ON visits.visit_id = before.visit_id
+"""  # noqa: S608
+
+# Whom an undo may name, and so holds first.
+NAMED_BEFORE = """
+SELECT user_id FROM corrected_faces WHERE user_id IS NOT NULL AND face_id IN (
+    SELECT face_id FROM corrected_faces WHERE correction_id = $1)
+UNION
+SELECT user_id FROM corrected_visits WHERE user_id IS NOT NULL AND visit_id IN (
+    SELECT visit_id FROM corrected_visits WHERE correction_id = $1)
+"""
+
+# Whom a correction may name in a veto.
+NAMED_NOW = """
+SELECT DISTINCT user_id FROM faces
+WHERE user_id IS NOT NULL AND (id = $1 OR id IN (
+    SELECT face_id FROM visit_faces WHERE visit_id = $2))
+"""
+
+# Of which a person has said before that they are not this user's.
+DENIED = """
+SELECT face_id FROM vetoes WHERE face_id = ANY($1::uuid[]) AND user_id = $2 AND withdrawn_by IS NULL
+"""
+
+DENIED_BEFORE = """
+SELECT EXISTS (SELECT FROM corrections WHERE id = $1 AND kind = 'not_user' AND user_id = $2)
 """
 
 ADD_VETOES = """
@@ -136,9 +185,32 @@ UPDATE vetoes SET withdrawn_by = $1
 WHERE face_id = ANY($2::uuid[]) AND user_id = $3 AND withdrawn_by IS NULL
 """
 
-DELETE_VETOES = "DELETE FROM vetoes WHERE correction_id = $1"
+DELETE_VETOES = "DELETE FROM vetoes WHERE correction_id = $1 RETURNING face_id"
 
-RESTORE_VETOES = "UPDATE vetoes SET withdrawn_by = NULL WHERE withdrawn_by = $1"
+RESTORE_VETOES = "UPDATE vetoes SET withdrawn_by = NULL WHERE withdrawn_by = $1 RETURNING face_id"
+
+# A merge has copied the vetoes of the user who was merged: a copy stands while one of these does.
+DELETE_COPIED_VETOES = """
+DELETE FROM vetoes AS copied USING corrections AS one
+WHERE one.id = copied.correction_id AND one.kind = 'merge' AND copied.face_id = ANY($1::uuid[])
+  AND NOT EXISTS (
+      SELECT FROM vetoes WHERE face_id = copied.face_id AND user_id = one.other_user_id
+      AND withdrawn_by IS NULL)
+RETURNING copied.face_id
+"""
+
+COPY_VETOES = """
+INSERT INTO vetoes (correction_id, face_id, user_id)
+SELECT DISTINCT one.id, veto.face_id, one.user_id
+FROM vetoes AS veto JOIN corrections AS one
+    ON one.kind = 'merge' AND one.other_user_id = veto.user_id
+WHERE veto.face_id = ANY($1::uuid[]) AND veto.withdrawn_by IS NULL
+  AND NOT EXISTS (SELECT FROM corrections WHERE undoes = one.id)
+  AND NOT EXISTS (
+      SELECT FROM faces WHERE id = veto.face_id AND faces.user_id = one.user_id)
+ON CONFLICT DO NOTHING
+RETURNING face_id
+"""
 
 _CORRECTION = """
 one.id, one.made_at, one.kind, one.actor, one.user_id, one.other_user_id, one.face_id, one.visit_id,

@@ -4,7 +4,7 @@ The transaction is the commit point: labels, vetoes, messages and the line of th
 written together. What the vector database has follows (`sinks.main.people.correction_work`).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from domain.decisions.corrections import (
     CorrectionError,
     CorrectionKind,
     FaceLabel,
-    relabelled,
+    relabelled_all,
     require_undoable,
     restored,
     vetoes_of,
@@ -29,6 +29,7 @@ from sinks.main.people import correction_statements as sql
 from sinks.main.people.correction_rows import (
     add_correction,
     correction_of,
+    hold_users,
     require_users,
     undo_request,
 )
@@ -118,6 +119,8 @@ class CorrectionStore(PostgresSink):
 
 async def _correct_label(connection: "Session", request: CorrectionRequest) -> Correction:
     """Say that a face, or the person of a visit, is a user or is not."""
+    named = await connection.fetch(sql.NAMED_NOW, request.face_id, request.visit_id)
+    await hold_users(connection, {row["user_id"] for row in named} | {request.user_id})
     await require_users(connection, [request.user_id], "KEY SHARE")
     camera: str | None = None
     if request.visit_id is not None:
@@ -130,11 +133,11 @@ async def _correct_label(connection: "Session", request: CorrectionRequest) -> C
         if not rows:
             raise CorrectionError("face_not_found", "no camera saw a face with this id")
     before = [_label(row) for row in rows]
-    after = [
-        label
-        for one in before
-        if (label := relabelled(request.kind, one, request.user_id)) is not None
-    ]
+    embeddings = list({one.embedded_as for one in before})
+    denied = await connection.fetch(sql.DENIED, embeddings, request.user_id)
+    after = relabelled_all(
+        request.kind, before, request.user_id, {row["face_id"] for row in denied}
+    )
     vetoes = vetoes_of(request.kind, before, request.user_id)
     others = {one.user_id for one in before if one.user_id not in {None, request.user_id}}
     other = others.pop() if request.kind is CorrectionKind.IS_USER and len(others) == 1 else None
@@ -150,7 +153,6 @@ async def _correct_label(connection: "Session", request: CorrectionRequest) -> C
         [veto.user_id for veto in vetoes],
     )
     if request.kind is CorrectionKind.IS_USER:
-        embeddings = list({one.embedded_as for one in before})
         await connection.execute(sql.WITHDRAW_VETOES, request.id, embeddings, request.user_id)
     visits: list[UUID] = []
     if request.visit_id is not None and camera is not None:
@@ -170,7 +172,9 @@ async def _correct_visit(
         raise CorrectionError("visit_not_found", "there is no visit with this id")
     denied = request.kind is CorrectionKind.NOT_USER
     if denied and row["user_id"] != request.user_id:
-        return []
+        again = await connection.fetchval(sql.DENIED_BEFORE, row["correction_id"], request.user_id)
+        if row["user_id"] is not None or not again:
+            return []
     user_id = None if denied else request.user_id
     await label_visit(connection, request.id, visit_of(row), user_id, None, request.id)
     return [row["visit_id"]]
@@ -178,25 +182,27 @@ async def _correct_visit(
 
 async def _restore_label(connection: "Session", undone: Correction, author: Author) -> Correction:
     """Undo `_correct_label`, as far as no later correction stands."""
-    named = [one for one in (undone.user_id, undone.other_user_id) if one is not None]
-    await connection.fetch(sql.USERS.format(lock="KEY SHARE"), named)
+    named = {one for one in (undone.user_id, undone.other_user_id) if one is not None}
+    named |= {row["user_id"] for row in await connection.fetch(sql.NAMED_BEFORE, undone.id)}
+    left = await hold_users(connection, named)
     rows = await connection.fetch(sql.FACES_OF_CORRECTION, undone.id)
     after = [
         label
         for row in rows
-        if (label := restored(_label_before(row), _standing(row, undone.id), undone.id)) is not None
+        if (label := restored(_label_before(row, left), _standing(row, undone.id), undone.id))
+        is not None
     ]
     request = undo_request(undone, author)
     correction = await add_correction(connection, request, {"faces": len(after)}, undone)
     await _label_faces(connection, correction.id, after)
-    await connection.execute(sql.DELETE_VETOES, undone.id)
-    await connection.execute(sql.RESTORE_VETOES, undone.id)
+    await _restore_vetoes(connection, undone.id)
     visits: list[UUID] = []
     for before in await connection.fetch(sql.VISIT_OF_CORRECTION, undone.id):
         await connection.execute(sql.TOUCH_CAMERAS, [before["camera_id"]])
         row = await connection.fetchrow(sql.VISIT, before["visit_id"])
         if row is not None and row["correction_id"] == undone.id:
             user, similarity = before["user_id"], before["similarity"]
+            user = left.get(user, user)
             similarity = None if user is None else similarity
             visit = visit_of(row)
             await label_visit(connection, correction.id, visit, user, similarity, before["before"])
@@ -205,6 +211,22 @@ async def _restore_label(connection: "Session", undone: Correction, author: Auth
     change = change_of(correction, faces, tuple(visits), undone=undone)
     await note_changes(connection, [change])
     return correction
+
+
+async def _restore_vetoes(connection: "Session", undone_id: UUID) -> None:
+    """Have the vetoes of a correction stand no more, and those that it has withdrawn, again.
+
+    So do their copies for users that the ones of these vetoes were merged into.
+    """
+    deleted = await connection.fetch(sql.DELETE_VETOES, undone_id)
+    restored_now = await connection.fetch(sql.RESTORE_VETOES, undone_id)
+    for statement, changed in (
+        (sql.DELETE_COPIED_VETOES, deleted),
+        (sql.COPY_VETOES, restored_now),
+    ):
+        faces = {row["face_id"] for row in changed}
+        while faces:  # each turn follows one merge of a chain
+            faces = {row["face_id"] for row in await connection.fetch(statement, list(faces))}
 
 
 async def _label_faces(
@@ -249,11 +271,13 @@ def _standing(row: "asyncpg.Record", correction_id: UUID) -> FaceLabel:
     return replace(label, correction_id=correction_id) if row["stands"] else label
 
 
-def _label_before(row: "asyncpg.Record") -> FaceLabel:
+def _label_before(row: "asyncpg.Record", left: Mapping[UUID, UUID]) -> FaceLabel:
+    """The face before; where its user was merged since, it is the one who is left."""
+    user = row["before_user_id"]
     return FaceLabel(
         face_id=row["face_id"],
         embedded_as=row["embedded_as"],
-        user_id=row["before_user_id"],
+        user_id=left.get(user, user),
         similarity=row["before_similarity"],
         runner_up_similarity=row["before_runner_up_similarity"],
         decision=row["before_decision"],

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from itertools import pairwise
 from uuid import uuid4
 
 import asyncpg
@@ -12,7 +13,7 @@ from msgspec import structs
 from agents.vetoes import VetoWatch
 from domain.decisions.corrections import CorrectionError
 from services.erasure import erase, look_for
-from tests.contract.builders import NOON, unique
+from tests.contract.builders import NOON, an_event, unique
 from tests.contract.people.corrected_people import (
     IS,
     ME,
@@ -31,7 +32,9 @@ from tests.contract.people.corrected_people import (
     request,
     row,
 )
+from tests.contract.stored_people import followed, the_result
 from tests.contract.stored_visits import a_change
+from tests.stored_records import commit_results
 
 
 async def test_not_x_of_a_face(world):
@@ -395,6 +398,105 @@ async def test_the_undo_of_a_later_correction_lets_the_earlier_one_be_undone(wor
         labels.append(await row(world, "SELECT user_id FROM faces WHERE id = $1", seen.face_id))
     assert labels == [{"user_id": y}, {"user_id": x}]
     assert await active_vetoes(world) == set()
+
+
+async def label(world, seen):
+    return (await face(world, seen.face_id)).user_id
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_second_not_x_stands_when_one_of_both_is_undone(world, first):
+    x = await world.stored.a_user()
+    seen = await a_sighting(world, x)
+    made = [await world.corrections.make(request(NOT, x, face_id=seen.face_id)) for _ in range(2)]
+    await world.corrections.undo(made[first].id, ME)
+    now = await face(world, seen.face_id)
+    assert (now.user_id, now.decision) == (None, "vetoed")
+    assert await active_vetoes(world) == {(seen.face_id, x)}
+    await world.corrections.undo(made[1 - first].id, ME)
+    assert await label(world, seen) == x
+    assert await active_vetoes(world) == set()
+
+
+async def test_not_another_one_does_not_keep_the_face_from_who_it_was(world):
+    x, y = await world.stored.a_user(), await world.stored.a_user()
+    seen = await a_sighting(world, x)
+    first = await world.corrections.make(request(NOT, x, face_id=seen.face_id))
+    await world.corrections.make(request(NOT, y, face_id=seen.face_id))
+    await world.corrections.undo(first.id, ME)
+    assert await label(world, seen) == x
+    assert await active_vetoes(world) == {(seen.face_id, y)}
+
+
+async def test_a_second_not_x_of_a_visit_stands_when_the_first_is_undone(world):
+    x = await world.stored.a_user()
+    seen = await a_sighting(world, x, camera=unique("door"))
+    visit = await a_stored_visit(world, x, [seen])
+    made = [
+        await world.corrections.make(request(NOT, x, visit_id=visit.visit_id)) for _ in range(2)
+    ]
+    users = []
+    for one in made:
+        await world.corrections.undo(one.id, ME)
+        (now,) = (await world.visits.camera(seen.camera_id)).visits
+        users.append((now.user_id, await label(world, seen)))
+    assert users == [(None, None), (x, x)]
+
+
+async def test_what_both_of_two_corrections_have_said_is_undone_in_any_order(world):
+    x, y, z = [await world.stored.a_user() for _ in range(3)]
+    seen = await a_sighting(world, x)
+    first = await world.corrections.make(request(IS, y, face_id=seen.face_id))
+    later = await world.corrections.make(request(IS, z, face_id=seen.face_id))
+    await world.corrections.undo(first.id, ME)
+    assert await label(world, seen) == z
+    await world.corrections.undo(later.id, ME)
+    assert await label(world, seen) == x
+
+
+@pytest.mark.parametrize("others", [1, 2])
+async def test_an_undo_after_a_merge_gives_the_face_to_who_is_left(world, others):
+    users = [await world.stored.a_user() for _ in range(1 + others)]
+    seen = await a_sighting(world, users[0], camera=unique("door"))
+    visit = await a_stored_visit(world, users[0], [seen])
+    made = await world.corrections.make(request(NOT, users[0], visit_id=visit.visit_id))
+    for one, kept in pairwise(users):
+        await world.corrections.make(request(MERGE, kept, other_user_id=one))
+    assert await active_vetoes(world) == {(seen.face_id, user) for user in users}
+    await world.corrections.undo(made.id, ME)
+    now = await face(world, seen.face_id)
+    assert (now.user_id, now.linked) == (users[-1], users[-1])
+    (stored,) = (await world.visits.camera(seen.camera_id)).visits
+    assert stored.user_id == users[-1]
+    assert await active_vetoes(world) == set()
+
+
+async def test_a_copied_veto_stands_while_any_correction_wants_it(world):
+    kept, gone = [await world.stored.a_user() for _ in range(2)]
+    seen = await a_sighting(world, gone)
+    made = [
+        await world.corrections.make(request(NOT, gone, face_id=seen.face_id)) for _ in range(2)
+    ]
+    await world.corrections.make(request(MERGE, kept, other_user_id=gone))
+    vetoes = []
+    for one in made:
+        await world.corrections.undo(one.id, ME)
+        vetoes.append(await active_vetoes(world))
+    assert vetoes == [{(seen.face_id, kept), (seen.face_id, gone)}, set()]
+
+
+async def test_a_veto_that_stands_again_after_a_merge_holds_for_who_is_left(world):
+    kept, gone = [await world.stored.a_user() for _ in range(2)]
+    seen = await a_sighting(world, None, camera=unique("door"))
+    result = the_result(an_event(seen.camera_id, seconds=1), world.stored.model)
+    result = followed(result, seen)  # its embedding is that of the first face
+    await commit_results(world.stored.records, [result])
+    await world.corrections.make(request(NOT, gone, face_id=seen.face_id))
+    made = await world.corrections.make(request(IS, gone, face_id=result.faces[0].match.face_id))
+    await world.corrections.make(request(MERGE, kept, other_user_id=gone))
+    assert await active_vetoes(world) == set()
+    await world.corrections.undo(made.id, ME)
+    assert await active_vetoes(world) == {(seen.face_id, kept), (seen.face_id, gone)}
 
 
 async def test_merges_are_undone_the_last_one_first(world):
