@@ -2,15 +2,15 @@
 
 1. what a crash has left between the two databases: merges and promotions that the gallery does not
    have, templates without an unknown, and unknowns without a template
-2. unknowns that had a visit since the last rounds are compared with all: what is certain is merged,
-   what is likely is proposed (`domain.decisions.consolidation`)
+2. unknowns whose visits changed since they were looked at are compared with all: what is certain
+   is merged, what is likely is proposed (`domain.decisions.consolidation`)
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import numpy as np
@@ -35,9 +35,6 @@ _FIRST = UUID(int=0)
 #: Unknowns that one is compared with, the most similar ones; and how many are searched at a time.
 _NEIGHBOURS = 5
 _AT_ONCE = 64
-
-#: Rounds whose visits are looked at again, should one have failed.
-_ROUNDS = 2
 
 
 @dataclass(slots=True)
@@ -136,15 +133,22 @@ class UnknownRounds:
         return removed
 
     async def _consolidate(self, model: str, dimension: int, done: UnknownsDone) -> None:
-        since = utc_now() - timedelta(seconds=_ROUNDS * self._settings.maintenance.interval)
-        changed = await self._unknowns.changed_since(model, since)
-        if not changed:
-            return
         galleries = Galleries(self._gallery, poll=1.0, max_age=1.0, of=OF_UNKNOWNS)
-        gallery = await galleries.get(model, dimension)
+        last = _FIRST
+        while changed := await self._unknowns.changed(model, last, self._batch):
+            last = max(changed)
+            gallery = await galleries.get(model, dimension)
+            await galleries.refresh(model)
+            await self._compare(model, gallery, changed, done)
+
+    async def _compare(
+        self, model: str, gallery: Gallery, changed: Mapping[UUID, datetime], done: UnknownsDone
+    ) -> None:
+        """Compare unknowns that have changed with all."""
         settings = self._settings.unknowns
         policy = ConsolidationPolicy(settings.merge_threshold, settings.threshold)
-        near = await asyncio.to_thread(_near, gallery, changed, policy.propose_threshold)
+        near = await asyncio.to_thread(_near, gallery, list(changed), policy.propose_threshold)
+        near += await self._unknowns.proposed_with(changed.keys())
         ids = sorted({*changed, *(one for pair in near for one in pair)})
         exemplars = await self._gallery.exemplars_of(model, ids)
         groups = [
@@ -165,7 +169,7 @@ class UnknownRounds:
                 both = {merge.kept, merge.merged}
                 await align_exemplars(self._unknowns, self._gallery, both)
                 done.merged += 1
-        await self._unknowns.propose(ids, found.proposals)
+        await self._unknowns.consolidated(changed, found.proposals)
         done.proposed += len(found.proposals)
 
 

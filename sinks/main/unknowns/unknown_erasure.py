@@ -80,7 +80,7 @@ async def withdraw_visits(
     """
     touched = [row["id"] for row in await connection.fetch(LOCK_THOSE_WITH, visit_ids)]
     gone = await connection.fetch(unknown_statements.REMOVE_MEMBERS, visit_ids)
-    await connection.fetch(unknown_statements.COUNT_AGAIN, touched)
+    await connection.fetch(unknown_statements.COUNT_AGAIN, touched, False)
     await connection.execute(unknown_statements.NOTE_DUE, touched)
     empty = await connection.fetch(unknown_statements.DELETE_EMPTY, touched)
     return len(gone), frozenset(row["id"] for row in empty)

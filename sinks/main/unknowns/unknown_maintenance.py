@@ -1,6 +1,6 @@
 """Unknowns for maintenance: merges, proposals, and what the vector database does not have yet."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -58,11 +58,21 @@ class UnknownMaintenance(UnknownRegrouping):
             rows = await connection.fetch(unknown_statements.LATEST_VISITS, unknown_id, most)
         return (rows[0]["model"] if rows else ""), [row["visit_id"] for row in rows]
 
-    async def changed_since(self, model: str, moment: datetime) -> list[UUID]:
-        """The open unknowns of a model that had a visit since a moment."""
+    async def changed(self, model: str, after: UUID, limit: int) -> dict[UUID, datetime]:
+        """The next open unknowns of a model, by id, whose visits the consolidation has not seen.
+
+        Returns:
+            By unknown, when its visits changed; see `consolidated`.
+        """
         async with self._connection("look for unknowns that changed") as connection:
-            rows = await connection.fetch(unknown_statements.CHANGED, model, moment)
-        return [row["id"] for row in rows]
+            rows = await connection.fetch(unknown_statements.CHANGED, model, after, limit)
+        return {row["id"]: row["consolidation_due_at"] for row in rows}
+
+    async def proposed_with(self, unknown_ids: Collection[UUID]) -> list[tuple[UUID, UUID]]:
+        """The merges with one of these unknowns that an operator is asked about."""
+        async with self._connection("read proposals") as connection:
+            rows = await connection.fetch(unknown_statements.PROPOSED_WITH, list(unknown_ids))
+        return [(row["unknown_id"], row["other_id"]) for row in rows]
 
     async def open_ones(self, unknown_ids: Collection[UUID]) -> list[OpenUnknown]:
         """Those of these unknowns that may be merged, by id."""
@@ -76,13 +86,21 @@ class UnknownMaintenance(UnknownRegrouping):
             rows = await connection.fetch(unknown_statements.APART, list(unknown_ids))
         return {frozenset((row["one"], row["other"])) for row in rows}
 
-    async def propose(self, looked_at: Collection[UUID], proposals: Sequence[Proposal]) -> None:
-        """Replace the proposals about these unknowns."""
+    async def consolidated(
+        self, looked_at: Mapping[UUID, datetime], proposals: Sequence[Proposal]
+    ) -> None:
+        """Replace the proposals about these unknowns, who are consolidated.
+
+        Args:
+            looked_at: unknowns that were compared with all, with the time of `changed`.
+            proposals: what was found.
+        """
         async with (
             self._connection("propose merges and splits") as connection,
             connection.transaction(),
         ):
-            await connection.execute(unknown_statements.FORGET_PROPOSALS, list(looked_at))
+            names, times = list(looked_at), list(looked_at.values())
+            await connection.execute(unknown_statements.FORGET_PROPOSALS, names)
             await connection.execute(
                 unknown_statements.PROPOSE,
                 [one.unknown_id for one in proposals],
@@ -90,3 +108,4 @@ class UnknownMaintenance(UnknownRegrouping):
                 [one.kind for one in proposals],
                 [one.similarity for one in proposals],
             )
+            await connection.execute(unknown_statements.CONSOLIDATED, names, times)

@@ -73,6 +73,7 @@ class UnknownRegrouping(UnknownStore):
                 await connection.execute(unknown_statements.NOTE_JOINED, kept, merged)
                 await _record(connection, by, "unknown.join", kept, {"other": str(merged)})
             await connection.execute(unknown_statements.DELETE_PROPOSALS, merged)
+            await connection.execute(unknown_statements.KEEP_AS_LONG, kept, merged)
             await connection.execute(unknown_statements.MARK_MERGED, kept, merged)
             await self._count(connection, kept, max(row["visits"] for row in rows))
             await note_changes(connection, [unknown_merged(kept, merged)])

@@ -18,7 +18,9 @@ class UnknownRow(MainBase):
     """A person who is seen again and not enrolled.
 
     One that was merged leads to the one that is left, one that was promoted to its user. While
-    ``templates_due``, the vector database does not have the last change yet.
+    ``templates_due``, the vector database does not have the last change yet. ``changed_at`` is
+    when it had its last visit, by the clock of the database; ``consolidation_due_at`` when its
+    visits changed after the last consolidation, None if they have not.
     """
 
     __tablename__ = "unknowns"
@@ -32,6 +34,12 @@ class UnknownRow(MainBase):
         Index("unknowns_changed", "changed_at"),
         Index("unknowns_user", "user_id", postgresql_where=text("user_id IS NOT NULL")),
         Index("unknowns_merged_into", "merged_into", postgresql_where=text("state = 'merged'")),
+        Index(
+            "unknowns_consolidation_due",
+            "model",
+            "id",
+            postgresql_where=text("consolidation_due_at IS NOT NULL"),
+        ),
         # Nearly always there are none.
         Index("unknowns_templates_due", "id", postgresql_where=text("templates_due")),
     )
@@ -51,6 +59,7 @@ class UnknownRow(MainBase):
     templates_due: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
     changed_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
+    consolidation_due_at: Mapped[datetime | None] = mapped_column(TIMESTAMP)
 
 
 # Newest first, with the id to break ties: what a cursor over a listing walks along.

@@ -51,12 +51,14 @@ REMOVE_MEMBERS = """
 DELETE FROM unknown_members WHERE visit_id = ANY($1::uuid[]) RETURNING unknown_id
 """
 
-# Times are those of the cameras, which may differ: the smallest and the largest count.
+# Times are those of the cameras, which may differ: the smallest and the largest count. Only a new
+# visit prolongs the retention.
 COUNT_AGAIN = """
 UPDATE unknowns SET visits = counted.number,
     first_seen_at = COALESCE(counted.first_seen_at, unknowns.first_seen_at),
     last_seen_at = COALESCE(counted.last_seen_at, unknowns.last_seen_at),
-    changed_at = now()
+    changed_at = CASE WHEN $2 THEN now() ELSE unknowns.changed_at END,
+    consolidation_due_at = clock_timestamp()
 FROM (
     SELECT unknown.id, count(visit.visit_id) AS number, min(visit.started_at) AS first_seen_at,
            max(visit.last_seen_at) AS last_seen_at
@@ -97,6 +99,11 @@ SELECT EXISTS (SELECT FROM unknown_pairs
 """
 
 MOVE_MEMBERS = "UPDATE unknown_members SET unknown_id = $1 WHERE unknown_id = $2 RETURNING visit_id"
+
+KEEP_AS_LONG = """
+UPDATE unknowns SET changed_at = other.changed_at FROM unknowns AS other
+WHERE unknowns.id = $1 AND other.id = $2 AND other.changed_at > unknowns.changed_at
+"""
 
 MOVE_MERGED = "UPDATE unknowns SET merged_into = $1 WHERE merged_into = $2"
 
@@ -141,8 +148,8 @@ ORDER BY visit.started_at, visit_id FOR UPDATE OF member
 """
 
 BEGIN_PART = """
-INSERT INTO unknowns (id, model, first_seen_at, last_seen_at, templates_due)
-SELECT $1, model, first_seen_at, last_seen_at, true FROM unknowns WHERE id = $2
+INSERT INTO unknowns (id, model, first_seen_at, last_seen_at, changed_at, templates_due)
+SELECT $1, model, first_seen_at, last_seen_at, changed_at, true FROM unknowns WHERE id = $2
 """
 
 PART_MEMBERS = "UPDATE unknown_members SET unknown_id = $1 WHERE visit_id = ANY($2::uuid[])"
@@ -197,7 +204,10 @@ VALUES ($1, $2, $3, $4::jsonb, $5)
 """
 
 PROPOSALS = """
-SELECT kind, unknown_id, other_id, similarity, created_at FROM unknown_proposals
+SELECT kind, unknown_id, other_id, similarity, proposal.created_at
+FROM unknown_proposals AS proposal
+JOIN unknowns AS one ON one.id = unknown_id AND one.state = 'open'
+JOIN unknowns AS two ON two.id = other_id AND two.state = 'open'
 ORDER BY similarity DESC, unknown_id, other_id LIMIT $1
 """
 
@@ -236,7 +246,21 @@ ORDER BY visit.last_seen_at DESC, visit_id LIMIT $2
 """
 
 CHANGED = """
-SELECT id FROM unknowns WHERE state = 'open' AND model = $1 AND changed_at >= $2 ORDER BY id
+SELECT id, consolidation_due_at FROM unknowns
+WHERE state = 'open' AND model = $1 AND consolidation_due_at IS NOT NULL AND id > $2
+ORDER BY id LIMIT $3
+"""
+
+# One that has changed again in the meantime is looked at again.
+CONSOLIDATED = """
+UPDATE unknowns SET consolidation_due_at = NULL
+FROM unnest($1::uuid[], $2::timestamptz[]) AS seen (id, due_at)
+WHERE unknowns.id = seen.id AND consolidation_due_at = seen.due_at
+"""
+
+PROPOSED_WITH = """
+SELECT unknown_id, other_id FROM unknown_proposals
+WHERE kind = 'merge' AND (unknown_id = ANY($1::uuid[]) OR other_id = ANY($1::uuid[]))
 """
 
 OPEN_ONES = """

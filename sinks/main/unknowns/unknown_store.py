@@ -126,7 +126,7 @@ class UnknownStore(PostgresSink):
                 await connection.execute(
                     unknown_statements.ADD_PAIRS, owner, list(others), "apart", "frame"
                 )
-            await self._count(connection, owner, target["visits"])
+            await self._count(connection, owner, target["visits"], seen=True)
             return owner
 
         return await self._transaction("give a visit to an unknown", write)
@@ -143,7 +143,7 @@ class UnknownStore(PostgresSink):
             touched = sorted({row["unknown_id"] for row in rows})
             if not touched:
                 return []
-            await connection.fetch(unknown_statements.COUNT_AGAIN, touched)
+            await connection.fetch(unknown_statements.COUNT_AGAIN, touched, False)
             # The template may have been made of this visit alone.
             await connection.execute(unknown_statements.NOTE_DUE, touched)
             gone = await connection.fetch(unknown_statements.DELETE_EMPTY, touched)
@@ -157,8 +157,17 @@ class UnknownStore(PostgresSink):
         return await connection.fetchrow(unknown_statements.CURRENT, [unknown_id])
 
     @staticmethod
-    async def _count(connection: "Session", unknown_id: UUID, before: int) -> None:
-        """Count the visits again, and announce the unknown when it is shown."""
-        rows = await connection.fetch(unknown_statements.COUNT_AGAIN, [unknown_id])
+    async def _count(
+        connection: "Session", unknown_id: UUID, before: int, *, seen: bool = False
+    ) -> None:
+        """Count the visits again, and announce the unknown when it is shown.
+
+        Args:
+            connection: in a transaction.
+            unknown_id: the unknown.
+            before: how many there were.
+            seen: whether there is a new visit.
+        """
+        rows = await connection.fetch(unknown_statements.COUNT_AGAIN, [unknown_id], seen)
         if rows and before < SHOWN_FROM <= rows[0]["visits"]:
             await note_changes(connection, [unknown_created(unknown_id)])

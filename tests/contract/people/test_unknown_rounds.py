@@ -310,3 +310,111 @@ async def test_a_part_stays_without_a_template_where_none_can_or_may_be_made(
         await rounds.run()
         assert await rounds.repair() == 0
     assert await planted.in_gallery() == {unknown}
+
+
+async def proposals_of(planted):
+    """What an operator is asked about the unknowns of this test."""
+    rows = await planted.rows(
+        "SELECT kind, unknown_id, other_id FROM unknown_proposals"
+        " JOIN unknowns ON unknowns.id = unknown_id WHERE model = $1",
+        planted.crowd.model,
+    )
+    return {(kind, frozenset(pair)) for kind, *pair in rows}
+
+
+async def test_what_changed_long_before_a_round_is_looked_at_once(planted, rounds, keeper, crowd):
+    """As after an outage of the maintenance, that lasts longer than its interval."""
+    for _ in range(2):
+        await planted.unknown(5, 2)
+    await planted.rows(
+        "UPDATE unknowns SET changed_at = changed_at - interval '20 days',"
+        " consolidation_due_at = consolidation_due_at - interval '20 days' WHERE model = $1",
+        crowd.model,
+    )
+    assert (await rounds.run()).merged == 1
+    kept = (await planted.in_gallery()).pop()
+    # What was merged is looked at again, and then nothing is left to do.
+    await rounds.run()
+    assert await keeper.changed(crowd.model, UUID(int=0), 9) == {}
+    (late,) = await store_visits(planted.records, planted.visits, planted.vectors, crowd, [5])
+    given = Assignment(kept, None, "joined")
+    await planted.unknowns.add(late.visit.visit_id, crowd.model, given, ())
+    assert set(await keeper.changed(crowd.model, UUID(int=0), 9)) == {kept}
+
+
+async def test_what_changes_while_it_is_compared_is_looked_at_again(planted, keeper, crowd):
+    unknown, stored = await planted.unknown(6, 2)
+    seen = await keeper.changed(crowd.model, UUID(int=0), 9)
+    await planted.unknowns.withdraw([stored[0].visit.visit_id])
+    await keeper.consolidated(seen, [])
+    assert set(await keeper.changed(crowd.model, UUID(int=0), 9)) == {unknown}
+
+
+async def test_a_round_replaces_the_proposals_of_what_it_looks_at_alone(planted, rounds, crowd):
+    crowd.noise = 0.3
+    crowd.rng = np.random.default_rng(40)
+    asked = frozenset([(await planted.unknown(3, 4))[0] for _ in range(2)])
+    await rounds.run()
+    assert await proposals_of(planted) == {("merge", asked)}
+    # A third one that is like both of them, with what was asked before.
+    third, _ = await planted.unknown(3, 4)
+    far, _ = await planted.unknown(7)
+    await planted.rows(
+        "INSERT INTO unknown_proposals (unknown_id, other_id, kind, similarity)"
+        " VALUES ($1, $2, 'merge', 0.6)",
+        third,
+        far,
+    )
+    await rounds.run()
+    found = await proposals_of(planted)
+    assert ("merge", asked) in found
+    assert any(third in pair for _, pair in found), "it was compared with them"
+    assert ("merge", frozenset((third, far))) not in found
+
+
+async def test_a_proposal_about_an_unknown_that_is_put_aside_is_not_asked(
+    planted, rounds, keeper, crowd
+):
+    crowd.noise = 0.3
+    crowd.rng = np.random.default_rng(40)
+    both = frozenset([(await planted.unknown(3, 4))[0] for _ in range(2)])
+    await rounds.run()
+
+    async def asked():
+        return {frozenset((one.unknown_id, one.other_id)) for one in await keeper.proposals(9999)}
+
+    assert both in await asked()
+    await planted.rows("UPDATE unknowns SET state = 'dismissed' WHERE id = $1", min(both))
+    assert both not in await asked()
+
+
+async def test_only_a_visit_prolongs_the_retention_of_an_unknown(planted, keeper, crowd):
+    long_ago = await planted.rows("SELECT now() - interval '20 days'")
+    one, stored = await planted.unknown(8, 4)
+    other, _ = await planted.unknown(8, 2)
+
+    async def changed_at(unknown):
+        return await planted.rows("SELECT changed_at FROM unknowns WHERE id = $1", unknown)
+
+    async def age(unknown, days):
+        await planted.rows(
+            "UPDATE unknowns SET changed_at = $2::timestamptz - $3 * interval '1 day'"
+            " WHERE id = $1",
+            unknown,
+            long_ago[0][0],
+            days,
+        )
+
+    await age(one, 1)
+    await age(other, 0)
+    kept = await keeper.merge(one, other)
+    assert await changed_at(kept) == long_ago, "that of the later visit"
+    theirs = [one.visit.visit_id for one in stored]
+    part = await keeper.part(kept, theirs[:2], SYSTEM)
+    assert await changed_at(part) == long_ago
+    await planted.unknowns.withdraw(theirs[3:])
+    assert await changed_at(kept) == long_ago
+    (late,) = await store_visits(planted.records, planted.visits, planted.vectors, crowd, [8])
+    given = Assignment(kept, None, "joined")
+    await planted.unknowns.add(late.visit.visit_id, crowd.model, given, ())
+    assert await changed_at(kept) > long_ago

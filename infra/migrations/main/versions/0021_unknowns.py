@@ -39,6 +39,7 @@ def _create_unknowns() -> None:
         sa.Column("templates_due", sa.Boolean, nullable=False, server_default=sa.text("false")),
         sa.Column("created_at", TIMESTAMP, nullable=False, server_default=NOW),
         sa.Column("changed_at", TIMESTAMP, nullable=False, server_default=NOW),
+        sa.Column("consolidation_due_at", TIMESTAMP),
         sa.ForeignKeyConstraint(
             ["merged_into"], ["unknowns.id"], name="unknowns_merged_into_fkey", ondelete="CASCADE"
         ),
@@ -67,6 +68,12 @@ def _create_unknowns() -> None:
         "unknowns",
         ["merged_into"],
         postgresql_where=sa.text("state = 'merged'"),
+    )
+    op.create_index(
+        "unknowns_consolidation_due",
+        "unknowns",
+        ["model", "id"],
+        postgresql_where=sa.text("consolidation_due_at IS NOT NULL"),
     )
     op.create_index(
         "unknowns_templates_due", "unknowns", ["id"], postgresql_where=sa.text("templates_due")
