@@ -6,12 +6,14 @@ import { fill } from "./dom.js";
 import { watchHealth } from "./health.js";
 import { live } from "./live.js";
 import { problemBox } from "./parts.js";
+import { showCheck } from "./views/check.js";
 import { showCorrections } from "./views/corrections.js";
 import { showEnrol } from "./views/enrol.js";
 import { showLive } from "./views/live.js";
 import { showPeople } from "./views/people.js";
 import { showPerson } from "./views/person.js";
 import { showSearch } from "./views/search.js";
+import { showSimilar } from "./views/similar.js";
 import { showUnknown } from "./views/unknown.js";
 import { showUnknowns } from "./views/unknowns.js";
 import { showVisit } from "./views/visit.js";
@@ -23,7 +25,9 @@ const ROUTES = [
   { pattern: /^\/unknowns$/, title: "Unknown people", nav: "#/unknowns", show: showUnknowns },
   { pattern: new RegExp(`^/unknowns/${ID}$`), title: "Unknown person", nav: "#/unknowns", show: showUnknown },
   { pattern: /^\/corrections$/, title: "Corrections", nav: "#/people", show: showCorrections },
+  { pattern: new RegExp(`^/faces/${ID}/similar(?:/([1-9]\\d{0,2}))?$`), title: "Where else", nav: "#/", show: showSimilar },
   { pattern: /^\/people$/, title: "People", nav: "#/people", show: showPeople },
+  { pattern: /^\/people\/check$/, title: "Check of people", nav: "#/people", show: showCheck },
   { pattern: new RegExp(`^/people/${ID}$`), title: "Person", nav: "#/people", show: showPerson },
   { pattern: /^\/enrol$/, title: "Enrol", nav: "#/enrol", show: showEnrol },
   { pattern: new RegExp(`^/people/${ID}/photos$`), title: "Add photos", nav: "#/people", show: showEnrol },

@@ -14,7 +14,7 @@ from tests.end_to_end.api.cameras import send_frames
 from tests.end_to_end.console.announced import here, left
 from tests.end_to_end.console.conftest import PHONE, picture_file
 
-VIEWS = ("/", "/people", "/enrol", "/search", "/unknowns", "/corrections")
+VIEWS = ("/", "/people", "/people/check", "/enrol", "/search", "/unknowns", "/corrections")
 
 _AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
 

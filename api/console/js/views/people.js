@@ -18,6 +18,7 @@ export async function showPeople({ root, signal }) {
   const below = h("div.below");
   fill(root,
     h("div.bar-top", {}, h("h1", {}, "People"), statusLine, h("span.spring"), search,
+      h("a.button", { href: "#/people/check" }, "Check"),
       h("a.button", { href: "#/corrections" }, "Corrections"),
       h("a.button.primary", { href: "#/enrol" }, "Enrol")),
     list, below);

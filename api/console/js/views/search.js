@@ -1,5 +1,6 @@
 /* Who is in this photo? */
 
+import { actionButton, oneAtATime } from "../actions.js";
 import { isAbort, outcomeOf, Problem, upload } from "../api.js";
 import { fill, h, say, uniqueId } from "../dom.js";
 import { count, nameOf, similarity } from "../format.js";
@@ -49,14 +50,8 @@ export function showSearch({ root, signal }) {
     const either = AbortSignal.any([signal, asking.signal]);
     say(statusLine, "Searching");
     result.setAttribute("aria-busy", "true");
-    const form = new FormData();
-    form.append("photo", photo);
-    form.append("limit", "5");
-    if (threshold.value) form.append("threshold", threshold.value);
     try {
-      const { done, pending } = await upload("/faces/search", form, either);
-      if (pending) say(statusLine, "The pipeline is slow; waiting for its answer");
-      const answer = done ?? unpacked(await outcomeOf(pending.status_url, either));
+      const answer = await ask(threshold.value ? { threshold: threshold.value } : {}, either);
       if (answer) showAnswer(answer, either);
       else say(statusLine, "The pipeline has not answered; try again later.");
     } catch (error) {
@@ -65,6 +60,22 @@ export function showSearch({ root, signal }) {
       fill(result, refusal(error) ?? problemBox(error, search));
     }
     result.removeAttribute("aria-busy");
+  }
+
+  async function ask(fields, either) {
+    const form = new FormData();
+    for (const [name, value] of Object.entries({ photo, limit: "5", ...fields })) form.append(name, value);
+    const { done, pending } = await upload("/faces/search", form, either);
+    if (pending) say(statusLine, "The pipeline is slow; waiting for its answer");
+    return done ?? unpacked(await outcomeOf(pending.status_url, either));
+  }
+
+  /** Search once more, so that the faces are kept for ten minutes to be compared with sightings. */
+  async function whereElse(face, either) {
+    const answer = await ask({ sightings: "true" }, either);
+    const same = answer?.faces.find(({ box }) => box.every((side, index) => side === face.box[index]));
+    if (same) location.hash = `#/faces/${same.face_id}/similar`;
+    else say(statusLine, "The pipeline has not answered; try again later.");
   }
 
   function showAnswer(answer, either) {
@@ -77,10 +88,15 @@ export function showSearch({ root, signal }) {
         emptyState("No face was found in this photo.", "Try one that shows the face larger or more from the front.")));
       return;
     }
+    const errors = h("div");
+    const act = oneAtATime(errors);
+    const elsewhere = (face, number) => actionButton("Where else", act, () => whereElse(face, either),
+      { kind: "quiet", label: `Where else face ${number} was seen` });
     const facts = h("p.fine", {}, `Threshold ${similarity(answer.threshold)}, lead of at least `,
       `${similarity(answer.margin)} over the next, model ${answer.model}`);
     fill(result, h("div.found", {}, framed(photo, faces, either),
-      h("div", {}, facts, h("ol.faces", {}, faces.map((face, index) => faceCard(face, index, answer))))));
+      h("div", {}, facts, errors,
+        h("ol.faces", {}, faces.map((face, index) => faceCard(face, index, answer, elsewhere(face, index + 1)))))));
   }
 }
 
@@ -116,7 +132,7 @@ function framed(photo, faces, signal) {
   return holder;
 }
 
-function faceCard(face, index, { threshold }) {
+function faceCard(face, index, { threshold }, elsewhere) {
   const [best, next] = face.candidates;
   const lead = best && next ? `, lead ${similarity(best.similarity - next.similarity)}` : "";
   return h("li.face-card", { "data-decision": face.decision },
@@ -134,5 +150,6 @@ function faceCard(face, index, { threshold }) {
         h("li", {},
           h("a", { href: `#/people/${one.user.id}` }, nameOf(one.user)),
           similarityBar(one.similarity, threshold))))
-      : null);
+      : null,
+    elsewhere);
 }

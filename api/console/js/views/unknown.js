@@ -32,7 +32,8 @@ export async function showUnknown({ root, signal, params }) {
         h("p", {}, unknown.cameras.length ? ["Seen at ", h("strong", {}, unknown.cameras.join(", "))] : null),
         h("p.fine", {}, "First seen ", timeElement(unknown.first_seen_at)),
         h("p.fine", {}, "Last seen ", timeElement(unknown.last_seen_at, { isRelative: true }))),
-      actions),
+      h("div", {}, actions, unknown.best_face_id
+        ? h("a.button", { href: `#/faces/${unknown.best_face_id}/similar` }, "Where else") : null)),
     errors,
     faces(unknown),
     seen(visits, unknown.visits));

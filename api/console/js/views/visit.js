@@ -4,7 +4,7 @@ import { actionButton, oneAtATime } from "../actions.js";
 import { call, callWith, isAbort } from "../api.js";
 import { correct } from "../corrections.js";
 import { fill, h } from "../dom.js";
-import { count, moment } from "../format.js";
+import { count, moment, nameOf, similarity } from "../format.js";
 import { live } from "../live.js";
 import { emptyState, problemBox } from "../parts.js";
 import { picture } from "../pictures.js";
@@ -26,7 +26,7 @@ export async function showVisit({ root, signal, params }) {
     const enrolled = await enrolledPhoto(user, signal);
     if (user !== visit.user_id) return; // another answer is on its way
     document.title = `${who(visit)} at ${visit.camera_id} · Fecapass`;
-    fill(head, pictures(visit, enrolled), h("div", {}, facts(visit), corrections(visit, act, again, signal)),
+    fill(head, pictures(visit, enrolled), h("div", {}, facts(visit, matches), corrections(visit, act, again, signal)),
       snapshot(visit));
   }
 
@@ -100,7 +100,15 @@ function snapshot({ snapshot_url: url, camera_id: camera }) {
   return h("figure.snapshot", {}, frame, h("figcaption", {}, "The whole picture"));
 }
 
-function facts(visit) {
+/** Of an unknown person, the face most like someone who is enrolled; a key may hide all candidates. */
+function mostLike(visit, matches) {
+  if (visit.user_id) return null;
+  const [best] = matches.filter((match) => match.candidate).sort((one, other) => other.similarity - one.similarity);
+  if (!best) return null;
+  return [h("a", { href: `#/people/${best.candidate.id}` }, nameOf(best.candidate)), ` (${similarity(best.similarity)})`];
+}
+
+function facts(visit, matches) {
   const name = visit.user ? h("a", { href: `#/people/${visit.user_id}` }, who(visit)) : who(visit);
   const entries = [
     ["Camera", visit.camera_id],
@@ -108,10 +116,13 @@ function facts(visit) {
     ["For", length(visit)],
     ["Faces", visit.late ? `${visit.faces}, ${visit.late} of them late` : String(visit.faces)],
     ["Similarity", score(visit)?.querySelector(".number")],
+    ["Most like", mostLike(visit, matches)],
     ["Liveness", liveness(visit)],
     ["Note", note(visit)],
     ["Came before", visit.unknown_id && !visit.user_id
       ? h("a", { href: `#/unknowns/${visit.unknown_id}` }, "the visits of this unknown person") : null],
+    ["Where else", visit.best_face_id
+      ? h("a", { href: `#/faces/${visit.best_face_id}/similar` }, "faces like this one") : null],
     ["Before", visit.continues ? h("a", { href: `#/visits/${visit.continues}` }, "the visit that this one continues") : null],
   ];
   return h("div.facts", {},
