@@ -10,7 +10,10 @@ from sinks.main.snapshots.snapshot_statements import TOO_OLD, expire_snapshots
 from sinks.main.unknowns import unknown_erasure
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
+
+    import asyncpg
 
     from sinks.postgres.checked_connection import Session
 
@@ -58,11 +61,12 @@ SELECT count(*) FROM visits WHERE created_at < $1 AND NOT EXISTS (
     WHERE visit_id = visits.visit_id AND faces.created_at >= $1)
 """
 
+SOME_OLD_VISITS = f"""
+SELECT visit_id FROM visits WHERE {_IS_OLD_VISIT} ORDER BY created_at LIMIT $2
+"""  # noqa: S608
+
 DELETE_OLD_VISITS = f"""
-DELETE FROM visits WHERE visit_id IN (
-    SELECT visit_id FROM visits WHERE {_IS_OLD_VISIT} ORDER BY created_at LIMIT $2
-)
-RETURNING 1
+DELETE FROM visits WHERE visit_id = ANY($2::uuid[]) AND {_IS_OLD_VISIT} RETURNING 1
 """  # noqa: S608
 
 # What a camera saw last is about faces that are gone, too: messages that nothing has sent since,
@@ -118,19 +122,19 @@ async def expire(connection: "Session", before: Cutoffs) -> Traces:
     """
     photos = await connection.fetch(DELETE_LEFT_OUT, before.limit)
     faces, visits, lines, cameras = [], [], [], []
+    unknowns: frozenset[UUID] = frozenset()
     if before.sightings is not None:
         faces = await connection.fetch(DELETE_OLD_SIGHTINGS, before.sightings, before.limit)
         # Once the old faces are gone: else each call would look at all visits that have some.
         if len(faces) < before.limit:
-            visits = await connection.fetch(DELETE_OLD_VISITS, before.sightings, before.limit)
+            visits, unknowns = await _expire_visits(connection, before.sightings, before.limit)
         for statement in (DELETE_OLD_MESSAGES, FORGET_OLD_CHECKPOINTS, DELETE_OLD_SHADOW_COUNTS):
             await connection.execute(statement, before.sightings)
     if before.ledger is not None:
         lines = await connection.fetch(DELETE_OLD_EVENTS, before.ledger, before.limit)
         cameras = await connection.fetch(DELETE_OLD_CAMERAS, before.ledger, before.limit)
-    unknowns: frozenset[UUID] = frozenset()
     if before.unknowns is not None:
-        unknowns = await unknown_erasure.expire_unknowns(connection, before.unknowns, before.limit)
+        unknowns |= await unknown_erasure.expire_unknowns(connection, before.unknowns, before.limit)
     # Once the visits are gone whose faces were too old.
     snapshots = await expire_snapshots(connection, before.sightings, before.limit)
     elsewhere = References(
@@ -149,6 +153,21 @@ async def expire(connection: "Session", before: Cutoffs) -> Traces:
         "photos taken out": len(photos),
     }
     return Traces(counts, elsewhere)
+
+
+async def _expire_visits(
+    connection: "Session", before: "datetime", limit: int
+) -> "tuple[list[asyncpg.Record], frozenset[UUID]]":
+    """Delete visits without faces; the unknowns who had no other visit go, too.
+
+    Returns:
+        A row for each visit, and these unknowns.
+    """
+    old = [row["visit_id"] for row in await connection.fetch(SOME_OLD_VISITS, before, limit)]
+    async with connection.transaction():
+        # Templates have a retention of their own: that of the unknown.
+        _, emptied = await unknown_erasure.withdraw_visits(connection, old, due=False)
+        return await connection.fetch(DELETE_OLD_VISITS, before, old), emptied
 
 
 async def overdue(connection: "Session", before: Cutoffs) -> Traces:

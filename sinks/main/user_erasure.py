@@ -245,7 +245,9 @@ async def take_out(connection: "Session", user: DataSubject, forgotten: int = 0)
     await fill_event_users(connection, _FILLED_AT_ONCE)
     sent = await _sent_in(connection, user.id)
     of_user, _ = await unknown_erasure.visits_of_user(connection, user.id)
-    withdrawn, emptied = await unknown_erasure.withdraw_visits(connection, sorted(of_user))
+    withdrawn, emptied = await unknown_erasure.withdraw_visits(
+        connection, sorted(of_user), due=True
+    )
     shown = await snapshot_statements.of_user(connection, user.id)
     enrolled = await connection.fetch(DELETE_ENROLLED, user.id)
     best = await connection.fetch(FORGET_BEST_CROPS_OF_USER, user.id)

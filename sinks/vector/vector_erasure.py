@@ -111,11 +111,10 @@ class VectorErasure(SightingStore, PersonalData):
     async def expire(self, before: Cutoffs) -> Traces:
         """Delete the embeddings of sightings and unknowns that were too old, never a template."""
         gone = await self.delete_sightings(before.known.face_ids)
-        exemplars = 0
-        if before.unknowns is not None:
-            operation = "delete unknowns that are too old"
-            async with self._connection(operation) as connection, connection.transaction():
-                exemplars = await unknown_vectors.remove(connection, before.known.unknown_ids)
+        operation = "delete unknowns that are too old"
+        async with self._connection(operation) as connection, connection.transaction():
+            exemplars = await unknown_vectors.remove(connection, before.known.unknown_ids)
+            if before.unknowns is not None:
                 await connection.execute(unknown_vectors.FORGET_GONE)
         return Traces({"embeddings": gone, "embeddings of unknowns": exemplars})
 

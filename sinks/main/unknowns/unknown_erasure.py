@@ -71,9 +71,14 @@ async def visits_of_user(connection: "Session", user_id: UUID) -> tuple[frozense
 
 
 async def withdraw_visits(
-    connection: "Session", visit_ids: Sequence[UUID]
+    connection: "Session", visit_ids: Sequence[UUID], *, due: bool
 ) -> tuple[int, frozenset[UUID]]:
     """Take visits from their unknowns, before the visits are locked.
+
+    Args:
+        connection: in a transaction.
+        visit_ids: the visits.
+        due: whether maintenance is to look at the templates that lose them.
 
     Returns:
         How many were an unknown's; and the unknowns without any other visit, who are deleted.
@@ -81,7 +86,8 @@ async def withdraw_visits(
     touched = [row["id"] for row in await connection.fetch(LOCK_THOSE_WITH, visit_ids)]
     gone = await connection.fetch(unknown_statements.REMOVE_MEMBERS, visit_ids)
     await connection.fetch(unknown_statements.COUNT_AGAIN, touched, False)
-    await connection.execute(unknown_statements.NOTE_DUE, touched)
+    if due:
+        await connection.execute(unknown_statements.NOTE_DUE, touched)
     empty = await connection.fetch(unknown_statements.DELETE_EMPTY, touched)
     return len(gone), frozenset(row["id"] for row in empty)
 

@@ -1,13 +1,15 @@
 """What unknowns still have of a user is erased with the user, whether or not the agent runs."""
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
 from domain.decisions.corrections import CorrectionKind
 from domain.decisions.grouping import Exemplar, template_of
+from domain.events import utc_now
 from domain.people.stored_corrections import CorrectionRequest
-from domain.personal_data import SYSTEM
+from domain.personal_data import SYSTEM, Cutoffs
 from services.erasure import erase, look_for
 from services.people.people_corrections import open_corrections
 from sinks.stores import Stores
@@ -73,3 +75,31 @@ async def test_an_erasure_takes_the_visits_of_the_user_from_unknowns(
     await rounds.run()
     assert await planted.in_gallery() == {unknown}
     assert len((await unknown_gallery.exemplars_of(crowd.model, [unknown]))[unknown]) == 2
+
+
+async def test_visits_that_are_too_old_count_no_more_and_an_unknown_goes_with_the_last(
+    planted, records, vectors, unknowns, crowd
+):
+    unknown, stored = await planted.unknown(2, 3)
+    single, only = await planted.unknown(3)
+    old = [one.visit.visit_id for one in (*stored[:2], *only)]
+    await planted.rows("DELETE FROM visit_faces WHERE visit_id = ANY($1::uuid[])", old)
+    edge = utc_now() - timedelta(days=4000)
+    await planted.rows(
+        "UPDATE visits SET created_at = $2 WHERE visit_id = ANY($1::uuid[])",
+        old,
+        edge - timedelta(days=1),
+    )
+    before = await planted.rows("SELECT changed_at FROM unknowns WHERE id = $1", unknown)
+
+    gone = await records.expire(Cutoffs(edge, None, 100))
+
+    assert (gone.counts["visits"], gone.counts["unknowns"]) == (3, 1)
+    assert gone.elsewhere.unknown_ids == {single}
+    assert await planted.rows(
+        "SELECT id, visits, state FROM unknowns WHERE id = ANY($1::uuid[])", [unknown, single]
+    ) == [(unknown, 1, "open")]
+    assert await planted.rows("SELECT changed_at FROM unknowns WHERE id = $1", unknown) == before
+    assert await stored_groups(unknowns, stored) == {stored[2].visit.visit_id: unknown}
+    await vectors.expire(Cutoffs(edge, None, 100, gone.elsewhere))
+    assert await planted.in_gallery() == {unknown}
