@@ -121,7 +121,8 @@ async def expire(connection: "Session", before: Cutoffs) -> Traces:
         pictures of the snapshots.
     """
     photos = await connection.fetch(DELETE_LEFT_OUT, before.limit)
-    faces, visits, lines, cameras = [], [], [], []
+    visits: list[asyncpg.Record] = []
+    faces, lines, cameras = [], [], []
     unknowns: frozenset[UUID] = frozenset()
     if before.sightings is not None:
         faces = await connection.fetch(DELETE_OLD_SIGHTINGS, before.sightings, before.limit)
