@@ -191,8 +191,8 @@ class TemplateStore(VectorDatabase):
                 weight,
             )
             if is_out:
-                for record in await connection.fetch(PUT_BACK, face_id, user_id):
-                    await fuse(connection, user_id, record["model"])
+                for back in await connection.fetch(PUT_BACK, face_id, user_id):
+                    await fuse(connection, user_id, back["model"])
             if added is None:
                 record = await connection.fetchrow(GALLERY_ENTRY, user_id, model)
                 return _enrolment(EnrolStatus.UNCHANGED, record)
