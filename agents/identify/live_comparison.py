@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from itertools import islice
 from uuid import UUID
 
 import numpy as np
@@ -88,20 +89,31 @@ class LiveComparison:
         """Compare what waits, and store the counts.
 
         Raises:
-            StoreUnavailable: a database is unavailable; the counts are added later.
+            StoreUnavailable: a database is unavailable; the faces wait, or their counts do.
         """
         while self._waiting:
-            some = min(_AT_ONCE, len(self._waiting))
-            await self._compare([self._waiting.popleft() for _ in range(some)])
+            some = list(islice(self._waiting, _AT_ONCE))
+            await self._compare(some)
+            for one in some:
+                # Others may have taken the place of the first while these were compared.
+                if self._waiting and self._waiting[0] is one:
+                    self._waiting.popleft()
         if self._counted:
             await self.counts.add_shadow_counts(self._counted)
             self._counted.clear()
 
     async def _compare(self, faces: Sequence[_Waiting]) -> None:
+        """Count faces under each model, or under none if one cannot be asked."""
+        found: list[tuple[CountedFor, Answers | None]] = []
         for model in self.shadows():
             of_others = [one for one in faces if one.serving != model.id]
-            for face, answers in zip(of_others, await self._answers(model, of_others), strict=True):
-                self._add(CountedFor(model.id, face.serving, face.camera_id), answers)
+            answers = await self._answers(model, of_others)
+            found += [
+                (CountedFor(model.id, face.serving, face.camera_id), one)
+                for face, one in zip(of_others, answers, strict=True)
+            ]
+        for key, one in found:
+            self._add(key, one)
 
     def _add(self, key: CountedFor, answers: Answers | None) -> None:
         if key in self._counted or len(self._counted) < _MOST_COUNTS:

@@ -1,7 +1,9 @@
 """What a model in shadow says of live faces is counted apart from the decisions."""
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -163,3 +165,54 @@ async def test_of_too_many_faces_the_first_are_left_out(monkeypatch):
             note(comparison, frame(face(AXES[0])), ADA)
         await comparison.count()
     assert counts.stored[0][KEY].faces == live_comparison.MOST_WAITING
+
+
+class Unsteady(Galleries):
+    """The gallery of the second model cannot be loaded at first; faces come meanwhile."""
+
+    def __init__(self, meanwhile=lambda: None):
+        super().__init__()
+        self.fails = True
+        self.meanwhile = meanwhile
+
+    async def get(self, model, dimension):
+        self.meanwhile()
+        if self.fails and model == "newer":
+            raise StoreUnavailable("vector database", "test", "away")
+        return await super().get(model, dimension)
+
+
+async def test_faces_that_could_not_be_compared_are_compared_later_and_once():
+    newer = replace(NEW, id="newer")
+    found = frame(face(AXES[0]))
+    both = {"new": AXES[0].tobytes(), "newer": AXES[0].tobytes()}
+    found = structs.replace(found, faces=(structs.replace(found.faces[0], other_embeddings=both),))
+    with comparing((NEW, newer)) as (comparison, counts):
+        comparison.galleries = Unsteady()
+        note(comparison, found, ADA)
+        with pytest.raises(StoreUnavailable):
+            await comparison.count()
+        comparison.galleries.fails = False
+        await comparison.count()
+        await comparison.count()
+    (stored,) = counts.stored
+    assert {key.model: count.faces for key, count in stored.items()} == {"new": 1, "newer": 1}
+
+
+async def test_faces_that_come_while_others_are_compared_are_not_lost(monkeypatch):
+    monkeypatch.setattr(live_comparison, "_AT_ONCE", 2)
+    with comparing() as (comparison, counts):
+        comparison._waiting = deque(maxlen=3)
+        left = [4]
+
+        def one_more():
+            if left[0]:
+                left[0] -= 1
+                note(comparison, frame(face(AXES[1])), ADA)
+
+        for _ in range(3):
+            note(comparison, frame(face(AXES[0])), ADA)
+        comparison.galleries = Unsteady(one_more)
+        await comparison.count()
+    assert sum(count.faces for stored in counts.stored for count in stored.values()) == 7
+    assert not comparison._waiting
