@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth.key_cache import Keyring
 from api.auth.rate_limits import RequestLimit
 from api.health.pipeline_status import PipelineWatch
+from api.listings.search_turns import SearchTurns
 from api.live.listener import Places
 from api.live.match_broadcast import LiveMatches
 from api.live.user_cache import UserCache
@@ -46,6 +47,7 @@ class Services:
     unknown_gallery: UnknownGallery
     limit: RequestLimit
     intake: Intake
+    turns: SearchTurns
     uploads: UploadClient
     corrections: Corrections
     people: UserCache
@@ -112,6 +114,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             unknown_gallery=unknown_gallery,
             limit=RequestLimit(rates, settings.api.requests_per_minute),
             intake=Intake(settings.api.max_upload_memory, settings.api.answer_timeout),
+            # Half of the connections are left to others.
+            turns=SearchTurns(settings.vector_db.pool_max // 2, settings.api.answer_timeout),
             uploads=UploadClient(
                 producer,
                 waiter,

@@ -48,33 +48,36 @@ async def similar_faces(  # noqa: PLR0913, PLR0917 - filters, given by name
     require_order(since, until)
     end = in_utc(until) if until else None
     begin = in_utc(since) if since else _before(end or utc_now())
-    try:
-        probe = await find_probe(
-            db,
-            services.stores.vectors,
-            services.stores.recents,
-            face_id,
-            await services.uploads.model_in_force(),
+    async with services.turns.turn():
+        try:
+            probe = await find_probe(
+                db,
+                services.stores.vectors,
+                services.stores.recents,
+                face_id,
+                await services.uploads.model_in_force(),
+            )
+        except NoSuchFaceError as error:
+            raise ApiProblem(404, "face_not_found", str(error)) from error
+        except NoEmbeddingError as error:
+            raise ApiProblem(404, "embedding_not_found", str(error)) from error
+        except ProbeInactiveError as error:
+            raise ApiProblem(409, "user_inactive", str(error)) from error
+        found = await similar_sightings(
+            services.stores.vectors, probe, limit, since=begin, until=end
         )
-    except NoSuchFaceError as error:
-        raise ApiProblem(404, "face_not_found", str(error)) from error
-    except NoEmbeddingError as error:
-        raise ApiProblem(404, "embedding_not_found", str(error)) from error
-    except ProbeInactiveError as error:
-        raise ApiProblem(409, "user_inactive", str(error)) from error
-    found = await similar_sightings(services.stores.vectors, probe, limit, since=begin, until=end)
-    similar = await faces_of(db, found)
-    matches = await named_matches(services, caller, [one.face for one in similar])
-    return SimilarFacesResponse(
-        face_id=face_id,
-        model=probe.model,
-        since=begin,
-        until=end,
-        items=[
-            SimilarFace(similarity=one.similarity, match=match)
-            for one, match in zip(similar, matches, strict=True)
-        ],
-    )
+        similar = await faces_of(db, found)
+        matches = await named_matches(services, caller, [one.face for one in similar])
+        return SimilarFacesResponse(
+            face_id=face_id,
+            model=probe.model,
+            since=begin,
+            until=end,
+            items=[
+                SimilarFace(similarity=one.similarity, match=match)
+                for one, match in zip(similar, matches, strict=True)
+            ],
+        )
 
 
 def _before(end: datetime) -> datetime:

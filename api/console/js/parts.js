@@ -11,7 +11,7 @@ const TITLES = {
   scope_missing: "This key may not do that",
   too_many_requests: "Too many requests",
   too_many_listeners: "Too many open consoles",
-  too_busy: "Too many uploads at once",
+  too_busy: "Too many requests like this at once",
   too_slow: "The upload took too long",
   store_unavailable: "A store is unavailable",
   broker_unavailable: "The broker is unavailable",
