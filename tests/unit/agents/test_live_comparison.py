@@ -168,7 +168,7 @@ async def test_of_too_many_faces_the_first_are_left_out(monkeypatch):
 
 
 class Unsteady(Galleries):
-    """The gallery of the second model cannot be loaded at first; faces come meanwhile."""
+    """The gallery of the second model cannot be loaded at first; faces come while it is."""
 
     def __init__(self, meanwhile=lambda: None):
         super().__init__()
