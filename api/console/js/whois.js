@@ -1,6 +1,6 @@
 /* The question who someone is: one of the people there are, or a new one. */
 
-import { call, isAbort, pause } from "./api.js";
+import { call, callWith, isAbort, pause } from "./api.js";
 import { ask } from "./dialogs.js";
 import { fill, h, say, uniqueId } from "./dom.js";
 import { nameOf } from "./format.js";
@@ -71,4 +71,26 @@ export async function askWho(title, { canBeNew = false, except = null, extra = n
   if (answer === "old") return { user: chosen, name: nameOf(chosen), ticked: box.checked };
   if (answer === "new") return { user: null, name: input.value.trim(), ticked: box.checked };
   return null;
+}
+
+/** Of a person who is being made: the people who had this name before the first attempt. */
+const begun = new Map();
+
+/**
+ * Make a new person, once: where an attempt is made again because its answer was lost, or what
+ * followed failed, the person that it has made is found.
+ *
+ * @param {string} what what the name is given to
+ * @param {string} name
+ * @param {(user: object) => Promise<void>} use what is done with the person
+ */
+export async function withNewPerson(what, name, use, signal) {
+  const [key, full] = [`${what} ${name}`, name.normalize("NFC").replace(/\s+/g, " ")];
+  const query = new URLSearchParams({ q: full, limit: 100 });
+  const { items } = await call(`/users?${query}`, { signal });
+  const same = items.filter((user) => user.full_name === full);
+  if (!begun.has(key)) begun.set(key, new Set(same.map((user) => user.id)));
+  const made = same.find((user) => !begun.get(key).has(user.id));
+  await use(made ?? await callWith("POST", "/users", { full_name: name }, signal));
+  begun.delete(key);
 }

@@ -63,6 +63,38 @@ async def test_a_visit_of_an_unknown_is_given_a_new_name(console, announce, http
     assert user["email"] is None
 
 
+@pytest.mark.parametrize("lost", ["users", "corrections"])
+async def test_a_new_person_is_made_once_though_an_answer_was_lost(console, announce, http, lost):
+    camera, name = f"door-{uuid4().hex[:6]}", f"Alan {uuid4().hex[:6]}"
+    faces = await announce.faces(camera, 2)
+    visit = here(camera, ago=60, faces=2, best_face_id=faces[0])
+    await announce(visit, left(visit), faces=faces)
+    page = await console(f"/visits/{visit.visit_id}")
+    losses = []
+
+    async def lose_one(route):
+        if route.request.method != "POST" or losses:
+            await route.continue_()
+            return
+        losses.append(await route.fetch())  # the server has done it
+        await route.abort()
+
+    await page.route(f"**/api/v1/{lost}", lose_one)
+
+    async def give():
+        await page.get_by_role("button", name="Give a name").click()
+        await page.get_by_label("Name", exact=True).fill(name)
+        await page.get_by_role("button", name="New person").click()
+
+    await give()
+    await expect(page.get_by_role("alert").first).to_be_visible()
+    assert losses
+    await give()
+    await expect(heading(page)).to_contain_text(name)
+    users = (await http.get(USERS, params={"q": name})).json()["items"]
+    assert len(users) == 1
+
+
 async def test_corrections_are_listed_and_undone(console, mistaken, shot):
     name, user, visit = mistaken
     page = await console(f"/people/{user}")

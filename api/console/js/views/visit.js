@@ -1,14 +1,14 @@
 /* One visit: who, when, how sure, and all its faces. */
 
 import { actionButton, oneAtATime } from "../actions.js";
-import { call, callWith, isAbort } from "../api.js";
+import { call, isAbort } from "../api.js";
 import { correct } from "../corrections.js";
 import { fill, h } from "../dom.js";
 import { count, moment, nameOf, similarity } from "../format.js";
 import { live } from "../live.js";
 import { emptyState, problemBox } from "../parts.js";
 import { picture } from "../pictures.js";
-import { askWho } from "../whois.js";
+import { askWho, withNewPerson } from "../whois.js";
 import { length, liveness, mark, note, score, times, who } from "../visitparts.js";
 
 const FACES = 60;
@@ -85,9 +85,10 @@ function corrections(visit, act, again, signal) {
       canBeNew: true, except: visit.user_id, extra: "Also enrol the best picture as a photo",
     });
     if (!answer) return;
-    const user = answer.user ?? await callWith("POST", "/users", { full_name: answer.name }, signal);
-    await correct({ kind: "is_user", user_id: user.id, enrol: answer.ticked, ...named },
+    const use = (user) => correct({ kind: "is_user", user_id: user.id, enrol: answer.ticked, ...named },
       `This visit is ${answer.name}’s now`, again, signal);
+    if (answer.user) await use(answer.user);
+    else await withNewPerson(visit.visit_id, answer.name, use, signal);
   });
   return h("div.actions.correct", {}, visit.user_id ? isNot : null, is);
 }
