@@ -1,14 +1,19 @@
 """Follows the table of embedders: which one decides, and when its similarities are a match."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from time import monotonic
 
 from agents.galleries import Galleries
 from agents.polling import poll
 from config.settings import ModelSettings
 from domain.decisions.matching import MatchPolicy
-from domain.decisions.model_change import ModelsNow, ModelState, StoredModel, models_now
+from domain.decisions.model_change import (
+    ModelsNow,
+    ModelState,
+    StoredModel,
+    models_now,
+    served_policy,
+)
 from domain.failures import Fatal, Reject, Retry
 from ml.runtime.model_registry import match_policy
 from sinks.main.models.model_store import ModelStore
@@ -56,16 +61,7 @@ class ModelWatch:
 
     def policy(self, model: str) -> MatchPolicy:
         """When similarities of a model are a match: as it was served with, else as is set."""
-        usual = match_policy(model, self._settings)
-        known = self._known.get(model)
-        if known is None:
-            return usual
-        # A threshold that rises with the gallery does so from the one that the model serves with.
-        return replace(
-            usual,
-            threshold=usual.threshold if known.threshold is None else known.threshold,
-            margin=usual.margin if known.margin is None else known.margin,
-        )
+        return served_policy(self._known.get(model), match_policy(model, self._settings))
 
     async def load(self) -> Sequence[StoredModel]:
         """Read the table, and load what may decide.

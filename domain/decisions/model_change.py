@@ -1,9 +1,11 @@
 """Embedders that replace one another: what is stored of each, and which change is allowed. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+
+from domain.decisions.matching import MatchPolicy
 
 
 class ModelState(StrEnum):
@@ -61,6 +63,24 @@ class StoredModel:
     served_at: datetime | None = None
     threshold: float | None = None
     margin: float | None = None
+
+
+def served_policy(model: StoredModel | None, usual: MatchPolicy) -> MatchPolicy:
+    """When similarities of a model are a match: as it was served with, else as is usual.
+
+    A threshold that rises with the gallery does so from the one that the model serves with.
+
+    Args:
+        model: its row; None where it has none.
+        usual: what counts where the row says nothing.
+    """
+    if model is None:
+        return usual
+    return replace(
+        usual,
+        threshold=usual.threshold if model.threshold is None else model.threshold,
+        margin=usual.margin if model.margin is None else model.margin,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from infra.evaluation.evaluation_sections import Section
     from infra.evaluation.labelled_photos import LabelledPhoto
     from infra.evaluation.photo_faces import ReadPhoto
+    from infra.operations.labelled_people import LabelledPeople
 
     Unreadable = list[tuple[Path, str]]
 
@@ -25,14 +26,21 @@ _MOST_REPORTED = 20
 
 def evaluate(
     people: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             help="Folder with one folder of photos for each person. A folder in a person's folder "
             "is a camera's. Who has one photo only is not enrolled.",
             metavar="DIR",
         ),
-    ],
+    ] = None,
     *,
+    from_production: Annotated[
+        bool,
+        typer.Option(
+            help="Instead of photos, search the gallery with the faces of cameras of which people "
+            "have said in corrections who they are, or are not.",
+        ),
+    ] = False,
     unknowns: Annotated[
         Path | None,
         typer.Option(help="Folder of the same form with people who are not enrolled."),
@@ -72,40 +80,43 @@ def evaluate(
     the decoder, the models, the rules of enrolment and the decision of the workers, with their
     settings. No server is needed, and nothing is stored but what `--output` names.
 
+    With `--from-production` the databases are read. Corrections are made where the pipeline was
+    wrong, so such rates are those of hard faces, and higher than those of all faces.
+
     FNIR is the share of the probes of enrolled people that are not identified as them, FPIR that of
     the probes of unknown people that are identified as anyone. All intervals are 95 % intervals
     over people. Where there are too few people for a figure, it says so.
     """
-    from config.settings import DetectSettings, load_settings
     from infra.evaluation.evaluation import TooFewPeopleError
     from infra.evaluation.evaluation import evaluate as run
     from infra.evaluation.evaluation_document import document_of
     from infra.evaluation.evaluation_sections import sections
-    from infra.evaluation.protocol import assign_roles
     from infra.evaluation.section_output import require_folder, show_sections
     from infra.terminal.output import write_json
-    from ml.recognition.enrolment_policies import enrolment_policy
-    from ml.runtime.model_registry import match_policy
 
     quiet_libraries()
-    settings = load_settings(DetectSettings).models
-    labelled, unreadable = _labelled(people, unknowns, people_by)
+    if (people is None) is not from_production:
+        raise CommandFailed("name a folder of photos, or --from-production")
+    if from_production and unknowns is not None:
+        raise CommandFailed("--unknowns goes with a folder of photos, not with --from-production")
     if output is not None:
         require_folder(output)
-    reads, model = _read(labelled, settings)
-    unreadable += [(read.photo.path, read.problem) for read in reads if read.problem]
-    _report_unreadable(unreadable)
-    roles = assign_roles(reads, photos, enrolment_policy(settings))
+    unreadable: Unreadable = []
+    if people is None:
+        found = _stored()
+    else:
+        found = _photographed(people, unknowns, people_by, photos, unreadable)
+    roles = found.roles
     try:
         evaluation = run(
             roles,
-            model=model,
-            policy=match_policy(model, settings).in_gallery(len(roles.enrolled)),
+            model=found.model,
+            policy=found.policy,
             wanted_fpir=fpir,
             gallery_size=gallery_size,
         )
     except TooFewPeopleError as error:
-        raise CommandFailed(f"{people}: {error}") from error
+        raise CommandFailed(f"{people or 'the gallery'}: {error}") from error
     tables = sections(evaluation, roles)
     document = document_of(evaluation, roles, unreadable)
     if output is not None:
@@ -114,6 +125,46 @@ def evaluate(
         write_json(document)
     else:
         show_sections(tables)
+
+
+def _stored() -> "LabelledPeople":
+    import asyncio
+
+    from config.settings import get_settings
+    from infra.operations.checked_people import NoGalleryError
+    from infra.operations.labelled_people import labelled_people
+    from infra.terminal.server_failures import expected_failures
+
+    with expected_failures():
+        try:
+            return asyncio.run(labelled_people(get_settings()))
+        except NoGalleryError as error:
+            raise CommandFailed(str(error)) from error
+
+
+def _photographed(
+    people: Path,
+    unknowns: Path | None,
+    people_by: Literal["folder", "prefix"],
+    photos: int,
+    unreadable: "Unreadable",
+) -> "LabelledPeople":
+    """Who is enrolled and searched; what cannot be read is added to ``unreadable``."""
+    from config.settings import DetectSettings, load_settings
+    from infra.evaluation.protocol import assign_roles
+    from infra.operations.labelled_people import LabelledPeople
+    from ml.recognition.enrolment_policies import enrolment_policy
+    from ml.runtime.model_registry import match_policy
+
+    settings = load_settings(DetectSettings).models
+    labelled, not_accepted = _labelled(people, unknowns, people_by)
+    reads, model = _read(labelled, settings)
+    unreadable += not_accepted
+    unreadable += [(read.photo.path, read.problem) for read in reads if read.problem]
+    _report_unreadable(unreadable)
+    roles = assign_roles(reads, photos, enrolment_policy(settings))
+    policy = match_policy(model, settings).in_gallery(len(roles.enrolled))
+    return LabelledPeople(model, policy, roles)
 
 
 def _labelled(

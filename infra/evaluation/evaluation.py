@@ -211,7 +211,7 @@ def evaluate(
     gallery = fused(
         np.stack([_embedding(read) for read in templates]),
         np.array([numbers[_key(read)] for read in templates]),
-        np.array([template_weight(_face(read).quality) for read in templates]),
+        np.array([_weight(read) for read in templates]),
     )
     probes = Probes(
         np.stack([_embedding(read) for read in reads]),
@@ -308,6 +308,10 @@ def _face(read: ReadPhoto) -> DetectedFace:
     return face
 
 
+def _weight(read: ReadPhoto) -> float:
+    return template_weight(_face(read).quality) if read.weight is None else read.weight
+
+
 def _embedding(read: ReadPhoto) -> npt.NDArray[np.float32]:
     return np.frombuffer(_face(read).embedding, "<f4").astype(np.float32)
 
@@ -382,6 +386,8 @@ def _discards(searched: _Searched, policy: MatchPolicy) -> list[Discard]:
         "detector score": [face.score for face in faces]
     }
     for name in _MEASURES:
+        if not any(name in face.measures for face in faces):
+            continue  # of faces of cameras, they are not stored
         sign = -1 if name == "asymmetry" else 1
         measures[name] = [sign * face.measures.get(name, 0.0) for face in faces]
     return [

@@ -69,7 +69,7 @@ def _photos(evaluation: Evaluation, roles: Roles) -> Section:
         )
     )
     if roles.without_face:
-        rows.append(("photos to search without a face", str(roles.without_face)))
+        rows.append(("to search, without a face or its embedding", str(roles.without_face)))
     if roles.duplicates:
         rows.append(("copies of another photo, not used", str(len(roles.duplicates))))
     return Section(f"Photos ({evaluation.model})", ("", ""), rows)

@@ -30,6 +30,7 @@ class ReadPhoto:
         problem: why it could not be read; None where it could.
         digest: SHA-256 of the file; empty where it could not be read.
         size: width and height of the upright picture in pixels; None where it could not be read.
+        weight: of one that is enrolled: how much it counts in the template; None: by its quality.
     """
 
     photo: LabelledPhoto
@@ -37,6 +38,7 @@ class ReadPhoto:
     problem: str | None
     digest: str
     size: tuple[int, int] | None = None
+    weight: float | None = None
 
     @property
     def largest(self) -> DetectedFace | None:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from agents.model_files import fetch_file, keep_file, settings_for
 from config.settings import ModelSettings, Settings
-from domain.decisions.matching import MatchPolicy
 from domain.decisions.model_change import (
     EmbedderFile,
     ModelChangeError,
     ModelGate,
     ModelState,
     StoredModel,
+    served_policy,
 )
 from domain.events import utc_now
 from domain.images.image_errors import ModelError
@@ -183,8 +183,8 @@ class ModelTable:
             compare,
             photos,
             await self._stores.vectors.lost_users(model_id, before),
-            JudgedModel(before, _served_with(serving, usual)),
-            JudgedModel(model_id, _served_with(new, default_policy(model_id))),
+            JudgedModel(before, served_policy(serving, usual)),
+            JudgedModel(model_id, served_policy(new, default_policy(model_id))),
             gate,
         )
         hours = await self._stores.records.shadow_counts(model_id, before)
@@ -284,16 +284,6 @@ def _usable(models: Mapping[str, StoredModel], model_id: str) -> StoredModel:
     if models[model_id].state is ModelState.RETIRED:
         raise ModelChangeError(f"{model_id} is retired; add it again, and backfill it")
     return models[model_id]
-
-
-def _served_with(model: StoredModel | None, usual: MatchPolicy) -> MatchPolicy:
-    """The policy that a model has in the table; the usual one for what is not there."""
-    if model is None:
-        return usual
-    return MatchPolicy(
-        usual.threshold if model.threshold is None else model.threshold,
-        usual.margin if model.margin is None else model.margin,
-    )
 
 
 @asynccontextmanager

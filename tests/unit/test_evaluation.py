@@ -286,3 +286,18 @@ def test_the_shared_photos_give_the_measured_figures(tmp_path, shared):
     assert thousand["fpir_now"][1] <= 0.013 <= thousand["fpir_now"][2]
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
     assert (tmp_path / "out" / "det.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "name a folder of photos, or --from-production"),
+        (["album", "--from-production"], "name a folder of photos, or --from-production"),
+        (["--from-production", "--unknowns", "album"], "--unknowns goes with a folder of photos"),
+    ],
+    ids=["neither", "both", "unknowns"],
+)
+def test_what_is_searched_is_said_once(arguments, reason):
+    result = CliRunner().invoke(app, ["evaluate", "recognition", *arguments])
+    assert isinstance(result.exception, CommandFailed)
+    assert reason in str(result.exception)
