@@ -121,11 +121,13 @@ class ModelGate:
         least_coverage: share of the enrolled photos that it must have embedded, 0 to 1.
         most_confused: most pairs of a user and another one, for whom only this model takes the
             user.
+        most_live_confused: largest share of the users' live faces that it takes for another user.
     """
 
     fpir: float = 0.01
     least_coverage: float = 1.0
     most_confused: int = 0
+    most_live_confused: float = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,8 @@ class ComparedModel:
         people: number of users with a photo that both models have embedded.
         searched: of these, how many have several.
         people_needed: for the gate's FPIR.
+        live_confused: lower end of the 95 % interval of the share of the users' live faces that
+            this model takes for another user; 0 where no live face was compared.
     """
 
     users_without: int
@@ -155,6 +159,7 @@ class ComparedModel:
     people: int
     searched: int
     people_needed: int
+    live_confused: float = 0.0
 
 
 def gate_failures(found: ComparedModel, gate: ModelGate) -> list[str]:
@@ -171,6 +176,11 @@ def gate_failures(found: ComparedModel, gate: ModelGate) -> list[str]:
         failures.append(f"it has embedded {found.embedded} of {found.photos} photos")
     if found.confused > gate.most_confused:
         failures.append(f"users taken for another one by it alone: {found.confused}")
+    if found.live_confused > gate.most_live_confused:
+        failures.append(
+            f"of the users' live faces it takes at least {100 * found.live_confused:.1f} % for "
+            "another user"
+        )
     if not found.searched:
         failures.append("too little data: no user has two photos that both models have embedded")
     elif found.fnir is None or found.highest_fnir is None:

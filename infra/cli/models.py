@@ -143,6 +143,12 @@ def report(
     most_confused: Annotated[
         int, typer.Option(min=0, help="Most users who may be taken for another one by it alone.")
     ] = 0,
+    most_live_confused: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Largest share of users' live faces taken for another user."
+        ),
+    ] = 0.01,
     json: Json = False,
 ) -> None:
     """Compare a model with the one that serves, on the enrolled photos, before it serves.
@@ -152,12 +158,13 @@ def report(
     Threshold and margin are proposed, and users are named who would be lost or confused with them.
 
     The exit code is 1 if users or photos are not embedded by the model, if it alone takes a user
-    for another one, if its FNIR at the FPIR is above the 95 % interval of the serving model's, or
-    if there is too little data.
+    for another one, if it takes more of the users' live faces for others than --most-live-confused
+    beyond doubt, if its FNIR at the FPIR is above the 95 % interval of the serving model's, or if
+    there is too little data.
     """
     from domain.decisions.model_change import ModelGate
 
-    gate = ModelGate(fpir, least_coverage, most_confused)
+    gate = ModelGate(fpir, least_coverage, most_confused, most_live_confused)
     found = _on_table(lambda table: table.report(model, gate))
     _show_report(found, as_json=json)
     if found.failures:

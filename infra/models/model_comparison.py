@@ -108,12 +108,14 @@ class ModelReport:
     live: LiveAgreement | None = None
 
 
-def compare(
+def compare(  # noqa: PLR0913 - what a report is made of
     photos: TemplatesOfBoth,
     users_without: Sequence[UUID],
     serving: JudgedModel,
     new: JudgedModel,
     gate: ModelGate,
+    *,
+    live: LiveAgreement | None = None,
 ) -> ModelReport:
     """Search each photo with both models, and count.
 
@@ -123,6 +125,7 @@ def compare(
         serving: the model that serves.
         new: the other one, with the policy that counts where no other can be proposed.
         gate: what the new one must reach.
+        live: what it said of live faces; None where nothing was counted.
     """
     ids, people = _numbered(photos.user_ids)
     drawn = draw_people(np.bincount(people) > 1)
@@ -145,6 +148,7 @@ def compare(
         people=len(ids),
         searched=searched,
         people_needed=reference.needed_people,
+        live_confused=0.0 if live is None else live.confused.low,
     )
     return ModelReport(
         users=photos.users,
@@ -158,6 +162,7 @@ def compare(
         lost=[ids[place] for place in _lost((before, serving.policy), (after, policy))],
         confused=confused,
         failures=gate_failures(measured, gate),
+        live=live,
     )
 
 

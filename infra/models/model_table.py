@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -179,16 +179,16 @@ class ModelTable:
                 f"none; run `fecapass models backfill {model_id}`"
             )
         usual = match_policy(before, self._settings.models).in_gallery(photos.users)
-        found = await asyncio.to_thread(
+        hours = await self._stores.records.shadow_counts(model_id, before)
+        return await asyncio.to_thread(
             compare,
             photos,
             await self._stores.vectors.lost_users(model_id, before),
             JudgedModel(before, served_policy(serving, usual)),
             JudgedModel(model_id, served_policy(new, default_policy(model_id))),
             gate,
+            live=live_agreement(hours),
         )
-        hours = await self._stores.records.shadow_counts(model_id, before)
-        return replace(found, live=await asyncio.to_thread(live_agreement, hours))
 
     async def serve(
         self, model_id: str, threshold: float | None, margin: float | None, *, force: bool

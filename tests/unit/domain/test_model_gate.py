@@ -33,6 +33,7 @@ def test_a_model_that_is_as_good_passes():
         ({"fnir": None, "people": 40}, "too little data for an FPIR of 0.01: 40 of 300 users"),
         ({"highest_fnir": None}, "too little data for an FPIR of 0.01"),
         ({"searched": 0}, "no user has two photos"),
+        ({"live_confused": 0.011}, "of the users' live faces it takes at least 1.1 % for another"),
     ],
 )
 def test_each_shortfall_is_named(changed, reason):
@@ -41,11 +42,11 @@ def test_each_shortfall_is_named(changed, reason):
 
 
 def test_what_is_allowed_passes():
-    found = replace(GOOD, embedded=990, confused=2)
-    assert gate_failures(found, ModelGate(0.01, 0.99, 2)) == []
-    assert len(gate_failures(found, ModelGate(0.01, 0.991, 1))) == 2
+    found = replace(GOOD, embedded=990, confused=2, live_confused=0.02)
+    assert gate_failures(found, ModelGate(0.01, 0.99, 2, 0.02)) == []
+    assert len(gate_failures(found, ModelGate(0.01, 0.991, 1, 0.019))) == 3
 
 
 def test_all_shortfalls_are_named():
-    found = replace(GOOD, users_without=2, embedded=0, confused=3, fnir=1.0)
-    assert len(gate_failures(found, ModelGate())) == 4
+    found = replace(GOOD, users_without=2, embedded=0, confused=3, fnir=1.0, live_confused=1.0)
+    assert len(gate_failures(found, ModelGate())) == 5
