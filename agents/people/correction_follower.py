@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from agents.polling import poll
 from domain.events import FaceMatch
+from sinks.cache.recent_matches import Recents
 from sinks.corrected_owners import follow_correction
 from sinks.main.people.correction_work import CorrectionWork, HeldCorrection
 from sinks.vector.vector_store import Vectors
@@ -27,10 +28,11 @@ _PAUSE = 0.25
 class CorrectionFollower:
     """Follows one correction after another, the oldest first."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what follows, named once, where the worker is built
         self,
         work: CorrectionWork,
         vectors: Vectors,
+        recents: Recents,
         send_visits: SendVisits,
         publisher: Publisher,
         topics: Topics,
@@ -40,12 +42,14 @@ class CorrectionFollower:
         Args:
             work: what is left to do.
             vectors: the vector database.
+            recents: the latest matches.
             send_visits: sends announcements of visits.
             publisher: sends the corrected faces.
             topics: names of the topics.
         """
         self._work = work
         self._vectors = vectors
+        self._recents = recents
         self._send_visits = send_visits
         self._publisher = publisher
         self._topic = topics.matches
@@ -59,7 +63,7 @@ class CorrectionFollower:
         async with self._work.following() as held:
             if held is None:
                 return False
-            await follow_correction(held, self._vectors)
+            await follow_correction(held, self._vectors, self._recents)
             await self._announce(held)
             await held.done()
         # A camera that has not been heard of for long has no worker that would send these.

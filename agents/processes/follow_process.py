@@ -23,6 +23,7 @@ from agents.visits.visits_stage import Visits
 from config.settings import LivenessSettings, Settings, VisitSettings
 from domain.decisions.visits.visit_policy import VisitPolicy
 from sinks.cache.open_visits import LIFETIME, OpenVisits
+from sinks.cache.recent_matches import Recents
 from sinks.main.people.correction_work import CorrectionWork
 from sinks.main.people.people_messages import PeopleMessages
 from sinks.main.visit_store import VisitStore
@@ -65,6 +66,7 @@ async def run_follow(settings: Settings) -> None:
         work = await stack.enter_async_context(
             CorrectionWork(with_short_statements(settings.main_db))
         )
+        recents = await stack.enter_async_context(Recents(settings.redis))
         publisher = Publisher(await started_producer(settings.kafka, stack))
         galleries = await loaded_galleries(vectors, settings.workers)
         models = await watched_models(settings, galleries, stack)
@@ -80,7 +82,7 @@ async def run_follow(settings: Settings) -> None:
             executor=decisions,
         )
         corrections = CorrectionFollower(
-            work, vectors, VisitSender(visits, publisher, topics).send, publisher, topics
+            work, vectors, recents, VisitSender(visits, publisher, topics).send, publisher, topics
         )
         # One batch at a time: the faces of a camera are decided one after the other.
         subscription = Subscription(stage, settings.workers.follow_batch_size, overlap=1)

@@ -41,11 +41,12 @@ class Corrections:
         """Correct in these stores; `open_corrections` opens what it takes.
 
         Args:
-            stores: the vector database, which follows.
+            stores: the vector database and the cache, which follow.
             store: the corrections.
             work: what is left to do for them.
         """
         self._vectors = stores.vectors
+        self._recents = stores.recents
         self._store = store
         self._work = work
 
@@ -96,7 +97,7 @@ class Corrections:
     async def _follow(self, correction: Correction) -> None:
         try:
             async with self._work.held(correction.id) as held:
-                await follow_correction(held, self._vectors)
+                await follow_correction(held, self._vectors, self._recents)
         except (StoreUnavailable, StoreRejected) as error:
             # The correction is made, and this is noted with it.
             logger.warning("correction %s is left to the follow workers: %s", correction.id, error)

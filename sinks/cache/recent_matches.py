@@ -6,6 +6,7 @@ after a miss.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -80,6 +81,30 @@ class Recents(CacheSink, PersonalData):
 
         async with self._calling("remember matches"):
             await write_unless_erased(self._client, named, write)
+
+    async def relabel_matches(
+        self, cameras: Collection[str], labels: Mapping[UUID, Mapping[str, Any]]
+    ) -> None:
+        """Change what is said of faces in the listing of latest matches.
+
+        Args:
+            cameras: where the faces were seen.
+            labels: by face, those fields of its match that are others now. A face that is an erased
+                user's by these is taken out.
+        """
+        keys = [_matches_key(camera) for camera in (None, *sorted(set(cameras)))]
+        people = {one["user_id"] for one in labels.values() if one.get("user_id")}
+        async with self._calling("correct matches"):
+            for key in keys:
+                old: dict[bytes, tuple[FaceMatch, float]] = {}
+                for member, score in await self._client.zrange(key, 0, -1, withscores=True):
+                    for match in readable(_decode_match, [member]):
+                        if match.face_id in labels:
+                            old[member] = match, score
+                if old:
+                    await write_unless_erased(
+                        self._client, people, partial(_relabel, key, old, labels)
+                    )
 
     async def recent(self, limit: int, camera: str | None = None) -> list[FaceMatch]:
         """The latest matches by the time that counts, newest first.
@@ -186,3 +211,18 @@ class Recents(CacheSink, PersonalData):
         async with self._calling("look for an upload"):
             noted: bytes | None = await self._client.get(_expected_key(upload_id))
         return None if noted is None else noted.decode(errors="replace")
+
+
+def _relabel(
+    key: bytes,
+    old: Mapping[bytes, tuple[FaceMatch, float]],
+    labels: Mapping[UUID, Mapping[str, Any]],
+    pipeline: Any,
+    erased: Collection[UUID],
+) -> None:
+    """Put matches with other labels into the places of these."""
+    pipeline.zrem(key, *old)
+    for match, score in old.values():
+        now = structs.replace(match, **labels[match.face_id])
+        if now.user_id not in erased:
+            pipeline.zadd(key, {_encode_match(now): score})

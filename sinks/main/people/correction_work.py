@@ -36,8 +36,9 @@ ORDER BY id FOR KEY SHARE
 # Held while the vector database is written, so that two corrections of a face cannot be applied in
 # the opposite order.
 OWNERS = """
-SELECT face.id, face.user_id, face.kind FROM corrected_faces AS corrected
-JOIN faces AS face ON face.id = corrected.face_id
+SELECT face.id AS face_id, face.user_id, face.kind, face.camera_id, face.similarity,
+       face.runner_up_similarity, face.decision, face.candidate_id, face.correction_id
+FROM corrected_faces AS corrected JOIN faces AS face ON face.id = corrected.face_id
 WHERE corrected.correction_id = $1 AND face.id > $2
 ORDER BY face.id LIMIT $3 FOR NO KEY UPDATE OF face
 """
@@ -70,11 +71,23 @@ class Owner(NamedTuple):
         face_id: the face.
         user_id: the user; None: an unknown's.
         kind: `domain.events.MatchKind`.
+        camera_id: where it was seen.
+        similarity: as stored, like what follows.
+        runner_up_similarity: as stored.
+        decision: what decided.
+        candidate_id: of an unknown's face, whom it is most like.
+        correction_id: the last correction of this face.
     """
 
     face_id: UUID
     user_id: UUID | None
     kind: str
+    camera_id: str
+    similarity: float | None
+    runner_up_similarity: float | None
+    decision: str | None
+    candidate_id: UUID | None
+    correction_id: UUID | None
 
 
 class Standing(NamedTuple):
@@ -102,7 +115,7 @@ class HeldCorrection:
         """The next faces that it has changed, by id, at most `PAGE`, as they are now."""
         async with self._heartbeat.free:
             rows = await self._connection.fetch(OWNERS, self.id, after, PAGE)
-        return [Owner(row["id"], row["user_id"], row["kind"]) for row in rows]
+        return [Owner(**dict(row)) for row in rows]
 
     async def announced(self, after: UUID = _FIRST) -> list[FaceMatch]:
         """The next faces that are to be announced, by id, at most `PAGE`."""

@@ -130,5 +130,5 @@ async def world(stored, recents):
         yield SimpleNamespace(
             stored=stored, stores=stores, corrections=corrections, visits=visits, broker=broker,
             messages=messages, vetoes=vetoes, sent_visits=sent_visits,
-            follower=CorrectionFollower(work, stored.vectors, send, broker, Topics()),
+            follower=CorrectionFollower(work, stored.vectors, recents, send, broker, Topics()),
         )  # fmt: skip

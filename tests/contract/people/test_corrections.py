@@ -8,11 +8,12 @@ from uuid import uuid4
 import asyncpg
 import numpy as np
 import pytest
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from agents.vetoes import VetoWatch
 from domain.decisions.corrections import CorrectionError
 from services.erasure import erase, look_for
+from sinks.cache.recent_matches import Recents
 from tests.contract.builders import NOON, an_event, unique
 from tests.contract.people.corrected_people import (
     IS,
@@ -58,6 +59,53 @@ async def test_not_x_of_a_face(world):
     assert (noted["actor"], noted["action"], noted["request_id"]) == (
         "cli:test", "correction.not_user", "request-1",
     )  # fmt: skip
+
+
+async def listed(world, seen):
+    """What the latest matches say of a face, of all cameras and of its own."""
+    recents = world.stores.recents
+    own = await recents.recent(1000, seen.camera_id)
+    everywhere = await recents.recent(1000)
+    assert own == [one for one in everywhere if one.camera_id == seen.camera_id]
+    return [(one.user_id, one.decision, one.correction_id) for one in own]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "by a follow worker"])
+async def test_the_latest_matches_say_what_a_correction_says(world, late):
+    user = await world.stored.a_user()
+    seen = await a_sighting(world, user, camera=unique("door"), seconds=10**9)
+    other = await a_sighting(world, user, camera=seen.camera_id, seconds=10**9 - 1)
+    await world.stores.recents.remember_matches([seen, other])
+    if late:
+        world.corrections._follow = lambda _correction: asyncio.sleep(0)
+    made = await world.corrections.make(request(NOT, user, face_id=seen.face_id))
+    if late:
+        await follow(world)
+    assert await listed(world, seen) == [(None, "vetoed", made.id), (user, "matched", UNSET)]
+    undone = await world.corrections.undo(made.id, ME)
+    if late:
+        await follow(world)
+    assert await listed(world, seen) == [(user, "matched", undone.id), (user, "matched", UNSET)]
+
+
+async def test_the_latest_matches_of_a_merged_user_are_those_of_who_is_left(world):
+    kept, gone = [await world.stored.a_user() for _ in range(2)]
+    seen = await a_sighting(world, gone, camera=unique("door"), seconds=10**9)
+    await world.stores.recents.remember_matches([seen])
+    made = await world.corrections.make(request(MERGE, kept, other_user_id=gone))
+    assert await listed(world, seen) == [(kept, "matched", made.id)]
+    await erase(world.stores, kept, ME)
+    await world.stores.recents.relabel_matches([seen.camera_id], {seen.face_id: {"user_id": kept}})
+    assert await listed(world, seen) == []
+
+
+async def test_a_correction_needs_no_cache(world, nowhere):
+    user = await world.stored.a_user()
+    seen = await a_sighting(world, user)
+    async with Recents(nowhere.redis) as unavailable:
+        world.corrections._recents = unavailable
+        await world.corrections.make(request(NOT, user, face_id=seen.face_id))
+    assert (await face(world, seen.face_id)).linked is None
 
 
 async def test_an_undo_of_not_x(world):
