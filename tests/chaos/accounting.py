@@ -105,6 +105,8 @@ class Evidence:
         match_messages: all messages of ``faces.matches``.
         known: the enrolled user.
         photos: number of photos that the gallery counts for that user.
+        corrected: faces of which a person has said who they are; `corrections` judges whose these
+            are.
     """
 
     ledger: Sequence[LedgerRow]
@@ -115,6 +117,7 @@ class Evidence:
     match_messages: Sequence[MatchMessage]
     known: UUID
     photos: int
+    corrected: Collection[UUID] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +301,7 @@ def _stored(
         yield Flaw(sort, f"{name} has {len(rows)} rows, expected {face_id}")
         return
     (row,) = rows
-    if row.user_id != person:
+    if row.user_id != person and face_id not in evidence.corrected:
         yield Flaw("wrong", f"{name} was recognised as {row.user_id}")
     if row.best_face_id == row.face_id:
         return  # its frame was detected twice, by workers with different tracks

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -97,17 +97,40 @@ async def published(
     return events, digests
 
 
+# Of whom a person has said who they are.
+_CORRECTED = """
+SELECT face_id FROM corrected_faces
+UNION
+SELECT face_id FROM visit_faces JOIN unknown_members USING (visit_id)
+JOIN unknowns ON unknowns.id = unknown_members.unknown_id WHERE unknowns.state = 'promoted'
+"""
+
+
 async def collect(
-    settings: Settings, topics: Topics, digests: dict[str, str], person: UUID
+    settings: Settings,
+    topics: Topics,
+    digests: dict[str, str],
+    person: UUID,
+    prepared: Collection[UUID] = (),
 ) -> Evidence:
-    """The present contents of all stores and topics."""
+    """The present contents of all stores and topics.
+
+    Args:
+        settings: past the proxies.
+        topics: of the run.
+        digests: of the published messages, by address.
+        person: the enrolled user.
+        prepared: photos that were not published; they are left out.
+    """
     dead_letters = [
         _dead_letter(record, digests)
         for topic in topics.consumed
         async for record in read_topic(settings, topics.dead_letter(topic))
     ]
     match_messages = [
-        _match_message(record) async for record in read_topic(settings, topics.matches)
+        message
+        async for record in read_topic(settings, topics.matches)
+        if (message := _match_message(record)) is not None
     ]
     async with open_database(settings.main_db.dsn) as main:
         ledger = await main.fetch(
@@ -116,20 +139,25 @@ async def collect(
         faces = await main.fetch(
             "SELECT id, event_uuid, user_id, crop_key, best_face_id FROM faces"
         )
+        corrected = await main.fetch(_CORRECTED)
+    others = {row["event_uuid"] for row in faces if row["id"] in prepared}
     async with open_database(settings.vector_db.dsn) as vector:
         embeddings = await vector.fetch("SELECT face_id, kind FROM face_embeddings")
         photos = await vector.fetchval(
             "SELECT coalesce(sum(photos), 0) FROM gallery WHERE user_id = $1", person
         )
     return Evidence(
-        ledger=[LedgerRow(*row) for row in ledger],
+        ledger=[LedgerRow(*row) for row in ledger if row["event_uuid"] not in others],
         dead_letters=dead_letters,
-        faces=[Face(*row) for row in faces],
+        faces=[Face(*row) for row in faces if row["id"] not in prepared],
         crops=await _keys(settings, "crops/"),
-        embeddings={row["face_id"]: row["kind"] for row in embeddings},
+        embeddings={
+            row["face_id"]: row["kind"] for row in embeddings if row["face_id"] not in prepared
+        },
         match_messages=match_messages,
         known=person,
         photos=photos,
+        corrected=frozenset(row["face_id"] for row in corrected),
     )
 
 
@@ -145,8 +173,10 @@ def _dead_letter(record: ConsumerRecord, digests: dict[str, str]) -> DeadLetter:
     )
 
 
-def _match_message(record: ConsumerRecord) -> MatchMessage:
+def _match_message(record: ConsumerRecord) -> MatchMessage | None:
     match = match_from_json(record.value)
+    if match.correction_id:
+        return None  # what a person has said is counted by itself
     digest = message_digest(record.key, record.value, record.headers)
     headers = dict(record.headers)
     return MatchMessage(UUID(headers["ce_id"].decode()), match.event_id, match.user_id, digest)
@@ -195,6 +225,7 @@ class Lag:
             f"{topics.prefix}fecapass-detect": (topics.frames, topics.uploads),
             f"{topics.prefix}fecapass-identify": (topics.detected,),
             f"{topics.prefix}fecapass-follow": (topics.matches,),
+            f"{topics.prefix}fecapass-unknowns": (topics.visits,),
         }
 
     async def __aenter__(self) -> Self:

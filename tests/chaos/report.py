@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 
 from infra.terminal.tables import Column, table
 from tests.chaos import recovery
+from tests.chaos.corrections.correction_accounting import CorrectionFigures
 from tests.chaos.run import Result
 from tests.chaos.visits.visit_accounting import VisitFigures
 
@@ -33,6 +34,7 @@ _RUNS = (
     Column("seed", "seed", justify="right"),
     Column("faults", "faults", justify="right"),
     Column("events", "events", justify="right"),
+    Column("corrections", "corrected", justify="right"),
     *(Column(sort, sort, justify="right") for sort in _SORTS),
     Column("repeats", "again", justify="right"),
     Column("p50", "p50 s", _seconds, justify="right"),
@@ -64,6 +66,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "repeated_matches": verdict.repeated_matches,
         "repeated_dead_letters": verdict.repeated_dead_letters,
         "visits": asdict(result.visits),
+        "corrections": asdict(result.corrections),
         "recoveries": [
             {
                 "fault": one.name,
@@ -94,6 +97,7 @@ def one_run(result: Result) -> RenderableType:
         table([_row(one) for one in recovery.by_fault(result.recoveries)], _RECOVERY),
         f"events: {outcomes}",
         f"visits: {_visits(result.visits)}",
+        f"corrections: {_corrections(result.corrections)}",
         *lines,
         all_runs([result]),
     )
@@ -133,10 +137,12 @@ def _summary(result: Result) -> dict[str, object]:
         "seed": result.options.seed,
         "faults": len(result.injected),
         "events": result.events,
+        "corrections": sum(result.corrections.made.values()) + result.corrections.promoted,
         **{sort: result.verdict.count(sort) for sort in _SORTS},
         "repeats": result.verdict.repeated_matches
         + result.verdict.repeated_dead_letters
-        + result.visits.repeated,
+        + result.visits.repeated
+        + result.corrections.repeated,
         "p50": None if total is None else total.p50,
         "p95": None if total is None else total.p95,
         "longest": None if total is None else total.longest,
@@ -158,4 +164,14 @@ def _visits(figures: VisitFigures) -> str:
         f"{figures.visits} of {figures.faces} faces ({figures.late} late, and {figures.dropped} "
         f"late ones in none); {messages}, {figures.returned} of them returned; "
         f"{figures.repeated} messages again"
+    )
+
+
+def _corrections(figures: CorrectionFigures) -> str:
+    """One line about the corrections of a run."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(figures.made.items()))
+    return (
+        f"{kinds}, {figures.promoted} promoted, {figures.unanswered} without an answer; "
+        f"{figures.faces} faces, {figures.visits} visits changed; {figures.unknowns} unknowns of "
+        f"{figures.grouped} visits; {figures.messages} messages, {figures.repeated} again"
     )

@@ -3,8 +3,8 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,14 @@ from streams.clients.client_factory import create_producer
 from streams.contract.topics import Topics
 from tests.chaos import evidence, expectations, pictures, recovery, schedule
 from tests.chaos.accounting import Flaw, Verdict, announcement_times, judge
+from tests.chaos.corrections.correction_accounting import (
+    CorrectionFigures,
+    judge_corrections,
+    labels_by_faces,
+)
+from tests.chaos.corrections.correction_reading import collect_corrections, unfollowed
+from tests.chaos.corrections.corrector import Corrector, running_corrector
+from tests.chaos.corrections.prepared_people import prepare_people
 from tests.chaos.expectations import Expect, Planned
 from tests.chaos.faults import Targets, injections
 from tests.chaos.fleet import PROGRAM, Fleet, running_fleet
@@ -51,6 +59,9 @@ VISIT_RULES = {
 }
 #: How long the last visits may take to end; a worker that reads a camera again counts from there.
 _VISITS_SECONDS = 30.0
+
+#: Corrections go on for so long after the last event, while workers make up for the faults.
+_CORRECTING_SECONDS = 10.0
 
 #: Maximum memory of a worker.
 MEMORY_BYTES = 1 << 30
@@ -95,6 +106,7 @@ class Result:
     messages: int
     verdict: Verdict
     visits: VisitFigures
+    corrections: CorrectionFigures
     injected: Sequence[InjectedFault]
     recoveries: Sequence[Recovery]
     settled_after: float | None
@@ -158,6 +170,7 @@ async def _run_on(
     topics = Topics(settings.kafka.topic_prefix)
     await initialise(settings, [], lambda _line: None)
     person, claims = await _prepare(settings)
+    proxied = settings_from(servers.proxied() | names)
     planned = _planned(options)
     planned_faults = _planned_faults(options, servers)
     counts = f"{len(planned)} events, {len(planned_faults)} faults"
@@ -179,21 +192,37 @@ async def _run_on(
         publisher = Publisher(producer, Composer(topics, person, claims))
         await publisher.publish(planned[:1])
         await _enrolled(current)
-        publishing = asyncio.create_task(publisher.publish(planned[1:]))
-        await _inject_all(current, planned_faults)
-        await publishing
-        stuck, settled_after = await _wait_until_idle(current, options.idle_timeout)
-        await _wait_for_visits(current)
+        people = await prepare_people(settings, options.seed)
+        correcting = running_corrector(proxied, settings, people, person, options.seed)
+        async with correcting as corrector:
+            publishing = asyncio.create_task(publisher.publish(planned[1:]))
+            async with _correcting(corrector) as stopped:
+                await _inject_all(current, planned_faults)
+                await publishing
+                loop = asyncio.get_running_loop()
+                loop.call_later(_CORRECTING_SECONDS, stopped.set)
+                stuck, settled_after = await _wait_until_idle(current, options.idle_timeout)
+            await _wait_for_visits(current)
+            await corrector.finish()
+            await _wait_for_visits(current)
     (logs / "kafka.log").write_bytes(servers.broker_log())
     stuck += [Flaw("stuck", line) for line in fleet.late_stops]
     peak = max(member.peak_bytes for member in fleet.members)
     if peak > MEMORY_BYTES:
         stuck.append(Flaw("stuck", f"a worker took {peak >> 20} MB"))
     events, digests = await evidence.published(settings, topics, planned)
-    found = await evidence.collect(settings, topics, digests, person)
+    found = await evidence.collect(settings, topics, digests, person, people.photos)
     verdict = judge(events, found)
-    visits = judge_visits(await collect_visits(settings, topics))
-    flaws = (*stuck, *verdict.flaws, *visits.flaws)
+    of_visits = await collect_visits(settings, topics)
+    visits = judge_visits(of_visits)
+    said = await collect_corrections(settings, topics, corrector, people, of_visits.announcements)
+    corrections = judge_corrections(
+        said,
+        labels_by_faces(of_visits.announcements),
+        people.owners,
+        of_visits.announcements,
+    )
+    flaws = (*stuck, *verdict.flaws, *visits.flaws, *corrections.flaws)
     announced = announcement_times(events, found)
     return Result(
         options=options,
@@ -207,6 +236,7 @@ async def _run_on(
             verdict.repeated_dead_letters,
         ),
         visits=visits.figures,
+        corrections=corrections.figures,
         injected=current.injected,
         recoveries=[
             recovery.recovery(one, events, announced, current.injected, fleet.stops)
@@ -327,11 +357,37 @@ async def _wait_until_idle(current: _Run, seconds: float) -> tuple[list[Flaw], f
     return [Flaw("stuck", f"after {seconds:.0f} s: {line}") for line in (*behind, *unhealthy)], None
 
 
+@asynccontextmanager
+async def _correcting(corrector: Corrector) -> AsyncIterator[asyncio.Event]:
+    """Correct while the block runs, or until the event is set; what is begun is finished."""
+    stopped = asyncio.Event()
+    task = asyncio.create_task(corrector.run(stopped))
+    try:
+        yield stopped
+    finally:
+        stopped.set()
+        await task
+
+
 async def _wait_for_visits(current: _Run) -> None:
-    """Wait until all visits have ended by time; the accounting names those that have not."""
+    """Wait until all visits have ended by time, and what follows from visits and corrections.
+
+    The accounting names what is left.
+    """
     loop = asyncio.get_running_loop()
     until = loop.time() + _VISITS_SECONDS
-    while (left := await unfinished(current.settings)) and loop.time() < until:  # noqa: ASYNC110
-        await asyncio.sleep(_LOOK_SECONDS)
+    async with evidence.Lag(current.settings, current.topics) as lag:
+        while (left := await _left(current, lag)) and loop.time() < until:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_SECONDS)
     if left:
         current.progress(f"  {', '.join(left)} after {_VISITS_SECONDS:.0f} s")
+
+
+async def _left(current: _Run, lag: evidence.Lag) -> list[str]:
+    """What is left to do; one line each."""
+    left = await unfinished(current.settings) + await unfollowed(current.settings)
+    if not left:
+        # The last visits end after all other work: the unknowns agent reads their messages.
+        behind = await lag.of_each()
+        left = [f"{topic} is {count} messages behind" for topic, count in behind.items() if count]
+    return left

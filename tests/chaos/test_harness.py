@@ -38,6 +38,8 @@ async def test_a_correct_pipeline_passes():
     assert len(result.injected) == len(KILLS)
     assert result.events == 361
     assert result.visits.visits > 0
+    assert set(result.corrections.made) >= {"is_user", "merge", "photo_out", "undo"}
+    assert result.corrections.promoted > 0
     assert result.visits.faces + result.visits.dropped > 200
 
 
@@ -60,3 +62,12 @@ async def test_workers_that_forget_messages_of_visits_lose_them():
     assert not result.passed
     assert {flaw.sort for flaw in result.verdict.flaws} == {"lost"}
     assert all("lacks its messages" in flaw.what for flaw in result.verdict.flaws)
+
+
+async def test_workers_that_forget_changes_of_people_lose_them():
+    killed = (PlannedFault(8.0, "kill", "follow", 0.0, 0.0),)
+    result = await outcome("tests.chaos.sabotage.forget_changes", killed, rate=15.0)
+    assert not result.passed
+    lost = [flaw.what for flaw in result.verdict.flaws if flaw.sort == "lost"]
+    assert lost
+    assert all("on people.changes" in what for what in lost)

@@ -13,18 +13,23 @@ from domain.visit_events import Visit, VisitReason, VisitState, VisitType
 from tests.chaos.accounting import Flaw
 from tests.chaos.visits.visit_evidence import Announcement
 
-#: What a row has and its last message need not have: later faces may have been late.
-_CURRENT = {"faces", "late", "announced_at", "crop_key"}
+#: What a row has and its last message need not have: later faces may have been late. What persons
+#: have said of a visit is judged by `tests.chaos.corrections`.
+_CURRENT = {"faces", "late", "announced_at", "crop_key", "correction_id", "supersedes"}
+_LABEL = {"user_id", "similarity"}
 
 
 def announcement_flaws(
-    announcements: Sequence[Announcement], rows: Mapping[UUID, Visit]
+    announcements: Sequence[Announcement],
+    rows: Mapping[UUID, Visit],
+    corrected: Collection[UUID] = frozenset(),
 ) -> Iterator[Flaw]:
     """Flaws of the messages.
 
     Args:
         announcements: all messages, in the order of the log.
         rows: all visits, by id.
+        corrected: visits of which a person has said whose they are.
     """
     stories: dict[UUID, dict[int, Announcement]] = {visit_id: {} for visit_id in rows}
     for one in announcements:
@@ -37,12 +42,14 @@ def announcement_flaws(
             yield Flaw("doubled", f"two different messages {one.id}")
     for visit_id, story in stories.items():
         if visit_id in rows:
-            yield from _of_visit(rows[visit_id], story)
+            yield from _of_visit(rows[visit_id], story, is_corrected=visit_id in corrected)
         else:
             yield Flaw("doubled", f"{len(story)} messages of visit {visit_id}, which has no row")
 
 
-def _of_visit(row: Visit, story: Mapping[int, Announcement]) -> Iterator[Flaw]:
+def _of_visit(
+    row: Visit, story: Mapping[int, Announcement], *, is_corrected: bool
+) -> Iterator[Flaw]:
     """Flaws of the messages of a visit, by revision in the order in which they came."""
     name, revisions = f"visit {row.visit_id}", set(range(1, row.revision + 1))
     if missing := revisions - story.keys():
@@ -54,7 +61,7 @@ def _of_visit(row: Visit, story: Mapping[int, Announcement]) -> Iterator[Flaw]:
     if story and not missing:
         yield from _of_story([story[number] for number in sorted(story)])
     if (last := story.get(row.revision)) is not None:
-        yield from _last_words(row, last.visit)
+        yield from _last_words(row, last.visit, _LABEL if is_corrected else set())
 
 
 def _of_story(story: Sequence[Announcement]) -> Iterator[Flaw]:
@@ -73,7 +80,11 @@ def _of_story(story: Sequence[Announcement]) -> Iterator[Flaw]:
                 after = VisitState.ENDED
             case VisitState.ENDED, VisitType.UPDATED, VisitReason.RETURNED:
                 after = VisitState.OPEN
-            case VisitState.ENDED, VisitType.UPDATED, VisitReason.MERGED:
+            case (
+                VisitState.ENDED,
+                VisitType.UPDATED,
+                VisitReason.MERGED | VisitReason.CORRECTED,
+            ):
                 after = VisitState.ENDED
             case _:
                 what = f"message {one.id} is {one.type} ({one.visit.reason}) of {state}"
@@ -86,9 +97,9 @@ def _of_story(story: Sequence[Announcement]) -> Iterator[Flaw]:
         yield Flaw("stuck", f"the last message of visit {story[-1].visit.visit_id} is no end")
 
 
-def _last_words(row: Visit, last: Visit) -> Iterator[Flaw]:
+def _last_words(row: Visit, last: Visit, left_out: Collection[str]) -> Iterator[Flaw]:
     stored, announced = structs.asdict(row), structs.asdict(last)
-    for field in sorted(stored.keys() - _CURRENT):
+    for field in sorted(stored.keys() - _CURRENT - set(left_out)):
         if stored[field] != announced[field]:
             change = f"{field} is {announced[field]}, in the row {stored[field]}"
             yield Flaw("wrong", f"the last message of visit {row.visit_id}: {change}")

@@ -74,7 +74,7 @@ def judge_visits(evidence: VisitEvidence) -> VisitVerdict:
     ]
     for row in evidence.rows:
         flaws += _of_row(row, [one for one in evidence.members if one.visit_id == row.visit_id])
-    flaws += announcement_flaws(evidence.announcements, rows)
+    flaws += announcement_flaws(evidence.announcements, rows, evidence.corrected)
     flaws += [Flaw("stuck", f"message {name} was not sent") for name in evidence.unsent]
     return VisitVerdict(tuple(flaws), _figures(evidence, dropped))
 
@@ -164,7 +164,8 @@ class _Camera:
         fields = (
             "started_at",
             "last_seen_at",
-            *(("user_id", "best_face_id") if row.revision else ()),
+            *(("best_face_id",) if row.revision else ()),
+            *(("user_id",) if row.revision and visit_id not in self._evidence.corrected else ()),
         )
         for field in fields:
             is_so, should_be = getattr(row, field), getattr(expected, field)

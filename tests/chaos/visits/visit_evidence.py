@@ -1,6 +1,6 @@
 """What the tables and the topics have about visits after a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -66,6 +66,7 @@ class VisitEvidence:
         unsent: ``ce_id`` of the messages that are still in ``visit_messages``.
         lookup: the embeddings of the faces, and the gallery.
         policy: the rules of the run.
+        corrected: visits of which a person has said whose they are; `corrections` judges that.
     """
 
     faces: Sequence[LoggedFace]
@@ -75,6 +76,7 @@ class VisitEvidence:
     unsent: Sequence[str]
     lookup: Lookup
     policy: VisitPolicy
+    corrected: Collection[UUID] = frozenset()
 
     def by_camera(self) -> Mapping[str, Sequence[LoggedFace]]:
         """The messages of ``faces.matches`` by camera, the first one of each face."""

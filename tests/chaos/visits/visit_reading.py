@@ -31,6 +31,14 @@ SELECT visit_id, camera_id, revision, state, user_id, unknown_id, similarity, st
 FROM visits
 """
 
+# Of whom a person has said who they are.
+_CORRECTED = """
+SELECT visit_id FROM corrected_visits
+UNION
+SELECT visit_id FROM unknown_members JOIN unknowns ON unknowns.id = unknown_id
+WHERE unknowns.state = 'promoted'
+"""
+
 
 async def collect_visits(settings: Settings, topics: Topics) -> VisitEvidence:
     """Everything about visits at present."""
@@ -44,6 +52,7 @@ async def collect_visits(settings: Settings, topics: Topics) -> VisitEvidence:
         rows = await main.fetch(_ROWS)
         members = await main.fetch("SELECT face_id, visit_id, camera_id, late FROM visit_faces")
         unsent = await main.fetch("SELECT visit_id, revision FROM visit_messages")
+        corrected = await main.fetch(_CORRECTED)
     return VisitEvidence(
         faces=faces,
         rows=[_row(row) for row in rows],
@@ -52,6 +61,7 @@ async def collect_visits(settings: Settings, topics: Topics) -> VisitEvidence:
         unsent=[f"{row['visit_id']}/{row['revision']}" for row in unsent],
         lookup=await _lookup(settings, {one.face.face_id for one in faces if one.face.fresh}),
         policy=visit_policy(settings.visits, settings.liveness, ""),
+        corrected=frozenset(row["visit_id"] for row in corrected),
     )
 
 

@@ -201,6 +201,8 @@ def test_a_face_of_another_user_is_wrong(number):
     faces = list(GOOD.faces)
     faces[number] = replace(faces[number], user_id=UUID(int=8))
     assert flaws(replace(GOOD, faces=faces)) == {"wrong"}
+    corrected = {faces[number].face_id}
+    assert flaws(replace(GOOD, faces=faces, corrected=corrected)) == set()
 
 
 def test_an_identical_repetition_of_a_match_event_is_counted_and_no_flaw():

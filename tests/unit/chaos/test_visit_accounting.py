@@ -302,3 +302,31 @@ def test_a_row_that_differs_from_the_log_or_from_its_last_message_is_wrong(chang
 def test_a_merged_visit_has_no_faces():
     merged = structs.replace(FIRST, reason=VisitReason.MERGED)
     assert "doubled" in flaws(replace(GOOD, rows=but_for(GOOD.rows, FIRST, merged)))
+
+
+def corrected(*, known):
+    """A visit that a person has given to another user after it was over."""
+    last = max(
+        (one for one in GOOD.announcements if one.visit.visit_id == FIRST.visit_id),
+        key=lambda one: one.visit.revision,
+    )
+    number = last.visit.revision + 1
+    said = {"revision": number, "user_id": user(7), "reason": VisitReason.CORRECTED}
+    told = structs.replace(last.visit, **said, correction_id=uuid4(), supersedes=last.id)
+    message = replace(
+        last, id=f"{FIRST.visit_id}/{number}", type=VisitType.UPDATED, visit=told, digest="told"
+    )
+    return replace(
+        GOOD,
+        rows=but_for(GOOD.rows, FIRST, structs.replace(FIRST, **said)),
+        announcements=[*GOOD.announcements, message],
+        corrected={FIRST.visit_id} if known else set(),
+    )
+
+
+def test_whose_a_corrected_visit_is_is_no_flaw():
+    assert flaws(corrected(known=True)) == set()
+
+
+def test_a_visit_of_another_user_is_wrong_without_a_correction():
+    assert flaws(corrected(known=False)) == {"wrong"}

@@ -1,0 +1,1 @@
+"""Corrections while faults are injected, and whether each of them had its effects once."""
