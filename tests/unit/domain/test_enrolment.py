@@ -24,6 +24,7 @@ def face(
     score=0.9,
     weakest="",
     brightness=120.0,
+    suspected=False,
 ):
     return DetectedFace(
         box=(x, y, width, height),
@@ -35,6 +36,7 @@ def face(
         measures={"sharpness": 0.5, "brightness": brightness},
         reliable=reliable,
         weakest=weakest,
+        suspected=suspected,
     )
 
 
@@ -103,8 +105,11 @@ def is_inner(one):
         (face(x=400, width=95, height=95, quality=0.3), "of poor quality"),
         (face(x=400, width=130, height=130, score=0.75), "hardly a face"),
         (face(x=400, width=130, height=130, reliable=False), "hardly a face"),
+        (face(x=400, width=100, height=50), "clearly smaller"),
+        (face(x=400, y=385, width=95, height=95), "at the edge of the photo"),
+        (face(x=400, y=0, width=95, height=95), "at the edge of the photo"),
     ],
-    ids=["small", "edge", "poor", "doubtful", "unreliable"],
+    ids=["small", "edge", "poor", "doubtful", "unreliable", "half", "lower-edge", "upper-edge"],
 )  # fmt: skip
 def test_a_bystander_is_ignored_and_mentioned(other, note):
     for faces in ([face(), other], [other, face()]):
@@ -155,6 +160,15 @@ def test_field_01_a_turned_face_is_refused_whatever_its_quality():
     assert refusal.code == "unreliable_face"
     assert "upright" in refusal.message
     assert refusal.measures["sharpness"] == 0.5
+
+
+def test_a_face_that_just_reaches_every_limit_is_taken():
+    one = face(width=40.0, height=40.0, quality=0.35, score=0.8)
+    assert isinstance(choose_face([one], POLICY, SIZE), ChosenFace)
+
+
+def test_a_picture_of_a_person_is_refused():
+    assert refusal_of([face(suspected=True)], POLICY).code == "spoof_suspected"
 
 
 def test_a_false_face_is_refused_though_its_quality_is_good():
