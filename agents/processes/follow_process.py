@@ -86,7 +86,7 @@ async def run_follow(settings: Settings) -> None:
         )
         # One batch at a time: the faces of a camera are decided one after the other.
         subscription = Subscription(stage, settings.workers.follow_batch_size, overlap=1)
-        unknowns = await unknowns_worker(settings, vectors, publisher, stack)
+        unknowns = await unknowns_worker(settings, vectors, publisher, models.policy, stack)
 
         def stopping() -> None:
             deadline.begin()

@@ -1,6 +1,6 @@
 """The unknowns agent as a part of the follow process, with a consumer group of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 
@@ -10,6 +10,7 @@ from agents.unknowns.unknown_lookup import UnknownLookup
 from agents.unknowns.unknowns_stage import Unknowns
 from agents.unknowns.visit_evidence import grouping_policy
 from config.settings import Settings
+from domain.decisions.matching import MatchPolicy
 from sinks.main.unknowns.unknown_store import UnknownStore
 from sinks.vector.unknowns.unknown_gallery import UnknownGallery
 from sinks.vector.vector_store import Vectors
@@ -31,7 +32,11 @@ class NoUnknowns(Stage):
 
 
 async def unknowns_worker(
-    settings: Settings, vectors: Vectors, publisher: Publisher, stack: AsyncExitStack
+    settings: Settings,
+    vectors: Vectors,
+    publisher: Publisher,
+    match: Callable[[str], MatchPolicy],
+    stack: AsyncExitStack,
 ) -> Worker:
     """The worker of the unknowns agent; the stack closes what it uses.
 
@@ -39,6 +44,7 @@ async def unknowns_worker(
         settings: of the process.
         vectors: the embeddings of faces.
         publisher: writes dead letters.
+        match: when similarities of a model are a match.
         stack: of the process.
 
     Raises:
@@ -58,7 +64,12 @@ async def unknowns_worker(
         )
         await galleries.load()
         lookup = UnknownLookup(unknowns, vectors, galleries, searches)
-        stage = Unknowns(unknowns, gallery, lookup, grouping_policy(settings.unknowns))
+        stage = Unknowns(
+            unknowns,
+            gallery,
+            lookup,
+            lambda model: grouping_policy(settings.unknowns, match(model)),
+        )
     # One batch at a time: a visit is compared with those before it.
     subscription = Subscription(stage, settings.workers.follow_batch_size, overlap=1)
     return Worker(

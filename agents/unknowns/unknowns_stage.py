@@ -11,7 +11,7 @@ One visit after the other: while the gallery is held, no other worker decides, s
 difference how many workers there are or how the visits come in batches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from agents.unknowns.unknown_lookup import UnknownLookup
@@ -43,7 +43,7 @@ class Unknowns(Stage):
         unknowns: UnknownStore,
         gallery: UnknownGallery,
         lookup: UnknownLookup,
-        policy: GroupingPolicy,
+        policy: Callable[[str], GroupingPolicy],
     ) -> None:
         """Create the stage.
 
@@ -51,7 +51,8 @@ class Unknowns(Stage):
             unknowns: where unknowns are stored.
             gallery: where their templates are.
             lookup: embeddings of visits, and the copies of the gallery.
-            policy: when a visit is of an unknown who was seen before.
+            policy: when a visit is of an unknown who was seen before, by a model; which visits and
+                which of their faces are used is the same for all.
         """
         self._unknowns = unknowns
         self._gallery = gallery
@@ -84,8 +85,9 @@ class Unknowns(Stage):
         outcome = "left_out"
         with metrics.UNKNOWN_ASSIGN_SECONDS.time():
             found = None
-            if may_be_grouped(visit, self._policy):
-                found = await self._lookup.embedding(visit.visit_id, self._policy)
+            usual = self._policy("")
+            if may_be_grouped(visit, usual):
+                found = await self._lookup.embedding(visit.visit_id, usual)
             if found is not None:
                 given, owner = await self._decide(visit.visit_id, *found)
                 if owner is not None:
@@ -109,7 +111,7 @@ class Unknowns(Stage):
                 given = Assignment(owner, None, "joined")
             else:
                 best = await self._lookup.most_similar(locked, model, embedding, apart)
-                given = assign(visit_id, best, apart, self._policy)
+                given = assign(visit_id, best, apart, self._policy(model))
                 exemplars = [] if given.begins else await locked.exemplars(given.unknown_id)
                 own = Exemplar(visit_id, embedding)
                 kept = kept_exemplars([*exemplars, own])

@@ -6,7 +6,13 @@ from typing import Protocol
 from uuid import UUID
 
 from config.settings import UnknownSettings
-from domain.decisions.grouping import GroupingPolicy, VisitEvidence, visit_embedding
+from domain.decisions.grouping import (
+    GroupingPolicy,
+    VisitEvidence,
+    least_cosine,
+    visit_embedding,
+)
+from domain.decisions.matching import MatchPolicy
 from domain.store_rows import Embedding
 from sinks.main.unknowns.unknown_store import UnknownStore
 
@@ -23,10 +29,15 @@ class Sightings(Protocol):
         """The embeddings of faces that were seen, of those that are there."""
 
 
-def grouping_policy(settings: UnknownSettings) -> GroupingPolicy:
-    """The rules by which visits are grouped."""
+def grouping_policy(settings: UnknownSettings, match: MatchPolicy) -> GroupingPolicy:
+    """The rules by which visits are grouped.
+
+    Args:
+        settings: of unknowns.
+        match: when similarities of the model are a match.
+    """
     return GroupingPolicy(
-        threshold=settings.threshold,
+        threshold=least_cosine(settings.threshold, match.threshold),
         margin=settings.margin,
         min_faces=settings.min_faces,
         min_quality=settings.min_quality,

@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from agents.unknowns.visit_evidence import grouping_policy
 from benchmarks.arguments import counts
 from benchmarks.gallery.templates import Statistics, draw
 from benchmarks.report import Report, Result, make_report
@@ -27,6 +28,7 @@ from benchmarks.visits.photo_visitors import photographed
 from config.settings import DetectSettings, UnknownSettings
 from domain.decisions.grouping import GroupingPolicy
 from ml.recognition.face_analyser import build_analyser
+from ml.runtime.model_registry import SFACE, default_policy
 
 _THRESHOLDS = (0.4, 0.45, 0.5, 0.55)
 _MARGINS = (0.0, 0.03, 0.06)
@@ -97,8 +99,7 @@ def photo_crowd(shared: Path, policy: GroupingPolicy) -> Crowd:
 
 async def run(arguments: argparse.Namespace) -> Report:
     """Measure drawn crowds, photos and times."""
-    given = UnknownSettings()
-    policy = GroupingPolicy(given.threshold, given.margin, given.min_faces, given.min_quality)
+    policy = grouping_policy(UnknownSettings(), default_policy(SFACE.id))
     statistics = Statistics.load(arguments.statistics)
     results = []
     for people in arguments.people:

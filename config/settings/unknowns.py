@@ -13,12 +13,12 @@ class UnknownSettings(Group):
 
     enabled: bool = True
     """Recognise unknown people who come back; false where the law does not permit it."""
-    threshold: PositiveFraction = 0.5
-    """Minimum cosine of a visit and the unknown that it joins; measured for sface."""
+    threshold: PositiveFraction | None = None
+    """Minimum cosine of a visit and the unknown that it joins; unset: 0.05 above a match."""
     margin: Annotated[float, Field(ge=0.0, le=2.0)] = 0.03
     """Minimum lead over the second-best unknown."""
-    merge_threshold: PositiveFraction = 0.5
-    """Minimum cosine of every two visits of unknowns that are merged by themselves."""
+    merge_threshold: PositiveFraction | None = None
+    """Minimum cosine of every two visits of unknowns that are merged; unset: the threshold."""
     min_faces: Count = 3
     """Visits with fewer faces are not grouped."""
     min_quality: Fraction = 0.35

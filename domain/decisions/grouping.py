@@ -24,6 +24,10 @@ MOST_EXEMPLARS = 20
 #: Of a visit, so many faces are used, the best ones.
 MOST_FACES = 20
 
+#: Where no threshold is set, a visit has to be as much more like its unknown than a match has to be
+#: like a user. Measured for SFace, whose matches need 0.45 (docs/unknowns.md).
+ABOVE_A_MATCH = 0.05
+
 #: Why a visit was given to its unknown.
 GroupingReason = Literal["joined", "below_threshold", "ambiguous", "no_other"]
 
@@ -86,6 +90,16 @@ class Exemplar:
 
     visit_id: UUID
     embedding: Embedding
+
+
+def least_cosine(set_to: float | None, match: float) -> float:
+    """The threshold of unknowns by a model.
+
+    Args:
+        set_to: what the settings say for every model; None: nothing.
+        match: the least cosine of a match by this model.
+    """
+    return min(1.0, match + ABOVE_A_MATCH) if set_to is None else set_to
 
 
 def first_unknown_id(visit_id: UUID) -> UUID:

@@ -20,9 +20,12 @@ from agents.unknowns.visit_evidence import grouping_policy
 from config.observability import metrics
 from config.settings import Settings
 from domain.decisions.consolidation import ConsolidationPolicy, Group, consolidate
+from domain.decisions.model_change import served_policy
 from domain.events import utc_now
 from infra.maintenance.unknown_templates import make_template
 from ml.gallery.exact_search import Gallery
+from ml.runtime.model_registry import match_policy
+from services.model_changes import stored_models
 from services.unknowns.unknown_grouping import align_exemplars
 from services.unknowns.unknown_promotion import apply_promotion
 from sinks.main.database_sessions import Databases
@@ -110,7 +113,7 @@ class UnknownRounds:
                 self._gallery,
                 self._sightings,
                 unknown_id,
-                grouping_policy(settings),
+                grouping_policy(settings, match_policy("", self._settings.models)),
             )
         await self._unknowns.applied(unknown_id)
 
@@ -141,12 +144,20 @@ class UnknownRounds:
             await galleries.refresh(model)
             await self._compare(model, gallery, changed, done)
 
+    async def _policy(self, model: str) -> ConsolidationPolicy:
+        """When unknowns of a model are merged."""
+        async with self._databases.main() as session:
+            models = {one.id: one for one in await stored_models(session)}
+        match = served_policy(models.get(model), match_policy(model, self._settings.models))
+        settings = self._settings.unknowns
+        threshold = grouping_policy(settings, match).threshold
+        return ConsolidationPolicy(settings.merge_threshold or threshold, threshold)
+
     async def _compare(
         self, model: str, gallery: Gallery, changed: Mapping[UUID, datetime], done: UnknownsDone
     ) -> None:
         """Compare unknowns that have changed with all."""
-        settings = self._settings.unknowns
-        policy = ConsolidationPolicy(settings.merge_threshold, settings.threshold)
+        policy = await self._policy(model)
         near = await asyncio.to_thread(_near, gallery, list(changed), policy.propose_threshold)
         near += await self._unknowns.proposed_with(changed.keys())
         ids = sorted({*changed, *(one for pair in near for one in pair)})

@@ -112,11 +112,11 @@ def message(visit: Visit, offset=0):
 
 
 @contextmanager
-def unknowns_stage(unknowns, gallery, vectors):
+def unknowns_stage(unknowns, gallery, vectors, policy=lambda _: POLICY):
     galleries = Galleries(gallery, poll=1.0, max_age=2.0, of=OF_UNKNOWNS)
     with ThreadPoolExecutor(1) as executor:
         yield Unknowns(
-            unknowns, gallery, UnknownLookup(unknowns, vectors, galleries, executor), POLICY
+            unknowns, gallery, UnknownLookup(unknowns, vectors, galleries, executor), policy
         )
 
 

@@ -145,7 +145,10 @@ async def unknowns_stage(_broker, **stores):
     with ThreadPoolExecutor(1) as executor:
         lookup = UnknownLookup(stores["unknowns"], stores["vectors"], galleries, executor)
         yield Unknowns(
-            stores["unknowns"], stores["unknown_gallery"], lookup, GroupingPolicy(0.5, 0.03, 3, 0.3)
+            stores["unknowns"],
+            stores["unknown_gallery"],
+            lookup,
+            lambda _: GroupingPolicy(0.5, 0.03, 3, 0.3),
         )
 
 

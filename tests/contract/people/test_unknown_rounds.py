@@ -418,3 +418,22 @@ async def test_only_a_visit_prolongs_the_retention_of_an_unknown(planted, keeper
     given = Assignment(kept, None, "joined")
     await planted.unknowns.add(late.visit.visit_id, crowd.model, given, ())
     assert await changed_at(kept) > long_ago
+
+
+async def test_what_is_merged_depends_on_what_a_match_of_the_model_takes(planted, rounds, crowd):
+    await planted.rows(
+        "INSERT INTO models (id, kind, sha256, mean, deviation, mirror, dimension, state,"
+        " threshold) VALUES ($1, 'arcface', repeat('a', 64), $2, $2, false, $3, 'retired', 0.9499)",
+        crowd.model,
+        [1.0, 1.0, 1.0],
+        16,
+    )
+    both = {(await planted.unknown(9))[0] for _ in range(2)}
+    await rounds.run()
+    assert await planted.in_gallery() == both
+    await planted.rows("UPDATE models SET threshold = 0.4 WHERE id = $1", crowd.model)
+    await planted.rows(
+        "UPDATE unknowns SET consolidation_due_at = now() WHERE model = $1", crowd.model
+    )
+    await rounds.run()
+    assert len(await planted.in_gallery()) == 1

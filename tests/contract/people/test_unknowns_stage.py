@@ -3,6 +3,7 @@
 import asyncio
 import random
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from domain.personal_data import Cutoffs
 from sinks.store_errors import StoreUnavailable
 from tests.contract.builders import unique
 from tests.contract.stored_unknowns import (
+    POLICY,
     Crowd,
     Grouped,
     message,
@@ -237,3 +239,23 @@ async def test_unknowns_who_were_not_seen_for_long_are_deleted_everywhere(
     }
     assert left == {first_unknown_id(young.visit.visit_id)}
     assert await unknown_gallery.exemplars_of(crowd.model, [gone]) == {}
+
+
+async def test_each_model_has_its_own_threshold(
+    records, visits, vectors, unknowns, unknown_gallery
+):
+    crowds = [Crowd(unique("model"), np.random.default_rng(5)) for _ in range(2)]
+    strict = crowds[0].model
+
+    def policy(model):
+        return replace(POLICY, threshold=0.9999 if model == strict else POLICY.threshold)
+
+    numbers = []
+    with unknowns_stage(unknowns, unknown_gallery, vectors, policy) as stage:
+        for crowd in crowds:
+            stored = [
+                (await store_visits(records, visits, vectors, crowd, [0]))[0] for _ in range(2)
+            ]
+            await stage.process([message(one.visit) for one in stored])
+            numbers.append(len(set((await stored_groups(unknowns, stored)).values())))
+    assert numbers == [2, 1]

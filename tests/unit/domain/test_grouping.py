@@ -18,6 +18,7 @@ from domain.decisions.grouping import (
     first_unknown_id,
     is_of_an_unknown,
     kept_exemplars,
+    least_cosine,
     may_be_grouped,
     template_of,
     visit_embedding,
@@ -185,3 +186,10 @@ def test_of_two_alike_the_one_that_is_more_like_the_next_is_left_out():
 def test_no_visit_makes_no_template():
     assert template_of([]) is None
     assert template_of([Exemplar(UUID(int=1), unit(1)), Exemplar(UUID(int=2), -unit(1))]) is None
+
+
+@pytest.mark.parametrize(
+    ("set_to", "match", "least"), [(None, 0.45, 0.5), (None, 0.98, 1.0), (0.3, 0.45, 0.3)]
+)
+def test_a_model_whose_matches_need_more_needs_more_of_visits_too(set_to, match, least):
+    assert least_cosine(set_to, match) == pytest.approx(least)
