@@ -42,14 +42,15 @@ class Broker:
         ]
 
 
-async def a_photo(world, user):
+async def a_photo(world, user, *, event=None, model=None):
     """An enrolled photo; its face."""
     stored = world.stored
-    result = the_result(an_event(), stored.model, user_id=user)
+    model = model or stored.model
+    result = the_result(event or an_event(), model, user_id=user)
     (row,) = result.faces
     match = structs.replace(row.match, kind=MatchKind.ENROLLED, decision=None, similarity=None)
     result = structs.replace(result, faces=(structs.replace(row, match=match),))
-    await stored.vectors.enrol(match.face_id, user, stored.model, stored.a_vector(), NOON)
+    await stored.vectors.enrol(match.face_id, user, model, stored.a_vector(), NOON)
     await commit_results(stored.records, [result])
     return match.face_id
 

@@ -448,6 +448,32 @@ async def test_the_undo_of_a_later_correction_lets_the_earlier_one_be_undone(wor
     assert await active_vetoes(world) == set()
 
 
+@pytest.mark.parametrize("then", ["a person", "the faces"])
+async def test_what_is_said_of_a_visit_after_a_merge_stays_when_it_is_undone(world, then):
+    kept, gone, third = [await world.stored.a_user() for _ in range(3)]
+    seen = await a_sighting(world, gone, camera=unique("door"))
+    visit = await a_stored_visit(world, gone, [seen])
+    made = await world.corrections.make(request(MERGE, kept, other_user_id=gone))
+    if then == "a person":
+        await world.corrections.make(request(IS, kept, visit_id=visit.visit_id))
+    else:
+        stored = await world.visits.camera(seen.camera_id)
+        now = structs.replace(stored.visits[0], user_id=third)
+        await world.visits.commit([a_change(seen.camera_id, [], now, version=stored.version)])
+    await world.corrections.undo(made.id, ME)
+    (now,) = (await world.visits.camera(seen.camera_id)).visits
+    assert now.user_id == (kept if then == "a person" else third)
+
+
+async def test_what_is_said_of_a_face_after_a_merge_stays_when_it_is_undone(world):
+    kept, gone = [await world.stored.a_user() for _ in range(2)]
+    seen = await a_sighting(world, gone)
+    made = await world.corrections.make(request(MERGE, kept, other_user_id=gone))
+    await world.corrections.make(request(NOT, kept, face_id=seen.face_id))
+    await world.corrections.undo(made.id, ME)
+    assert await label(world, seen) is None
+
+
 async def label(world, seen):
     return (await face(world, seen.face_id)).user_id
 

@@ -11,6 +11,7 @@ from tests.contract.builders import an_event, unique
 from tests.contract.people.corrected_people import (
     ME,
     OUT,
+    a_photo,
     detected,
     face,
     follow,
@@ -78,6 +79,18 @@ async def test_a_backfill_leaves_a_photo_that_is_out_where_it_is(world, other_mo
     await world.corrections.make(request(OUT, user, face_id=photo))
     await world.stored.vectors.copy_template(photo, other_model, world.stored.a_vector())
     assert await photos(world, user, world.stored.model, other_model) == [0, 0]
+
+
+async def test_a_photo_that_two_models_have_enrolled_is_taken_out_of_both(world, other_model):
+    user, event = await world.stored.a_user(), an_event()
+    models = (world.stored.model, other_model)
+    faces = [await a_photo(world, user, event=event, model=model) for model in models]
+    assert await photos(world, user, *models) == [1, 1]
+    made = await world.corrections.make(request(OUT, user, face_id=faces[0]))
+    assert await photos(world, user, *models) == [0, 0]
+    assert [(await face(world, one)).kind for one in faces] == ["removed", "removed"]
+    await world.corrections.undo(made.id, ME)
+    assert await photos(world, user, *models) == [1, 1]
 
 
 class WhileEnrolled:
