@@ -17,6 +17,12 @@ USER_INACTIVE = Refusal(
     code="user_inactive", message="this user is deactivated; activate the user first"
 )
 
+#: To photos that a promotion had sent in before it was undone.
+PROMOTION_UNDONE = Refusal(
+    code="promotion_undone",
+    message="the promotion that sent this photo was undone; enrol the photo if it is right",
+)
+
 
 def enrol_event(user_id: UUID, photo: bytes, *, force: bool = False) -> ImageEvent:
     """Enrol the person in this photo as this user.

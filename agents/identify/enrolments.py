@@ -18,7 +18,7 @@ from domain.events import DetectedFace, DetectedFaces, EventKind, Refusal
 from domain.refusals.refusal_codes import is_settled
 from domain.store_rows import Embedding, EnrolStatus, LedgerRow, Outcome, UserRow
 from domain.upload_answers import decode_answer
-from domain.upload_events import USER_INACTIVE
+from domain.upload_events import PROMOTION_UNDONE, USER_INACTIVE
 from sinks.main.ledger import Claim
 from sinks.store_errors import StoreRejected
 from sinks.stores import Stores
@@ -60,7 +60,16 @@ class Enrolments:
     async def enrol(self, claim: Claim, photos: Sequence[DetectedFaces]) -> list[EventEffects]:
         """Enrol or refuse each photo; their users are locked by the claim."""
         users = await self._stores.records.users(effects.users_of(photos) & claim.users)
-        return [await self._enrol(claim, found, users) for found in photos]
+        # An undo holds the users, too, so none is made before the commit.
+        withdrawn = await self._stores.records.withdrawn_photos(
+            [(found.event.uuid, found.event.captured_at) for found in photos]
+        )
+        return [
+            await self._withdraw(found, users)
+            if found.event.uuid in withdrawn
+            else await self._enrol(claim, found, users)
+            for found in photos
+        ]
 
     def refuse_unreadable(self, images: Sequence[DetectedFaces]) -> list[EventEffects]:
         """Refuse the searches whose photo the detect worker refused."""
@@ -81,6 +90,13 @@ class Enrolments:
         return upload_policy(
             found.policy, self._policy, self._likeness(found.model), force=found.event.force
         )
+
+    async def _withdraw(self, found: DetectedFaces, users: Mapping[UUID, UserRow]) -> EventEffects:
+        """Refuse a photo that should not have been sent in; an earlier attempt may have begun."""
+        for index in range(len(found.faces)):
+            face_id = found.event.face_id(found.model, index)
+            await self._stores.vectors.remove_template(face_id)
+        return effects.refused(found, PROMOTION_UNDONE, self._rules(found), users=users)
 
     async def _enrol(
         self, claim: Claim, found: DetectedFaces, users: Mapping[UUID, UserRow]

@@ -1,7 +1,7 @@
 """The unknowns agent: from visits of unknown people to unknowns who come back.
 
 1. leave out the visits that have an unknown already; a visit that is a user's now, or was merged
-   into another one, is taken from its unknown
+   into another one, is taken from its unknown, unless that unknown became this user
 2. the mean of the visit's best embeddings
 3. hold the gallery of unknowns; compare, and decide (`domain.decisions.grouping`)
 4. the template of the unknown -> pgvector
@@ -74,7 +74,8 @@ class Unknowns(Stage):
         known = await self._unknowns.members({visit.visit_id for visit in ended})
         for visit in ended:
             if not is_of_an_unknown(visit):
-                if known.pop(visit.visit_id, None) is not None:
+                if visit.visit_id in known and not await self._is_promoted(visit):
+                    del known[visit.visit_id]
                     await self._withdraw(visit.visit_id)
             elif visit.visit_id not in known:
                 await self._give(visit, known)
@@ -121,6 +122,11 @@ class Unknowns(Stage):
         if unknown_id is None:
             await self._take_out(visit_id)
         return given, unknown_id
+
+    async def _is_promoted(self, visit: Visit) -> bool:
+        """Whether a visit is a user's because its unknown is: it stays, for an undo of that."""
+        user_id = visit.user_id
+        return user_id is not None and await self._unknowns.became(visit.visit_id, user_id)
 
     async def _withdraw(self, visit_id: UUID) -> None:
         """Take a visit from its unknown: first out of the template, then its row."""

@@ -88,7 +88,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             UnknownGallery(_with_lazy_pool(settings.vector_db))
         )
         models = await stack.enter_async_context(ModelStore(settings.main_db))
-        corrections = await stack.enter_async_context(open_corrections(stores, settings.main_db))
+        corrections = await stack.enter_async_context(open_corrections(stores, settings))
         rates = await stack.enter_async_context(Rates(settings.redis))
         waiter = AnswerWaiter(settings.redis)
         stack.push_async_callback(waiter.close)

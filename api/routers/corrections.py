@@ -94,7 +94,12 @@ async def read_correction(
 async def undo_correction(
     correction_id: UUID, response: Response, caller: Enroller, services: ServicesDep
 ) -> CorrectionResponse:
-    """Undo a correction, within 30 days and once; what a later correction has said stays."""
+    """Undo a correction, within 30 days and once; what a later correction has said stays.
+
+    Of a promotion, the visits and faces are the unknown's again, the photos that it enrolled are
+    taken out, and the unknown is listed again. A user that it made stays, without those photos:
+    delete the user, or name the unknown again. Of a dismissal, the unknown is listed again.
+    """
     with _problems():
         correction = await services.corrections.undo(correction_id, _author(caller))
     for user_id in (correction.user_id, correction.other_user_id):

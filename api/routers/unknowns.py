@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
 
 from api.auth.authorization import Enroller, Reader
-from api.http.dependencies import MainDb, Services, ServicesDep
+from api.http.dependencies import MainDb, ServicesDep
 from api.http.pagination import PageDep
 from api.http.prefer_header import Prefer, Preferences
 from api.http.problems import ApiProblem
@@ -17,6 +17,7 @@ from api.schemas.common import MAX_PAGE
 from api.schemas.matches import MatchResponse
 from api.schemas.unknowns import (
     UnknownDetailResponse,
+    UnknownDismissResponse,
     UnknownJoinRequest,
     UnknownListResponse,
     UnknownPartRequest,
@@ -36,9 +37,15 @@ from domain.user_errors import (
     UserNotFoundError,
 )
 from services.api_keys import Caller
-from services.unknowns.stored_unknowns import UnknownFilter, best_faces, find_unknown, list_unknowns
+from services.unknowns.stored_unknowns import (
+    StoredUnknown,
+    UnknownFilter,
+    best_faces,
+    find_unknown,
+    list_unknowns,
+)
 from services.unknowns.unknown_grouping import join, part
-from services.unknowns.unknown_promotion import NewName, dismiss, promote
+from sinks.main.unknowns.unknown_corrections import NewName
 
 router = APIRouter(prefix="/api/v1/unknowns", tags=["unknowns"])
 
@@ -128,18 +135,12 @@ async def promote_unknown(  # noqa: PLR0913, PLR0917 - given by name
 
     Its best five faces are enrolled through the checks that every photo goes through. If all are
     refused, the user is made all the same, and `refusal` says why: enrol a photo.
-    Repeat the request if it fails.
+    Repeat the request if it fails. `POST /api/v1/corrections/{correction_id}/undo` takes it back.
     """
     preferences = Preferences.read(prefer, services.settings.api.answer_timeout)
     name = NewName(user_id=body.user_id, email=body.email, full_name=body.full_name)
     try:
-        done = await promote(
-            services.databases.main,
-            services.unknown_gallery,
-            caller.actor,
-            unknown_id,
-            name,
-        )
+        done = await services.corrections.promote(unknown_id, name, _author(caller))
     except NoSuchUnknownError as error:
         raise _not_found() from error
     except UserNotFoundError as error:
@@ -153,6 +154,7 @@ async def promote_unknown(  # noqa: PLR0913, PLR0917 - given by name
         user_id=done.user_id,
         visits=done.visits,
         faces=done.faces,
+        correction_id=done.correction_id,
         enrolment=enrolment,
         refusal=refusal,
     )
@@ -161,12 +163,19 @@ async def promote_unknown(  # noqa: PLR0913, PLR0917 - given by name
 @router.post("/{unknown_id}/dismiss", responses={404: {}, 409: {}})
 async def dismiss_unknown(
     unknown_id: UUID, caller: Enroller, db: MainDb, services: ServicesDep
-) -> UnknownResponse:
+) -> UnknownDismissResponse:
     """Put an unknown aside: no face, or not of interest. It is not listed any more.
 
     Its next visits join it, so they do not bring it back.
+    `POST /api/v1/corrections/{correction_id}/undo` does.
     """
-    return await _dismissed(services, db, unknown_id, caller)
+    try:
+        left, made = await services.corrections.dismiss(unknown_id, _author(caller))
+    except NoSuchUnknownError as error:
+        raise _not_found() from error
+    except UnknownIsUserError as error:
+        raise _is_user(error) from error
+    return UnknownDismissResponse.made_by(await _find(db, left), made)
 
 
 @router.post("/{unknown_id}/join", responses={400: {}, 404: {}, 409: {}, 413: {}})
@@ -181,7 +190,7 @@ async def join_unknowns(
 
     Two people of one frame cannot be joined (`cannot_regroup`).
     """
-    by = Author(caller.actor, request_id.get() or None)
+    by = _author(caller)
     stores = services.unknowns, services.unknown_gallery
     try:
         left = await join(*stores, unknown_id, body.other_id, by)
@@ -202,7 +211,7 @@ async def part_unknown(
 
     They are some of its visits, and not all (`cannot_regroup`).
     """
-    by = Author(caller.actor, request_id.get() or None)
+    by = _author(caller)
     stores = services.unknowns, services.unknown_gallery
     try:
         other = await part(*stores, unknown_id, body.visit_ids, by)
@@ -211,23 +220,19 @@ async def part_unknown(
     return await _shown(db, other)
 
 
-async def _dismissed(
-    services: Services, db: MainDb, unknown_id: UUID, caller: Caller
-) -> UnknownResponse:
-    try:
-        left = await dismiss(services.databases.main, caller.actor, unknown_id)
-    except NoSuchUnknownError as error:
-        raise _not_found() from error
-    except UnknownIsUserError as error:
-        raise _is_user(error) from error
-    return await _shown(db, left)
-
-
 async def _shown(db: MainDb, unknown_id: UUID) -> UnknownResponse:
+    return UnknownResponse.of(await _find(db, unknown_id))
+
+
+async def _find(db: MainDb, unknown_id: UUID) -> StoredUnknown:
     unknown = await find_unknown(db, unknown_id)
     if unknown is None:
         raise _not_found()
-    return UnknownResponse.of(unknown)
+    return unknown
+
+
+def _author(caller: Caller) -> Author:
+    return Author(caller.actor, request_id.get() or None)
 
 
 def _not_found() -> ApiProblem:

@@ -21,6 +21,8 @@ _CORRECTION: dict[str, Any] = {
     "other_user_id": None,
     "face_id": "6306d013-bd5d-5f04-8dd0-3a359f965e8b",
     "visit_id": None,
+    "unknown_id": None,
+    "made_user": None,
     "undoes": None,
     "undone_by": None,
     "can_be_undone": True,
@@ -89,15 +91,22 @@ class CorrectionResponse(Schema):
     model_config = ConfigDict(json_schema_extra={"examples": [_CORRECTION]})
 
     id: UUID
-    kind: Literal["not_user", "is_user", "merge", "split", "photo_out", "undo"]
+    kind: Literal[
+        "not_user", "is_user", "merge", "split", "photo_out", "promote", "dismiss", "undo"
+    ]
     made_at: Moment
     actor: str = Field(description="who made it, as in the audit trail")
-    user_id: UUID
+    user_id: UUID | None = Field(description="null: it is about no user, as a dismissal")
     other_user_id: UUID | None = Field(
         description="of a merge or split: the other user; of is_user: who the face was taken for"
     )
     face_id: UUID | None
     visit_id: UUID | None
+    unknown_id: UUID | None = Field(description="of promote and dismiss: the unknown")
+    made_user: bool | None = Field(
+        description="of promote: whether it made the user, who stays after an undo, without the "
+        "photos that the promotion had enrolled"
+    )
     undoes: UUID | None = Field(description="of an undo: the correction that it undoes")
     undone_by: UUID | None = Field(description="the undo of this correction")
     can_be_undone: bool
@@ -128,6 +137,8 @@ class CorrectionResponse(Schema):
             other_user_id=one.other_user_id,
             face_id=one.face_id,
             visit_id=one.visit_id,
+            unknown_id=one.unknown_id,
+            made_user=one.detail.get("made_user"),
             undoes=one.undoes,
             undone_by=one.undone_by,
             can_be_undone=one.can_be_undone(now),

@@ -24,6 +24,7 @@ _UNKNOWN: dict[str, Any] = {
     "best_face_id": MATCH["face_id"],
     "crop_url": MATCH["crop_url"],
 }
+_CORRECTION_ID = "2c1d8f0e-93a4-4f43-8f1c-6d6f3d0f9b11"
 _PROPOSAL: dict[str, Any] = {
     "kind": "merge",
     "unknown_id": _UNKNOWN["unknown_id"],
@@ -93,6 +94,23 @@ class UnknownDetailResponse(UnknownResponse):
         return cls(**_fields(unknown), faces=faces)
 
 
+class UnknownDismissResponse(UnknownResponse):
+    """An unknown that was put aside."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [_UNKNOWN | {"state": "dismissed", "correction_id": _CORRECTION_ID}]
+        }
+    )
+
+    correction_id: UUID = Field(description="names the dismissal, for an undo")
+
+    @classmethod
+    def made_by(cls, unknown: StoredUnknown, correction_id: UUID) -> Self:
+        """From the table."""
+        return cls(**_fields(unknown), correction_id=correction_id)
+
+
 class UnknownPromoteRequest(Schema):
     """Who an unknown is: a user that there is, or a new one."""
 
@@ -121,6 +139,7 @@ class UnknownPromoteResponse(Schema):
                     "user_id": "7a0e6a0a-0a51-4a8e-9a0d-1f6f5ce3d2b1",
                     "visits": 4,
                     "faces": 187,
+                    "correction_id": _CORRECTION_ID,
                     "enrolment": None,
                     "refusal": "poor_quality",
                 }
@@ -132,6 +151,7 @@ class UnknownPromoteResponse(Schema):
     user_id: UUID = Field(description="who it is")
     visits: int = Field(description="visits that are this user's now")
     faces: int = Field(description="faces that are this user's now")
+    correction_id: UUID = Field(description="names the promotion, for an undo")
     enrolment: FaceUploadResponse | None = Field(
         description="of the best faces, as `POST /api/v1/faces` answers; null: none was enrolled"
     )

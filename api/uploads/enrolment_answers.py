@@ -21,17 +21,19 @@ from domain.upload_answers import UploadAnswer
 from domain.upload_events import USER_INACTIVE, enrol_event
 from services.api_keys import Caller
 from services.audit import record
+from services.unknowns.unknown_promotion import note_photos
 from sinks.main.schema import Face, User
 from sinks.store_errors import StoreUnavailable
 
 
-async def publish_photos(
+async def publish_photos(  # noqa: PLR0913 - what is sent, and how
     services: Services,
     caller: Caller,
     user_id: UUID,
     photos: Sequence[bytes],
     *,
     force: bool = False,
+    promotion: UUID | None = None,
 ) -> list[ImageEvent]:
     """Send photos in.
 
@@ -41,12 +43,14 @@ async def publish_photos(
         user_id: whose photos they are.
         photos: image bytes; a repeated one counts once.
         force: enrol them whatever they resemble.
+        promotion: the correction that they come from, whose undo takes them out.
 
     Returns:
         The event of each photo.
 
     Raises:
         ApiProblem: ``user_not_found`` or ``user_inactive``.
+        CorrectionError: ``promotion_undone``.
         PublishError: the broker did not take them.
         StoreUnavailable: a store is unavailable.
     """
@@ -54,6 +58,8 @@ async def publish_photos(
     uploads = {event.id: (event, photo) for event, photo in sent}
     async with services.databases.main.begin() as db:
         _require_active(await db.get(User, user_id))
+        if promotion is not None:
+            await note_photos(db, promotion, uploads.keys())
         said = {"force": True} if force else {}
         record(db, caller.actor, "face.enrol", f"user:{user_id}", uploads=list(uploads), **said)
     await services.uploads.publish(list(uploads.values()))

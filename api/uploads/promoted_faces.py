@@ -4,8 +4,10 @@ from api.http.dependencies import Services
 from api.http.problems import ApiProblem
 from api.schemas.faces import FaceUploadResponse
 from api.uploads.enrolment_answers import enrolment_response, publish_photos
+from domain.decisions.corrections import CorrectionError
 from services.api_keys import Caller
-from services.unknowns.unknown_promotion import Promotion, best_pictures
+from services.unknowns.unknown_promotion import best_pictures
+from sinks.main.unknowns.unknown_corrections import Promotion
 
 
 async def enrol_best_faces(
@@ -31,9 +33,11 @@ async def enrol_best_faces(
     if not photos:
         return None, "no_face"
     try:
-        events = await publish_photos(services, caller, done.user_id, photos)
+        events = await publish_photos(
+            services, caller, done.user_id, photos, promotion=done.correction_id
+        )
         answers = await services.uploads.answers(events, seconds)
         answer = await enrolment_response(services, caller, done.user_id, events, answers)
-    except ApiProblem as problem:
+    except (ApiProblem, CorrectionError) as problem:
         return None, problem.code
     return answer, None

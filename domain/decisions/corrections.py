@@ -34,6 +34,10 @@ class CorrectionKind(StrEnum):
     SPLIT = "split"
     #: This photo is not to count.
     PHOTO_OUT = "photo_out"
+    #: An unknown is a user.
+    PROMOTE = "promote"
+    #: An unknown is no face, or not of interest.
+    DISMISS = "dismiss"
     #: An earlier correction was wrong.
     UNDO = "undo"
 

@@ -22,22 +22,29 @@ class CorrectionRequest(msgspec.Struct, frozen=True, kw_only=True):
         kind: which correction.
         author: who says it.
         user_id: who it is not, or is; who is left after a merge; whose photos are split off, or
-            whose photo is taken out.
+            whose photo is taken out; who an unknown is. None where it is about no user.
         other_user_id: who is merged into ``user_id``; whose the split photos are.
         face_id: the face, or the photo to take out.
         visit_id: the visit, instead of a face.
         face_ids: the photos to split off.
+        unknown_id: the unknown that is a user, or is put aside.
         id: names the correction.
     """
 
     kind: CorrectionKind
     author: Author
-    user_id: UUID
+    user_id: UUID | None = None
     other_user_id: UUID | None = None
     face_id: UUID | None = None
     visit_id: UUID | None = None
     face_ids: tuple[UUID, ...] = ()
+    unknown_id: UUID | None = None
     id: UUID = msgspec.field(default_factory=uuid4)
+
+    @property
+    def user(self) -> UUID:
+        """``user_id`` of a kind that is about a user."""
+        return _required(self.user_id)
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +59,7 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
         other_user_id: see `CorrectionRequest`.
         face_id: see `CorrectionRequest`.
         visit_id: see `CorrectionRequest`.
+        unknown_id: see `CorrectionRequest`.
         undoes: the correction that this one undoes.
         undone_by: the correction that undoes this one.
         detail: numbers: ``faces``, ``visits``, ``vetoes``; and what an undo needs.
@@ -61,13 +69,19 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
     made_at: datetime
     kind: CorrectionKind
     actor: str
-    user_id: UUID
+    user_id: UUID | None = None
     other_user_id: UUID | None = None
     face_id: UUID | None = None
     visit_id: UUID | None = None
+    unknown_id: UUID | None = None
     undoes: UUID | None = None
     undone_by: UUID | None = None
     detail: Mapping[str, Any] = {}
+
+    @property
+    def user(self) -> UUID:
+        """``user_id`` of a kind that is about a user."""
+        return _required(self.user_id)
 
     @property
     def undo_until(self) -> datetime:
@@ -83,6 +97,8 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
 _TYPES = {
     CorrectionKind.MERGE: PeopleChangeType.USER_MERGED,
     CorrectionKind.SPLIT: PeopleChangeType.USER_SPLIT,
+    CorrectionKind.PROMOTE: PeopleChangeType.UNKNOWN_PROMOTED,
+    CorrectionKind.DISMISS: PeopleChangeType.UNKNOWN_DISMISSED,
 }
 
 
@@ -104,7 +120,7 @@ def change_of(
         undone: the correction that this one undoes.
     """
     said = undone or correction
-    user: UUID | None = said.user_id
+    user = said.user_id
     other = said.other_user_id
     denies = said.kind is CorrectionKind.NOT_USER
     affirms = said.kind is CorrectionKind.IS_USER
@@ -116,9 +132,16 @@ def change_of(
         at=correction.made_at,
         user_id=user,
         other_user_id=other,
+        unknown_id=said.unknown_id,
         face_ids=faces[:MOST_NAMED],
         visit_ids=visits[:MOST_NAMED],
         correction_id=correction.id,
         correction=correction.kind.value,
         undoes=correction.undoes,
     )
+
+
+def _required(user_id: UUID | None) -> UUID:
+    if user_id is None:
+        raise ValueError("this correction is about no user")
+    return user_id

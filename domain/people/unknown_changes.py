@@ -18,32 +18,18 @@ def unknown_merged(kept: UUID, merged: UUID) -> PeopleChange:
     )
 
 
-def unknown_promoted(unknown_id: UUID, user_id: UUID) -> PeopleChange:
-    """An unknown was given a name."""
-    return _change(
-        PeopleChangeType.UNKNOWN_PROMOTED, f"{unknown_id}|{user_id}", unknown_id, user_id=user_id
-    )
-
-
-def unknown_dismissed(unknown_id: UUID) -> PeopleChange:
-    """An unknown is not shown any more: no face, or not of interest."""
-    return _change(PeopleChangeType.UNKNOWN_DISMISSED, str(unknown_id), unknown_id)
-
-
 def _change(
     kind: PeopleChangeType,
     name: str,
     unknown_id: UUID,
     *,
     other_unknown_id: UUID | None = None,
-    user_id: UUID | None = None,
 ) -> PeopleChange:
     """A change whose identifier is derived: the same change again has the same name."""
     return PeopleChange(
         change_id=uuid5(NAMESPACE, f"{kind.value}|{name}"),
         type=kind,
         at=utc_now(),
-        user_id=user_id,
         unknown_id=unknown_id,
         other_unknown_id=other_unknown_id,
     )

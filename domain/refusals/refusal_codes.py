@@ -10,7 +10,14 @@ _BY_CONTENT: Final = frozenset({"corrupt", "degenerate", "empty", "unsupported_f
 
 #: Of users, stores and settings of claim checks: an operator may change them at any moment.
 _BY_STATE: Final = frozenset(
-    {"claim_check_unsupported", "forbidden_bucket", "not_found", "unknown_user", "user_inactive"}
+    {
+        "claim_check_unsupported",
+        "forbidden_bucket",
+        "not_found",
+        "promotion_undone",
+        "unknown_user",
+        "user_inactive",
+    }
 )
 
 

@@ -98,7 +98,10 @@ def undo(
     *,
     json: Json = False,
 ) -> None:
-    """Undo a correction, within 30 days."""
+    """Undo a correction, within 30 days; also a name given to an unknown, or a dismissal.
+
+    A user that `fecapass unknowns promote` has made stays, without the photos that it enrolled.
+    """
     _show(_run(lambda client: client.undo(correction)), as_json=json)
 
 
@@ -111,7 +114,7 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Number to show.")] = 50,
     json: Json = False,
 ) -> None:
-    """List corrections and undos, newest first."""
+    """List corrections and undos, newest first; also names given to unknowns, and dismissals."""
     from infra.operations.correction_requests import correction_row
     from infra.terminal.output import show_limit, show_listing
     from infra.terminal.tables import Column, moment
@@ -121,14 +124,20 @@ def list_(
         Column("made_at", "made", moment),
         Column("kind", "kind", style="bold"),
         Column("user_id", "user", whole=True),
-        Column("subject", "face, visit or user", whole=True),
+        Column("subject", "face, visit, unknown or user", whole=True),
         Column("can_be_undone", "can be undone", lambda can: "yes" if can else "no"),
         Column("id", "id", whole=True),
     )
     rows = [correction_row(one) for one in found[:limit]]
     if not json:
         rows = [
-            {**row, "subject": row["face_id"] or row["visit_id"] or row["other_user_id"]}
+            {
+                **row,
+                "subject": row["face_id"]
+                or row["visit_id"]
+                or row["unknown_id"]
+                or row["other_user_id"],
+            }
             for row in rows
         ]
     show_listing(rows, columns, as_json=json, empty="there are no corrections")

@@ -100,6 +100,7 @@ def promote(
             f"{done['unknown_id']} is the user {done['user_id']}: {done['visits']} visit(s), "
             f"{done['faces']} face(s), {done['enrolled']} of {done['sent']} enrolled"
         )
+        _say_undo(done["correction_id"])
     if not done["enrolled"]:
         raise CommandFailed("no face was enrolled: enrol a photo, or cameras do not recognise it")
 
@@ -109,8 +110,9 @@ def dismiss(unknown: Unknown) -> None:
     """Put an unknown aside: it is not listed any more, and its next visits join it."""
     from infra.operations.unknown_listing import dismiss_unknown
 
-    left = _run(lambda settings: dismiss_unknown(settings, unknown))
+    left, made = _run(lambda settings: dismiss_unknown(settings, unknown))
     typer.echo(f"dismissed {left}")
+    _say_undo(made)
 
 
 @app.command()
@@ -153,6 +155,10 @@ def part(
     typer.echo(f"parted: {other}")
 
 
+def _say_undo(correction: object) -> None:
+    typer.echo(f"to undo it, within 30 days: fecapass correct undo {correction}")
+
+
 def _run(work: "Callable[[Settings], Coroutine[Any, Any, T]]") -> T:
     """Run something with the settings.
 
@@ -162,6 +168,7 @@ def _run(work: "Callable[[Settings], Coroutine[Any, Any, T]]") -> T:
     import asyncio
 
     from config.settings import get_settings
+    from domain.decisions.corrections import CorrectionError
     from domain.names.email_addresses import BadAddressError
     from domain.names.person_names import BadNameError
     from domain.user_errors import (
@@ -183,6 +190,7 @@ def _run(work: "Callable[[Settings], Coroutine[Any, Any, T]]") -> T:
             BadAddressError,
             BadNameError,
             CannotRegroupError,
+            CorrectionError,
             EmailTakenError,
             NoSuchUnknownError,
             NoSuchUserError,

@@ -26,8 +26,8 @@ from infra.maintenance.unknown_templates import make_template
 from ml.gallery.exact_search import Gallery
 from ml.runtime.model_registry import match_policy
 from services.model_changes import stored_models
+from services.unknowns.followed_templates import UnknownTemplates
 from services.unknowns.unknown_grouping import align_exemplars
-from services.unknowns.unknown_promotion import apply_promotion
 from sinks.main.database_sessions import Databases
 from sinks.main.unknowns.unknown_maintenance import UnknownMaintenance
 from sinks.vector.sighting_store import SightingStore
@@ -74,6 +74,7 @@ class UnknownRounds:
         self._gallery = gallery
         self._databases = databases
         self._sightings = sightings
+        self._templates = UnknownTemplates(unknowns, gallery)
         self._batch = settings.maintenance.batch
 
     async def run(self) -> UnknownsDone:
@@ -92,16 +93,16 @@ class UnknownRounds:
         return done
 
     async def repair(self) -> int:
-        """Have the gallery follow merges and promotions; returns how many it did not have."""
+        """Have the gallery follow what it does not have yet; returns how many unknowns.
+
+        These are merges, parts, promotions, and undos of promotions.
+        """
         repaired = 0
         while due := await self._unknowns.due(self._batch):
             for one in due:
-                if one.user_id is not None:
-                    await apply_promotion(self._databases.main, self._gallery, one.id, one.user_id)
-                else:
-                    bare = await align_exemplars(self._unknowns, self._gallery, one.together)
-                    for name in sorted(bare):
-                        await self._make_template(name)
+                bare = await self._templates.follow(one.id, one.together)
+                for name in sorted(bare):
+                    await self._make_template(name)
                 repaired += 1
         return repaired
 
@@ -125,13 +126,17 @@ class UnknownRounds:
         before = utc_now() - timedelta(seconds=self._settings.maintenance.grace)
         last, removed = _FIRST, 0
         while page := await self._gallery.ids_after(last, before, self._batch):
-            last = page[-1]
+            last = max(page)
             heirs = await self._unknowns.heirs(page)
             orphans = set(page) - heirs.keys()
             await self._gallery.remove(orphans)
-            left = [one for one, heir in heirs.items() if heir != one]
+            left = [
+                one
+                for one, heir in heirs.items()
+                if heir != one and not (heir is None and page[one])
+            ]
             for one in left:
-                await align_exemplars(self._unknowns, self._gallery, {one})
+                await self._templates.follow(one)
             removed += len(orphans) + len(left)
         return removed
 

@@ -125,7 +125,7 @@ async def open_correction_client(settings: Settings) -> AsyncIterator[Correction
     async with AsyncExitStack() as stack:
         databases = await stack.enter_async_context(Databases(settings))
         stores = await stack.enter_async_context(opened(Stores.of(settings)))
-        corrections = await stack.enter_async_context(open_corrections(stores, settings.main_db))
+        corrections = await stack.enter_async_context(open_corrections(stores, settings))
         yield CorrectionClient(corrections, databases, stores, settings)
 
 
@@ -140,6 +140,7 @@ def correction_row(one: Correction) -> "Row":
         "other_user_id": one.other_user_id,
         "face_id": one.face_id,
         "visit_id": one.visit_id,
+        "unknown_id": one.unknown_id,
         "undoes": one.undoes,
         "undone_by": one.undone_by,
         "can_be_undone": one.can_be_undone(utc_now()),

@@ -10,6 +10,7 @@ from domain.personal_data import Author
 from domain.user_errors import NoSuchUnknownError
 from infra.photos.upload_requests import actor, open_client
 from infra.terminal.tables import Column, Row, moment, score
+from services.people.people_corrections import open_corrections
 from services.unknowns.stored_unknowns import (
     StoredUnknown,
     UnknownFilter,
@@ -17,11 +18,13 @@ from services.unknowns.stored_unknowns import (
     list_unknowns,
 )
 from services.unknowns.unknown_grouping import join, part
-from services.unknowns.unknown_promotion import NewName, best_pictures, dismiss, promote
+from services.unknowns.unknown_promotion import best_pictures
 from services.user_lookup import find_user
 from sinks.main.database_sessions import Databases
+from sinks.main.people.correction_store import CorrectionStore
+from sinks.main.unknowns.unknown_corrections import NewName
 from sinks.main.unknowns.unknown_regrouping import UnknownRegrouping
-from sinks.objects.crops import Crops
+from sinks.stores import Stores, opened
 from sinks.vector.unknowns.unknown_gallery import UnknownGallery
 
 
@@ -93,36 +96,39 @@ async def promote_by_name(
         NoSuchUserError: there is no such user.
         UnknownIsUserError: it has become another user already.
         EmailTakenError: there is a user with this address.
+        CorrectionError: it was undone before the faces were sent.
         PublishError: the broker did not accept the faces; what was done before stays.
         StoreUnavailable: a store is unavailable.
     """
     async with AsyncExitStack() as stack:
         databases = await stack.enter_async_context(Databases(settings))
-        gallery = await stack.enter_async_context(UnknownGallery(settings.vector_db))
-        crops = await stack.enter_async_context(Crops(settings.s3))
+        stores = await stack.enter_async_context(opened(Stores.of(settings)))
+        corrections = await stack.enter_async_context(open_corrections(stores, settings))
         client = await stack.enter_async_context(open_client(settings))
         given = NewName(email=email, full_name=name)
         if user is not None:
             async with databases.main() as session:
                 given = NewName(user_id=(await find_user(session, user)).id)
-        done = await promote(databases.main, gallery, actor(), unknown_id, given)
+        done = await corrections.promote(unknown_id, given, Author(actor()))
         async with databases.main() as session:
-            pictures = await best_pictures(session, crops, done.unknown_id)
-        answers = await client.enrol_pictures(done.user_id, pictures) if pictures else []
+            pictures = await best_pictures(session, stores.crops, done.unknown_id)
+        answers = []
+        if pictures:
+            answers = await client.enrol_promoted(done.user_id, pictures, done.correction_id)
     statuses = [one.status if one else "unanswered" for one in answers]
     return asdict(done) | {"sent": len(answers), "enrolled": statuses.count("enrolled")}
 
 
-async def dismiss_unknown(settings: Settings, unknown_id: UUID) -> UUID:
-    """Put an unknown aside; which one it was.
+async def dismiss_unknown(settings: Settings, unknown_id: UUID) -> tuple[UUID, UUID]:
+    """Put an unknown aside; which one it was, and the correction, for an undo.
 
     Raises:
         NoSuchUnknownError: there is no such unknown.
         UnknownIsUserError: it has become a user.
         StoreUnavailable: the main database is unavailable.
     """
-    async with Databases(settings) as databases:
-        return await dismiss(databases.main, actor(), unknown_id)
+    async with CorrectionStore(settings.main_db) as store:
+        return await store.dismiss(unknown_id, Author(actor()))
 
 
 async def proposal_rows(settings: Settings, limit: int) -> list[Row]:

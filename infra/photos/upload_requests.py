@@ -21,6 +21,7 @@ from services.current_embedder import embedder_in_force
 from services.erasure import erase_unless_used
 from services.people.people_corrections import enrol_corrected
 from services.photo_uploads import UploadClient
+from services.unknowns.unknown_promotion import note_photos
 from services.users import find_or_make_user
 from sinks.cache.answer_waiter import AnswerWaiter
 from sinks.main.database_sessions import Databases
@@ -198,18 +199,25 @@ class Client:
             PhotoAnswer(path, user, answer) for path, answer in zip(paths, answers, strict=True)
         ]
 
-    async def enrol_pictures(
-        self, user_id: UUID, pictures: Sequence[bytes]
+    async def enrol_promoted(
+        self, user_id: UUID, pictures: Sequence[bytes], promotion: UUID
     ) -> list[UploadAnswer | None]:
-        """Enrol a user from pictures that are in memory; the answers come in their order.
+        """Enrol a user from the pictures of an unknown; the answers come in their order.
+
+        Args:
+            user_id: who the unknown is.
+            pictures: image bytes.
+            promotion: the correction, whose undo takes them out.
 
         Raises:
+            CorrectionError: ``promotion_undone``.
             PublishError: the broker did not accept a picture.
             StoreUnavailable: the main database is unavailable.
         """
         uploads = [(enrol_event(user_id, data), data) for data in pictures]
         async with self._databases.main.begin() as session:
             ids = [event.id for event, _ in uploads]
+            await note_photos(session, promotion, ids)
             record(session, actor(), "face.enrol", f"user:{user_id}", uploads=ids)
         return await self._ask(uploads)
 

@@ -68,10 +68,13 @@ async def align_exemplars(
     bare = set(unknown_ids)
     for model in await gallery.models():
         async with gallery.locked(model) as locked:
-            before = {name: await locked.exemplars(name) for name in sorted(unknown_ids)}
+            heirs = await unknowns.heirs(unknown_ids)
+            # Those of a user are set aside (`UnknownTemplates`), not given to others.
+            names = [name for name in sorted(unknown_ids) if heirs.get(name, name) is not None]
+            before = {name: await locked.exemplars(name) for name in names}
             visits = {one.visit_id for each in before.values() for one in each}
             members = await unknowns.members(visits)
-            heirs = await unknowns.heirs({*before, *members.values()})
+            heirs |= await unknowns.heirs(set(members.values()))
             after: dict[UUID, list[Exemplar]] = {name: [] for name in before}
             for owner, exemplars in before.items():
                 for exemplar in exemplars:
@@ -84,7 +87,7 @@ async def align_exemplars(
                 added = [] if there is not None else await locked.exemplars(owner)
                 if _visits(exemplars) != _visits(there or ()):
                     await locked.write(owner, kept_exemplars([*exemplars, *added]))
-            bare -= {name for name in bare if after[name] or heirs.get(name) != name}
+            bare -= {name for name in bare if heirs.get(name) != name or after[name]}
     for name in sorted(set(unknown_ids) - bare):
         await unknowns.applied(name)
     return bare

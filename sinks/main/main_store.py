@@ -22,6 +22,7 @@ from sinks.main.liveness_column import from_text
 from sinks.main.models.enrolled_faces import EnrolledFaces
 from sinks.main.models.shadow_counts import ShadowCounts
 from sinks.main.snapshots import snapshot_statements
+from sinks.main.unknowns.promoted_photos import PromotedPhotos
 from sinks.main.user_erasure import (
     ERASED_PLACES,
     FORGOTTEN_AT_ONCE,
@@ -104,7 +105,7 @@ SELECT id, merged_into FROM family ORDER BY id
 """
 
 
-class Records(EnrolledFaces, ShadowCounts, PersonalData):
+class Records(EnrolledFaces, ShadowCounts, PromotedPhotos, PersonalData):
     """Reads and writes the main database. All methods raise the errors of `sinks.store_errors`."""
 
     receipt_name = "main"

@@ -169,7 +169,9 @@ async def look(connection: "Session", user_id: UUID) -> Traces:
         "unknowns": len(unknowns),
         "visits of unknowns": of_unknowns,
         "messages about people": await connection.fetchval(people_messages.COUNT_OF_USER, user_id),
-        "corrections": await connection.fetchval(correction_statements.COUNT_OF_USER, user_id),
+        "corrections": await connection.fetchval(
+            correction_statements.COUNT_OF_USER, user_id, list(unknowns)
+        ),
         "user": await connection.fetchval(USERS, user_id),
     }
     elsewhere = References(
@@ -260,8 +262,8 @@ async def take_out(connection: "Session", user: DataSubject, forgotten: int = 0)
     answers = await connection.fetch(DELETE_ANSWERS, user.id, sent)
     visits = await visit_erasure.unlink_visits(connection, user.id)
     snapshots = await snapshot_statements.forget(connection, shown)
-    unknowns = await unknown_erasure.forget_unknowns(connection, user.id)
-    corrections = await connection.fetch(correction_statements.FORGET_USER, user.id)
+    unknowns = await unknown_erasure.forget_unknowns(connection, user.id, user.known.unknown_ids)
+    corrections = await connection.fetch(correction_statements.FORGET_USER, user.id, list(unknowns))
     messages = await people_messages.forget_messages(connection, user.id)
     users = await connection.fetch(DELETE_USER, user.id)
     noted = {name: user.removed.get(what, 0) for name, what in _NOTED.items()}

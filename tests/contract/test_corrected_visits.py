@@ -53,7 +53,7 @@ async def test_an_open_visit_is_announced_as_corrected_and_stays_so(
         await stage.process(messages[:16])
         ((_, before), *_) = reversed(broker.visits()[camera])
         assert before.user_id == user(0)
-        async with open_corrections(stores, prepared.main_db) as corrections:
+        async with open_corrections(stores, prepared) as corrections:
             made = await corrections.make(
                 CorrectionRequest(
                     kind=CorrectionKind(kind),

@@ -48,12 +48,20 @@ async def test_one_is_shown_with_its_visits(fecapass, unknown):
 
 
 async def test_one_is_put_aside(fecapass, unknown, camera):
-    assert await fecapass("unknowns", "dismiss", str(unknown)) == (0, f"dismissed {unknown}\n", "")
+    code, output, errors = await fecapass("unknowns", "dismiss", str(unknown))
+    assert (code, errors) == (0, "")
+    first, second = output.splitlines()
+    assert first == f"dismissed {unknown}"
+    undo = second.removeprefix("to undo it, within 30 days: fecapass ").split()
     code, output, _ = await fecapass("unknowns", "list", "--camera", camera, "--json")
     assert (code, json.loads(output)) == (0, [])
     code, output, _ = await fecapass(
         "unknowns", "list", "--camera", camera, "--dismissed", "--json"
     )
+    assert [one["id"] for one in json.loads(output)] == [str(unknown)]
+    code, output, errors = await fecapass(*undo)
+    assert (code, errors) == (0, "")
+    code, output, _ = await fecapass("unknowns", "list", "--camera", camera, "--json")
     assert [one["id"] for one in json.loads(output)] == [str(unknown)]
 
 
@@ -68,6 +76,9 @@ async def test_one_without_pictures_becomes_a_user_and_the_exit_code_says_so(
     assert "no face was enrolled" in errors
     done = json.loads(output)
     assert (done["user_id"], done["visits"], done["sent"]) == (str(user.id), 2, 0)
+    code, output, errors = await fecapass("correct", "undo", done["correction_id"], "--json")
+    assert (code, errors) == (0, "")
+    assert json.loads(output)["unknown_id"] == str(unknown)
 
 
 @pytest.mark.parametrize(

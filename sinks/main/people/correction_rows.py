@@ -70,17 +70,20 @@ async def add_correction(
         request.face_id,
         request.visit_id,
         undoes,
+        request.unknown_id,
         _encode(detail).decode(),
     )
     await connection.execute(sql.WORK, request.id)
     noted = {"correction": str(request.id), **detail}
+    if request.unknown_id is not None and request.user_id is not None:
+        noted["user"] = str(request.user_id)
     if undone is not None:
         noted |= {"undoes": str(undone.id), "kind": undone.kind.value}
     await connection.execute(
         sql.AUDIT,
         request.author.actor,
-        f"correction.{request.kind.value}",
-        f"user:{request.user_id}",
+        _action(request.kind),
+        _target(request),
         _encode(noted).decode(),
         request.author.request_id,
     )
@@ -93,6 +96,7 @@ async def add_correction(
         other_user_id=request.other_user_id,
         face_id=request.face_id,
         visit_id=request.visit_id,
+        unknown_id=request.unknown_id,
         undoes=undoes,
         detail=detail,
     )
@@ -108,6 +112,7 @@ def undo_request(undone: Correction, author: Author) -> CorrectionRequest:
         other_user_id=undone.other_user_id,
         face_id=undone.face_id,
         visit_id=undone.visit_id,
+        unknown_id=undone.unknown_id,
     )
 
 
@@ -116,3 +121,15 @@ def correction_of(row: "asyncpg.Record") -> Correction:
     fields = dict(row)
     kind, detail = CorrectionKind(fields.pop("kind")), _decode(fields.pop("detail"))
     return Correction(**fields, kind=kind, detail=detail)
+
+
+def _action(kind: CorrectionKind) -> str:
+    """What the audit trail calls it; what is said of unknowns has its own name there."""
+    of_unknowns = kind in {CorrectionKind.PROMOTE, CorrectionKind.DISMISS}
+    return f"{'unknown' if of_unknowns else 'correction'}.{kind.value}"
+
+
+def _target(request: CorrectionRequest) -> str:
+    if request.unknown_id is not None:
+        return f"unknown:{request.unknown_id}"
+    return f"user:{request.user_id}"

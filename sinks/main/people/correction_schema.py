@@ -7,7 +7,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Double, ForeignKey, Identity, Index, Text, Uuid
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -33,18 +43,26 @@ class CorrectionRow(MainBase):
     """
 
     __tablename__ = "corrections"
+    __table_args__ = (
+        CheckConstraint(
+            "user_id IS NOT NULL OR unknown_id IS NOT NULL", name="corrections_subject"
+        ),
+        Index("corrections_unknown", "unknown_id", postgresql_where=text("unknown_id IS NOT NULL")),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     made_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)
     # `domain.decisions.corrections.CorrectionKind`.
     kind: Mapped[str] = mapped_column(Text)
     actor: Mapped[str] = mapped_column(Text)
-    user_id: Mapped[UUID] = mapped_column(_user("corrections", "user_id", "CASCADE"))
+    user_id: Mapped[UUID | None] = mapped_column(_user("corrections", "user_id", "CASCADE"))
     other_user_id: Mapped[UUID | None] = mapped_column(
         _user("corrections", "other_user_id", "CASCADE")
     )
     face_id: Mapped[UUID | None] = mapped_column(Uuid)
     visit_id: Mapped[UUID | None] = mapped_column(Uuid)
+    # Not a foreign key: what was said stays listed when the retention of the unknown has ended.
+    unknown_id: Mapped[UUID | None] = mapped_column(Uuid)
     undoes: Mapped[UUID | None] = mapped_column(_correction("corrections", "undoes"), unique=True)
     # Numbers, and what an undo needs of a user.
     detail: Mapped[Any] = mapped_column(JSONB)
@@ -91,6 +109,16 @@ class CorrectedVisitRow(MainBase):
     user_id: Mapped[UUID | None] = mapped_column(_user("corrected_visits", "user_id", "SET NULL"))
     similarity: Mapped[float | None] = mapped_column(Double)
     before: Mapped[UUID | None] = mapped_column(Uuid)
+
+
+class PromotedPhotoRow(MainBase):
+    """A photo that a promotion has sent in to be enrolled, by its event: an undo takes it out."""
+
+    __tablename__ = "promoted_photos"
+    __table_args__ = (Index("promoted_photos_event", "event_uuid"),)
+
+    correction_id: Mapped[UUID] = mapped_column(_correction("promoted_photos"), primary_key=True)
+    event_uuid: Mapped[UUID] = mapped_column(primary_key=True)
 
 
 class VetoRow(MainBase):

@@ -74,8 +74,9 @@ ORDER BY face.id FOR NO KEY UPDATE OF face
 """  # noqa: S608
 
 ADD = """
-INSERT INTO corrections (id, kind, actor, user_id, other_user_id, face_id, visit_id, undoes, detail)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb) RETURNING made_at
+INSERT INTO corrections (id, kind, actor, user_id, other_user_id, face_id, visit_id, undoes,
+                         unknown_id, detail)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb) RETURNING made_at
 """
 
 AUDIT = """
@@ -135,14 +136,19 @@ UPDATE visits SET user_id = $2, similarity = $3, correction_id = $4, revision = 
 WHERE visit_id = $1
 """
 
-VISIT_OF_CORRECTION = f"""
-WITH RECURSIVE origin AS (
+#: The visits of a correction with what was said before: ``earliest``.
+ORIGIN_OF_VISITS = f"""
+origin AS (
     SELECT visit_id, user_id, similarity, before, 0 AS steps
     FROM corrected_visits WHERE correction_id = $1
     {_UNDONE_BEFORE.format(which="visit_id", table="corrected_visits", columns="")}
 ), earliest AS (
     SELECT DISTINCT ON (visit_id) * FROM origin ORDER BY visit_id, steps DESC
 )
+"""  # noqa: S608
+
+VISIT_OF_CORRECTION = f"""
+WITH RECURSIVE {ORIGIN_OF_VISITS}
 SELECT before.visit_id, camera_id, before.user_id, before.similarity, before
 FROM earliest AS before JOIN visits ON visits.visit_id = before.visit_id
 """  # noqa: S608
@@ -214,7 +220,7 @@ RETURNING face_id
 
 _CORRECTION = """
 one.id, one.made_at, one.kind, one.actor, one.user_id, one.other_user_id, one.face_id, one.visit_id,
-one.undoes, later.id AS undone_by, one.detail::text AS detail
+one.unknown_id, one.undoes, later.id AS undone_by, one.detail::text AS detail
 """
 
 CORRECTION = f"""
@@ -232,9 +238,12 @@ WHERE ($1::uuid IS NULL OR one.user_id = $1 OR one.other_user_id = $1)
 ORDER BY one.made_at DESC, one.id DESC LIMIT $4
 """  # noqa: S608
 
-COUNT_OF_USER = "SELECT count(*) FROM corrections WHERE user_id = $1 OR other_user_id = $1"
+# What was said of an unknown who became the user, too.
+_OF_USER = "user_id = $1 OR other_user_id = $1 OR unknown_id = ANY($2::uuid[])"
 
-FORGET_USER = "DELETE FROM corrections WHERE user_id = $1 OR other_user_id = $1 RETURNING 1"
+COUNT_OF_USER = f"SELECT count(*) FROM corrections WHERE {_OF_USER}"  # noqa: S608
+
+FORGET_USER = f"DELETE FROM corrections WHERE {_OF_USER} RETURNING 1"  # noqa: S608
 
 MERGED_INTO = "SELECT id FROM users WHERE merged_into = $1 ORDER BY id"
 
@@ -243,6 +252,7 @@ ERASED_PLACES = {
     "users.merged_into": "users who were merged into the user are erased with the user",
     "corrections.user_id": "the correction is deleted",
     "corrections.other_user_id": "the correction is deleted",
+    "corrections.unknown_id": "the correction is deleted, if the unknown became the user",
     "corrections.face_id": "goes with the correction; else it is an unknown's",
     "corrections.detail": "numbers; goes with the correction",
     "corrected_faces.user_id": "unlinked, or goes with the correction",

@@ -4,8 +4,7 @@ The transaction is the commit point: labels, vetoes, messages and the line of th
 written together. What the vector database has follows (`sinks.main.people.correction_work`).
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -17,10 +16,8 @@ from config.settings import DatabaseSettings
 from domain.decisions.corrections import (
     CorrectionError,
     CorrectionKind,
-    FaceLabel,
     relabelled_all,
     require_undoable,
-    restored,
     vetoes_of,
 )
 from domain.people.stored_corrections import Correction, CorrectionRequest, change_of
@@ -33,18 +30,17 @@ from sinks.main.people.correction_rows import (
     require_users,
     undo_request,
 )
+from sinks.main.people.face_labels import label_faces, label_of, labels_before, restore_vetoes
 from sinks.main.people.people_messages import note_changes
 from sinks.main.people.user_corrections import UserCorrections
 from sinks.main.people.visit_labels import label_visit, visit_of
+from sinks.main.unknowns.unknown_corrections import NewName, Promotion, UnknownCorrections
 from sinks.postgres.pool import PostgresSink
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from sinks.postgres.checked_connection import Session
 
 _encode = msgspec.json.Encoder().encode
-_LABEL_FIELDS = tuple(FaceLabel.__dataclass_fields__)
 
 
 class CorrectionStore(PostgresSink):
@@ -90,11 +86,41 @@ class CorrectionStore(PostgresSink):
 
         async def make(connection: "Session") -> Correction:
             undone = await _held(connection, correction_id)
+            if undone.kind in {CorrectionKind.PROMOTE, CorrectionKind.DISMISS}:
+                return await UnknownCorrections(connection).undo(undone, author, is_erased)
             if undone.kind in {CorrectionKind.NOT_USER, CorrectionKind.IS_USER}:
                 return await _restore_label(connection, undone, author)
             return await UserCorrections(connection, is_erased).undo(undone, author)
 
         return await self._transaction("undo a correction", make)
+
+    async def promote(self, unknown_id: UUID, name: NewName, author: Author) -> Promotion:
+        """Give an unknown a name; see `UnknownCorrections.promote`.
+
+        Raises:
+            NoSuchUnknownError: there is no such unknown.
+            UserNotFoundError: there is no such user.
+            UnknownIsUserError: it has become another user already.
+            EmailTakenError: there is a user with this address.
+        """
+
+        async def make(connection: "Session") -> Promotion:
+            return await UnknownCorrections(connection).promote(unknown_id, name, author)
+
+        return await self._transaction("promote an unknown", make)
+
+    async def dismiss(self, unknown_id: UUID, author: Author) -> tuple[UUID, UUID]:
+        """Put an unknown aside; see `UnknownCorrections.dismiss`.
+
+        Raises:
+            NoSuchUnknownError: there is no such unknown.
+            UnknownIsUserError: it has become a user.
+        """
+
+        async def make(connection: "Session") -> tuple[UUID, UUID]:
+            return await UnknownCorrections(connection).dismiss(unknown_id, author)
+
+        return await self._transaction("dismiss an unknown", make)
 
     async def correction(self, correction_id: UUID) -> Correction | None:
         """One correction, if there is one."""
@@ -120,8 +146,8 @@ class CorrectionStore(PostgresSink):
 async def _correct_label(connection: "Session", request: CorrectionRequest) -> Correction:
     """Say that a face, or the person of a visit, is a user or is not."""
     named = await connection.fetch(sql.NAMED_NOW, request.face_id, request.visit_id)
-    await hold_users(connection, {row["user_id"] for row in named} | {request.user_id})
-    await require_users(connection, [request.user_id], "KEY SHARE")
+    await hold_users(connection, {row["user_id"] for row in named} | {request.user})
+    await require_users(connection, [request.user], "KEY SHARE")
     camera: str | None = None
     if request.visit_id is not None:
         camera = await connection.fetchval(sql.CAMERA_OF_VISIT, request.visit_id)
@@ -132,20 +158,18 @@ async def _correct_label(connection: "Session", request: CorrectionRequest) -> C
         rows = await connection.fetch(sql.FACE, request.face_id)
         if not rows:
             raise CorrectionError("face_not_found", "no camera saw a face with this id")
-    before = [_label(row) for row in rows]
+    before = [label_of(row) for row in rows]
     embeddings = list({one.embedded_as for one in before})
-    denied = await connection.fetch(sql.DENIED, embeddings, request.user_id)
-    after = relabelled_all(
-        request.kind, before, request.user_id, {row["face_id"] for row in denied}
-    )
-    vetoes = vetoes_of(request.kind, before, request.user_id)
-    others = {one.user_id for one in before if one.user_id not in {None, request.user_id}}
+    denied = await connection.fetch(sql.DENIED, embeddings, request.user)
+    after = relabelled_all(request.kind, before, request.user, {row["face_id"] for row in denied})
+    vetoes = vetoes_of(request.kind, before, request.user)
+    others = {one.user_id for one in before if one.user_id not in {None, request.user}}
     other = others.pop() if request.kind is CorrectionKind.IS_USER and len(others) == 1 else None
     request = structs.replace(request, other_user_id=other)
     correction = await add_correction(
         connection, request, {"faces": len(after), "vetoes": len(vetoes)}
     )
-    await _label_faces(connection, request.id, after)
+    await label_faces(connection, request.id, after)
     await connection.execute(
         sql.ADD_VETOES,
         request.id,
@@ -153,7 +177,7 @@ async def _correct_label(connection: "Session", request: CorrectionRequest) -> C
         [veto.user_id for veto in vetoes],
     )
     if request.kind is CorrectionKind.IS_USER:
-        await connection.execute(sql.WITHDRAW_VETOES, request.id, embeddings, request.user_id)
+        await connection.execute(sql.WITHDRAW_VETOES, request.id, embeddings, request.user)
     visits: list[UUID] = []
     if request.visit_id is not None and camera is not None:
         visits = await _correct_visit(connection, request, camera)
@@ -171,11 +195,11 @@ async def _correct_visit(
     if row is None:
         raise CorrectionError("visit_not_found", "there is no visit with this id")
     denied = request.kind is CorrectionKind.NOT_USER
-    if denied and row["user_id"] != request.user_id:
-        again = await connection.fetchval(sql.DENIED_BEFORE, row["correction_id"], request.user_id)
+    if denied and row["user_id"] != request.user:
+        again = await connection.fetchval(sql.DENIED_BEFORE, row["correction_id"], request.user)
         if row["user_id"] is not None or not again:
             return []
-    user_id = None if denied else request.user_id
+    user_id = None if denied else request.user
     await label_visit(connection, request.id, visit_of(row), user_id, None, request.id)
     return [row["visit_id"]]
 
@@ -185,17 +209,11 @@ async def _restore_label(connection: "Session", undone: Correction, author: Auth
     named = {one for one in (undone.user_id, undone.other_user_id) if one is not None}
     named |= {row["user_id"] for row in await connection.fetch(sql.NAMED_BEFORE, undone.id)}
     left = await hold_users(connection, named)
-    rows = await connection.fetch(sql.FACES_OF_CORRECTION, undone.id)
-    after = [
-        label
-        for row in rows
-        if (label := restored(_label_before(row, left), _standing(row, undone.id), undone.id))
-        is not None
-    ]
+    after = await labels_before(connection, undone.id, left)
     request = undo_request(undone, author)
     correction = await add_correction(connection, request, {"faces": len(after)}, undone)
-    await _label_faces(connection, correction.id, after)
-    await _restore_vetoes(connection, undone.id)
+    await label_faces(connection, correction.id, after)
+    await restore_vetoes(connection, undone.id)
     visits: list[UUID] = []
     for before in await connection.fetch(sql.VISIT_OF_CORRECTION, undone.id):
         await connection.execute(sql.TOUCH_CAMERAS, [before["camera_id"]])
@@ -213,38 +231,6 @@ async def _restore_label(connection: "Session", undone: Correction, author: Auth
     return correction
 
 
-async def _restore_vetoes(connection: "Session", undone_id: UUID) -> None:
-    """Have the vetoes of a correction stand no more, and those that it has withdrawn, again.
-
-    So do their copies for users that the ones of these vetoes were merged into.
-    """
-    deleted = await connection.fetch(sql.DELETE_VETOES, undone_id)
-    restored_now = await connection.fetch(sql.RESTORE_VETOES, undone_id)
-    for statement, changed in (
-        (sql.DELETE_COPIED_VETOES, deleted),
-        (sql.COPY_VETOES, restored_now),
-    ):
-        faces = {row["face_id"] for row in changed}
-        while faces:  # each turn follows one merge of a chain
-            faces = {row["face_id"] for row in await connection.fetch(statement, list(faces))}
-
-
-async def _label_faces(
-    connection: "Session", correction_id: UUID, labels: Sequence[FaceLabel]
-) -> None:
-    face_ids = [one.face_id for one in labels]
-    await connection.execute(sql.KEEP_FACES, correction_id, face_ids)
-    await connection.execute(
-        sql.LABEL_FACES,
-        correction_id,
-        face_ids,
-        [one.user_id for one in labels],
-        [one.similarity for one in labels],
-        [one.runner_up_similarity for one in labels],
-        [one.decision for one in labels],
-    )
-
-
 async def _held(connection: "Session", correction_id: UUID) -> Correction:
     """A correction that can be undone; others who undo it wait.
 
@@ -259,26 +245,3 @@ async def _held(connection: "Session", correction_id: UUID) -> Correction:
     now = await connection.fetchval("SELECT now()")
     require_undoable(found.kind, found.made_at, now, undone=found.undone_by is not None)
     return found
-
-
-def _label(row: "asyncpg.Record") -> FaceLabel:
-    return FaceLabel(**{name: row[name] for name in _LABEL_FIELDS})
-
-
-def _standing(row: "asyncpg.Record", correction_id: UUID) -> FaceLabel:
-    """The face, by the last correction that was not undone if that is this one."""
-    label = _label(row)
-    return replace(label, correction_id=correction_id) if row["stands"] else label
-
-
-def _label_before(row: "asyncpg.Record", left: Mapping[UUID, UUID]) -> FaceLabel:
-    """The face before; where its user was merged since, it is the one who is left."""
-    user = row["before_user_id"]
-    return FaceLabel(
-        face_id=row["face_id"],
-        embedded_as=row["embedded_as"],
-        user_id=left.get(user, user),
-        similarity=row["before_similarity"],
-        runner_up_similarity=row["before_runner_up_similarity"],
-        decision=row["before_decision"],
-    )

@@ -43,9 +43,24 @@ WHERE corrected.correction_id = $1 AND face.id > $2
 ORDER BY face.id LIMIT $3 FOR NO KEY UPDATE OF face
 """
 
-# Of a merge only the users are announced. A face that was corrected again has another message.
+# What was announced of a face before: of a merge or a promotion only the users are.
+_LAST_ANNOUNCED = """(
+    WITH RECURSIVE said AS (
+        SELECT corrected.before AS id
+        UNION ALL
+        SELECT kept.before FROM said JOIN corrections AS other ON other.id = said.id
+        LEFT JOIN corrections AS taken_back ON taken_back.id = other.undoes
+        JOIN corrected_faces AS kept ON kept.correction_id = said.id AND kept.face_id = face.id
+        WHERE COALESCE(taken_back.kind, other.kind) NOT IN ('not_user', 'is_user')
+    )
+    SELECT said.id FROM said LEFT JOIN corrections AS other ON other.id = said.id
+    LEFT JOIN corrections AS taken_back ON taken_back.id = other.undoes
+    WHERE COALESCE(taken_back.kind, other.kind, 'is_user') IN ('not_user', 'is_user') LIMIT 1
+)"""
+
+# A face that was corrected again has another message.
 TOLD = f"""
-SELECT {FACE_COLUMNS}, corrected.before FROM {FACES_AND_BEST}
+SELECT {FACE_COLUMNS}, {_LAST_ANNOUNCED} AS before FROM {FACES_AND_BEST}
 JOIN corrected_faces AS corrected ON corrected.face_id = face.id
 JOIN corrections AS one ON one.id = corrected.correction_id
 LEFT JOIN corrections AS undone ON undone.id = one.undoes

@@ -72,7 +72,7 @@ class UserCorrections:
         return correction
 
     async def _merge(self, request: CorrectionRequest) -> Correction:
-        kept, merged = request.user_id, _other(request)
+        kept, merged = request.user, _other(request)
         require_different(kept, merged)
         users = await self._held(kept, merged)
         detail = {"was_active": users[merged]["is_active"]}
@@ -92,7 +92,7 @@ class UserCorrections:
 
     async def _part(self, undone: Correction, author: Author) -> Correction:
         """Undo a merge."""
-        kept, merged = undone.user_id, undone.other_user_id
+        kept, merged = undone.user, undone.other_user_id
         assert merged is not None, "a merge has two users"  # noqa: S101
         await self._held(kept, merged, merged=merged)
         request = undo_request(undone, author)
@@ -114,8 +114,8 @@ class UserCorrections:
 
     async def _split(self, request: CorrectionRequest) -> Correction:
         other = _other(request)
-        require_different(request.user_id, other)
-        await self._held(request.user_id, other)
+        require_different(request.user, other)
+        await self._held(request.user, other)
         photos = await self._photos(request, request.face_ids)
         correction = await add_correction(self._connection, request, {"faces": len(photos)})
         faces = await self._fetch(user_statements.KEEP_PHOTOS, request.id, photos)
@@ -124,7 +124,7 @@ class UserCorrections:
         return correction
 
     async def _take_out(self, request: CorrectionRequest) -> Correction:
-        await self._held(request.user_id)
+        await self._held(request.user)
         photos = await self._photos(request, (request.face_id,) if request.face_id else ())
         correction = await add_correction(self._connection, request, {"faces": len(photos)})
         faces = await self._fetch(user_statements.KEEP_PHOTOS, request.id, photos)
@@ -160,7 +160,7 @@ class UserCorrections:
 
     async def _photos(self, request: CorrectionRequest, asked: tuple[UUID, ...]) -> list[UUID]:
         """All faces of the photos that are asked for."""
-        rows = await self._fetch(user_statements.PHOTOS, request.user_id, list(asked))
+        rows = await self._fetch(user_statements.PHOTOS, request.user, list(asked))
         photos = [row["id"] for row in rows]
         require_photos(asked, photos)
         return photos

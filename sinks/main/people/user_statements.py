@@ -6,7 +6,7 @@ The locks are taken in the order that `sinks.main.people.correction_statements` 
 from sinks.main.people.correction_statements import STANDING
 
 # Locked before they are kept, so that they are kept as they are when they change.
-_KEEP = """
+KEEP = """
 WITH held AS MATERIALIZED (
     SELECT id, user_id, similarity, runner_up_similarity, decision, correction_id FROM faces
     WHERE {condition} ORDER BY id FOR NO KEY UPDATE
@@ -17,7 +17,7 @@ SELECT $1, id, user_id, similarity, runner_up_similarity, decision, correction_i
 RETURNING face_id
 """
 
-KEEP_FACES_OF_USER = _KEEP.format(condition="user_id = $2")
+KEEP_FACES_OF_USER = KEEP.format(condition="user_id = $2")
 
 # A photo has a face for each model that has enrolled it.
 PHOTOS = """
@@ -25,7 +25,7 @@ SELECT id FROM faces WHERE user_id = $1 AND kind = 'enrolled' AND event_uuid IN 
     SELECT event_uuid FROM faces WHERE id = ANY($2::uuid[]) AND user_id = $1 AND kind = 'enrolled')
 """
 
-KEEP_PHOTOS = _KEEP.format(condition="id = ANY($2::uuid[]) AND kind = 'enrolled'")
+KEEP_PHOTOS = KEEP.format(condition="id = ANY($2::uuid[]) AND kind = 'enrolled'")
 
 GIVE_FACES = """
 UPDATE faces SET user_id = $2, correction_id = $1

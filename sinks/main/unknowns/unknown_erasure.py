@@ -1,6 +1,6 @@
 """Unknowns in the main database: those who became a user, and those who are too old."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -17,7 +17,10 @@ UNION
 SELECT id FROM unknowns WHERE merged_into IN (SELECT id FROM unknowns WHERE user_id = $1)
 """
 
-DELETE_OF_USER = f"DELETE FROM unknowns WHERE id IN ({OF_USER}) RETURNING id"  # noqa: S608 - made of constants
+# Those, too, that were the user's when the erasure began: their embeddings are deleted already.
+DELETE_OF_USER = f"""
+DELETE FROM unknowns WHERE id IN ({OF_USER}) OR id = ANY($2::uuid[]) RETURNING id
+"""  # noqa: S608 - made of constants
 
 # A person may have said whose they are while they were an unknown's, or no worker has read it yet.
 VISITS_OF_USER = "SELECT visit_id FROM visits WHERE user_id = $1"
@@ -58,9 +61,18 @@ async def of_user(connection: "Session", user_id: UUID) -> frozenset[UUID]:
     return frozenset(row["id"] for row in await connection.fetch(OF_USER, user_id))
 
 
-async def forget_unknowns(connection: "Session", user_id: UUID) -> frozenset[UUID]:
-    """Delete the unknowns who became a user; which these were."""
-    return frozenset(row["id"] for row in await connection.fetch(DELETE_OF_USER, user_id))
+async def forget_unknowns(
+    connection: "Session", user_id: UUID, known: Collection[UUID]
+) -> frozenset[UUID]:
+    """Delete the unknowns who became a user; which these were.
+
+    Args:
+        connection: in a transaction.
+        user_id: the user.
+        known: those of the user when the erasure began; an undo may have changed it since.
+    """
+    rows = await connection.fetch(DELETE_OF_USER, user_id, list(known))
+    return frozenset(row["id"] for row in rows)
 
 
 async def visits_of_user(connection: "Session", user_id: UUID) -> tuple[frozenset[UUID], int]:

@@ -16,12 +16,10 @@ class DueUnknown:
 
     Attributes:
         id: of the unknown.
-        user_id: the user, if it was promoted.
         together: the unknown, and others that may have its exemplars.
     """
 
     id: UUID
-    user_id: UUID | None
     together: frozenset[UUID]
 
 
@@ -47,10 +45,7 @@ class UnknownMaintenance(UnknownRegrouping):
         """Unknowns whose last change the vector database may not have."""
         async with self._connection("look for unknowns to repair") as connection:
             rows = await connection.fetch(unknown_statements.DUE, limit)
-        return [
-            DueUnknown(row["id"], row["user_id"], frozenset((row["id"], *row["others"])))
-            for row in rows
-        ]
+        return [DueUnknown(row["id"], frozenset((row["id"], *row["others"]))) for row in rows]
 
     async def latest_visits(self, unknown_id: UUID, most: int) -> tuple[str, list[UUID]]:
         """The model of an unknown, and its latest visits that are no user's, at most so many."""

@@ -14,7 +14,7 @@ from domain.people.unknown_changes import unknown_merged
 from domain.personal_data import Author
 from sinks.main.people.people_messages import note_changes
 from sinks.main.unknowns import unknown_statements
-from sinks.main.unknowns.unknown_store import UnknownStore
+from sinks.main.unknowns.held_unknowns import HeldUnknowns
 
 if TYPE_CHECKING:
     from sinks.postgres.checked_connection import Session
@@ -39,7 +39,7 @@ class StoredProposal:
     created_at: datetime
 
 
-class UnknownRegrouping(UnknownStore):
+class UnknownRegrouping(HeldUnknowns):
     """`UnknownStore`, and what changes whose visits they are."""
 
     async def merge(self, one: UUID, other: UUID, by: Author | None = None) -> UUID | None:

@@ -47,6 +47,12 @@ SELECT visit_id, $2, $3, $4 FROM visits WHERE visit_id = $1 AND user_id IS NULL 
 ON CONFLICT (visit_id) DO NOTHING RETURNING visit_id
 """
 
+BECAME = """
+SELECT EXISTS (
+    SELECT FROM unknown_members JOIN unknowns ON unknowns.id = unknown_id
+    WHERE visit_id = $1 AND unknowns.user_id = $2)
+"""
+
 REMOVE_MEMBERS = """
 DELETE FROM unknown_members WHERE visit_id = ANY($1::uuid[]) RETURNING unknown_id
 """
@@ -215,7 +221,7 @@ ORDER BY similarity DESC, unknown_id, other_id LIMIT $1
 
 # One that was parted has its exemplars still where they were.
 DUE = """
-SELECT id, user_id, ARRAY(
+SELECT id, ARRAY(
     SELECT origin_id FROM unknown_members WHERE unknown_id = unknown.id
     UNION
     SELECT CASE one WHEN unknown.id THEN other ELSE one END FROM unknown_pairs

@@ -131,6 +131,11 @@ class UnknownStore(PostgresSink):
 
         return await self._transaction("give a visit to an unknown", write)
 
+    async def became(self, visit_id: UUID, user_id: UUID) -> bool:
+        """Whether the unknown of a visit was given the name of this user."""
+        async with self._connection("look for a promotion") as connection:
+            return bool(await connection.fetchval(unknown_statements.BECAME, visit_id, user_id))
+
     async def withdraw(self, visit_ids: Sequence[UUID]) -> list[UUID]:
         """Take visits from their unknowns: they are a user's now, or were merged into others.
 

@@ -11,9 +11,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from domain.decisions.grouping import Exemplar
+from domain.decisions.grouping import Exemplar, kept_exemplars
 from sinks.vector.gallery_reader import GalleryReader, GalleryStatements
-from sinks.vector.templates.template_store import LOCK_USER
 from sinks.vector.unknowns import unknown_vectors
 from sinks.vector.vector_format import decode_vector, encode_vector
 
@@ -44,8 +43,8 @@ WHERE model = $1 AND embedding IS NOT NULL
 )
 
 IDS_PAGE = """
-SELECT DISTINCT unknown_id FROM unknown_exemplars
-WHERE unknown_id > $1 AND created_at < $2 ORDER BY unknown_id LIMIT $3
+SELECT unknown_id, bool_and(set_aside) AS is_aside FROM unknown_exemplars
+WHERE unknown_id > $1 AND created_at < $2 GROUP BY unknown_id ORDER BY unknown_id LIMIT $3
 """
 
 EXEMPLARS_OF_ALL = """
@@ -141,19 +140,45 @@ class UnknownGallery(GalleryReader):
             found.setdefault(row["unknown_id"], []).append(exemplar)
         return found
 
-    async def ids_after(self, last: UUID, before: datetime, limit: int) -> list[UUID]:
-        """The next unknowns by id with an exemplar that was stored before a moment."""
+    async def ids_after(self, last: UUID, before: datetime, limit: int) -> dict[UUID, bool]:
+        """The next unknowns by id with an exemplar that was stored before a moment.
+
+        Returns:
+            For each whether all these are set aside.
+        """
         async with self._connection("page through unknowns") as connection:
             rows = await connection.fetch(IDS_PAGE, last, before, limit)
-        return [row["unknown_id"] for row in rows]
+        return {row["unknown_id"]: row["is_aside"] for row in rows}
 
     async def remove(self, unknown_ids: Collection[UUID]) -> int:
         """Take unknowns out of every gallery, with all their exemplars; returns how many."""
         async with self._connection("remove unknowns") as connection, connection.transaction():
             return await unknown_vectors.remove(connection, unknown_ids)
 
-    async def name_sightings(self, user_id: UUID, face_ids: Collection[UUID]) -> None:
-        """Say of sightings without a user whose they are; an erased user is not named."""
-        async with self._connection("name sightings") as connection, connection.transaction():
-            await connection.execute(LOCK_USER, user_id)
-            await connection.execute(unknown_vectors.NAME_SIGHTINGS, user_id, list(face_ids))
+    async def set_aside(self, unknown_id: UUID) -> None:
+        """Take an unknown who was given a name out of every gallery; `take_back` undoes it.
+
+        Harmless if repeated.
+        """
+        async with self._connection("set an unknown aside") as connection, connection.transaction():
+            await unknown_vectors.set_aside(connection, unknown_id)
+
+    async def visits_set_aside(self, unknown_id: UUID) -> list[UUID]:
+        """The visits whose embeddings are set aside."""
+        async with self._connection("read what is set aside") as connection:
+            rows = await connection.fetch(unknown_vectors.THOSE_SET_ASIDE, unknown_id)
+        return [row["visit_id"] for row in rows]
+
+    async def take_back(self, unknown_id: UUID, without: Collection[UUID]) -> None:
+        """Make an unknown's templates of what was set aside; harmless if repeated.
+
+        Args:
+            unknown_id: the unknown.
+            without: visits that are not its own any more: their embeddings are deleted.
+        """
+        async with self._connection("take an unknown back") as connection, connection.transaction():
+            await connection.fetch(unknown_vectors.LOCK_ALL_HEADS)
+            await connection.execute(unknown_vectors.FORGET_SET_ASIDE, unknown_id, list(without))
+            for row in await connection.fetch(unknown_vectors.TAKE_BACK, unknown_id):
+                locked = LockedGallery(connection, row["model"], 0)
+                await locked.write(unknown_id, kept_exemplars(await locked.exemplars(unknown_id)))

@@ -14,16 +14,20 @@ LOCK_HEAD = "SELECT revision FROM unknown_heads WHERE model = $1 FOR UPDATE"
 
 LOCK_ALL_HEADS = "SELECT model FROM unknown_heads ORDER BY model FOR UPDATE"
 
-OWNER = "SELECT unknown_id FROM unknown_exemplars WHERE visit_id = $1 AND model = $2"
+# One that was set aside is part of no template.
+OWNER = """
+SELECT unknown_id FROM unknown_exemplars WHERE visit_id = $1 AND model = $2 AND NOT set_aside
+"""
 
 EXEMPLARS = """
-SELECT visit_id, embedding FROM unknown_exemplars WHERE unknown_id = $1 AND model = $2
+SELECT visit_id, embedding FROM unknown_exemplars
+WHERE unknown_id = $1 AND model = $2 AND NOT set_aside
 ORDER BY visit_id
 """
 
 DROP_EXEMPLARS = """
 DELETE FROM unknown_exemplars
-WHERE unknown_id = $1 AND model = $2 AND visit_id <> ALL($3::uuid[])
+WHERE unknown_id = $1 AND model = $2 AND visit_id <> ALL($3::uuid[]) AND NOT set_aside
 """
 
 # An exemplar of another unknown, which was merged or split, changes hands.
@@ -31,8 +35,9 @@ ADD_EXEMPLARS = """
 INSERT INTO unknown_exemplars (visit_id, model, unknown_id, embedding)
 SELECT visit_id, $1, $2, embedding
 FROM unnest($3::uuid[], $4::vector[]) AS one (visit_id, embedding)
-ON CONFLICT (visit_id, model) DO UPDATE SET unknown_id = excluded.unknown_id
-WHERE unknown_exemplars.unknown_id <> excluded.unknown_id
+ON CONFLICT (visit_id, model) DO UPDATE
+SET unknown_id = excluded.unknown_id, embedding = excluded.embedding, set_aside = false
+WHERE unknown_exemplars.unknown_id <> excluded.unknown_id OR unknown_exemplars.set_aside
 """
 
 WRITE_TEMPLATE = """
@@ -50,6 +55,28 @@ SELECT unknown_id, model FROM unknown_templates
 WHERE unknown_id = ANY($1::uuid[]) AND embedding IS NOT NULL ORDER BY model, unknown_id
 """
 
+SET_ASIDE = """
+UPDATE unknown_exemplars SET set_aside = true
+WHERE unknown_id = $1 AND NOT set_aside RETURNING 1
+"""
+
+THOSE_SET_ASIDE = """
+SELECT DISTINCT visit_id FROM unknown_exemplars WHERE unknown_id = $1 AND set_aside
+"""
+
+FORGET_SET_ASIDE = """
+DELETE FROM unknown_exemplars
+WHERE unknown_id = $1 AND set_aside AND visit_id = ANY($2::uuid[])
+"""
+
+TAKE_BACK = """
+WITH taken AS (
+    UPDATE unknown_exemplars SET set_aside = false WHERE unknown_id = $1 AND set_aside
+    RETURNING model
+)
+SELECT DISTINCT model FROM taken ORDER BY model
+"""
+
 DELETE_EXEMPLARS = """
 DELETE FROM unknown_exemplars WHERE unknown_id = ANY($1::uuid[]) RETURNING 1
 """
@@ -62,13 +89,6 @@ COUNT_EXEMPLARS = """
 SELECT (SELECT count(*) FROM unknown_exemplars WHERE unknown_id = ANY($1::uuid[]))
      + (SELECT count(*) FROM unknown_exemplars
         WHERE visit_id = ANY($2::uuid[]) AND unknown_id <> ALL($1::uuid[]))
-"""
-
-# An erased user is named no more.
-NAME_SIGHTINGS = """
-UPDATE face_embeddings SET user_id = $1
-WHERE face_id = ANY($2::uuid[]) AND kind = 'sighting' AND user_id IS NULL
-  AND NOT EXISTS (SELECT FROM erased_people WHERE user_id = $1)
 """
 
 #: How long those who follow the gallery have time to learn that an unknown is gone.
@@ -122,6 +142,14 @@ async def remove_visits(connection: "Session", visit_ids: Collection[UUID]) -> i
         left = await exemplars_of(connection, model, unknown_id)
         await write_template(connection, model, unknown_id, left)
     return len(deleted)
+
+
+async def set_aside(connection: "Session", unknown_id: UUID) -> None:
+    """Take an unknown out of every gallery, and keep its exemplars; harmless if repeated."""
+    await connection.fetch(LOCK_ALL_HEADS)
+    await connection.execute(SET_ASIDE, unknown_id)
+    for row in await connection.fetch(IN_GALLERY, [unknown_id]):
+        await connection.execute(WRITE_TEMPLATE, unknown_id, row["model"], None)
 
 
 async def remove(connection: "Session", unknown_ids: Collection[UUID]) -> int:

@@ -49,7 +49,11 @@ class UnknownTemplateRow(VectorBase):
 
 
 class UnknownExemplarRow(VectorBase):
-    """The embedding of a visit that a template is made of: the mean of the visit's faces."""
+    """The embedding of a visit that a template is made of: the mean of the visit's faces.
+
+    That of an unknown who was given a name is set aside: it counts for nothing, and is kept for an
+    undo as long as the unknown is.
+    """
 
     __tablename__ = "unknown_exemplars"
     __table_args__ = (Index("unknown_exemplars_unknown", "unknown_id", "model"),)
@@ -60,4 +64,5 @@ class UnknownExemplarRow(VectorBase):
     )
     unknown_id: Mapped[UUID] = mapped_column(Uuid)
     embedding: Mapped[Any] = mapped_column(VECTOR())
+    set_aside: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(TIMESTAMP, server_default=NOW)

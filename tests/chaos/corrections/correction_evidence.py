@@ -55,6 +55,7 @@ class Promoted:
     unknown_id: UUID
     user_id: UUID
     at: datetime
+    correction_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,13 +36,14 @@ def message_flaws(
     for promoted in evidence.promotions:
         if not _is_told(first.values(), PeopleChangeType.UNKNOWN_PROMOTED, promoted.unknown_id):
             yield Flaw("lost", f"the promotion of {promoted.unknown_id} is not on people.changes")
+    promotions = {one.correction_id for one in evidence.promotions}
     for unknown_id, unknown in evidence.unknowns.items():
         shown = unknown.counted > 1
         if shown and not _is_told(first.values(), PeopleChangeType.UNKNOWN_CREATED, unknown_id):
             yield Flaw("lost", f"unknown {unknown_id} is shown and not on people.changes")
     for message in first.values():
         correction = message.change.correction_id
-        if correction is not None and correction not in made:
+        if correction is not None and correction not in made.keys() | promotions:
             yield Flaw("doubled", f"message {message.id} of a correction that was not made")
     yield from _order(evidence.changes)
     yield from _faces(evidence, made)
@@ -119,16 +120,17 @@ def _visits(
 ) -> Iterator[Flaw]:
     """A corrected visit comes again, and names the message that it replaces."""
     told: dict[UUID, set[UUID]] = {}
+    promotions = {one.correction_id for one in evidence.promotions}
     for one in announcements:
         visit = one.visit
         if visit.reason != VisitReason.CORRECTED:
             if visit.supersedes is not None:
                 yield Flaw("wrong", f"message {one.id} supersedes {visit.supersedes}")
             continue
-        if visit.correction_id not in made:
-            yield Flaw("doubled", f"message {one.id} of a correction that was not made")
-        else:
+        if visit.correction_id in made:
             told.setdefault(visit.correction_id, set()).add(visit.visit_id)
+        elif visit.correction_id not in promotions:
+            yield Flaw("doubled", f"message {one.id} of a correction that was not made")
         if visit.supersedes != f"{visit.visit_id}/{visit.revision - 1}":
             yield Flaw("wrong", f"message {one.id} supersedes {visit.supersedes}")
     for one in made.values():

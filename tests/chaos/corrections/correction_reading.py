@@ -42,11 +42,12 @@ if TYPE_CHECKING:
 
 _MADE = """
 SELECT id, kind, user_id, other_user_id, face_id, visit_id, undoes, made_at AS at
-FROM corrections ORDER BY made_at, id
+FROM corrections WHERE kind NOT IN ('promote', 'dismiss') ORDER BY made_at, id
 """
 
 _PROMOTIONS = """
-SELECT target, detail->>'user' AS user_id, at FROM audit WHERE action = 'unknown.promote'
+SELECT target, detail->>'user' AS user_id, detail->>'correction' AS correction, at
+FROM audit WHERE action = 'unknown.promote'
 ORDER BY id
 """
 
@@ -126,6 +127,7 @@ async def collect_corrections(
         gallery = await vector.fetch("SELECT user_id, photos, embedding::text FROM gallery")
         exemplars = await vector.fetch(
             "SELECT unknown_id, visit_id, embedding::text FROM unknown_exemplars"
+            " WHERE NOT set_aside"
         )
         templates = await vector.fetch(
             "SELECT unknown_id, embedding::text FROM unknown_templates WHERE embedding IS NOT NULL"
@@ -140,7 +142,12 @@ async def collect_corrections(
         promoted=dict(corrector.promoted),
         made=[Made(**(dict(row) | {"kind": CorrectionKind(row["kind"])})) for row in made],
         promotions=[
-            Promoted(UUID(row["target"].removeprefix("unknown:")), UUID(row["user_id"]), row["at"])
+            Promoted(
+                UUID(row["target"].removeprefix("unknown:")),
+                UUID(row["user_id"]),
+                row["at"],
+                UUID(row["correction"]),
+            )
             for row in promotions
         ],
         faces=stored_faces,

@@ -14,11 +14,9 @@ from domain.decisions.corrections import CorrectionError, CorrectionKind
 from domain.people.stored_corrections import CorrectionRequest
 from domain.personal_data import Author
 from services.people.people_corrections import Corrections, open_corrections
-from services.unknowns.unknown_promotion import NewName, promote
-from sinks.main.database_sessions import Databases
+from sinks.main.unknowns.unknown_corrections import NewName
 from sinks.store_errors import StoreRejected, StoreUnavailable
 from sinks.stores import Stores, opened
-from sinks.vector.unknowns.unknown_gallery import UnknownGallery
 from tests.chaos.corrections.correction_evidence import Asked
 from tests.chaos.corrections.correction_targets import Targets
 from tests.chaos.corrections.prepared_people import PreparedPeople
@@ -64,8 +62,6 @@ class Corrector:
     def __init__(
         self,
         corrections: Corrections,
-        databases: Databases,
-        gallery: UnknownGallery,
         targets: Targets,
         people: PreparedPeople,
         known: UUID,
@@ -75,8 +71,6 @@ class Corrector:
 
         Args:
             corrections: the service.
-            databases: for promotions.
-            gallery: for promotions.
             targets: what can be corrected.
             people: who is corrected.
             known: the enrolled user of the run, who is in no unknown visit.
@@ -85,8 +79,6 @@ class Corrector:
         self.asked: list[Asked] = []
         self.promoted: dict[UUID, UUID] = {}
         self._corrections = corrections
-        self._databases = databases
-        self._gallery = gallery
         self._targets = targets
         self._people = people
         self._known = known
@@ -249,9 +241,7 @@ class Corrector:
         async with asyncio.timeout(_PROMOTE_SECONDS):
             while True:
                 try:
-                    done = await promote(
-                        self._databases.main, self._gallery, ACTOR, unknown_id, name
-                    )
+                    done = await self._corrections.promote(unknown_id, name, Author(ACTOR))
                 except OUTAGES:
                     await asyncio.sleep(_LOOK_AGAIN_SECONDS)
                 else:
@@ -277,9 +267,7 @@ async def running_corrector(
         enter = stack.enter_async_context
         stores = await enter(opened(Stores.of(settings)))
         yield Corrector(
-            await enter(open_corrections(stores, settings.main_db)),
-            await enter(Databases(settings)),
-            await enter(UnknownGallery(settings.vector_db)),
+            await enter(open_corrections(stores, settings)),
             Targets(direct, people.both, people.photos),
             people,
             known,

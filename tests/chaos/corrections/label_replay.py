@@ -218,12 +218,16 @@ class _Replay:
                 continue
             visit = self.outcome.visits.get(visit_id)
             if visit is not None and visit.user_id is None:
-                visit.put(None, one.user_id)
-                visit.said_by = None
+                self._name(visit, one)
             for face_id in self._in_visit.get(visit_id, ()):
                 face = self.outcome.faces[face_id]
                 # One that came late may have come after the promotion.
                 theirs = self._evidence.faces[face_id].user_id == one.user_id
                 if face.user_id is None and (theirs or not self._evidence.faces[face_id].late):
-                    face.put(None, one.user_id)
-                    face.said_by = None
+                    self._name(face, one)
+
+    def _name(self, pile: Pile, one: Promoted) -> None:
+        pile.put(one.correction_id, one.user_id)
+        if one.correction_id is not None:
+            pile.before[one.correction_id] = pile.said_by
+        pile.said_by = one.correction_id

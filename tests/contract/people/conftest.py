@@ -113,7 +113,7 @@ async def world(stored, recents):
             records=stored.records, vectors=stored.vectors, crops=stored.crops, recents=recents
         )
         enter = stack.enter_async_context
-        corrections = await enter(open_corrections(stores, stored.prepared.main_db))
+        corrections = await enter(open_corrections(stores, stored.prepared))
         work = await enter(CorrectionWork(stored.prepared.main_db))
         visits = await enter(VisitStore(stored.prepared.main_db))
         messages = await enter(PeopleMessages(stored.prepared.main_db))

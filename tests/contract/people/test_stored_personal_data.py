@@ -11,7 +11,7 @@ from sqlalchemy import LargeBinary
 from domain.decisions.grouping import Exemplar
 from domain.events import EventKind, MatchKind, utc_now
 from domain.people.people_changes import PeopleChange, PeopleChangeType
-from domain.people.unknown_changes import unknown_promoted
+from domain.people.unknown_changes import unknown_created
 from domain.personal_data import Author, Cutoffs, DataSubject, References
 from domain.store_rows import Outcome, Sighting
 from domain.upload_answers import UploadAnswer, encode_answer
@@ -193,7 +193,7 @@ async def plant_unknown(stored, user, camera):
             unknown,
             camera,
         )
-        change = unknown_promoted(unknown, user)
+        change = structs.replace(unknown_created(unknown), user_id=user)
         await note_changes(connection, [change])
     async with UnknownGallery(stored.prepared.vector_db) as gallery:
         await gallery.ensure_model(stored.model, DIMENSION)

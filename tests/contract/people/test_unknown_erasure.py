@@ -25,7 +25,7 @@ def stores(records, vectors, crops, recents):
 async def corrected_to_a_user(planted, stores, prepared, visits):
     """A person says of these visits whose they are; no worker reads it."""
     user = (await stored_user(planted.records, f"{uuid4()}@example.org")).id
-    async with open_corrections(stores, prepared.main_db) as corrections:
+    async with open_corrections(stores, prepared) as corrections:
         for one in visits:
             await corrections.make(
                 CorrectionRequest(

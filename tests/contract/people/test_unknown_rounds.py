@@ -11,10 +11,8 @@ from domain.personal_data import SYSTEM
 from domain.user_errors import CannotRegroupError
 from infra.maintenance.unknown_rounds import opened_unknown_rounds
 from services.unknowns.unknown_grouping import join, part
-from tests.contract.builders import unique
 from tests.contract.stored_people import young
 from tests.contract.stored_unknowns import store_visits, stored_groups, with_unknowns
-from tests.stored_records import stored_user
 
 
 async def older(planted, one, other):
@@ -123,27 +121,6 @@ async def test_a_merge_that_a_crash_cut_off_is_finished(planted, rounds, keeper)
     assert await rounds.repair() >= 1
     assert await planted.in_gallery() == {kept}
     assert await rounds.repair() == 0
-
-
-async def test_a_promotion_that_a_crash_cut_off_is_finished(planted, rounds, vectors, crowd):
-    unknown, stored = await planted.unknown(9)
-    user = (await stored_user(planted.records, f"{unique('u')}@example.org")).id
-    await planted.rows(
-        "UPDATE unknowns SET state = 'promoted', user_id = $2, templates_due = true WHERE id = $1",
-        unknown,
-        user,
-    )
-    assert await rounds.repair() == 1
-    assert await planted.in_gallery() == set()
-    faces = await planted.rows(
-        "SELECT face_id FROM visit_faces WHERE visit_id = $1", stored[0].visit.visit_id
-    )
-    async with vectors._connection("test") as connection:
-        named = await connection.fetch(
-            "SELECT DISTINCT user_id FROM face_embeddings WHERE face_id = ANY($1::uuid[])",
-            [face for (face,) in faces],
-        )
-    assert [row["user_id"] for row in named] == [user]
 
 
 async def test_templates_without_an_unknown_are_removed(planted, rounds, unknown_gallery, crowd):

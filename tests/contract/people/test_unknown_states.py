@@ -5,16 +5,17 @@ from uuid import uuid4
 import pytest
 
 from domain.decisions.grouping import Assignment, Exemplar, first_unknown_id
-from services.unknowns.unknown_promotion import NewName, promote
-from sinks.main.database_sessions import Databases
+from domain.personal_data import SYSTEM
+from sinks.main.people.correction_store import CorrectionStore
+from sinks.main.unknowns.unknown_corrections import NewName
 from tests.contract.stored_unknowns import message, store_visits, stored_groups, unknowns_stage
 from tests.stored_records import stored_user
 
 
 @pytest.fixture
-async def sessions(prepared):
-    async with Databases(prepared) as databases:
-        yield databases.main
+async def corrections(prepared):
+    async with CorrectionStore(prepared.main_db) as store:
+        yield store
 
 
 async def promoted_only(planted, unknown):
@@ -29,12 +30,12 @@ async def promoted_only(planted, unknown):
 
 
 async def test_a_merge_that_was_cut_off_does_not_bring_a_promoted_unknown_back(
-    planted, rounds, keeper, unknown_gallery, sessions
+    planted, rounds, keeper, unknown_gallery, corrections
 ):
     one, _ = await planted.unknown(0)
     other, _ = await planted.unknown(0)
     kept = await keeper.merge(one, other)
-    await promote(sessions, unknown_gallery, "cli:test", kept, NewName(full_name="Ada"))
+    await corrections.promote(kept, NewName(full_name="Ada"), SYSTEM)
     await rounds.run()
     assert await planted.in_gallery() == set()
     assert await unknown_gallery.exemplars_of(planted.crowd.model, [one, other]) == {}

@@ -15,6 +15,8 @@ from tests.end_to_end import photos
 from tests.end_to_end.api.conftest import UNKNOWNS, USERS, VISITS, assert_problem
 from tests.end_to_end.planted_visits import NOON, a_visit, plant, plant_faces, plant_unknown
 
+CORRECTIONS = "/api/v1/corrections"
+
 
 @pytest_asyncio.fixture
 async def databases(prepared: Settings):
@@ -203,6 +205,73 @@ async def test_a_promotion_is_what_was_said_last(http, databases, camera, new_us
     assert undone.status_code == 201, undone.text
     items = (await http.get(VISITS, params={"user_id": str(really)})).json()["items"]
     assert {one["visit_id"] for one in items} == {str(one.visit_id) for one in visits}
+
+
+async def undone(http, correction):
+    answer = await http.post(f"{CORRECTIONS}/{correction}/undo")
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["location"] == f"{CORRECTIONS}/{answer.json()['id']}"
+    return answer.json()
+
+
+async def test_a_promotion_is_undone_with_the_photo_that_it_enrolled(
+    http, databases, records, crops, camera, new_user
+):
+    unknown, visits = await came_back(databases, camera, 2)
+    faces = await plant_faces(databases, records, visits[0], 1)
+    key = f"crops/{uuid4()}.jpg"
+    await crops.put(key, photos.astronaut())
+    async with databases.main.begin() as session:
+        (await session.get(VisitRow, visits[0].visit_id)).best_face_id = faces[0]
+        (await session.get(Face, faces[0])).crop_key = key
+    done = (
+        await http.post(f"{UNKNOWNS}/{unknown}/promote", json={"full_name": "Eileen Collins"})
+    ).json()
+    user, correction = done["user_id"], done["correction_id"]
+    assert [one["status"] for one in done["enrolment"]["uploads"]] == ["enrolled"]
+    made = (await http.get(f"{CORRECTIONS}/{correction}")).json()
+    assert (made["kind"], made["unknown_id"], made["user_id"], made["made_user"]) == (
+        "promote", str(unknown), user, True,
+    )  # fmt: skip
+    assert made["can_be_undone"]
+    again = await http.post(f"{UNKNOWNS}/{unknown}/promote", json={"user_id": user})
+    assert again.json()["correction_id"] == correction
+
+    undo = await undone(http, correction)
+    assert (undo["kind"], undo["undoes"], undo["unknown_id"]) == ("undo", correction, str(unknown))
+    (only,) = (await listed(http, camera))["items"]
+    assert (only["unknown_id"], only["state"], only["user_id"]) == (str(unknown), "open", None)
+    assert (await http.get(VISITS, params={"user_id": user})).json()["items"] == []
+    items = (await http.get(VISITS, params={"unknown_id": str(unknown)})).json()["items"]
+    assert {one["unknown_id"] for one in items} == {str(unknown)}
+    left = (await http.get(f"{USERS}/{user}")).json()
+    assert (left["full_name"], left["photos"], left["is_active"]) == ("Eileen Collins", 0, True)
+    assert_problem(await http.post(f"{CORRECTIONS}/{correction}/undo"), 409, "already_undone")
+
+    # The same name again, with the same photo.
+    second = await http.post(f"{UNKNOWNS}/{unknown}/promote", json={"user_id": user})
+    assert second.json()["visits"] == 2
+    assert (await http.get(f"{USERS}/{user}")).json()["photos"] == 1
+
+
+async def test_a_dismissal_is_undone(http, databases, camera):
+    unknown, _ = await came_back(databases, camera)
+    dismissed = (await http.post(f"{UNKNOWNS}/{unknown}/dismiss")).json()
+    assert (await listed(http, camera))["items"] == []
+    undo = await undone(http, dismissed["correction_id"])
+    assert (undo["user_id"], undo["unknown_id"]) == (None, str(unknown))
+    assert len((await listed(http, camera))["items"]) == 1
+    items = (await http.get(CORRECTIONS, params={"limit": 2})).json()["items"]
+    assert [one["kind"] for one in items] == ["undo", "dismiss"]
+
+
+async def test_an_unknown_that_is_gone_is_not_brought_back(http, databases, camera):
+    unknown, _ = await came_back(databases, camera)
+    dismissed = (await http.post(f"{UNKNOWNS}/{unknown}/dismiss")).json()
+    async with databases.main.begin() as session:
+        await session.delete(await session.get(UnknownRow, unknown))
+    answer = await http.post(f"{CORRECTIONS}/{dismissed['correction_id']}/undo")
+    assert_problem(answer, 404, "unknown_not_found")
 
 
 async def test_without_a_picture_the_user_is_made_and_the_answer_says_so(http, databases, camera):

@@ -72,6 +72,7 @@ IMPERSONAL = {
     "unknown_templates": {"unknown_id", "model"},
     "unknown_exemplars": {"visit_id", "model", "unknown_id"},
     "corrections": {"id", "kind", "actor", "visit_id", "undoes"},
+    "promoted_photos": {"correction_id", "event_uuid"},
     "corrected_faces": {"correction_id", "decision", "before"},
     "corrected_visits": {"correction_id", "visit_id", "before"},
     "vetoes": {"correction_id", "withdrawn_by"},

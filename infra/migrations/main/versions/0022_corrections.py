@@ -81,21 +81,31 @@ def upgrade() -> None:
         sa.Column("made_at", TIMESTAMP, nullable=False, server_default=sa.text("now()")),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("actor", sa.Text, nullable=False),
-        sa.Column("user_id", sa.Uuid, nullable=False),
+        sa.Column("user_id", sa.Uuid),
         sa.Column("other_user_id", sa.Uuid),
         sa.Column("face_id", sa.Uuid),
         sa.Column("visit_id", sa.Uuid),
+        sa.Column("unknown_id", sa.Uuid),
         sa.Column("undoes", sa.Uuid, unique=True),
         sa.Column("detail", postgresql.JSONB, nullable=False),
         _of_a_user("corrections", "user_id", "CASCADE"),
         _of_a_user("corrections", "other_user_id", "CASCADE"),
         _of_a_correction("corrections", "undoes"),
+        sa.CheckConstraint(
+            "user_id IS NOT NULL OR unknown_id IS NOT NULL", name="corrections_subject"
+        ),
     )
     op.create_index(
         "corrections_time", "corrections", [sa.text("made_at DESC"), sa.text("id DESC")]
     )
     op.create_index("corrections_user", "corrections", ["user_id"])
     op.create_index("corrections_other_user", "corrections", ["other_user_id"])
+    op.create_index(
+        "corrections_unknown",
+        "corrections",
+        ["unknown_id"],
+        postgresql_where=sa.text("unknown_id IS NOT NULL"),
+    )
     op.execute(KEEP_FUNCTION)
     op.execute(KEEP_ROWS)
     _create_labels()
@@ -118,6 +128,13 @@ def upgrade() -> None:
     op.create_index("vetoes_face", "vetoes", ["face_id"])
     op.create_index("vetoes_user", "vetoes", ["user_id"])
     op.create_table(
+        "promoted_photos",
+        sa.Column("correction_id", sa.Uuid, primary_key=True),
+        sa.Column("event_uuid", sa.Uuid, primary_key=True),
+        _of_a_correction("promoted_photos", "correction_id"),
+    )
+    op.create_index("promoted_photos_event", "promoted_photos", ["event_uuid"])
+    op.create_table(
         "correction_work",
         sa.Column("correction_id", sa.Uuid, primary_key=True),
         sa.Column("id", sa.BigInteger, sa.Identity(always=True), nullable=False),
@@ -126,7 +143,14 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for name in ("correction_work", "vetoes", "corrected_visits", "corrected_faces", "corrections"):
+    for name in (
+        "correction_work",
+        "promoted_photos",
+        "vetoes",
+        "corrected_visits",
+        "corrected_faces",
+        "corrections",
+    ):
         op.drop_table(name)
     op.execute("DROP FUNCTION corrections_keep()")
     op.execute("DROP FUNCTION claim_events_and_users(uuid[], text[], uuid[], bigint, text)")

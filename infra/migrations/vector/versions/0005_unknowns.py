@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.Column("model", sa.Text, primary_key=True),
         sa.Column("unknown_id", sa.Uuid, nullable=False),
         sa.Column("embedding", VECTOR(), nullable=False),
+        sa.Column("set_aside", sa.Boolean, nullable=False, server_default=sa.text("false")),
         sa.Column("created_at", TIMESTAMP, nullable=False, server_default=NOW),
         sa.ForeignKeyConstraint(
             ["model"], ["unknown_heads.model"], name="unknown_exemplars_model_fkey"
