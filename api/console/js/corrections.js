@@ -18,14 +18,14 @@ export async function correct(body, sentence, redraw, signal) {
   if (!signal.aborted) await redraw();
 }
 
-/** Say what was done, with a button that takes it back. */
-export function offerUndo(sentence, takeBack, redraw, signal) {
+/** Say what was done, with a button that takes it back; `left` says what is so after that. */
+export function offerUndo(sentence, takeBack, redraw, signal, left = "Undone") {
   notice(sentence, {
     label: "Undo",
     run: async () => {
       try {
         await takeBack();
-        notice("Undone");
+        notice(left);
         if (!signal.aborted) await redraw();
       } catch (error) {
         if (!isAbort(error)) notice(reasonOf(error));

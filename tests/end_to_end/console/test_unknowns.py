@@ -100,3 +100,41 @@ async def test_one_visit_is_not_listed(console, unknown):
     page = await console("/unknowns")
     await expect(card_of(page, others)).to_have_count(1)
     await expect(card_of(page, visits)).to_have_count(0)
+
+
+async def test_a_name_is_taken_back(console, unknown, http):
+    unknown_id, visits = await unknown(2)
+    page = await console("/unknowns")
+    await card_of(page, visits).get_by_role("button", name="Give a name").click()
+    name = f"Ada {uuid4().hex[:6]}"
+    await page.get_by_label("Name", exact=True).fill(name)
+    await page.get_by_role("button", name="New person").click()
+    await expect(page.locator(".seen .visit")).to_have_count(2)
+    user = page.url.rsplit("/", 1)[1]
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Unknown person")
+    assert page.url.endswith(f"/unknowns/{unknown_id}")
+    await expect(page.locator(".notice")).to_contain_text(f"{name} stays")
+    await expect(page.get_by_role("button", name="Give a name")).to_be_visible()
+    items = (await http.get("/api/v1/visits", params={"user_id": user})).json()["items"]
+    assert items == []
+    await page.goto(page.url.replace(f"unknowns/{unknown_id}", "corrections"))
+    line = page.locator(".correction", has_text=f"An unknown person is {name}")
+    await expect(line.locator(".tag")).to_have_text("undone")
+
+
+async def test_one_that_was_put_aside_is_brought_back(console, unknown):
+    unknown_id, visits = await unknown()
+    page = await console("/unknowns")
+    card = card_of(page, visits)
+    await card.get_by_role("button", name="Put aside").click()
+    await expect(card).to_have_count(0)
+    await page.get_by_role("button", name="Undo").click()
+    await expect(card).to_have_count(1)
+    # And from its own page.
+    await page.goto(page.url.replace("unknowns", f"unknowns/{unknown_id}"))
+    await page.get_by_role("button", name="Put aside").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Unknown people")
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Unknown person")
+    await expect(page.get_by_role("button", name="Put aside")).to_be_visible()

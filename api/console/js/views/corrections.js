@@ -9,14 +9,16 @@ import { emptyState, problemBox } from "../parts.js";
 
 const PAGE = 50;
 
-/** What each kind says, with the names of the user and of the other user. */
+/** What each kind says, with the names of the user and of the other user, and the unknown. */
 const SENTENCES = {
   not_user: (user) => ["This is not ", user],
   is_user: (user, other) => (other ? ["This is ", user, ", not ", other] : ["This is ", user]),
   merge: (user, other) => [other, " is the same person as ", user],
   split: (user, other) => ["Photos of ", user, " show ", other],
   photo_out: (user) => ["A photo of ", user, " does not count"],
-  undo: (user) => ["Undone: what was said of ", user],
+  promote: (user, _other, unknown) => [unknown, " is ", user],
+  dismiss: (_user, _other, unknown) => [unknown, " is put aside"],
+  undo: (user, _other, unknown) => ["Undone: what was said of ", user ?? unknown],
 };
 
 export async function showCorrections({ root, signal }) {
@@ -57,7 +59,8 @@ export async function showCorrections({ root, signal }) {
   }
 
   function line(one) {
-    const sentence = SENTENCES[one.kind]?.(names.link(one.user_id), names.link(one.other_user_id)) ?? [one.kind];
+    const sentence = SENTENCES[one.kind]?.(
+      names.link(one.user_id), names.link(one.other_user_id), unknownLink(one.unknown_id)) ?? [one.kind];
     const about = one.visit_id ? h("a", { href: `#/visits/${one.visit_id}` }, "the visit") : null;
     const takeBack = button("Undo", async () => {
       await undo(one.id);
@@ -71,6 +74,10 @@ export async function showCorrections({ root, signal }) {
   }
 
   await page(null);
+}
+
+function unknownLink(id) {
+  return id ? h("a", { href: `#/unknowns/${id}` }, "An unknown person") : null;
 }
 
 /** The names of people by their ids; of those who were erased, there is none. */

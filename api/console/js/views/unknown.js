@@ -17,12 +17,13 @@ export async function showUnknown({ root, signal, params }) {
   const unknown = await call(`/unknowns/${id}`, { signal }); // one that was merged leads to another
   const visits = await call(`/visits?unknown_id=${unknown.unknown_id}&limit=${VISITS}`, { signal });
   const errors = h("div");
+  const again = () => showUnknown({ root, signal, params });
   const done = async (answer) => {
     location.hash = answer ? `#/people/${answer.user_id}` : "#/unknowns";
   };
   const actions = unknown.state === "promoted"
     ? h("div.actions", {}, h("a.button", { href: `#/people/${unknown.user_id}` }, "Show the person"))
-    : unknownActions(unknown, oneAtATime(errors), done, signal);
+    : unknownActions(unknown, oneAtATime(errors), done, again, signal);
   fill(root,
     h("p.crumb", {}, h("a", { href: "#/unknowns" }, "Unknown people")),
     h("div.person-head", {},

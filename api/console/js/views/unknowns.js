@@ -61,7 +61,7 @@ export async function showUnknowns({ root, signal }) {
         showTotal();
       }
     };
-    element.append(unknownActions(unknown, act, done, signal));
+    element.append(unknownActions(unknown, act, done, () => page(null), signal));
     return element;
   }
 
