@@ -40,7 +40,9 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     arguments = parser.parse_args()
     take_sigterm_for_ctrl_c()
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    # What the harness itself cannot reach during a fault is expected.
+    for name in ("aiokafka", "asyncpg"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     console, progress = Console(width=_WIDTH), Console(width=_WIDTH, stderr=arguments.json)
     first = arguments.seed if arguments.seed is not None else secrets.randbelow(1 << 31)
     with RunGuard() as guard:
