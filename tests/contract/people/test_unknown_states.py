@@ -146,3 +146,15 @@ async def test_a_visit_that_was_deleted_leaves_nothing_in_a_template(
         assert await stage.process([message(late.visit)]) == {}
     (exemplars,) = (await unknown_gallery.exemplars_of(crowd.model, [unknown])).values()
     assert [one.visit_id for one in exemplars] == [stored[0].visit.visit_id]
+
+
+async def test_the_first_unknown_that_a_visit_was_given_to_has_it(planted, unknowns, crowd):
+    one, stored = await planted.unknown(7)
+    other, _ = await planted.unknown(8)
+    visit = stored[0].visit.visit_id
+    late = Assignment(other, 0.9, "joined")
+    assert await unknowns.add(visit, crowd.model, late, ()) == one
+    assert await stored_groups(unknowns, stored) == {visit: one}
+    assert await planted.rows(
+        "SELECT visits FROM unknowns WHERE id = ANY($1::uuid[])", [one, other]
+    ) == [(1,), (1,)]
