@@ -16,6 +16,7 @@ from domain.decisions.grouping import may_be_grouped
 from domain.store_rows import Embedding
 from infra.maintenance.maintenance_stores import MaintenanceStores
 from infra.maintenance.reconcile import Reconciler
+from ml.runtime.model_registry import match_policy
 from sinks.stores import opened
 from streams.contract.people_codec import change_from_json
 from streams.contract.topics import Topics
@@ -102,7 +103,7 @@ async def collect_corrections(
     """
     originals, messages = await _matches(settings, topics)
     changes = [_change(record) async for record in read_topic(settings, topics.people)]
-    policy = grouping_policy(settings.unknowns)
+    policy = grouping_policy(settings.unknowns, match_policy("", settings.models))
     async with open_database(settings.main_db.dsn) as main:
         made = await main.fetch(_MADE)
         promotions = await main.fetch(_PROMOTIONS)
@@ -280,7 +281,7 @@ def _groupable(
     visits: Mapping[UUID, LabelledVisit],
 ) -> list[UUID]:
     """Visits that the rules group, as they were announced last."""
-    policy = grouping_policy(settings.unknowns)
+    policy = grouping_policy(settings.unknowns, match_policy("", settings.models))
     last: dict[UUID, Visit] = {}
     for one in announcements:
         before = last.setdefault(one.visit.visit_id, one.visit)
