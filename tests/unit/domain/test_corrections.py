@@ -16,6 +16,7 @@ from domain.decisions.corrections import (
     FaceLabel,
     Veto,
     relabelled,
+    relabelled_all,
     require_different,
     require_photos,
     require_undoable,
@@ -207,3 +208,16 @@ def test_photos_that_are_not_the_users_are_refused(wanted, found):
 
 def test_photos_of_the_user_are_not():
     require_photos((X,), (X, Y))
+
+
+def test_is_y_vetoes_of_each_user_the_faces_that_were_taken_for_that_one():
+    faces = [a_label(100, X), a_label(101, Z), a_label(102, None)]
+    assert vetoes_of(IS, faces, Y) == {Veto(UUID(int=100), X), Veto(UUID(int=101), Z)}
+
+
+def test_not_x_again_is_said_of_what_a_person_has_said_before_and_of_nothing_else():
+    said = {"user": None, "correction_id": UUID(int=9)}
+    again, other = a_label(100, **said), a_label(101, **said)
+    by_a_face, named = a_label(100, None), a_label(100, Z, correction_id=UUID(int=9))
+    found = relabelled_all(NOT, [again, other, by_a_face, named], X, {UUID(int=100)})
+    assert found == [again]
