@@ -213,9 +213,12 @@ class _Replay:
 
     def _promote(self, one: Promoted) -> None:
         """What a person has said last: an undo of an earlier correction does not change it."""
-        for visit_id, unknown_id in self._evidence.members.items():
-            if unknown_id != one.unknown_id:
-                continue
+        members = self._evidence.members
+        visits = {visit_id for visit_id in members if members[visit_id] == one.unknown_id}
+        if one.correction_id is not None:
+            # One that the unknowns agent had not yet taken out, as an earlier correction asks.
+            visits |= set(self._evidence.kept_visits.get(one.correction_id, ()))
+        for visit_id in visits:
             visit = self.outcome.visits.get(visit_id)
             if visit is not None and visit.user_id is None:
                 self._name(visit, one)
