@@ -68,13 +68,12 @@ async def align_exemplars(
     bare = set(unknown_ids)
     for model in await gallery.models():
         async with gallery.locked(model) as locked:
-            heirs = await unknowns.heirs(unknown_ids)
             # Those of a user are set aside (`UnknownTemplates`), not given to others.
-            names = [name for name in sorted(unknown_ids) if heirs.get(name, name) is not None]
-            before = {name: await locked.exemplars(name) for name in names}
+            names = set(unknown_ids) - await unknowns.promoted(unknown_ids)
+            before = {name: await locked.exemplars(name) for name in sorted(names)}
             visits = {one.visit_id for each in before.values() for one in each}
             members = await unknowns.members(visits)
-            heirs |= await unknowns.heirs(set(members.values()))
+            heirs = await unknowns.heirs({*unknown_ids, *members.values()})
             after: dict[UUID, list[Exemplar]] = {name: [] for name in before}
             for owner, exemplars in before.items():
                 for exemplar in exemplars:

@@ -134,6 +134,12 @@ class UnknownRegrouping(HeldUnknowns):
             rows = await connection.fetch(unknown_statements.HEIRS, list(unknown_ids))
         return {row["id"]: row["heir"] for row in rows}
 
+    async def promoted(self, unknown_ids: Collection[UUID]) -> set[UUID]:
+        """Those of these unknowns who are a user."""
+        async with self._connection("look for promoted unknowns") as connection:
+            rows = await connection.fetch(unknown_statements.PROMOTED, list(unknown_ids))
+        return {row["id"] for row in rows}
+
     async def applied(self, unknown_id: UUID) -> None:
         """Note that the vector database has the last change of an unknown."""
         async with self._connection("note a repair") as connection:

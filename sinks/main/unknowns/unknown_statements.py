@@ -244,6 +244,8 @@ JOIN unknowns AS heir ON heir.id = COALESCE(unknown.merged_into, unknown.id)
 WHERE unknown.id = ANY($1::uuid[])
 """
 
+PROMOTED = "SELECT id FROM unknowns WHERE id = ANY($1::uuid[]) AND state = 'promoted'"
+
 LATEST_VISITS = """
 SELECT visit_id, unknown.model FROM unknown_members AS member
 JOIN visits AS visit USING (visit_id) JOIN unknowns AS unknown ON unknown.id = member.unknown_id
