@@ -177,6 +177,12 @@ def test_a_template_keeps_at_most_twenty_visits_in_any_order(seed, number, chanc
         assert np.array_equal(template_of(kept), template)
 
 
+def test_a_template_is_made_of_twenty_visits():
+    """As docs/unknowns.md says: what is done for a visit does not grow with those before it."""
+    many = [Exemplar(UUID(int=place), unit(1.0, place)) for place in range(1, 30)]
+    assert len(kept_exemplars(many)) == 20
+
+
 def test_of_two_alike_the_one_that_is_more_like_the_next_is_left_out():
     far, near, nearer = unit(0, 1), unit(1, 0.3), unit(1, 0.32)
     given_ones = [Exemplar(UUID(int=n), row) for n, row in enumerate((far, near, nearer))]
