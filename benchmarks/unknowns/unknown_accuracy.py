@@ -4,8 +4,9 @@ A crowd drawn from a model's statistics: each person comes back now and then, an
 a visit differs from the person's as one photo differs from another. By threshold and margin:
 ``purity``, ``completeness`` and BCubed F of the unknowns (`benchmarks.unknowns.group_scores`),
 ``unknowns_per_person``, and ``f_range``, by how much F differs between orders of the visits. With
-``--shared``, the photos of people there, each one a visit. ``assign_ms_p95``: one visit among as
-many unknowns as ``--sizes`` says. Drawn embeddings have no twins and no bad pictures.
+``--shared``, the photos of people there, each one a visit, and the thirds of labelled clips.
+``assign_ms_p95``: one visit among as many unknowns as ``--sizes`` says. Drawn embeddings have no
+twins and no bad pictures.
 
 Run alone: ``python -m benchmarks unknowns --help``.
 """
@@ -22,6 +23,7 @@ from agents.unknowns.visit_evidence import grouping_policy
 from benchmarks.arguments import counts
 from benchmarks.gallery.templates import Statistics, draw
 from benchmarks.report import Report, Result, make_report
+from benchmarks.unknowns.clip_crowd import clip_crowd
 from benchmarks.unknowns.crowd import Crowd, assignment_times, drawn_crowd, grouped
 from benchmarks.unknowns.group_scores import group_scores
 from benchmarks.visits.photo_visitors import photographed
@@ -108,6 +110,8 @@ async def run(arguments: argparse.Namespace) -> Report:
     if arguments.shared is not None:
         crowd = photo_crowd(arguments.shared, policy)
         results += measure_rules("photos", crowd, policy, len(set(crowd.people.tolist())))
+        crowd = clip_crowd(build_analyser(DetectSettings().models), arguments.shared, policy)
+        results += measure_rules("clips", crowd, policy, len(set(crowd.people.tolist())))
     if arguments.sizes:
         results += measure_times(statistics, arguments.sizes, policy)
     return make_report(results, [], {"threshold": policy.threshold, "margin": policy.margin})
