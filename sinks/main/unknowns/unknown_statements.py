@@ -6,12 +6,13 @@ Every transaction takes its locks in one order: unknowns by id, members, pairs.
 MEMBERS = "SELECT visit_id, unknown_id FROM unknown_members WHERE visit_id = ANY($1::uuid[])"
 
 # A face that was followed has the embedding of another one; one that is turned, or that a gate
-# refused, does not say who it is.
+# refused, does not say who it is, and one that a person has named is someone else's.
 EVIDENCE = """
 SELECT face.id AS face_id, face.quality, face.model
 FROM visit_faces AS part JOIN faces AS face ON face.id = part.face_id
 WHERE part.visit_id = $1 AND face.best_face_id IS NULL AND face.quality >= $2
   AND (face.decision IS NULL OR face.decision NOT IN ('unreliable', 'spoof_suspected'))
+  AND (face.correction_id IS NULL OR face.user_id IS NULL)
 ORDER BY face.quality DESC, face.id LIMIT $3
 """
 

@@ -8,6 +8,13 @@ from domain.decisions.grouping import Assignment, Exemplar, first_unknown_id
 from domain.personal_data import SYSTEM
 from sinks.main.people.correction_store import CorrectionStore
 from sinks.main.unknowns.unknown_corrections import NewName
+from tests.contract.people.corrected_people import (
+    IS,
+    ME,
+    a_sighting,
+    a_stored_visit,
+    request,
+)
 from tests.contract.stored_unknowns import message, store_visits, stored_groups, unknowns_stage
 from tests.stored_records import stored_user
 
@@ -161,3 +168,23 @@ async def test_the_first_unknown_that_a_visit_was_given_to_has_it(planted, unkno
     assert await planted.rows(
         "SELECT visits FROM unknowns WHERE id = ANY($1::uuid[])", [one, other]
     ) == [(1,), (1,)]
+
+
+async def test_a_face_that_a_person_has_named_says_nothing_of_the_unknown(world, unknowns):
+    user = await world.stored.a_user()
+    seen = [
+        await a_sighting(world, None, camera="gate", seconds=second, decision="below_threshold")
+        for second in range(3)
+    ]
+    visit = await a_stored_visit(world, None, seen)
+    named, denied, other = (one.face_id for one in seen)
+    assert await faces_of(unknowns, visit) == {named, denied, other}
+    await world.corrections.make(request(IS, user, face_id=named))
+    assert await faces_of(unknowns, visit) == {denied, other}
+    made = await world.corrections.make(request(IS, user, face_id=denied))
+    await world.corrections.undo(made.id, ME)
+    assert await faces_of(unknowns, visit) == {denied, other}
+
+
+async def faces_of(unknowns, visit):
+    return {one.face_id for one in await unknowns.evidence(visit.visit_id, 0.0, 60)}
