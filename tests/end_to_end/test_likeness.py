@@ -16,28 +16,21 @@ from domain.upload_events import enrol_event
 from services.erasure import erase
 from sinks.stores import Stores
 from tests.contract.builders import unique
-from tests.end_to_end.test_identify import DIMENSION, delivery, face, identify
+from tests.end_to_end.test_identify import DIMENSION, delivery, face
+from tests.end_to_end.test_refusals import agents  # noqa: F401 - the fixture
 from tests.stored_records import ledger_row, stored_user
 
 LIKENESS = LikenessPolicy(another=0.7, own=0.3)
 
 
 @pytest.fixture
-async def agents(records, vectors, crops, recents, producer, topics, prepared):
-    """Makes identify agents that compare photos, on the same stores."""
-    opened = []
+def comparing(agents):  # noqa: F811 - the fixture
+    """Makes identify agents that compare photos."""
 
     async def make(likeness=LIKENESS):
-        context = identify(
-            records, vectors, crops, recents, producer, topics, prepared,
-            EnrolmentPolicy(0.1, 24), likeness=lambda _: likeness,
-        )  # fmt: skip
-        opened.append(context)
-        return await context.__aenter__()
+        return await agents(EnrolmentPolicy(0.1, 24), likeness=lambda _: likeness)
 
-    yield make
-    for context in opened:
-        await context.__aexit__(None, None, None)
+    return make
 
 
 @pytest.fixture
@@ -76,8 +69,8 @@ def answered(records):
     return read
 
 
-async def test_one_person_is_not_enrolled_as_two_users(agents, model, people, answered, records):
-    agent, (ada, twice) = await agents(), await people(2)
+async def test_one_person_is_not_enrolled_as_two_users(comparing, model, people, answered, records):
+    agent, (ada, twice) = await comparing(), await people(2)
     first, again = photo_of(ada, model, 1), photo_of(twice, model, 2, near=1)
     await agent.process([delivery(first), delivery(again, 1)])
     assert (await answered(first)).status == "enrolled"
@@ -90,8 +83,8 @@ async def test_one_person_is_not_enrolled_as_two_users(agents, model, people, an
     assert (await records.faces_of(row.event_uuid, model)) == []
 
 
-async def test_a_photo_of_another_person_is_not_added(agents, model, people, answered, vectors):
-    agent, (ada,) = await agents(), await people(1)
+async def test_a_photo_of_another_person_is_not_added(comparing, model, people, answered, vectors):
+    agent, (ada,) = await comparing(), await people(1)
     await agent.process([delivery(photo_of(ada, model, 1))])
     wrong = photo_of(ada, model, 5)
     cosine = float(embedding(photo_of(ada, model, 1)) @ embedding(wrong))
@@ -103,17 +96,17 @@ async def test_a_photo_of_another_person_is_not_added(agents, model, people, ans
     assert (await vectors.gallery_photos(model)).user_ids == [ada.id]
 
 
-async def test_a_further_photo_of_the_same_person_is(agents, model, people, answered):
-    agent, (ada,) = await agents(), await people(1)
+async def test_a_further_photo_of_the_same_person_is(comparing, model, people, answered):
+    agent, (ada,) = await comparing(), await people(1)
     photos = [photo_of(ada, model, seed, near=1) for seed in (1, 2, 3)]
     await agent.process([delivery(one, at) for at, one in enumerate(photos)])
     assert [(await answered(one)).photos for one in photos] == [1, 2, 3]
 
 
 async def test_force_overrules_and_the_first_decision_stands(
-    agents, model, people, answered, vectors
+    comparing, model, people, answered, vectors
 ):
-    agent, (ada, twice) = await agents(), await people(2)
+    agent, (ada, twice) = await comparing(), await people(2)
     refused = photo_of(twice, model, 2, near=1)
     await agent.process([delivery(photo_of(ada, model, 1)), delivery(refused, 1)])
     before = await answered(refused)
@@ -133,8 +126,8 @@ async def test_force_overrules_and_the_first_decision_stands(
     assert (await answered(further)).status == "enrolled"
 
 
-async def test_force_in_one_batch_with_the_refusal(agents, model, people, answered):
-    agent, (ada, twice) = await agents(), await people(2)
+async def test_force_in_one_batch_with_the_refusal(comparing, model, people, answered):
+    agent, (ada, twice) = await comparing(), await people(2)
     refused = photo_of(twice, model, 2, near=1)
     await agent.process(
         [delivery(photo_of(ada, model, 1)), delivery(refused, 1), delivery(with_force(refused), 2)]
@@ -142,8 +135,8 @@ async def test_force_in_one_batch_with_the_refusal(agents, model, people, answer
     assert (await answered(refused)).status == "enrolled"
 
 
-async def test_force_does_not_overrule_the_other_rules(agents, model, people, answered):
-    agent, (ada,) = await agents(), await people(1)
+async def test_force_does_not_overrule_the_other_rules(comparing, model, people, answered):
+    agent, (ada,) = await comparing(), await people(1)
     blurred = structs.replace(face(1), quality=0.05)
     found = photo_of(ada, model, 1, force=True, faces=(blurred,))
     await agent.process([delivery(found)])
@@ -151,10 +144,10 @@ async def test_force_does_not_overrule_the_other_rules(agents, model, people, an
 
 
 async def test_a_photo_that_was_enrolled_before_a_crash_stays(
-    agents, model, people, answered, vectors
+    comparing, model, people, answered, vectors
 ):
     """The template is written before the commit: what comes again has been decided."""
-    agent, (ada, twice) = await agents(), await people(2)
+    agent, (ada, twice) = await comparing(), await people(2)
     await agent.process([delivery(photo_of(ada, model, 1))])
     found = photo_of(twice, model, 2, near=1)
     await vectors.enrol(
@@ -171,8 +164,8 @@ async def test_a_photo_that_was_enrolled_before_a_crash_stays(
     assert (await answered(found)).status == "enrolled"
 
 
-async def test_of_two_workers_at_once_one_is_refused(agents, model, people, answered):
-    first, second = await agents(), await agents()
+async def test_of_two_workers_at_once_one_is_refused(comparing, model, people, answered):
+    first, second = await comparing(), await comparing()
     for near in range(100, 105):
         photos = [photo_of(user, model, near + 50, near=near) for user in await people(2)]
         await asyncio.gather(
@@ -182,9 +175,9 @@ async def test_of_two_workers_at_once_one_is_refused(agents, model, people, answ
 
 
 async def test_erasing_the_other_user_erases_the_answer_too(
-    agents, model, people, answered, records, vectors, crops, recents
+    comparing, model, people, answered, records, vectors, crops, recents
 ):
-    agent, (ada, twice) = await agents(), await people(2)
+    agent, (ada, twice) = await comparing(), await people(2)
     refused = photo_of(twice, model, 2, near=1)
     await agent.process([delivery(photo_of(ada, model, 1)), delivery(refused, 1)])
     assert (await answered(refused)).another.user_id == ada.id
@@ -198,9 +191,9 @@ async def test_erasing_the_other_user_erases_the_answer_too(
 
 
 async def test_a_user_who_is_erased_at_this_moment_is_not_named(
-    agents, model, people, answered, records
+    comparing, model, people, answered, records
 ):
-    agent, (ada, twice) = await agents(), await people(2)
+    agent, (ada, twice) = await comparing(), await people(2)
     await agent.process([delivery(photo_of(ada, model, 1))])
     found = photo_of(twice, model, 2, near=1)
     async with records._connection("test") as connection, connection.transaction():
@@ -211,9 +204,9 @@ async def test_a_user_who_is_erased_at_this_moment_is_not_named(
 
 
 async def test_the_dominant_face_is_enrolled_under_its_own_id(
-    agents, model, people, answered, records
+    comparing, model, people, answered, records
 ):
-    agent, (ada,) = await agents(), await people(1)
+    agent, (ada,) = await comparing(), await people(1)
     bystander = structs.replace(face(9), box=(300.0, 10.0, 30.0, 40.0))
     found = photo_of(ada, model, 1, faces=(bystander, face(1)))
     await agent.process([delivery(found)])
@@ -225,8 +218,8 @@ async def test_the_dominant_face_is_enrolled_under_its_own_id(
     assert (row.match.face_id, row.index) == (answer.face_id, 1)
 
 
-async def test_a_weak_photo_counts_for_less(agents, model, people, answered, vectors):
-    agent, (ada,) = await agents(), await people(1)
+async def test_a_weak_photo_counts_for_less(comparing, model, people, answered, vectors):
+    agent, (ada,) = await comparing(), await people(1)
     weak = structs.replace(face(1), quality=0.325)
     found = photo_of(ada, model, 1, faces=(weak,))
     await agent.process([delivery(found)])

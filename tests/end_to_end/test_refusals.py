@@ -1,5 +1,6 @@
 """A refusal stands for as long as what it depends on; an answer is that of the model in force."""
 
+from contextlib import AsyncExitStack
 from uuid import uuid4
 
 import httpx
@@ -26,16 +27,24 @@ STRICT, MILD = EnrolmentPolicy(0.9, 40), EnrolmentPolicy(0.1, 40)
 @pytest.fixture
 async def agents(records, vectors, crops, recents, producer, topics, prepared):
     """Makes identify agents with policies of their own, on the same stores."""
-    opened = []
+    async with AsyncExitStack() as stack:
 
-    async def make(enrolment):
-        context = identify(records, vectors, crops, recents, producer, topics, prepared, enrolment)
-        opened.append(context)
-        return await context.__aenter__()
+        async def make(enrolment, **options):
+            return await stack.enter_async_context(
+                identify(
+                    records,
+                    vectors,
+                    crops,
+                    recents,
+                    producer,
+                    topics,
+                    prepared,
+                    enrolment,
+                    **options,
+                )
+            )
 
-    yield make
-    for context in opened:
-        await context.__aexit__(None, None, None)
+        yield make
 
 
 @pytest.fixture
