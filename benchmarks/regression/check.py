@@ -60,7 +60,7 @@ async def run(arguments: argparse.Namespace) -> int:
         return 0
     committed: dict[str, float] = json.loads(BASELINE.read_text(encoding="utf-8"))
     if lost(measured, committed):
-        print("measured once more, because of:", _told(lost(measured, committed)))
+        print("measured once more, because of:", _in_words(lost(measured, committed)))
         again = await ratios()
         measured = {name: max(value, again[name]) for name, value in measured.items()}
     if gone := committed.keys() - measured.keys():
@@ -69,12 +69,12 @@ async def run(arguments: argparse.Namespace) -> int:
     for name, value in measured.items():
         print(f"{name:24} {value:6.3f}  committed {committed.get(name, np.nan):6.3f}")
     if worse := lost(measured, committed):
-        print("slower than committed:", _told(worse))
+        print("slower than committed:", _in_words(worse))
         return 1
     return 0
 
 
-def _told(shares: Mapping[str, float]) -> str:
+def _in_words(shares: Mapping[str, float]) -> str:
     return ", ".join(f"{name} by {100 * share:.0f} %" for name, share in shares.items())
 
 

@@ -31,7 +31,7 @@ async def label_visit(  # noqa: PLR0913, PLR0917 - the row and its new values
     """Write whose a visit is, and its next announcement."""
     await connection.execute(sql.KEEP_VISIT, correction_id, visit.visit_id)
     await connection.execute(sql.LABEL_VISIT, visit.visit_id, user_id, similarity, decided_by)
-    told = structs.replace(
+    announced = structs.replace(
         visit,
         revision=visit.revision + 1,
         user_id=user_id,
@@ -40,7 +40,7 @@ async def label_visit(  # noqa: PLR0913, PLR0917 - the row and its new values
         reason=VisitReason.CORRECTED,
         supersedes=f"{visit.visit_id}/{visit.revision}",
     )
-    message = VisitMessage(type=VisitType.UPDATED, visit=told)
+    message = VisitMessage(type=VisitType.UPDATED, visit=announced)
     rows = _encode([message_fields(0, message)]).decode()
     await connection.execute(visit_statements.MESSAGES, rows)
 

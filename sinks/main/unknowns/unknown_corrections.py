@@ -285,8 +285,10 @@ class UnknownCorrections:
         for place, row in enumerate(await self._fetch(sql.VISITS, visit_ids)):
             visit = visit_of(row)
             replaced = f"{visit.visit_id}/{visit.revision - 1}"
-            told = structs.replace(visit, supersedes=replaced)
-            messages.append(message_fields(place, VisitMessage(type=VisitType.UPDATED, visit=told)))
+            announced = structs.replace(visit, supersedes=replaced)
+            messages.append(
+                message_fields(place, VisitMessage(type=VisitType.UPDATED, visit=announced))
+            )
         await self._connection.execute(visit_statements.MESSAGES, _encode(messages).decode())
         changed = tuple(sorted(faces))
         change = change_of(correction, changed, tuple(visit_ids), undone=undone)
