@@ -6,6 +6,9 @@ from ml.evaluation.pairs import pair_rates
 from ml.evaluation.people_bootstrap import draw_people
 from ml.recognition.embedders import unit_rows
 
+#: The threshold is the score of a pair, which the product sums in another order than the test.
+ROUNDING = 1e-6
+
 
 def faces(people, photos, spread, seed):
     random = np.random.default_rng(seed)
@@ -26,9 +29,12 @@ def test_rates_are_those_of_all_pairs():
     assert at.fmr[1] <= at.fmr[0] <= at.fmr[2]
     assert at.fnmr[1] <= at.fnmr[0] <= at.fnmr[2]
     one = by_fmr[0]
-    assert np.mean(scores[above & ~same] >= one.threshold) <= 0.01
+    assert np.mean(scores[above & ~same] >= one.threshold + ROUNDING) <= 0.01
     assert np.mean(scores[above & ~same] >= one.threshold - 0.01) > 0.01
-    assert one.fnmr[0] == np.mean(scores[above & same] < one.threshold)
+    fewest, most = (
+        np.mean(scores[above & same] < one.threshold + side) for side in (-ROUNDING, ROUNDING)
+    )
+    assert fewest <= one.fnmr[0] <= most
 
 
 def test_rare_false_matches_need_many_people():
