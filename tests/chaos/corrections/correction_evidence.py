@@ -71,7 +71,7 @@ class StoredFace:
         frame: camera, time and event: where the face was seen with others.
         embedded_for: whose its embedding is; None without a user.
         has_embedding: whether it has an embedding of its own.
-        shows: whether the embedding says who it is.
+        shows: whether the embedding says who it is, and no person has said so instead.
     """
 
     original: UUID | None = None

@@ -57,7 +57,7 @@ SELECT face.id, face.user_id, face.correction_id AS said_by, part.visit_id, part
        face.camera_id, part.at, part.event_id, face.best_face_id IS NULL AS has_embedding,
        face.best_face_id IS NULL AND face.quality >= $1
            AND (face.decision IS NULL OR face.decision NOT IN ('unreliable', 'spoof_suspected'))
-           AS shows
+           AND face.correction_id IS NULL AS shows
 FROM faces AS face LEFT JOIN visit_faces AS part ON part.face_id = face.id
 WHERE face.kind = 'frame'
 """
