@@ -92,6 +92,19 @@ class CheckedPeople:
         return (user and (user.full_name or user.email)) or str(user_id)
 
 
+async def deciding_model(models: ModelStore, settings: Settings) -> str:
+    """Id of the embedder whose gallery decides: the one that serves, else that of the settings.
+
+    Raises:
+        NoGalleryError: it is not known which one that is.
+        StoreUnavailable: the main database is unavailable.
+    """
+    model = await models.serving() or await embedder_in_force(settings.models)
+    if model is None:
+        raise NoGalleryError("no model serves, and the file of the settings' model is not here")
+    return model
+
+
 async def checked_people(settings: Settings) -> CheckedPeople:
     """Check the gallery of the model that serves.
 
@@ -103,9 +116,7 @@ async def checked_people(settings: Settings) -> CheckedPeople:
         StoreUnavailable: a store is unavailable.
     """
     async with ModelStore(settings.main_db) as models:
-        model = await models.serving() or await embedder_in_force(settings.models)
-    if model is None:
-        raise NoGalleryError("no model serves, and the file of the settings' model is not here")
+        model = await deciding_model(models, settings)
     async with Vectors(settings.vector_db) as vectors:
         check = await check_people(vectors, model, settings.models)
     named = (

@@ -13,9 +13,8 @@ from domain.store_rows import Embedding
 from infra.evaluation.labelled_photos import LabelledPhoto
 from infra.evaluation.photo_faces import ReadPhoto
 from infra.evaluation.protocol import Roles
-from infra.operations.checked_people import NoGalleryError
+from infra.operations.checked_people import deciding_model
 from ml.runtime.model_registry import match_policy
-from services.current_embedder import embedder_in_force
 from services.people.labelled_sightings import labelled_sightings
 from sinks.main.database_sessions import Databases
 from sinks.main.models.model_store import ModelStore
@@ -54,9 +53,7 @@ async def labelled_people(settings: Settings) -> LabelledPeople:
     """
     async with ModelStore(settings.main_db) as models:
         rows = {one.id: one for one in await models.models()}
-        model = await models.serving() or await embedder_in_force(settings.models)
-    if model is None:
-        raise NoGalleryError("no model serves, and the file of the settings' model is not here")
+        model = await deciding_model(models, settings)
     async with Vectors(settings.vector_db) as vectors, Databases(settings) as databases:
         roles = await production_roles(databases, vectors, model)
     policy = served_policy(rows.get(model), match_policy(model, settings.models))
