@@ -58,7 +58,7 @@ VISIT_RULES = {
     "FECAPASS_VISITS__RETURN_WITHIN": "4",
 }
 #: How long the last visits may take to end; a worker that reads a camera again counts from there.
-_VISITS_SECONDS = 30.0
+_VISITS_SECONDS = 90.0
 
 #: Corrections go on for so long after the last event, while workers make up for the faults.
 _CORRECTING_SECONDS = 10.0

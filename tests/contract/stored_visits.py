@@ -24,6 +24,9 @@ from tests.stored_records import commit_results
 
 PARTITIONS = Random(7)
 
+#: Of cameras that no worker reads: those of other tests go on running, and would end their visits.
+NO_WORKERS = 10**6 - 1
+
 
 def at(seconds: float):
     return NOON + timedelta(seconds=seconds)
@@ -102,7 +105,7 @@ def a_change(
     change = CameraChange(
         camera_id=camera,
         version=0,
-        partition=0,
+        partition=NO_WORKERS,
         clock=max((face.at for face in faces), default=NOON),
         visits=() if visit is None else (visit,),
         faces=() if visit is None else tuple((face.face_id, visit.visit_id) for face in faces),

@@ -131,7 +131,7 @@ async def test_plans_for_empty_tables_do_not_read_large_ones(large):
         after - earlier for after, earlier in zip(await rows_read(store), before, strict=True)
     ]
     assert whole == 0
-    assert found < 8 * 2 * CAMERAS, "each listing of cameras reads them all, and nothing else much"
+    assert found < 8 * 4 * CAMERAS, "each listing of cameras reads them all, and nothing else much"
 
 
 async def test_what_is_read_of_a_camera_grows_with_its_last_hour_alone(large):
@@ -146,7 +146,7 @@ async def test_what_is_read_of_a_camera_grows_with_its_last_hour_alone(large):
     assert await store.late_visit(camera, late) is None
     whole, found = await rows_read(store)
     assert whole == before[0]
-    assert found - found_before < 200
+    assert found - found_before < 400
 
 
 async def test_erasure_and_retention_search_in_indexes(large):

@@ -16,6 +16,7 @@ from streams.contract.envelope import visit_headers
 from streams.contract.visit_codec import visit_to_json
 from tests.contract.builders import a_result, an_event
 from tests.contract.stored_people import with_snapshot
+from tests.contract.stored_visits import NO_WORKERS
 from tests.stored_records import commit_results
 
 
@@ -67,7 +68,7 @@ class Announcer:
             change = CameraChange(
                 camera_id=visit.camera_id,
                 version=stored.version if stored else 0,
-                partition=0,
+                partition=NO_WORKERS,
                 clock=visit.last_seen_at,
                 visits=(visit,),
                 faces=() if place else tuple((face, visit.visit_id) for face in faces),
