@@ -58,7 +58,7 @@ VISIT_RULES = {
     "FECAPASS_VISITS__RETURN_WITHIN": "4",
 }
 #: How long the last visits may take to end; a worker that reads a camera again counts from there.
-_VISITS_SECONDS = 90.0
+VISITS_TIMEOUT_SECONDS = 90.0
 
 #: Corrections go on for so long after the last event, while workers make up for the faults.
 _CORRECTING_SECONDS = 10.0
@@ -82,6 +82,7 @@ class Options:
         planned_faults: the faults to inject; None plans them from the seed.
         program: module that the workers run.
         idle_timeout: seconds to wait until no work is left.
+        visits_timeout: seconds to wait until all visits have ended.
         workers: number of workers of each kind.
     """
 
@@ -93,6 +94,7 @@ class Options:
     planned_faults: Sequence[PlannedFault] | None = None
     program: str = PROGRAM
     idle_timeout: float = IDLE_TIMEOUT_SECONDS
+    visits_timeout: float = VISITS_TIMEOUT_SECONDS
     workers: int = 2
 
 
@@ -202,9 +204,9 @@ async def _run_on(
                 loop = asyncio.get_running_loop()
                 loop.call_later(_CORRECTING_SECONDS, stopped.set)
                 stuck, settled_after = await _wait_until_idle(current, options.idle_timeout)
-            await _wait_for_visits(current)
+            await _wait_for_visits(current, options.visits_timeout)
             await corrector.finish()
-            await _wait_for_visits(current)
+            await _wait_for_visits(current, options.visits_timeout)
     (logs / "kafka.log").write_bytes(servers.broker_log())
     stuck += [Flaw("stuck", line) for line in fleet.late_stops]
     peak = max(member.peak_bytes for member in fleet.members)
@@ -369,18 +371,18 @@ async def _correcting(corrector: Corrector) -> AsyncIterator[asyncio.Event]:
         await task
 
 
-async def _wait_for_visits(current: _Run) -> None:
+async def _wait_for_visits(current: _Run, seconds: float) -> None:
     """Wait until all visits have ended by time, and what follows from visits and corrections.
 
     The accounting names what is left.
     """
     loop = asyncio.get_running_loop()
-    until = loop.time() + _VISITS_SECONDS
+    until = loop.time() + seconds
     async with evidence.Lag(current.settings, current.topics) as lag:
         while (left := await _left(current, lag)) and loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_SECONDS)
     if left:
-        current.progress(f"  {', '.join(left)} after {_VISITS_SECONDS:.0f} s")
+        current.progress(f"  {', '.join(left)} after {seconds:.0f} s")
 
 
 async def _left(current: _Run, lag: evidence.Lag) -> list[str]:

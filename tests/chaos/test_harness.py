@@ -18,7 +18,7 @@ KILLS = (
 )
 
 
-async def outcome(program, planned_faults=KILLS, rate=40.0):
+async def outcome(program, planned_faults=KILLS, rate=40.0, visits_timeout=30.0):
     options = Options(
         seed=11,
         seconds=9.0,
@@ -28,12 +28,13 @@ async def outcome(program, planned_faults=KILLS, rate=40.0):
         program=program,
         workers=1,
         idle_timeout=60.0,
+        visits_timeout=visits_timeout,
     )
     return await run(options, print)
 
 
 async def test_a_correct_pipeline_passes():
-    result = await outcome("infra.cli.main")
+    result = await outcome("infra.cli.main", visits_timeout=90.0)
     assert result.verdict.flaws == ()
     assert len(result.injected) == len(KILLS)
     assert result.events == 361

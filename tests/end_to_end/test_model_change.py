@@ -164,8 +164,8 @@ async def test_a_change_of_the_model_and_back_while_frames_flow(
         await asyncio.sleep(SEEN_WITHIN + 1)
         stop.set()
         sent = {name: at for one in await asyncio.gather(*cameras) for name, at in one.items()}
-        async with asyncio.timeout(90):
-            while sent.keys() - {one["event_id"] for one in found}:
+        while sent.keys() - {one["event_id"] for one in found}:
+            async with asyncio.timeout(60):  # a busy machine is behind, but not idle
                 found += [json.loads(one.value) for one in await listener.messages(1, ours)]
 
     assert [one for one, _ in changes] == [OWN, model, OWN]
