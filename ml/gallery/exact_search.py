@@ -35,11 +35,11 @@ class Gallery:
     """One template a person, for one model; cosine similarity; safe for use by several threads.
 
     Templates are kept as float32, and once more with four bits a component. A search scans the
-    coarse copy for candidates and scores these exactly. What a template outside the candidates
-    could score is bounded (`CoarseCopy.outside`): where that could matter, more
-    candidates are fetched, in the end all. The result therefore equals brute force, but that each
-    of the best may be missed with odds of a few in a million. The few templates that the bound
-    does not cover are always scored.
+    coarse copy for candidates and scores these exactly. What a template can score that the copy
+    says little good of is bounded (`CoarseCopy.at_most`): candidates that cannot be among the best
+    are left out, and where one outside of the candidates could be, more are fetched, in the end
+    all. The result therefore equals brute force, but that each of the best may be missed with odds
+    of a few in a million. The few templates that the bound does not cover are always scored.
 
     `apply` may have to wait for a running search: call it, too, off the event loop when the
     gallery is large.
@@ -65,6 +65,7 @@ class Gallery:
         self._slots: dict[UUID, int] = {}
         self._vectors: FloatArray = np.zeros((0, dimension), np.float32)  # rows past len: zero
         self._coarse = CoarseCopy(dimension)
+        self._strays: tuple[Slots, FloatArray] | None = None  # a copy, in one piece
 
     def __len__(self) -> int:
         return len(self._users)
@@ -98,6 +99,8 @@ class Gallery:
             self._coarse.shrink(len(self._users))
             if entered:
                 self._write(entered, vectors)
+            if self._coarse.strays_changed():
+                self._strays = None
 
     def search(self, probes: FloatArray, k: int) -> list[list[Candidate]]:
         """Find the k most similar people for each probe, exact but for odds of a few in a million.
@@ -137,17 +140,16 @@ class Gallery:
         """Take candidates from the coarse copy until no other template can be among the best."""
         size = len(self._users)
         results: list[list[Candidate]] = [[] for _ in probes]
-        open_probes, strays = np.arange(len(probes)), self._coarse.strays
+        open_probes = np.arange(len(probes))
         fetch = min(size, k + min(self._spare, size // 50) + size // 1000)
         while len(open_probes):
             approximate, found = self._coarse.search(probes[open_probes], fetch)
             undecided = []
             for place, near, slots in zip(open_probes, approximate, found, strict=True):
                 probe = probes[place]
-                scored = np.union1d(slots, strays) if len(strays) else slots
-                results[place] = self._best(scored, self._vectors[scored] @ probe, k)
-                outside = self._coarse.outside(probe, float(near[-1]))
-                if fetch < size and results[place][-1].similarity < outside:
+                possible = self._coarse.at_most(probe, near)
+                results[place] = self._best_of(probe, slots, possible, k)
+                if fetch < size and results[place][-1].similarity < possible[-1]:
                     undecided.append(place)
             open_probes = np.array(undecided, np.intp)
             fetch *= 4
@@ -158,6 +160,33 @@ class Gallery:
             scores = self._vectors[:size] @ probes[place]
             results[place] = self._best(everyone, scores, k)
         return results
+
+    def _best_of(
+        self, probe: FloatArray, slots: Slots, possible: FloatArray, k: int
+    ) -> list[Candidate]:
+        """The best of some slots and of all strays.
+
+        Rows are far apart in memory, so those are not read that cannot be among the best.
+
+        Args:
+            probe: float32 (D,) of length 1.
+            slots: at least k, the most promising first.
+            possible: how similar each can be at most.
+            k: how many.
+        """
+        first, rest = slots[: k + self._spare // 16], slots[k + self._spare // 16 :]
+        scores = self._vectors[first] @ probe
+        least = np.partition(scores, -k)[-k]
+        rest = rest[possible[len(first) :] >= least]
+        if self._strays is None:
+            strays = self._coarse.strays
+            self._strays = strays, self._vectors[strays]
+        strays, vectors = self._strays
+        of_strays = vectors @ probe
+        top = np.flatnonzero(of_strays >= least)
+        scored, places = np.unique(np.concatenate([first, rest, strays[top]]), return_index=True)
+        found = np.concatenate([scores, self._vectors[rest] @ probe, of_strays[top]])
+        return self._best(scored, found[places], k)
 
     def _best(self, slots: Slots, scores: FloatArray, k: int) -> list[Candidate]:
         top = np.argpartition(-scores, k - 1)[:k] if k < len(scores) else np.arange(len(scores))

@@ -12,7 +12,8 @@ The scan itself is faiss's "fast scan" (16 table entries in a register; Andre, K
 Scouarnec, VLDB 2015) with one four-bit code a dimension.
 """
 
-from math import sqrt
+from collections.abc import Iterable
+from math import hypot, sqrt
 from typing import Any
 
 import faiss
@@ -71,6 +72,7 @@ class CoarseCopy:
         self._step = _STEP / sqrt(dimension)
         self._longest_rest = _USUAL_REST + _REST_SPREAD / sqrt(dimension)
         self._strays: set[int] = set()
+        self._strays_changed = False
         # Its stubs do not know what it inherits.
         index: Any = faiss.IndexPQFastScan(dimension, dimension, 4, faiss.METRIC_INNER_PRODUCT)
         grid = ((np.arange(_LEVELS) - (_LEVELS - 1) / 2) * self._step).astype(np.float32)
@@ -85,8 +87,13 @@ class CoarseCopy:
 
     @property
     def strays(self) -> Slots:
-        """Slots for which `outside` does not hold, because the grid fits them badly."""
+        """Slots for which `at_most` does not hold, because the grid fits them badly."""
         return np.fromiter(self._strays, np.int64, len(self._strays))
+
+    def strays_changed(self) -> bool:
+        """Whether these slots, or the vectors in them, are others than at the last call."""
+        changed, self._strays_changed = self._strays_changed, False
+        return changed
 
     def append(self, vectors: FloatArray) -> None:
         """Add vectors, float32 (N, D) of length 1, in the slots that follow."""
@@ -100,17 +107,16 @@ class CoarseCopy:
 
     def overwrite(self, slots: Slots, vectors: FloatArray) -> None:
         """Put vectors, float32 (N, D) of length 1, into N slots that are there."""
-        self._strays.difference_update(slots.tolist())
+        self._forget_strays(slots.tolist())
         for slot, code in zip(slots.tolist(), self._codes(vectors, slots), strict=True):
             self._pack(slot, code)
 
     def erase(self, slot: int, last: int) -> None:
         """Erase a vector; the one in the last slot takes its place, and the last slot is empty."""
-        self._strays.discard(slot)
-        if last in self._strays:
-            self._strays.discard(last)
-            if slot != last:
-                self._strays.add(slot)
+        moves = last in self._strays and slot != last
+        self._forget_strays((slot, last))
+        if moves:
+            self._strays.add(slot)
         self._pack(slot, self._packer.unpack_1(*self._place(last)))
         # What `shrink` drops would stay in memory.
         self._pack(last, self._no_code)
@@ -137,24 +143,30 @@ class CoarseCopy:
         approximate, slots = self._index.search(turned, count)
         return approximate, slots
 
-    def outside(self, probe: FloatArray, least: float) -> float:
-        """What a vector can be like that a search left out.
+    def at_most(self, probe: FloatArray, approximate: FloatArray) -> FloatArray:
+        """How similar vectors can be of which a scan says how similar they look.
 
         Args:
             probe: float32 (D,) of length 1.
-            least: the last approximate similarity that the search returned.
+            approximate: float32 (N,), as `search` returns them.
 
         Returns:
-            No vector outside its result is more similar than this: strays left aside, and but for
-            the odds at `_SIGMAS`.
+            float32 (N,): no vector that looks so similar, or less, is more similar than this:
+            strays left aside, and but for the odds at `_SIGMAS`.
         """
         # The scan's tables hold bytes; the largest of a component's 16 products sets their scale.
         turned = probe @ self._rotation
         unit = float(np.abs(turned).max()) * (_LEVELS - 1) * self._step / 255
-        by_table = unit * np.sqrt(self.dimension / 12)
-        by_grid = self._longest_rest / np.sqrt(max(self.dimension - 1, 1))
-        slack = _SIGMAS * float(np.hypot(by_table, by_grid)) + unit + _ROUNDING
-        return float((least + slack) / (1 - _USUAL_ALONG))
+        by_table = unit * sqrt(self.dimension / 12)
+        by_grid = self._longest_rest / sqrt(max(self.dimension - 1, 1))
+        slack = _SIGMAS * hypot(by_table, by_grid) + unit + _ROUNDING
+        return (approximate + slack) / (1 - _USUAL_ALONG)
+
+    def _forget_strays(self, slots: Iterable[int]) -> None:
+        for slot in slots:
+            if slot in self._strays:
+                self._strays.discard(slot)
+                self._strays_changed = True
 
     def _codes(self, vectors: FloatArray, slots: Slots) -> Codes:
         """Each component's step on the grid, packed, uint8 (N, D / 2); notes the strays."""
@@ -167,7 +179,9 @@ class CoarseCopy:
         along = np.einsum("ij,ij->i", rest, turned)
         square = np.einsum("ij,ij->i", rest, rest)
         stray = (square > self._longest_rest**2) | (along > _USUAL_ALONG)
-        self._strays.update(slots[stray].tolist())
+        if stray.any():
+            self._strays.update(slots[stray].tolist())
+            self._strays_changed = True
         return _packed(steps.astype(np.uint8))
 
     def _pack(self, slot: int, code: Codes) -> None:

@@ -87,13 +87,64 @@ def test_scan_fetches_more_where_its_precision_does_not_suffice():
         assert [c.similarity for c in found] == pytest.approx(np.sort(row)[::-1][:2], abs=1e-6)
 
 
-def test_freak_templates_outside_the_8_bit_range_are_found():
-    vectors = np.eye(128, dtype=np.float32)
-    gallery = Gallery("m", 128, scan_from=0, spare=1)
+@given(
+    steps=st.lists(
+        st.lists(st.tuples(st.integers(0, 5), st.none() | st.integers(0, 7)), max_size=8),
+        max_size=6,
+    )
+)
+def test_templates_that_the_grid_fits_badly_are_found_and_erased(steps):
+    gallery = Gallery("m", 32, scan_from=0, spare=1)
+    # Turned, the first half has all its length in one component, far outside of the grid.
+    freaks = np.ascontiguousarray(gallery._coarse._rotation.T[:4])
+    kinds = np.concatenate([freaks, unit_vectors(4, 32, 3)])
+    ordinary = {UUID(int=100 + i): row for i, row in enumerate(unit_vectors(20, 32, 4))}
+    gallery.apply(ordinary.items())
+    expected = dict(ordinary)
+    for step in steps:
+        changes = [(UUID(int=i), None if kind is None else kinds[kind]) for i, kind in step]
+        gallery.apply(changes)
+        for user, vector in changes:
+            expected.pop(user, None)
+            if vector is not None:
+                expected[user] = vector
+        for probe, found in zip(kinds, gallery.search(kinds, 3), strict=True):
+            best, scores = brute_force(expected, probe, 3)
+            assert [one.similarity for one in found] == pytest.approx(best, abs=1e-6)
+            assert all(
+                scores[one.user_id] == pytest.approx(one.similarity, abs=1e-6) for one in found
+            )
+    gallery.apply((user, None) for user in expected if user not in ordinary)
+    assert gallery._strays is None or not (gallery._strays[1] @ freaks.T > 0.9).any()
+
+
+def test_a_template_that_looks_less_similar_than_it_is_is_found():
+    gallery = Gallery("m", 512, scan_from=0, spare=1)
+    # Turned, it is one component, of which the grid reaches a seventh.
+    freak = np.ascontiguousarray(gallery._coarse._rotation.T[0])
+    basis, _ = np.linalg.qr(np.column_stack([freak, *unit_vectors(104, 512, 1)]))
+    freak, towards, others = basis[:, 0], basis[:, 1], basis[:, 2:].T
+    probe = 0.5 * freak + np.sqrt(0.75) * towards
+    shares = np.array([0.5] * 3 + [0.25] * 100)[:, None]
+    crowd = shares * towards + np.sqrt(1 - shares**2) * others
+    gallery.apply((UUID(int=1 + i), vector) for i, vector in enumerate(crowd))
+    gallery.apply([(UUID(int=0), freak)])
+    (found,) = gallery.search(probe[None], 3)
+    assert found[0].user_id == UUID(int=0)
+    assert [one.similarity for one in found] == pytest.approx([0.5, 0.433, 0.433], abs=1e-3)
+
+
+@pytest.mark.parametrize("spare", [1, 100, 1000])
+def test_candidates_that_are_not_scored_would_not_have_been_found(spare):
+    vectors, probes = unit_vectors(20_000, 32, 1), unit_vectors(40, 32, 2)
+    vectors[:400] = np.repeat(probes, 10, axis=0) + 0.3 * unit_vectors(400, 32, 3)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    gallery = Gallery("m", 32, spare=spare)
     gallery.apply((UUID(int=i), vector) for i, vector in enumerate(vectors))
-    for i, found in enumerate(gallery.search(vectors, 2)):
-        assert found[0].user_id == UUID(int=i)
-        assert found[0].similarity == pytest.approx(1)
+    for k in (1, 3, 60):
+        exact = np.sort(probes @ vectors.T, axis=1)[:, ::-1][:, :k]
+        for row, found in zip(exact, gallery.search(probes, k), strict=True):
+            assert [one.similarity for one in found] == pytest.approx(row, abs=1e-6)
 
 
 def test_erasure_leaves_no_trace():
