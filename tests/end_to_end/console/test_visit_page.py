@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import pytest
 from playwright.async_api import expect
 
+from domain.liveness_result import Liveness
 from tests.end_to_end.console.announced import changed, here, left
 
 
@@ -61,6 +63,36 @@ async def test_the_whole_picture_is_shown_where_it_is_kept(console, announce, sh
     shape = await whole.bounding_box()
     assert round(shape["width"] / shape["height"], 2) == 1.78, "the frame is not cut"
     await shot(page, "visit-with-snapshot")
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        ("live", "live"),
+        ("spoof", "picture suspected"),
+        ("input_rejected", "liveness not checked: poor picture"),
+        ("not_run", "liveness not checked"),
+        ("of_a_later_release", "of a later release"),
+    ],
+)
+async def test_the_page_says_whether_a_person_was_there(console, announce, status, word):
+    camera = new_camera()
+    score = 0.25 if status in {"live", "spoof"} else None
+    visit = here(camera)
+    await announce(visit)
+    page = await console()
+    card = page.locator(".here .visit", has_text=camera)
+    await expect(card).to_have_count(1)
+    await expect(card.locator(".liveness")).to_have_text("")
+    result = Liveness(model="minifasnet-1", score=score, status=status)
+    await announce(changed(visit, liveness=result))
+    await expect(card.locator(".liveness")).to_contain_text(word)
+    spoken = page.locator("[aria-live=polite]", has_text=f"at {camera}, picture suspected")
+    await expect(spoken).to_have_count(1 if status == "spoof" else 0)
+    await card.click()
+    await expect(fact(page, "Liveness")).to_contain_text(word)
+    title = await fact(page, "Liveness").locator(".liveness").get_attribute("title")
+    assert title == ("" if score is None else "probability of a person: 0.25")
 
 
 async def test_more_faces_come_on_request(console, announce):
