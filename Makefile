@@ -55,11 +55,15 @@ test-servers: $(TEST_READY) ## Run the tests on real servers, several sets at on
 	$(BIN)/python -m pytest $(if $(CHOSEN),,tests --ignore=tests/unit) --numprocesses $(SERVERS) \
 		--dist loadscope --no-loadscope-reorder $(ARGS) || $(NONE_CHOSEN)
 
-# Without the console's: they see the API alone, and its own tests run on both stacks. Without those
-# of membership: they bring an Apache Kafka of their own, and are the same in `make test`.
+# Where servers make a difference. Most tests of the API and all of the console see them through
+# sinks and clients whose own tests are here. Those of membership bring an Apache Kafka of their
+# own, and are the same in `make test`.
+ON_CONTAINERS := tests/contract \
+	$(filter-out %/test_membership.py,$(wildcard tests/end_to_end/test_*.py)) \
+	$(addprefix tests/end_to_end/api/test_,faces.py health.py live.py pipeline.py)
+
 test-containers: $(TEST_READY) ## Run the tests that need servers against containers of the real ones
-	FECAPASS_TEST_STACK=containers $(BIN)/python -m pytest tests/contract tests/end_to_end \
-		--ignore=tests/end_to_end/console --ignore=tests/end_to_end/test_membership.py \
+	FECAPASS_TEST_STACK=containers $(BIN)/python -m pytest $(ON_CONTAINERS) \
 		--numprocesses $(CONTAINERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 compose-check: $(READY) ## Start docker-compose.yml for real, kill and scale workers, take it down
