@@ -155,10 +155,9 @@ class Gallery:
             fetch *= 4
             if fetch > size * _MOST_FETCHED:
                 break
-        everyone = np.arange(size)
         for place in open_probes:
             scores = self._vectors[:size] @ probes[place]
-            results[place] = self._best(everyone, scores, k)
+            results[place] = self._best(np.arange(size), scores, k)
         return results
 
     def _best_of(
