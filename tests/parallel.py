@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 TOGETHER = {PurePosixPath("tests/end_to_end/api"), PurePosixPath("tests/end_to_end/console")}
 ALONE = {PurePosixPath("tests/end_to_end/api/test_contract.py")}
 
+#: Long tests of which each starts servers of its own.
+APART = PurePosixPath("tests/chaos")
+
 #: Modules that read whole stores again and again: they run first, while the stores are small.
 SMALL_STORES = (
     "tests/contract/test_reconcile.py",
@@ -43,6 +46,8 @@ END_SECONDS = 90.0
 def scope(nodeid: str) -> str:
     """What a test goes together with: its module, or the folder whose modules share programs."""
     path = PurePosixPath(nodeid.partition("::")[0])
+    if path.parent == APART:
+        return nodeid
     shared = path.parent in TOGETHER and path not in ALONE
     return str(path.parent if shared else path)
 

@@ -86,6 +86,7 @@ def item(path, marks=()):
         ("tests/end_to_end/api/test_contract.py::test_a", "tests/end_to_end/api/test_contract.py"),
         ("tests/end_to_end/console/test_live.py::test_a", "tests/end_to_end/console"),
         ("tests/end_to_end/test_crash.py::test_a", "tests/end_to_end/test_crash.py"),
+        ("tests/chaos/test_harness.py::test_a", "tests/chaos/test_harness.py::test_a"),
     ],
 )
 def test_modules_that_share_the_api_run_in_one_process(nodeid, together):

@@ -101,7 +101,13 @@ async def open_page(browser, request) -> AsyncIterator[OpenPage]:
 
     async def open_one(address: str, key: str | None = None, **options: object) -> Page:
         context = await browser.new_context(
-            **{"viewport": DESKTOP, "locale": "en-GB", "timezone_id": "UTC"} | options
+            **{
+                "viewport": DESKTOP,
+                "locale": "en-GB",
+                "timezone_id": "UTC",
+                "reduced_motion": "reduce",  # much of what a browser without a GPU has to do
+            }
+            | options
         )
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
