@@ -20,20 +20,17 @@ from api.http.request_context import address
 from api.http.reverse_proxy import BARE, Forwarding
 from api.routers import (
     cameras,
-    corrections,
     faces,
     health,
     matches,
-    people_check,
     pipeline,
     presence,
     search,
     similar,
-    unknowns,
     uploads,
-    users,
     visits,
 )
+from api.routers.people import corrections, people_check, unknowns, users
 from api.uploads.photo_forms import FORM_OVERHEAD
 from config.network.listening import new_instance
 from config.settings import Settings

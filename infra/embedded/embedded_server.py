@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from infra.embedded.child_process import Child
 from infra.embedded.embedded_errors import StackError
-from infra.embedded.postgres_account import Account
+from infra.embedded.postgres.postgres_account import Account
 from infra.embedded.private_files import tail
 from infra.embedded.server_processes import Record, children, owns_port, signal_all, wait_gone
 from infra.embedded.stack_state import LOOPBACK

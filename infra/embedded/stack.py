@@ -35,7 +35,7 @@ from infra.embedded import programs
 from infra.embedded.embedded_errors import StackError
 from infra.embedded.embedded_server import Server
 from infra.embedded.guard import start_guard
-from infra.embedded.postgres import USER, Postgres
+from infra.embedded.postgres.postgres_server import USER, Postgres
 from infra.embedded.private_files import DataDirectoryLock, write_private
 from infra.embedded.seaweedfs import REGION, SeaweedFs
 from infra.embedded.server_processes import Record, dump_records, end_leftovers

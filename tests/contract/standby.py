@@ -12,9 +12,9 @@ from pydantic import SecretStr
 
 from config.settings import DatabaseSettings, MainDatabaseSettings
 from infra.database.migrate import migrate
-from infra.embedded.postgres import USER, Postgres
-from infra.embedded.postgres_account import unprivileged_account
-from infra.embedded.postgres_placement import postgres_home
+from infra.embedded.postgres.postgres_account import unprivileged_account
+from infra.embedded.postgres.postgres_placement import postgres_home
+from infra.embedded.postgres.postgres_server import USER, Postgres
 from infra.processes.ports import Ports
 from tests.chaos.proxy import Proxy
 

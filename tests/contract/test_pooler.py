@@ -10,7 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from infra.embedded.postgres_account import unprivileged_account
+from infra.embedded.postgres.postgres_account import unprivileged_account
 from infra.processes.ports import Ports
 from sinks.main.main_store import Records
 from sinks.store_errors import SessionsNotKept, StoreUnavailable

@@ -25,7 +25,8 @@ from redis.retry import Retry
 from infra.embedded import programs
 from infra.embedded.child_process import Child
 from infra.embedded.embedded_errors import StackError
-from infra.embedded.postgres_placement import OUTSIDE
+from infra.embedded.postgres import postgres_placement
+from infra.embedded.postgres.postgres_placement import OUTSIDE
 from infra.embedded.seaweedfs import SeaweedFs
 from infra.embedded.server_processes import children, is_alive, owns_port, wait_gone
 from infra.embedded.stack import EmbeddedStack
@@ -388,7 +389,7 @@ async def test_root_can_keep_data_and_programs_where_other_users_cannot_look(tmp
     for part in (install.parent, install.parent.with_name(f"{install.parent.name}.libs")):
         shutil.copytree(part, private / part.name)
     hidden = private / install.parent.name / install.name
-    monkeypatch.setattr("infra.embedded.postgres_placement.postgres_install", lambda: hidden)
+    monkeypatch.setattr(postgres_placement, "postgres_install", lambda: hidden)
     link = private / "data" / "postgres"
     try:
         with EmbeddedStack(private / "data") as stack:

@@ -159,8 +159,8 @@ def test_a_package_is_small_enough_to_be_read_at_a_glance():
     large = {str(folder): size for folder, size in sizes.items() if size > MOST_MODULES}
     # Migrations are numbered, and each is read alone.
     numbered = {"infra/migrations/main/versions"}
-    # As commands are, routers are looked for by the name of their path.
-    assert large.keys() <= {"infra/cli", "infra/embedded", "api/routers"} | numbered, large
+    # A command is looked for by its name.
+    assert large.keys() <= {"infra/cli"} | numbered, large
 
 
 def test_the_architecture_page_has_the_same_table():

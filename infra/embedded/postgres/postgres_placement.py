@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from infra.embedded.embedded_errors import StackError
-from infra.embedded.postgres_account import Account, can_enter, can_run
+from infra.embedded.postgres.postgres_account import Account, can_enter, can_run
 from infra.embedded.programs import postgres_install
 
 OUTSIDE = Path("/var/lib/fecapass")

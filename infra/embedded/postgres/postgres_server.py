@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from infra.embedded.embedded_errors import StackError
 from infra.embedded.embedded_server import Command, NotReadyError, Server
-from infra.embedded.postgres_account import unprivileged_account
-from infra.embedded.postgres_placement import postgres_home, postgres_programs
+from infra.embedded.postgres.postgres_account import unprivileged_account
+from infra.embedded.postgres.postgres_placement import postgres_home, postgres_programs
 from infra.embedded.private_files import write_private
 from infra.embedded.server_processes import signal_all, wait_gone, working_in
 from infra.embedded.stack_state import LOOPBACK

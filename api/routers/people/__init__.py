@@ -1,0 +1,1 @@
+"""One router for each resource that is about people: who is enrolled, who is not, mistakes."""

