@@ -24,6 +24,13 @@ PROMOTION_UNDONE = Refusal(
 )
 
 
+#: To photos that were taken out of the user's photos after they were sent in.
+PHOTO_REMOVED = Refusal(
+    code="photo_removed",
+    message="this photo was taken out of the user's photos; send it again if it is right",
+)
+
+
 def enrol_event(user_id: UUID, photo: bytes, *, force: bool = False) -> ImageEvent:
     """Enrol the person in this photo as this user.
 

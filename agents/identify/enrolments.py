@@ -60,13 +60,13 @@ class Enrolments:
     async def enrol(self, claim: Claim, photos: Sequence[DetectedFaces]) -> list[EventEffects]:
         """Enrol or refuse each photo; their users are locked by the claim."""
         users = await self._stores.records.users(effects.users_of(photos) & claim.users)
-        # An undo holds the users, too, so none is made before the commit.
+        # A correction holds the users, too, so none is made before the commit.
         withdrawn = await self._stores.records.withdrawn_photos(
             [(found.event.uuid, found.event.captured_at) for found in photos]
         )
         return [
-            await self._withdraw(found, users)
-            if found.event.uuid in withdrawn
+            await self._withdraw(found, why, users)
+            if (why := withdrawn.get(found.event.uuid))
             else await self._enrol(claim, found, users)
             for found in photos
         ]
@@ -91,12 +91,15 @@ class Enrolments:
             found.policy, self._policy, self._likeness(found.model), force=found.event.force
         )
 
-    async def _withdraw(self, found: DetectedFaces, users: Mapping[UUID, UserRow]) -> EventEffects:
-        """Refuse a photo that should not have been sent in; an earlier attempt may have begun."""
-        for index in range(len(found.faces)):
-            face_id = found.event.face_id(found.model, index)
-            await self._stores.vectors.remove_template(face_id)
-        return effects.refused(found, PROMOTION_UNDONE, self._rules(found), users=users)
+    async def _withdraw(
+        self, found: DetectedFaces, why: Refusal, users: Mapping[UUID, UserRow]
+    ) -> EventEffects:
+        """Refuse a photo that was withdrawn after it was sent in."""
+        if why is PROMOTION_UNDONE:  # an earlier attempt may have begun
+            for index in range(len(found.faces)):
+                face_id = found.event.face_id(found.model, index)
+                await self._stores.vectors.remove_template(face_id)
+        return effects.refused(found, why, self._rules(found), users=users)
 
     async def _enrol(
         self, claim: Claim, found: DetectedFaces, users: Mapping[UUID, UserRow]

@@ -14,6 +14,7 @@ _BY_STATE: Final = frozenset(
         "claim_check_unsupported",
         "forbidden_bucket",
         "not_found",
+        "photo_removed",
         "promotion_undone",
         "unknown_user",
         "user_inactive",

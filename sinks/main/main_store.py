@@ -22,7 +22,6 @@ from sinks.main.liveness_column import from_text
 from sinks.main.models.enrolled_faces import EnrolledFaces
 from sinks.main.models.shadow_counts import ShadowCounts
 from sinks.main.snapshots import snapshot_statements
-from sinks.main.unknowns.promoted_photos import PromotedPhotos
 from sinks.main.user_erasure import (
     ERASED_PLACES,
     FORGOTTEN_AT_ONCE,
@@ -33,6 +32,7 @@ from sinks.main.user_erasure import (
     look,
     take_out,
 )
+from sinks.main.withdrawn_photos import WithdrawnPhotos
 from sinks.postgres.keepalive import Heartbeat
 
 FACE_COLUMNS = """face.id, face.event_id, face.index, face.camera_id, face.captured_at, face.box,
@@ -105,7 +105,7 @@ SELECT id, merged_into FROM family ORDER BY id
 """
 
 
-class Records(EnrolledFaces, ShadowCounts, PromotedPhotos, PersonalData):
+class Records(EnrolledFaces, ShadowCounts, WithdrawnPhotos, PersonalData):
     """Reads and writes the main database. All methods raise the errors of `sinks.store_errors`."""
 
     receipt_name = "main"

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,13 +13,13 @@ from agents.identify.identify_stage import Identify, Policies
 from domain.decisions.corrections import CorrectionKind
 from domain.decisions.enrolment import EnrolmentPolicy
 from domain.decisions.matching import MatchPolicy
-from domain.events import DetectedFace, DetectedFaces, MatchKind
+from domain.events import DetectedFace, DetectedFaces, MatchKind, utc_now
 from domain.people.stored_corrections import CorrectionRequest
 from domain.personal_data import Author
 from domain.store_rows import Sighting
 from streams.contract.message import Message, Partition
 from streams.contract.topics import Topics
-from streams.contract.value_codec import match_from_json, pack
+from streams.contract.value_codec import match_from_json, pack, unpack
 from tests.contract.builders import NOON, an_event
 from tests.contract.stored_people import the_result
 from tests.contract.stored_visits import a_change, a_partition, a_visit, ended, face_of
@@ -153,3 +154,10 @@ def detected(world, embedding, *, event, **fields):
     where = Partition(Topics("").detected, 0)
     message = Message(where, 0, event.key.encode(), pack(faces), (), 0.0)
     return event.face_id(world.stored.model, 0), message
+
+
+def sent_again(message):
+    """The same photo, sent in by a person now."""
+    found = unpack(message.value)
+    event = structs.replace(found.event, captured_at=utc_now())
+    return replace(message, value=pack(structs.replace(found, event=event)))

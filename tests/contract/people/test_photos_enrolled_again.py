@@ -7,6 +7,8 @@ import pytest
 from msgspec import structs
 
 from domain.events import EventKind
+from domain.upload_answers import decode_answer
+from streams.contract.value_codec import unpack
 from tests.contract.builders import an_event, unique
 from tests.contract.people.corrected_people import (
     ME,
@@ -17,6 +19,7 @@ from tests.contract.people.corrected_people import (
     follow,
     identify,
     request,
+    sent_again,
 )
 from tests.contract.stored_people import DIMENSION
 
@@ -32,7 +35,7 @@ async def other_model(request, world):
 
 
 def a_portrait(world, user, *models):
-    """A photo to enrol, embedded by these models, too; the message that repeats it every time."""
+    """A photo to enrol, embedded by these models, too, and its message."""
     event = structs.replace(an_event(kind=EventKind.ENROL), subject=str(user))
     looks = world.stored.a_vector().tobytes()
     return detected(world, looks, event=event, other_embeddings=dict.fromkeys(models, looks))
@@ -55,7 +58,31 @@ async def test_it_counts_under_every_model(world, other_model):
         assert await photos(world, user, *models) == [1, 1]
         await world.corrections.make(request(OUT, user, face_id=photo))
         assert await photos(world, user, *models) == [0, 0]
+        await stage.process([sent_again(message)])
+    assert await photos(world, user, *models) == [1, 1]
+
+
+async def test_a_message_of_before_does_not_enrol_it_again(world, other_model):
+    """A worker gets it again after a crash, or an operator reads the topic again."""
+    user = await world.stored.a_user()
+    models = (world.stored.model, other_model)
+    photo, message = a_portrait(world, user, other_model)
+    with identify(world) as stage:
         await stage.process([message])
+        made = await world.corrections.make(request(OUT, user, face_id=photo))
+        for _ in range(2):
+            await stage.process([message])
+            assert await photos(world, user, *models) == [0, 0]
+            assert (await face(world, photo)).kind == "removed"
+        event = unpack(message.value).event
+        answer = decode_answer((await world.stored.records.upload(event.uuid, models[0])).answer)
+        assert (answer.status, answer.code) == ("refused", "photo_removed")
+        await world.corrections.undo(made.id, ME)
+        assert await photos(world, user, *models) == [1, 1]
+        await stage.process([message])
+        assert await photos(world, user, *models) == [1, 1]
+        await world.corrections.make(request(OUT, user, face_id=photo))
+        await stage.process([sent_again(message)])
     assert await photos(world, user, *models) == [1, 1]
 
 
@@ -67,7 +94,7 @@ async def test_it_counts_under_a_model_that_embeds_photos_no_more(world, other_m
         await stage.process([message])
         await world.stored.vectors.copy_template(photo, other_model, world.stored.a_vector())
         await world.corrections.make(request(OUT, user, face_id=photo))
-        await stage.process([message])
+        await stage.process([sent_again(message)])
     assert await photos(world, user, *models) == [1, 1]
 
 
@@ -125,7 +152,7 @@ async def test_a_worker_that_follows_the_correction_late_does_not_take_it_out_ag
         world.stores, vectors=WhileEnrolled(world.stored.vectors, follow_meanwhile)
     )
     with identify(world) as stage:
-        await stage.process([message])
+        await stage.process([sent_again(message)])
     await asyncio.gather(*followed)
     assert await photos(world, user, world.stored.model) == [1]
     now = await face(world, photo)
@@ -149,7 +176,7 @@ async def test_who_takes_a_photo_out_while_it_is_enrolled_again_has_the_last_wor
         world.stores, vectors=WhileEnrolled(world.stored.vectors, take_out_meanwhile)
     )
     with identify(world) as stage:
-        await stage.process([message])
+        await stage.process([sent_again(message)])
     (again,) = await asyncio.gather(*made)
     await follow(world)
     assert await photos(world, user, world.stored.model) == [0]
