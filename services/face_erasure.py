@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from domain.events import MatchKind
 from services.audit import record
-from sinks.main.schema import Event, Face
+from sinks.main.schema import Face
 from sinks.main.snapshots.snapshot_schema import SnapshotRow
 from sinks.stores import Stores
 from streams.clients.image_producer import upload_keys
@@ -23,9 +23,9 @@ Sessions: TypeAlias = async_sessionmaker[AsyncSession]
 async def erase_face(stores: Stores, sessions: Sessions, face: Face, actor: str) -> None:
     """Erase one face. Of an enrolled one the person's template is made again from the others.
 
-    An enrolment's line leaves the ledger, so that the same photo may be enrolled again. A frame's
-    stays: it keeps a redelivered frame from bringing the face back. The snapshot of the frame,
-    which shows the face, is erased.
+    The ledger's line stays, and keeps the same message, delivered again, from bringing the face
+    back; a photo that is sent in again is enrolled. The snapshot of the frame, which shows the
+    face, is erased.
 
     Raises:
         StoreUnavailable: a store is unavailable; the face's row is still there.
@@ -42,11 +42,9 @@ async def erase_face(stores: Stores, sessions: Sessions, face: Face, actor: str)
         keys += (await db.scalars(of_frame)).all()
     await stores.crops.delete_many(keys)
     await stores.recents.forget_face(face.id)
+    if enrolled:
+        await stores.records.withdraw_photo(face.event_uuid)
     async with sessions.begin() as db:
         await db.execute(delete(Face).where(Face.id == face.id))
         await db.execute(delete(SnapshotRow).where(SnapshotRow.event_uuid == face.event_uuid))
-        if enrolled:
-            await db.execute(
-                delete(Event).where(Event.event_uuid == face.event_uuid, Event.model == face.model)
-            )
         record(db, actor, "face.delete", f"face:{face.id}", kind="enrolled" if enrolled else "seen")

@@ -18,7 +18,7 @@ from domain.events import DetectedFace, DetectedFaces, EventKind, Refusal
 from domain.refusals.refusal_codes import is_settled
 from domain.store_rows import Embedding, EnrolStatus, LedgerRow, Outcome, UserRow
 from domain.upload_answers import decode_answer
-from domain.upload_events import PROMOTION_UNDONE, USER_INACTIVE
+from domain.upload_events import PHOTO_REMOVED, PROMOTION_UNDONE, USER_INACTIVE
 from sinks.main.ledger import Claim
 from sinks.store_errors import StoreRejected
 from sinks.stores import Stores
@@ -84,6 +84,8 @@ class Enrolments:
         if row.outcome is not Outcome.REFUSED or row.answer is None:
             return True
         answer = decode_answer(row.answer)
+        if answer is not None and answer.code == PHOTO_REMOVED.code:
+            return found.event.captured_at <= row.processed_at
         return answer is None or is_settled(answer.code, answer.policy, self._rules(found))
 
     def _rules(self, found: DetectedFaces) -> str:

@@ -18,6 +18,7 @@ from domain.personal_data import Author
 from sinks.main.people import correction_statements, user_statements
 from sinks.main.people.correction_rows import add_correction, require_users, undo_request
 from sinks.main.people.people_messages import note_changes
+from sinks.main.withdrawn_photos import take_withdrawal_back, withdraw
 
 if TYPE_CHECKING:
     import asyncpg
@@ -67,6 +68,7 @@ class UserCorrections:
             await self._connection.execute(user_statements.GIVE_BACK, correction.id, undone.id)
         else:
             await self._connection.execute(user_statements.PUT_PHOTOS_BACK, correction.id)
+            await take_withdrawal_back(self._connection, await self._photos_of(correction))
         change = change_of(correction, _ids(faces, "face_id"), (), undone=undone)
         await note_changes(self._connection, [change])
         return correction
@@ -129,7 +131,7 @@ class UserCorrections:
         correction = await add_correction(self._connection, request, {"faces": len(photos)})
         faces = await self._fetch(user_statements.KEEP_PHOTOS, request.id, photos)
         await self._connection.execute(user_statements.TAKE_PHOTOS_OUT, request.id)
-        await self._connection.execute(user_statements.FORGET_ENROLMENTS, request.id)
+        await withdraw(self._connection, await self._photos_of(correction))
         await note_changes(self._connection, [change_of(correction, _ids(faces, "face_id"), ())])
         return correction
 
@@ -164,6 +166,11 @@ class UserCorrections:
         photos = [row["id"] for row in rows]
         require_photos(asked, photos)
         return photos
+
+    async def _photos_of(self, correction: Correction) -> tuple[UUID, ...]:
+        """The uploads whose faces it has changed."""
+        rows = await self._fetch(user_statements.PHOTOS_OF_CORRECTION, correction.id)
+        return _ids(rows, "event_uuid")
 
     async def _touch(self, cameras: str, identifier: UUID) -> None:
         """Have workers read these cameras again."""

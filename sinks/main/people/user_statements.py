@@ -37,11 +37,9 @@ UPDATE faces SET kind = 'removed', correction_id = $1
 WHERE id IN (SELECT face_id FROM corrected_faces WHERE correction_id = $1)
 """
 
-# The line of an enrolment would answer the same photo with "enrolled".
-FORGET_ENROLMENTS = """
-DELETE FROM events WHERE kind = 'enrol' AND event_uuid IN (
-    SELECT event_uuid FROM faces WHERE id IN (
-        SELECT face_id FROM corrected_faces WHERE correction_id = $1))
+PHOTOS_OF_CORRECTION = """
+SELECT DISTINCT event_uuid FROM corrected_faces JOIN faces ON faces.id = face_id
+WHERE corrected_faces.correction_id = $1
 """
 
 # Of an undo: those that no later correction has changed.

@@ -8,7 +8,10 @@ from msgspec import structs
 
 from domain.events import EventKind
 from domain.upload_answers import decode_answer
-from streams.contract.value_codec import unpack
+from services.face_erasure import erase_face
+from sinks.main.database_sessions import Databases
+from sinks.main.schema import Face
+from streams.contract.value_codec import pack, unpack
 from tests.contract.builders import an_event, unique
 from tests.contract.people.corrected_people import (
     ME,
@@ -79,10 +82,35 @@ async def test_a_message_of_before_does_not_enrol_it_again(world, other_model):
         assert (answer.status, answer.code) == ("refused", "photo_removed")
         await world.corrections.undo(made.id, ME)
         assert await photos(world, user, *models) == [1, 1]
+        assert await world.stored.records.upload(event.uuid, models[0]) is None
         await stage.process([message])
         assert await photos(world, user, *models) == [1, 1]
         await world.corrections.make(request(OUT, user, face_id=photo))
+        again = sent_again(message)
+        await stage.process([message])
+        assert await photos(world, user, *models) == [0, 0]
+        await stage.process([again])
+    assert await photos(world, user, *models) == [1, 1]
+
+
+async def test_a_message_of_before_does_not_bring_a_deleted_photo_back(world, other_model):
+    """Nor under a model that was not there when it was deleted."""
+    user = await world.stored.a_user()
+    models = (world.stored.model, other_model)
+    photo, message = a_portrait(world, user)
+    found = unpack(message.value)
+    with identify(world) as stage:
+        await stage.process([message])
+        async with Databases(world.stored.prepared) as databases:
+            async with databases.main() as session:
+                stored = await session.get(Face, photo)
+            await erase_face(world.stores, databases.main, stored, "test")
+        later = replace(message, value=pack(structs.replace(found, model=other_model)))
+        await stage.process([message])
+        await stage.process([later])
+        assert await photos(world, user, *models) == [0, None]
         await stage.process([sent_again(message)])
+        await stage.process([sent_again(later)])
     assert await photos(world, user, *models) == [1, 1]
 
 
