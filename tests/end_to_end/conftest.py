@@ -9,13 +9,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import pytest
 import pytest_asyncio
+from prometheus_client.parser import text_string_to_metric_families
 
 from config.settings import Settings
 from domain.personal_data import DataSubject
 from infra.demo.demo_workers import Worker
 from infra.photos.upload_requests import Client, open_client
+from ml.runtime.model_registry import SFACE
 from sinks.vector.vector_store import Vectors
 from streams.clients.client_factory import create_consumer, create_producer
 from streams.contract.topics import ROLES, Topics
@@ -37,24 +40,57 @@ async def running_workers(
         await asyncio.gather(*(worker.stop(30) for worker in workers))
 
 
+@pytest.fixture(scope="session")
+def shared_workers() -> list[Worker]:
+    """Those of the session, once a test has needed them."""
+    return []
+
+
 @pytest_asyncio.fixture(scope="session")
 async def workers(
-    prepared: Settings, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    prepared: Settings,
+    environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_workers: list[Worker],
 ) -> AsyncIterator[list[Worker]]:
     logs = tmp_path_factory.mktemp("logs")
     async with running_workers(ROLES, environment, logs) as started:
+        shared_workers += started
         yield started
+        shared_workers.clear()
+
+
+async def knows_nobody(worker: Worker) -> bool:
+    """Whether a worker's copy of the gallery is empty."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{worker.address}/metrics") as response,
+    ):
+        families = text_string_to_metric_families(await response.text())
+        return not any(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == "fecapass_gallery_templates" and sample.labels["model"] == SFACE.id
+        )
 
 
 @pytest_asyncio.fixture(scope="module", autouse=True)
-async def nobody_enrolled(vectors: Vectors) -> None:
-    """Each module begins with an empty gallery: one face under two names would be ambiguous."""
+async def nobody_enrolled(vectors: Vectors, shared_workers: list[Worker]) -> None:
+    """Each module begins with an empty gallery: one face under two names would be ambiguous.
+
+    Workers that run know it, too: a stranger of the next test would be whom the last one enrolled.
+    """
     async with vectors._connection("test") as connection:
         enrolled = await connection.fetch(
             "SELECT DISTINCT user_id FROM gallery WHERE embedding IS NOT NULL"
         )
     for row in enrolled:
         await vectors.erase(DataSubject(row["user_id"]))
+    async with asyncio.timeout(60):
+        for worker in shared_workers:
+            while not await knows_nobody(worker):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.1)
 
 
 @pytest_asyncio.fixture(scope="session")
