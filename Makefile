@@ -55,12 +55,13 @@ test-servers: $(TEST_READY) ## Run the tests on real servers, several sets at on
 	$(BIN)/python -m pytest $(if $(CHOSEN),,tests --ignore=tests/unit) --numprocesses $(SERVERS) \
 		--dist loadscope --no-loadscope-reorder $(ARGS) || $(NONE_CHOSEN)
 
-# Where servers make a difference. Most tests of the API and all of the console see them through
-# sinks and clients whose own tests are here. Those of membership bring an Apache Kafka of their
-# own, and are the same in `make test`.
-ON_CONTAINERS := tests/contract \
-	$(filter-out %/test_membership.py,$(wildcard tests/end_to_end/test_*.py)) \
-	$(addprefix tests/end_to_end/api/test_,faces.py health.py live.py pipeline.py)
+# Where servers make a difference: Apache Kafka and Redis are other programs than the embedded ones,
+# PostgreSQL and SeaweedFS are the same. Tests of membership bring an Apache Kafka of their own.
+ON_CONTAINERS := $(wildcard tests/contract/test_*.py) $(addprefix tests/end_to_end/, \
+	$(addprefix api/test_,faces.py health.py live.py pipeline.py) \
+	$(addsuffix .py,$(addprefix test_,crash dead_letters enrol erasure examples failover faust_hazards \
+		follow follow_unknowns fresh_start header_names metrics model_change orderly_end pipeline \
+		publish transactions workers)))
 
 test-containers: $(TEST_READY) ## Run the tests that need servers against containers of the real ones
 	FECAPASS_TEST_STACK=containers $(BIN)/python -m pytest $(ON_CONTAINERS) \
