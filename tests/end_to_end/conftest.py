@@ -79,7 +79,7 @@ async def knows_nobody(worker: Worker) -> bool:
 async def nobody_enrolled(vectors: Vectors, shared_workers: list[Worker]) -> None:
     """Each module begins with an empty gallery: one face under two names would be ambiguous.
 
-    Workers that run know it, too: a stranger of the next test would be whom the last one enrolled.
+    Workers that run know it, too: an unknown person would be whom the last module enrolled.
     """
     async with vectors._connection("test") as connection:
         enrolled = await connection.fetch(
