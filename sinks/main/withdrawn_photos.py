@@ -23,7 +23,7 @@ SELECT sent.event_uuid, EXISTS (
     WHERE photo.event_uuid = sent.event_uuid AND undo.made_at >= sent.at) AS is_undone, EXISTS (
     SELECT FROM events
     WHERE events.event_uuid = sent.event_uuid AND outcome = 'refused'
-      AND answer->>'code' = 'photo_removed' AND processed_at >= sent.at) AS is_removed
+      AND answer->>'code' = $3 AND processed_at >= sent.at) AS is_removed
 FROM unnest($1::uuid[], $2::timestamptz[]) AS sent (event_uuid, at)
 """
 
@@ -71,7 +71,10 @@ class WithdrawnPhotos(PostgresSink):
             return {}
         async with self._connection("look for withdrawn photos") as connection:
             rows = await connection.fetch(
-                WITHDRAWN, [event for event, _ in sent], [at for _, at in sent]
+                WITHDRAWN,
+                [event for event, _ in sent],
+                [at for _, at in sent],
+                PHOTO_REMOVED.code,
             )
         return {
             row["event_uuid"]: PROMOTION_UNDONE if row["is_undone"] else PHOTO_REMOVED

@@ -66,6 +66,19 @@ FILL = [
     """,  # noqa: S608
 ]
 
+# Statistics in between would have Postgres make other plans.
+KEEP_PLANS = """
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+        EXECUTE format('ALTER TABLE %I SET (autovacuum_enabled = false)', name);
+    END LOOP;
+END
+$$
+"""
+
 READ = """
 SELECT pg_stat_force_next_flush(), sum(seq_tup_read)::bigint AS whole,
        sum(idx_tup_fetch)::bigint AS found
@@ -114,8 +127,9 @@ async def large(prepared):
     await ensure_database(settings, print)
     await migrate("main", settings, print)
     async with VisitStore(settings) as store:
-        await use_all(store, "empty")
         connection = await asyncpg.connect(settings.dsn)
+        await connection.execute(KEEP_PLANS)
+        await use_all(store, "empty")
         for statement in FILL:
             values = [NOON] if "$1" in statement else []
             await connection.execute(statement, *values)
@@ -131,7 +145,7 @@ async def test_plans_for_empty_tables_do_not_read_large_ones(large):
         after - earlier for after, earlier in zip(await rows_read(store), before, strict=True)
     ]
     assert whole == 0
-    assert found < 8 * 4 * CAMERAS, "each listing of cameras reads them all, and nothing else much"
+    assert found < 8 * 2 * CAMERAS, "each listing of cameras reads them all, and nothing else much"
 
 
 async def test_what_is_read_of_a_camera_grows_with_its_last_hour_alone(large):
@@ -146,7 +160,7 @@ async def test_what_is_read_of_a_camera_grows_with_its_last_hour_alone(large):
     assert await store.late_visit(camera, late) is None
     whole, found = await rows_read(store)
     assert whole == before[0]
-    assert found - found_before < 400
+    assert found - found_before < 200
 
 
 async def test_erasure_and_retention_search_in_indexes(large):
