@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -22,6 +23,7 @@ from ml.runtime.model_registry import SFACE
 from sinks.vector.vector_store import Vectors
 from streams.clients.client_factory import create_consumer, create_producer
 from streams.contract.topics import ROLES, Topics
+from tests.end_to_end.delivery import until
 from tests.end_to_end.object_store import ObjectStore
 
 
@@ -87,10 +89,8 @@ async def nobody_enrolled(vectors: Vectors, shared_workers: list[Worker]) -> Non
         )
     for row in enrolled:
         await vectors.erase(DataSubject(row["user_id"]))
-    async with asyncio.timeout(60):
-        for worker in shared_workers:
-            while not await knows_nobody(worker):  # noqa: ASYNC110 - another process
-                await asyncio.sleep(0.1)
+    for worker in shared_workers:
+        await until(partial(knows_nobody, worker))
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -13,6 +13,7 @@ import pytest
 
 from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening
+from tests.end_to_end.delivery import until
 from tests.stored_records import stored_user
 
 pytestmark = pytest.mark.waits
@@ -94,12 +95,14 @@ async def read_matches(listener, rooms, found):
         rooms[message.key.decode()].release()
 
 
-async def until(reading, condition):
+async def until_read(reading, condition):
     """Wait until it holds of what is read, or reading fails."""
-    async with asyncio.timeout(120):
-        while not condition():
-            assert not reading.done(), reading.exception()
-            await asyncio.sleep(0.05)
+
+    def met():
+        assert not reading.done(), reading.exception()
+        return condition()
+
+    await until(met, 120)
 
 
 def check_camera(matches, sent, model, user):
@@ -183,14 +186,14 @@ async def test_a_change_of_the_model_and_back_while_frames_flow(
         ]
         found = []
         reading = asyncio.ensure_future(read_matches(listener, rooms, found))
-        await until(reading, lambda: len(found) >= 20)
+        await until_read(reading, lambda: len(found) >= 20)
         changes = [(OWN, datetime.min.replace(tzinfo=UTC)), await served("serve", model, "--force")]
         await asyncio.sleep(SEEN_WITHIN + 1)
         changes.append(await served("rollback", "--force"))
         await asyncio.sleep(SEEN_WITHIN + 1)
         stop.set()
         sent = {name: at for one in await asyncio.gather(*cameras) for name, at in one.items()}
-        await until(reading, lambda: sent.keys() <= {one["event_id"] for one in found})
+        await until_read(reading, lambda: sent.keys() <= {one["event_id"] for one in found})
         reading.cancel()
 
     assert [one for one, _ in changes] == [OWN, model, OWN]
