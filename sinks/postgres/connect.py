@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
@@ -26,11 +27,6 @@ SELECT pg_backend_pid() AS process,
        set_config('idle_in_transaction_session_timeout', $1, false),
        set_config('client_connection_check_interval', $2, false)
 """
-
-PROCESS = "SELECT pg_backend_pid()"
-
-#: So often is asked behind a pooler whether the session is still the same one.
-_LOOKS = 3
 
 
 class Connector:
@@ -147,42 +143,45 @@ class Connector:
         process = record["process"]
         if process == connection.get_server_pid() or self._keeps_sessions:
             return
-        if not await self._is_own_session(connection, process, host, port):
+        if not await self._is_own_session(connection, host, port):
             raise SessionsNotKept(self._store, "connect", SESSIONS_NOT_KEPT)
         self._keeps_sessions = True
 
-    async def _is_own_session(
-        self, connection: "RawConnection", process: int, host: str, port: int
-    ) -> bool:
+    async def _is_own_session(self, connection: "RawConnection", host: str, port: int) -> bool:
         """Whether a pooler keeps one session for this connection, for as long as it is open.
 
-        A second connection holds, in a transaction, what it was given. Where sessions are not kept
-        that is ours, or ours changes in the meantime, or none is left for us.
+        A second connection sends a notification that this one listens for. It reaches a client that
+        asks nothing only where a session belongs to it between its transactions, too.
 
         Raises:
             StoreUnavailable: the pooler has no second session to give.
         """
         timeout = self._settings.connect_timeout
+        channel = f"fecapass_{uuid4().hex}"
+        notified = asyncio.Event()
+
+        def listener(*_message: object) -> None:
+            notified.set()
+
+        async with asyncio.timeout(timeout):
+            await connection.add_listener(channel, listener)
         other = await self._connect(host, port, {})
         try:
-            try:
-                await other.execute("BEGIN", timeout=timeout)
-                held = await other.fetchval(PROCESS, timeout=timeout)
-            except asyncpg.PostgresConnectionError:
-                # Where statements are pooled there are no transactions, and who begins one is cut
-                # off; in an outage there is no answer for us either.
-                await connection.fetchval(PROCESS, timeout=timeout)
-                return False
-            except TimeoutError as error:
-                detail = "the pooler has no second session to give; it needs one a connection"
-                raise StoreUnavailable(self._store, "connect", detail) from error
-            try:
-                own = [await connection.fetchval(PROCESS, timeout=timeout) for _ in range(_LOOKS)]
-            except TimeoutError:
-                return False
+            await other.execute(f"NOTIFY {channel}", timeout=timeout)
+        except TimeoutError as error:
+            detail = "the pooler has no second session to give; it needs one a connection"
+            raise StoreUnavailable(self._store, "connect", detail) from error
         finally:
             other.terminate()
-        return held != process and all(one == process for one in own)
+        try:
+            async with asyncio.timeout(timeout):
+                await notified.wait()
+        except TimeoutError:
+            # After an outage there is no answer for us either, and that says nothing of sessions.
+            await connection.fetchval("SELECT 1", timeout=timeout)
+            return False
+        await connection.remove_listener(channel, listener)
+        return True
 
 
 async def keep_session(_connection: object) -> None:

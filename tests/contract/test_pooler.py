@@ -96,17 +96,20 @@ async def test_field_05_other_pool_modes_are_refused_with_the_reason(prepared, m
             await Records(behind).connect()
 
 
-async def test_field_05_a_busy_transaction_pooler_is_refused_too(prepared):
-    """Other clients keep its sessions busy, so that a client seldom gets the same session twice."""
-    async with pooler(prepared.main_db, "transaction") as behind, asyncio.TaskGroup() as group:
+@pytest.mark.parametrize(("clients", "pause"), [(1, 0.001), (6, 0)], ids=["one", "six"])
+async def test_field_05_a_busy_transaction_pooler_is_refused_too(prepared, clients, pause):
+    """Other clients use its sessions, so that a client gets now the same one and now another."""
+    impatient = prepared.main_db.model_copy(update={"connect_timeout": 0.5})
+    async with pooler(impatient, "transaction") as behind, asyncio.TaskGroup() as group:
 
         async def keep_busy():
             connection = await asyncpg.connect(behind.dsn)
             while True:
                 await connection.execute("SELECT pg_sleep(0.001)")
+                await asyncio.sleep(pause)
 
-        others = [group.create_task(keep_busy()) for _ in range(6)]
-        for _ in range(10):
+        others = [group.create_task(keep_busy()) for _ in range(clients)]
+        for _ in range(6):
             with pytest.raises(SessionsNotKept):
                 await Records(behind).connect()
         for one in others:
