@@ -5,7 +5,6 @@ from uuid import uuid4
 
 import pytest
 
-from domain.decisions.grouping import first_unknown_id
 from streams.contract.visit_codec import visit_from_json
 from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening
@@ -36,4 +35,5 @@ async def test_a_person_at_two_cameras_is_one_unknown(workers, producer, topics,
     async with asyncio.timeout(60):
         while len(found := await members(records, ids)) < len(ids):  # noqa: ASYNC110 - Postgres has no event
             await asyncio.sleep(0.1)
-    assert set(found.values()) == {first_unknown_id(ids[0])}
+    # Which one, an earlier test of these servers may have decided: the person was there, too.
+    assert len(set(found.values())) == 1
