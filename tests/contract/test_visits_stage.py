@@ -460,3 +460,35 @@ async def test_a_late_face_joins_a_visit_that_is_over_for_good(records, visits):
     first = min(rows.values(), key=lambda row: row[4])
     assert first[6] == 6
     assert placed[late.face_id] == first[0]
+
+
+async def test_a_late_face_joins_no_visit_whose_faces_may_yet_belong_to_another_one(
+    records, visits
+):
+    """Nor does the database find it. An earlier face shows that it is one visit with the first."""
+    camera, partition = unique("camera"), a_partition()
+    world = World(noise=0.2)
+    own = [
+        structs.replace(one, face_id=uuid5(NAMESPACE, f"{camera} {one.at}"))
+        for one in [
+            *world.stay(0, 0, 5, 1),
+            world.face(0, 36, track=1),
+            world.face(0, 30.5, track=1),
+            world.face(0, 34),
+            world.face(0, 37),
+        ]
+    ]
+    world.embeddings |= {face.face_id: world.person(0) for face in own}
+    await store_faces(records, own, camera)
+    late = own[7].face_id
+    with visits_stage(visits, world, Broker()) as stage:
+        await stage.assigned([Partition(TOPICS.matches, partition)])
+        for faces in (own[:7], own[7:8], own[8:]):
+            rows, placed = await stored_rows(records, camera)
+            assert late not in placed
+            await stage.process([message(match_of(face, camera), partition, 0) for face in faces])
+    rows, placed = await stored_rows(records, camera)
+    first = min(rows.values(), key=lambda row: row[4])
+    assert len(rows) == 2
+    assert first[6] == 9
+    assert placed == {face.face_id: first[0] for face in own if face.face_id != late}

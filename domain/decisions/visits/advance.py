@@ -97,14 +97,20 @@ def is_over(state: CameraState, at: datetime, policy: VisitPolicy) -> bool:
 
 
 def _late(state: CameraState, face: VisitFace, policy: VisitPolicy) -> Advance:
-    """A face that is too late: one more of its visit, if that is known; nothing else."""
+    """A face that is too late: one more of its visit, if that is known; nothing else.
+
+    Only of a visit that has settled faces: the others may yet belong to another one, and no frame
+    would take the late face along.
+    """
     reach = timedelta(seconds=policy.return_within)
+    settled_tracks = {stay.id: stay.tracks for stay in state.settled.stays}
     stays = [
         stay
         for stay in state.scene.stays
-        if stay.started_at - reach <= face.at <= stay.last_seen_at + reach
+        if stay.id in settled_tracks
+        and stay.started_at - reach <= face.at <= stay.last_seen_at + reach
     ]
-    by_track = [stay for stay in stays if face.track_id in stay.tracks]
+    by_track = [stay for stay in stays if face.track_id in settled_tracks[stay.id]]
     by_user = [stay for stay in stays if face.user_id and face.user_id == stay.user_id]
     for stay in [*by_track, *by_user]:
         visit_id = state.visit_id(stay.id)

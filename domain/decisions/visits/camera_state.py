@@ -53,6 +53,11 @@ class CameraState(msgspec.Struct, frozen=True, kw_only=True):
         scenes = [self.settled, *(one.scene for one in self.steps)]
         return {self.visit_id(stay.id) for scene in scenes for stay in scene.stays}
 
+    def is_undecided(self, visit_id: UUID) -> bool:
+        """Whether all faces of a visit that is remembered may yet belong to another one."""
+        settled = {self.visit_id(stay.id) for stay in self.settled.stays}
+        return visit_id in self.visits and visit_id not in settled
+
     def kept_names(self) -> dict[UUID, UUID]:
         """The names of stays that have faces, or had until another one took them."""
         kept = {*stays_of(self.steps).values(), *(stay.id for stay in self.settled.stays)}

@@ -150,7 +150,7 @@ def _of_stay(
         visit = _announced(visit, stay, None, at, policy)
         yield VisitMessage(type=VisitType.STARTED, visit=visit)
     elif visit.state is VisitState.ENDED:
-        if has_ended:
+        if has_ended and visit.reason != VisitReason.MERGED:
             return
         visit = _announced(visit, stay, VisitReason.RETURNED, at, policy)
         yield VisitMessage(type=VisitType.UPDATED, visit=visit)
@@ -183,7 +183,10 @@ def _unannounced(visit: Visit, stay: Stay, at: datetime, policy: VisitPolicy) ->
     """A visit that was never announced. If it has ended, it ends unannounced."""
     ended = _has_ended(stay, at, policy)
     state = VisitState.ENDED if ended else VisitState.PENDING
-    return structs.replace(visit, state=state, ended_at=stay.last_seen_at if ended else None)
+    # It may have belonged to another one, until an earlier face came.
+    return structs.replace(
+        visit, state=state, ended_at=stay.last_seen_at if ended else None, reason=None
+    )
 
 
 def _user(visit: Visit, stay: Stay, policy: VisitPolicy) -> "UUID | None":

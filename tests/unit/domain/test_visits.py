@@ -314,6 +314,39 @@ def test_late_faces_of_a_merged_visit_are_counted_with_the_others() -> None:
     assert camera.messages[-1].visit.faces == visit.faces
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_late_face_joins_no_visit_whose_faces_may_yet_belong_to_another_one(
+    restarts: bool,
+) -> None:
+    """They are decided again one by one, and no frame would take the late face along."""
+    world = World()
+    camera = Camera(world).see(world.stay(0, 0, 5, 5))
+    late = world.face(0, 30.5, track=1)
+    camera.see([world.face(0, 36, track=1), late])
+    camera.store()
+    assert [visit.late for visit in camera.visits] == [0, 0]
+    if restarts:
+        camera.restart()
+    camera.see([world.face(0, 34), world.face(0, 37)]).wait(100)
+    (visit,) = camera.visits
+    assert (visit.late, visit.faces) == (0, len(camera.faces)) == (0, 29)
+    assert late.face_id not in camera.faces
+
+
+def test_a_visit_that_an_earlier_face_brings_back_is_not_merged_any_more() -> None:
+    """Poor faces are those of the only one who is there, until it turns out that two are."""
+    world = World(noise=0.2, enrolled=(0, 1))
+    poor = [world.face(3, second, quality=0.1) for second in (1.0, 1.5)]
+    camera = Camera(world).see([world.face(1, 0.003), world.face(0, 0.001), world.face(0, 0.002)])
+    camera.see([*poor, world.face(1, 0.503)])
+    own = camera.rows[first_visit_id(poor[0].face_id)]
+    assert own.reason is VisitReason.MERGED
+    camera.see([world.face(0, 0.502), world.face(3, 2.0, quality=0.1)]).wait(100)
+    left = [visit for visit in camera.rows.values() if visit.reason != VisitReason.MERGED]
+    assert {visit.visit_id for visit in left} == set(camera.faces.values())
+    assert camera.faces[poor[0].face_id] == own.visit_id
+
+
 def test_a_face_that_says_nothing_opens_no_visit() -> None:
     world = World()
     camera = Camera(world).see([world.face(0, n / 5, reliable=False) for n in range(20)]).wait(60)
