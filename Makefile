@@ -22,7 +22,7 @@ ARGS ?=
 ROOMS := agents api benchmarks config domain infra ml services sinks streams
 
 .PHONY: help install demo test test-unit test-servers test-containers compose-check chaos env images bench bench-check lint docs format \
-	requirements env-example openapi clean clean-data
+	requirements env-example openapi asyncapi clean clean-data
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -125,6 +125,9 @@ env-example: $(READY) ## Write .env.example anew from the settings
 
 openapi: $(READY) ## Write docs/openapi.json anew from the code
 	$(BIN)/python -m infra.openapi
+
+asyncapi: $(TEST_READY) ## Write docs/asyncapi.json and docs/schemas/ anew from the code
+	$(BIN)/python -m infra.asyncapi
 
 clean: ## Remove .venv, caches and build results
 	rm -rf $(VENV) build dist out *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

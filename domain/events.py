@@ -191,7 +191,7 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
     """One message of ``faces.matches``: a face, and who it is.
 
     Attributes:
-        face_id: identifier of the face, also the message's ``ce_id`` (`name`).
+        face_id: the face, also the message's ``ce_id`` unless it was corrected.
         event_id: ``ce_id`` of the frame or upload.
         camera_id: Kafka key of the frame or upload.
         captured_at: when the picture was taken, as it was sent.
@@ -205,20 +205,20 @@ class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
         crop_key: S3 key of the crop; None for a search probe, which is not stored, and for a face
             whose crop is gone.
         seen_at: what counts instead of ``captured_at`` where that is not trusted.
-        kind: `MatchKind`; None in messages of releases that did not say so.
-        decision: what decided: ``matched``, ``below_threshold``, ``ambiguous``, ``empty_gallery``,
-            ``unreliable``, ``vetoed`` or ``spoof_suspected`` (`matching`), or what a later release
-            has added; None for a face that was enrolled, or stored before decisions were.
+        kind: what kind of image it is; None in messages of releases that did not say so.
+        decision: why it is this user, or no user; read a value that you do not know as unknown.
+            None for a face that was stored before there were decisions.
         track_id: the track of the face; faces of one camera with the same track are one person.
             None where faces are not tracked.
         fresh: whether the embedding was computed from this face; False where the face was followed
             from an earlier frame, and has the embedding of its track.
         candidate_id: of an unknown face, the best candidate: the user whose cosine ``similarity``
             is. None of a known face, of an empty gallery, and where that user was erased.
-        liveness: whether a person is there; unset, and not in the message, where it is not checked.
-        correction_id: the last correction of the face; unset, and not in the message, where no
-            person has corrected it.
-        supersedes: of a corrected face, the ``ce_id`` of the message that this one replaces.
+        liveness: whether a person is there; not in the message where it is not checked.
+        correction_id: the last correction of the face; not in the message where no person has
+            corrected it.
+        supersedes: of a corrected face, the ``ce_id`` of the message that this one replaces; else
+            not in the message.
     """
 
     face_id: UUID

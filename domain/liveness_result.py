@@ -28,7 +28,7 @@ class Liveness(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: id of the model; None where it did not run.
         score: the model's probability of a person, 0 to 1; None where it did not run.
-        status: a value of `LivenessStatus`, or of a later release.
+        status: what is known, by model and visit.
     """
 
     model: str | None = None

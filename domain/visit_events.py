@@ -115,10 +115,10 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """A visit as it was announced last, but for the counts, which are current.
 
     Attributes:
-        visit_id: `first_visit_id` of the face that it was opened by.
+        visit_id: the visit: UUIDv5 of the namespace and ``visit|{face_id of its first face}``.
         camera_id: the camera.
-        revision: number of its announcements; 0 before the first.
-        state: `VisitState`.
+        revision: number of its announcements, from 1; 0 before the first.
+        state: whether the person is there.
         user_id: who it is; None while unknown.
         unknown_id: of a person who is seen again and not enrolled, as listings show it; None in
             messages, which are sent before it is known.
@@ -132,7 +132,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         best_face_id: the face whose crop shows the visit.
         crop_key: S3 key of that crop; None where it is gone.
         liveness: whether a person is there, by all faces; None where it is not checked.
-        reason: `VisitReason` of the last announcement; None of the first.
+        reason: why it was announced again, or has ended; None of the first announcement.
         continues: the visit that reached the maximum length before this one.
         correction_id: the correction by which a person has said who it is, or who it is not; then
             no face changes ``user_id``. None: it is decided by the faces.

@@ -43,7 +43,7 @@ _REASON = (
     "better picture), liveness (it is known, or known otherwise, whether a person is there), "
     "returned (it had ended, and the person was back soon), or, when it ended, "
     "left, silent (the camera saw no other face either), maximum (what follows is another visit), "
-    "merged (its faces belong to another visit), clock (the camera's clock was set back); null: it "
+    "merged (its faces belong to another visit); corrected (a person has said who it is); null: it "
     "has just started"
 )
 

@@ -24,7 +24,7 @@ class PeopleChange(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         change_id: names the change once and for all, also the message's ``ce_id``.
-        type: `PeopleChangeType`.
+        type: as ``ce_type``.
         at: when it was made.
         user_id: the user that it is about: who a face is, who is left after a merge or a split, who
             an unknown became; None where it is about no user.
@@ -35,7 +35,7 @@ class PeopleChange(msgspec.Struct, frozen=True, kw_only=True):
         face_ids: the faces that it is about, at most 1000.
         visit_ids: the visits that it is about, at most 1000.
         correction_id: the correction that it comes from; None for other changes.
-        correction: what kind of correction that is (`domain.decisions.corrections`).
+        correction: what kind of correction that is; None for other changes.
         undoes: the correction that it undoes; None where it undoes none.
     """
 

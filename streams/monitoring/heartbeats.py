@@ -71,7 +71,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         instance: unique name of the process.
-        role: one of `streams.contract.topics.ROLES`.
+        role: what kind of worker it is.
         state: ``running``, or ``left`` in the last heartbeat before a normal stop.
         sent_at: by the worker's clock.
         started_at: when the process started, by the worker's clock.

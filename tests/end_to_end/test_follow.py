@@ -9,7 +9,10 @@ import pytest
 from domain.images.image_headers import read_header
 from domain.images.media_types import media_type
 from domain.visit_events import VisitState, first_visit_id
+from infra.asyncapi.asyncapi_document import document
+from infra.asyncapi.message_kinds import text_headers
 from streams.contract.visit_codec import visit_from_json
+from tests.documented_events import validate_message
 from tests.end_to_end import photos
 from tests.end_to_end.conftest import listening
 from tests.stored_records import stored_user
@@ -55,8 +58,18 @@ async def test_a_user_who_comes_and_leaves_is_two_messages(
         await producer.send_and_wait(topics.matches, b"no match", key=camera.encode())
         await send_frames(producer, topics, camera, [photos.astronaut()] * 5)
         (dead_letter,) = await dead_letters.messages(1, wanted)
-        faces = [json.loads(one.value) for one in await matches.messages(5, wanted_faces(camera))]
-        started, *_, ended = await until_ended(visits, wanted)
+        found = await matches.messages(5, wanted_faces(camera))
+        started, *updated, ended = await until_ended(visits, wanted)
+    faces = [json.loads(one.value) for one in found]
+    for name, messages in (
+        ("faceMatched", found),
+        ("visitStarted", [started]),
+        ("visitUpdated", updated),
+        ("visitEnded", [ended]),
+    ):
+        for one in messages:
+            validate_message(document(), name, text_headers(one.headers), json.loads(one.value))
+    validate_message(document(), "deadLetter", text_headers(dead_letter.headers))
     assert dict(dead_letter.headers)["dlq_reason"] == b"bad_encoding"
 
     headers = dict(started.headers)

@@ -11,7 +11,6 @@ const NOT_SEEN = 25;
 const NOTES = {
   returned: "back again",
   maximum: "stayed: another visit continues",
-  clock: "the camera’s clock was set back",
   merged: "belongs to another visit",
 };
 

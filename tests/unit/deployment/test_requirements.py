@@ -98,6 +98,7 @@ def test_field_22_every_target_asks_for_its_group():
         "requirements": "READY",
         "env-example": "READY",
         "openapi": "READY",
+        "asyncapi": "TEST_READY",
         "test-unit": "TEST_READY",  # and these two are what `test` runs
         "test-servers": "TEST_READY",
         "test-containers": "TEST_READY",
