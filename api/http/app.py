@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
@@ -15,7 +15,8 @@ from api.health.health_checks import Health
 from api.http import problems
 from api.http.dependencies import open_services
 from api.http.middleware import Gateway, Guard
-from api.http.openapi_document import add_document, describe
+from api.http.openapi_document import add_document, describe, operation_id
+from api.http.query_parameters import require_known_parameters
 from api.http.request_context import address
 from api.http.reverse_proxy import BARE, Forwarding
 from api.routers import (
@@ -65,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=operation_id,
     )
     app.state.instance = new_instance()
     problems.install(app)
@@ -75,7 +77,9 @@ def create_app(settings: Settings) -> FastAPI:
         *(corrections, pipeline, health),
     )
     for router in routers:
-        app.include_router(router.router)
+        # Of health, too, a probe of another program may ask with parameters of its own.
+        known = [] if router is health else [Depends(require_known_parameters)]
+        app.include_router(router.router, dependencies=known)
     _add_console(app)
     add_document(app)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI documents it

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
@@ -18,6 +19,19 @@ Enrol people, search by photo, and read who was where, from when to when.
 
 Failures are problem documents (RFC 9457) with a stable `code` and the id of the request.
 """
+
+_TAGS = {
+    "users": "People who may be recognised, and their photos.",
+    "search": "Who is on a photo, and where else a face was seen.",
+    "faces": "Enrolment of photos, and single faces.",
+    "uploads": "What became of photos that were sent in.",
+    "matches": "Each face that a camera saw, and who it is.",
+    "visits": "Who was at a camera, from when to when, and who is there now.",
+    "cameras": "Cameras that have sent pictures.",
+    "unknowns": "People who are not enrolled and come back.",
+    "corrections": "What a person has said about who is who, with undo.",
+    "service": "The state of the service and of the workers.",
+}
 
 _OPEN_PATHS = ("/health", "/metrics")
 _FIRST_FAILURE = 400
@@ -57,6 +71,12 @@ _HEADERS = {
 _EVERY_RESPONSE = {"X-Request-ID": "the request's id, as in the log and in problem documents"}
 
 
+def operation_id(route: APIRoute) -> str:
+    """The name of an operation in clients that are generated: ``listUsers`` for ``list_users``."""
+    first, *others = route.name.split("_")
+    return first + "".join(word.title() for word in others)
+
+
 def add_document(app: FastAPI) -> None:
     """Serve the document, with the address at which the caller found this service."""
 
@@ -75,6 +95,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             openapi_version="3.1.0",
             description=_DESCRIPTION.strip(),
             routes=app.routes,
+            tags=[{"name": name, "description": text} for name, text in _TAGS.items()],
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         _, more = models_json_schema(
@@ -87,6 +108,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for model in _described(BaseModel):
             if model.__name__ in schemas:
                 _restore_examples(schemas[model.__name__], model)
+        for name, schema in schemas.items():
+            # Later releases may add to what is answered; requests are checked to the letter.
+            if not name.endswith("Request"):
+                schema.pop("additionalProperties", None)
         for path, operations in document["paths"].items():
             for operation in operations.values():
                 _complete(path, operation)

@@ -114,17 +114,21 @@ def invalid(errors: Sequence[Mapping[str, Any]], *, place: str | None = None) ->
         errors: as pydantic gives them.
         place: where the fields were, if the errors do not say so.
     """
-    fields = [
-        {
-            "field": ".".join(
-                str(part) for part in ((place,) if place else ()) + tuple(error["loc"])
-            ),
-            "message": str(error["msg"]),
-        }
-        for error in errors
-    ]
+    fields = [_field_error(error, place) for error in errors]
     summary = "; ".join(f"{field['field']}: {field['message']}" for field in fields)
     return ApiProblem(422, "invalid_request", summary or "the request is malformed", errors=fields)
+
+
+def _field_error(error: Mapping[str, Any], place: str | None) -> dict[str, str]:
+    """Which part of a request is wrong, and how, for people."""
+    path = [*((place,) if place else ()), *error["loc"]]
+    if error["type"] == "json_invalid":
+        # Its place is a position in the text, and its message says no more than that it is wrong.
+        *path, position = path
+        message = f"this is not JSON: {error['ctx']['error']}, at character {position}"
+    else:
+        message = str(error["msg"]).removeprefix("Value error, ")
+    return {"field": ".".join(str(part) for part in path), "message": message}
 
 
 def _methods(app: FastAPI, path: str) -> list[str]:

@@ -22,14 +22,21 @@ KnownFilter = Annotated[bool | None, Query(description="only known, or only unkn
 
 def _rfc3339(text: object) -> object:
     """Pydantic also takes numbers, which the document does not allow."""
-    if isinstance(text, str) and not _DATE.match(text):
-        raise ValueError("wanted an RFC 3339 time, such as 2026-11-23T09:00:00Z")
+    if isinstance(text, str):
+        if not _DATE.match(text):
+            raise ValueError("wanted an RFC 3339 time, such as 2026-11-23T09:00:00Z")
+        if _SPACE_FOR_PLUS.search(text):
+            raise ValueError(
+                "a + in an address means a space: write it as %2B, or give the time in UTC, such "
+                "as 2026-11-23T09:00:00Z"
+            )
     return text
 
 
 TimeFilter = Annotated[AwareDatetime | None, BeforeValidator(_rfc3339)]
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]")
+_SPACE_FOR_PLUS = re.compile(r" \d{2}:?\d{2}$")
 
 
 def in_utc(moment: datetime) -> datetime:

@@ -18,7 +18,7 @@ _NOT_READY: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/health", responses=_UNHEALTHY)
+@router.get("/health", name="read_health", responses=_UNHEALTHY)
 async def health(request: Request, response: Response) -> HealthResponse:
     """Servers, tasks and pipeline; 503 unless all is well. `problems` says in words what is not.
 
@@ -29,13 +29,13 @@ async def health(request: Request, response: Response) -> HealthResponse:
     return report
 
 
-@router.get("/health/live")
+@router.get("/health/live", name="read_liveness")
 async def live(request: Request) -> LiveResponse:
     """200 for as long as the process runs: whether to restart it."""
     return LiveResponse(instance=request.app.state.instance)
 
 
-@router.get("/health/ready", responses=_NOT_READY)
+@router.get("/health/ready", name="read_readiness", responses=_NOT_READY)
 async def ready(request: Request, response: Response) -> ReadyResponse:
     """503 when requests cannot be served: whether to send any. Without Redis they still can.
 
@@ -48,6 +48,7 @@ async def ready(request: Request, response: Response) -> ReadyResponse:
 
 @router.get(
     "/metrics",
+    name="read_metrics",
     response_class=Response,
     responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format"}},
 )

@@ -23,7 +23,7 @@ router = APIRouter(prefix="/api/v1/faces", tags=["search"])
 _BACK = timedelta(days=7)
 
 
-@router.get("/{face_id:uuid}/similar", responses={404: {}, 409: {}})
+@router.get("/{face_id:uuid}/similar", name="list_similar_faces", responses={404: {}, 409: {}})
 async def similar_faces(  # noqa: PLR0913, PLR0917 - filters, given by name
     face_id: UUID,
     caller: Reader,

@@ -45,7 +45,7 @@ _CSV: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("", response_model=VisitListResponse, responses=_CSV)
+@router.get("", name="list_visits", response_model=VisitListResponse, responses=_CSV)
 async def list_stored_visits(  # noqa: PLR0913, PLR0917 - filters, given by name
     request: Request,
     _caller: Reader,

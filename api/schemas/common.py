@@ -20,6 +20,7 @@ Moment = Annotated[
     datetime,
     AfterValidator(_in_utc),
     PlainSerializer(lambda moment: moment.isoformat().replace("+00:00", "Z"), return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 
 #: Generators of clients know lists of one type better than tuples.

@@ -13,6 +13,7 @@ from pydantic import (
     StrictStr,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 
 from api.schemas.common import PLAIN_TEXT, Moment, Schema
 from domain.names.email_addresses import MAX_ADDRESS_CHARACTERS, normal_address
@@ -137,8 +138,8 @@ class UserUpdateRequest(Schema):
     email: Email | None = None
     full_name: FullName | None = None
     external_id: ExternalId | None = None
-    metadata: MetadataChanges | None = None
-    is_active: StrictBool | None = Field(
+    metadata: MetadataChanges | SkipJsonSchema[None] = None
+    is_active: StrictBool | SkipJsonSchema[None] = Field(
         default=None,
         description="false: kept with all photos, but recognised by no camera until true again",
     )

@@ -58,7 +58,7 @@ _READ: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("")
+@router.get("", name="list_unknowns")
 async def list_stored_unknowns(  # noqa: PLR0913, PLR0917 - filters, given by name
     _caller: Reader,
     db: MainDb,

@@ -72,7 +72,8 @@ async def list_users(
         Query(
             max_length=200,
             pattern=PLAIN_TEXT,
-            description="part of the name, the e-mail or the external id",
+            description="words, in any order; each is a part of the name, the e-mail or the "
+            "external id",
         ),
     ] = None,
     external_id: Annotated[
@@ -88,9 +89,9 @@ async def list_users(
     """Users, newest first."""
     query = select(User).where(*page.older(User.created_at, User.id))
     if q:
-        q = normalize("NFC", q)  # as names and addresses are stored
         columns = (User.full_name, User.email, User.external_id)
-        query = query.where(or_(*(one.icontains(q, autoescape=True) for one in columns)))
+        for word in normalize("NFC", q).split():  # as names and addresses are stored
+            query = query.where(or_(*(one.icontains(word, autoescape=True) for one in columns)))
     if external_id is not None:
         query = query.where(User.external_id == normalize("NFC", external_id).strip())
     if is_active is not None:

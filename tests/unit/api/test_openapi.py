@@ -1,6 +1,7 @@
 """The committed OpenAPI document is the code's."""
 
 import json
+import re
 
 from jsonschema_rs import Draft202012Validator
 
@@ -57,3 +58,44 @@ def test_requests_and_responses_have_the_agreed_names():
         "Problem",
     ):
         assert name in schemas
+
+
+def operations():
+    for path, found in json.loads(render())["paths"].items():
+        yield from ((path, operation) for operation in found.values())
+
+
+def test_operations_have_names_that_clients_can_be_generated_with():
+    names = [operation["operationId"] for _, operation in operations()]
+    assert len(names) == len(set(names))
+    assert {"listUsers", "listVisits", "listUnknowns", "enrolFace", "readHealth"} <= {*names}
+    for name in names:
+        assert re.fullmatch(r"(create|list|read|update|delete|[a-z]+)([A-Z][a-z]+)+", name), name
+
+
+def test_every_group_of_operations_is_described():
+    document = json.loads(render())
+    described = {one["name"] for one in document["tags"] if one["description"]}
+    assert described == {tag for _, operation in operations() for tag in operation["tags"]}
+
+
+def test_moments_have_the_format_of_a_time():
+    schemas = json.loads(render())["components"]["schemas"]
+    for name, schema in schemas.items():
+        for field, part in schema["properties"].items():
+            if field.endswith("_at"):
+                kinds = [one for one in part.get("anyOf", [part]) if one["type"] != "null"]
+                assert [one.get("format") for one in kinds] == ["date-time"], (name, field)
+
+
+def test_answers_may_grow_and_requests_are_taken_to_the_letter():
+    schemas = json.loads(render())["components"]["schemas"]
+    for name, schema in schemas.items():
+        forbids = schema.get("additionalProperties") is False
+        assert forbids == name.endswith("Request"), name
+
+
+def test_what_may_be_null_in_a_change_is_what_can_be_taken_away():
+    fields = json.loads(render())["components"]["schemas"]["UserUpdateRequest"]["properties"]
+    nullable = {name for name, one in fields.items() if {"type": "null"} in one.get("anyOf", ())}
+    assert nullable == {"email", "full_name", "external_id"}
