@@ -5,11 +5,14 @@ from difflib import get_close_matches
 
 from fastapi import Request
 
+from api.auth.authorization import CallerDep
 from api.http.problems import ApiProblem
 
 
-async def require_known_parameters(request: Request) -> None:
+async def require_known_parameters(request: Request, _caller: CallerDep) -> None:
     """Refuse a request with a parameter that its operation does not have, or with one twice.
+
+    Only of a caller with a key: without one, and above the limit of requests, that is the answer.
 
     Raises:
         ApiProblem: ``invalid_request``.

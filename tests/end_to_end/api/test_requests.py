@@ -3,10 +3,11 @@
 import json
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from infra.openapi import render
-from tests.end_to_end.api.conftest import USERS, assert_problem
+from tests.end_to_end.api.conftest import USERS, assert_problem, bearer, new_key, running_app
 
 VISITS = "/api/v1/visits"
 
@@ -32,6 +33,21 @@ async def test_a_parameter_that_an_operation_does_not_have_is_refused(http, meth
     body = assert_problem(answer, 422, "invalid_request")
     assert [one["field"] for one in body["errors"]] == ["query.nonsense"]
     assert "there is no such parameter; known are: " in body["detail"]
+
+
+async def test_without_a_key_that_is_the_answer(gateway):
+    async with httpx.AsyncClient(base_url=gateway.address) as client:
+        assert_problem(await client.get(VISITS, params={"nonsense": "1"}), 401, "key_missing")
+
+
+async def test_a_refused_parameter_counts_as_a_request(prepared):
+    headers = bearer(await new_key(prepared, "read"))
+    async with running_app(prepared, requests_per_minute=3) as client:
+        for _ in range(3):
+            answer = await client.get(VISITS, params={"nonsense": "1"}, headers=headers)
+            assert_problem(answer, 422, "invalid_request")
+        answer = await client.get(VISITS, params={"nonsense": "1"}, headers=headers)
+        assert_problem(answer, 429, "too_many_requests")
 
 
 async def test_a_misspelt_parameter_is_answered_with_the_one_that_was_meant(http):
