@@ -45,6 +45,7 @@ class Services:
     stores: Stores
     unknowns: UnknownRegrouping
     unknown_gallery: UnknownGallery
+    places: Places
     limit: RequestLimit
     intake: Intake
     turns: SearchTurns
@@ -97,9 +98,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             settings.kafka, store_image=stores.crops.store_source, client_id="fecapass-api"
         )
         stack.push_async_callback(producer.stop)
-        places = Places(settings.api.stream_clients)
-        live = LiveMatches(settings.kafka, settings.api, places)
-        live_visits = LiveVisits(settings.kafka, settings.api, places)
+        live = LiveMatches(settings.kafka, settings.api)
+        live_visits = LiveVisits(settings.kafka, settings.api)
         for broadcast in (live, live_visits):
             stack.push_async_callback(broadcast.close)
             broadcast.start()
@@ -112,6 +112,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             stores=stores,
             unknowns=unknowns,
             unknown_gallery=unknown_gallery,
+            places=Places(settings.api.stream_clients, settings.api.stream_clients_per_key),
             limit=RequestLimit(rates, settings.api.requests_per_minute),
             intake=Intake(settings.api.max_upload_memory, settings.api.answer_timeout),
             # Half of the connections are left to others.

@@ -24,12 +24,19 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-def require_place(places: Places) -> None:
-    """Refuse a listener when all places are taken.
+def require_place(places: Places, caller: Caller) -> None:
+    """Refuse a listener when all places are taken, or as many as its key may have.
 
     Raises:
-        ApiProblem: ``too_many_listeners``.
+        ApiProblem: ``too_many_listeners`` or ``too_many_streams``.
     """
+    if places.all_taken_by(caller.id):
+        raise ApiProblem(
+            429,
+            "too_many_streams",
+            f"this key may have {places.limit_each} open streams",
+            headers={"Retry-After": "15"},
+        )
     if places.full:
         raise ApiProblem(
             503,
@@ -73,7 +80,7 @@ async def event_stream(
     """
     heartbeat = services.settings.api.stream_heartbeat
     checked = monotonic()
-    with listening as listener:
+    with services.places.taken(caller.id), listening as listener:
         yield b"retry: 2000\n: listening\n\n"
         if missed is not None:
             async for event in missed:

@@ -1,8 +1,9 @@
 """One open stream: a bounded queue of events, with gaps where it was too slow."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -97,23 +98,30 @@ class Places:
 
     Attributes:
         limit: how many there are.
-        taken: how many are taken.
+        limit_each: how many of them one caller may have.
     """
 
     limit: int
-    taken: int = 0
+    limit_each: int
+    _taken: Counter[str | None] = field(default_factory=Counter)
 
     @property
     def full(self) -> bool:
         """Whether all places are taken."""
-        return self.taken >= self.limit
+        return self._taken.total() >= self.limit
 
-    def take(self) -> None:
-        """Take a place; `free` gives it back."""
-        self.taken += 1
+    def all_taken_by(self, caller: str | None) -> bool:
+        """Whether a caller has as many places as one may have; None: callers without keys."""
+        return caller is not None and self._taken[caller] >= self.limit_each
+
+    @contextmanager
+    def taken(self, caller: str | None) -> Iterator[None]:
+        """Take a place for the time of the context."""
+        self._taken[caller] += 1
         metrics.LIVE_LISTENERS.inc()
-
-    def free(self) -> None:
-        """Give a place back."""
-        self.taken -= 1
-        metrics.LIVE_LISTENERS.dec()
+        try:
+            yield
+        finally:
+            self._taken[caller] -= 1
+            self._taken += Counter()  # keeps no callers without places
+            metrics.LIVE_LISTENERS.dec()

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from api.live.listener import Listener, Places
+from api.live.listener import Listener
 from api.live.topic_broadcast import TopicBroadcast
 from config.settings import ApiSettings, KafkaSettings
 from domain.events import FaceMatch
@@ -16,11 +16,9 @@ from streams.contract.value_codec import match_from_json
 class LiveMatches(TopicBroadcast[FaceMatch, UUID]):
     """Consumes ``faces.matches`` from now on and fans it out."""
 
-    def __init__(
-        self, kafka: KafkaSettings, api: ApiSettings, places: Places | None = None
-    ) -> None:
+    def __init__(self, kafka: KafkaSettings, api: ApiSettings) -> None:
         """Take the settings; see `TopicBroadcast`."""
-        super().__init__(kafka, api, Topics(kafka.topic_prefix).matches, "live-matches", places)
+        super().__init__(kafka, api, Topics(kafka.topic_prefix).matches, "live-matches")
 
     @contextmanager
     def listen(

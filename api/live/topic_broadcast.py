@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 from aiokafka.errors import KafkaError
 
-from api.live.listener import Listener, Places
+from api.live.listener import Listener
 from config.settings import ApiSettings, KafkaSettings
 from config.tasks.supervisor import Supervisor, TaskState
 from streams.clients.client_factory import create_consumer
@@ -47,18 +47,15 @@ class TopicBroadcast(ABC, Generic[Event, Identity]):
         api: ApiSettings,
         topic: str,
         task: str,
-        places: Places | None = None,
     ) -> None:
         """Take the settings; `start` begins.
 
         Args:
             kafka: where the broker is.
-            api: how many listeners, and how slow they may be.
+            api: how slow listeners may be.
             topic: the topic.
             task: name of the task in the background.
-            places: shared with other broadcasts; None: its own, as many as the settings say.
         """
-        self.places = places or Places(api.stream_clients)
         self._kafka = kafka
         self._topic = topic
         self._task = task
@@ -101,11 +98,6 @@ class TopicBroadcast(ABC, Generic[Event, Identity]):
         for listener in self._listeners:
             listener.end()
 
-    @property
-    def full(self) -> bool:
-        """Whether all places for listeners are taken."""
-        return self.places.full
-
     def remembers(self, last: Identity) -> bool:
         """Whether what came after this event is still kept."""
         return last in self._kept
@@ -124,12 +116,10 @@ class TopicBroadcast(ABC, Generic[Event, Identity]):
         if last is not None:
             self._catch_up(listener, last)
         self._listeners.add(listener)
-        self.places.take()
         try:
             yield listener
         finally:
             self._listeners.discard(listener)
-            self.places.free()
 
     def forget_user(self, user_id: UUID) -> None:
         """Keep no event of a person who was erased."""

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import msgspec
 
-from api.live.listener import Places
 from api.live.topic_broadcast import TopicBroadcast
 from config.settings import ApiSettings, KafkaSettings
 from domain.events import utc_now
@@ -116,11 +115,9 @@ class VisitSelection:
 class LiveVisits(TopicBroadcast[AnnouncedVisit, Announcement]):
     """Consumes ``faces.visits`` from now on and fans it out."""
 
-    def __init__(
-        self, kafka: KafkaSettings, api: ApiSettings, places: Places | None = None
-    ) -> None:
+    def __init__(self, kafka: KafkaSettings, api: ApiSettings) -> None:
         """Take the settings; see `TopicBroadcast`."""
-        super().__init__(kafka, api, Topics(kafka.topic_prefix).visits, "live-visits", places)
+        super().__init__(kafka, api, Topics(kafka.topic_prefix).visits, "live-visits")
 
     def _decode(self, record: Any) -> AnnouncedVisit | None:
         visit = visit_from_json(record.value or b"")

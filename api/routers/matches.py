@@ -81,7 +81,7 @@ async def stream_matches(
     listing has them. Its data is `{"lost": 12}`, or `{"lost": null}` where the number is not known.
     Comments keep the connection open while nothing happens.
     """
-    require_place(services.live.places)
+    require_place(services.places, caller)
 
     async def encode(match: FaceMatch) -> bytes:
         data = (await _named(services, caller, match)).model_dump_json()

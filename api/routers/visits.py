@@ -106,7 +106,7 @@ async def stream_visits(
     the listing has the visits. Its data is `{"lost": 12}`, or `{"lost": null}` where the number is
     not known. With `user_id`, a visit that turns out to be another person's comes once more.
     """
-    require_place(services.live_visits.places)
+    require_place(services.places, caller)
     stream = VisitStream(services, VisitSelection(camera_id, user_id))
     last = Position.decode(last_event_id) if last_event_id else None
     if last is not None and services.live_visits.remembers(last.announcement):

@@ -72,6 +72,8 @@ class ApiSettings(Group):
     """Addresses and networks of proxies whose X-Forwarded-Prefix, -Proto and -Host count; JSON."""
     stream_clients: Count = 100
     """Maximum number of open streams of matches and visits in one process."""
+    stream_clients_per_key: Count = 50
+    """Maximum number of those that one API key may have."""
     stream_buffer: Count = 256
     """Maximum number of matches or visits kept for a slow listener."""
     stream_heartbeat: PositiveSeconds = 15.0

@@ -11,6 +11,7 @@ const TITLES = {
   scope_missing: "This key may not do that",
   too_many_requests: "Too many requests",
   too_many_listeners: "Too many open consoles",
+  too_many_streams: "Too many open consoles with this key",
   too_busy: "Too many requests like this at once",
   too_slow: "The upload took too long",
   store_unavailable: "A store is unavailable",

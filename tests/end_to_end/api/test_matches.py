@@ -193,6 +193,15 @@ async def test_there_are_only_so_many_places(prepared):
         assert int(answer.headers["retry-after"]) > 0
 
 
+@pytest.mark.parametrize("stream", [STREAM, "/api/v1/visits/stream"])
+async def test_a_key_has_only_so_many_places(prepared, stream):
+    key = await new_key(prepared, "read")
+    async with running_app(prepared, stream_clients_per_key=0) as client:
+        answer = await client.get(stream, headers=bearer(key))
+        assert_problem(answer, 429, "too_many_streams")
+        assert int(answer.headers["retry-after"]) > 0
+
+
 @pytest.mark.parametrize(
     "params",
     [

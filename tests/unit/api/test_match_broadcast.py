@@ -179,14 +179,6 @@ async def test_nothing_is_kept_of_who_was_erased():
         assert await waiting(listener) == [after]
 
 
-async def test_places_are_limited_and_come_free():
-    hub = live(stream_clients=1)
-    assert not hub.full
-    with hub.listen():
-        assert hub.full
-    assert not hub.full
-
-
 async def test_streams_end_when_the_server_stops():
     hub = live()
     with hub.listen() as listener:

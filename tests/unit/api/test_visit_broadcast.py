@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from api.live.listener import Gap, Places
-from api.live.match_broadcast import LiveMatches
+from api.live.listener import Gap
 from api.live.visit_broadcast import (
     AnnouncedVisit,
     Announcement,
@@ -50,8 +49,8 @@ def announced(*visits: Visit) -> list[AnnouncedVisit]:
     return [AnnouncedVisit(visit, NOON) for visit in visits]
 
 
-def live(places: Places | None = None, **settings: object) -> LiveVisits:
-    return LiveVisits(KafkaSettings(), ApiSettings(**settings), places)
+def live(**settings: object) -> LiveVisits:
+    return LiveVisits(KafkaSettings(), ApiSettings(**settings))
 
 
 def chosen(selection: VisitSelection, *visits: Visit) -> list[Visit]:
@@ -139,18 +138,6 @@ async def test_nothing_is_kept_of_who_was_erased():
     hub.forget_user(user)
     with hub.hear(VisitSelection(), Announcement(before.visit_id, 1)) as listener:
         assert await waiting(listener) == [after]
-
-
-async def test_all_streams_share_the_places():
-    places = Places(2)
-    visits = live(places)
-    matches = LiveMatches(KafkaSettings(), ApiSettings(), places)
-    with visits.hear(VisitSelection()):
-        assert not matches.full
-        with matches.listen():
-            assert visits.full
-            assert matches.full
-        assert not visits.full
 
 
 @pytest.mark.parametrize("timestamp", [None, -1, 0, 1_795_000_000_123])
