@@ -38,6 +38,8 @@ async def authenticate(
         raise _unknown("key_missing", "this needs an API key: Authorization: Bearer fp_...")
     caller = await services.keyring.find(key)
     if caller is None:
+        # A key that is right is let in from any address: others behind a proxy have the same one.
+        await services.wrong_keys.count(f"address {request.client.host if request.client else ''}")
         raise _unknown("key_invalid", "the API key is unknown or revoked")
     await services.limit.count(caller.id or "")
     return caller
@@ -50,14 +52,23 @@ def require(*scopes: Scope) -> Callable[[Caller], Awaitable[Caller]]:
     """A dependency that returns the caller if the key has one of these scopes."""
 
     async def allowed(caller: CallerDep) -> Caller:
-        if not caller.may(*scopes):
-            metrics.HTTP_REFUSED.labels(reason="scope").inc()
-            raise ApiProblem(
-                403, "scope_missing", f"this needs an API key with the scope {' or '.join(scopes)}"
-            )
+        require_scope(caller, *scopes)
         return caller
 
     return allowed
+
+
+def require_scope(caller: Caller, *scopes: Scope) -> None:
+    """Refuse a caller whose key has none of these scopes.
+
+    Raises:
+        ApiProblem: ``scope_missing``.
+    """
+    if not caller.may(*scopes):
+        metrics.HTTP_REFUSED.labels(reason="scope").inc()
+        raise ApiProblem(
+            403, "scope_missing", f"this needs an API key with the scope {' or '.join(scopes)}"
+        )
 
 
 Reader = Annotated[Caller, Depends(require("read"))]

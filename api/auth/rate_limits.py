@@ -1,4 +1,4 @@
-"""How many requests a key may make: counted for all processes in Redis, else for each by itself."""
+"""How often a key, or an address, may call: counted for all processes in Redis, else for each."""
 
 import logging
 from collections.abc import Callable
@@ -51,16 +51,18 @@ class RequestLimit:
     process counts by itself, so that the limit of a key applies to each process.
     """
 
-    def __init__(self, rates: Rates, per_minute: int) -> None:
+    def __init__(self, rates: Rates, per_minute: int, refusal: str) -> None:
         """Count in ``rates``.
 
         Args:
             rates: for all processes together.
             per_minute: calls that each caller has.
+            refusal: a sentence for callers who have made more.
         """
         self._rates = rates
         self._local = LocalRates()
         self._limit = per_minute
+        self._refusal = refusal
         self._cache = CircuitBreaker(_CACHE_PAUSE)
 
     async def count(self, caller: str) -> None:
@@ -74,7 +76,7 @@ class RequestLimit:
             raise ApiProblem(
                 429,
                 "too_many_requests",
-                f"this key may make {self._limit} requests a minute",
+                self._refusal,
                 headers={"Retry-After": _RETRY_AFTER},
             )
 

@@ -47,6 +47,7 @@ class Services:
     unknown_gallery: UnknownGallery
     places: Places
     limit: RequestLimit
+    wrong_keys: RequestLimit
     intake: Intake
     turns: SearchTurns
     uploads: UploadClient
@@ -113,7 +114,16 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             unknowns=unknowns,
             unknown_gallery=unknown_gallery,
             places=Places(settings.api.stream_clients, settings.api.stream_clients_per_key),
-            limit=RequestLimit(rates, settings.api.requests_per_minute),
+            limit=RequestLimit(
+                rates,
+                per_minute := settings.api.requests_per_minute,
+                f"this key may make {per_minute} requests a minute",
+            ),
+            wrong_keys=RequestLimit(
+                rates,
+                settings.api.wrong_keys_per_minute,
+                "too many wrong keys came from this address: try again in a minute",
+            ),
             intake=Intake(settings.api.max_upload_memory, settings.api.answer_timeout),
             # Half of the connections are left to others.
             turns=SearchTurns(settings.vector_db.pool_max // 2, settings.api.answer_timeout),

@@ -155,7 +155,7 @@ def _name_headers(
     responses: dict[str, dict[str, Any]], by_status: Mapping[str, Mapping[str, str]]
 ) -> None:
     for status, response in responses.items():
-        response["headers"] = {
+        response["headers"] = response.get("headers", {}) | {
             name: {"description": description, "schema": {"type": "string"}}
             for name, description in {**by_status.get(status, {}), **_EVERY_RESPONSE}.items()
         }

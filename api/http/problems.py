@@ -98,7 +98,9 @@ def problem_document(status: int, code: str, detail: str, **extra: Any) -> dict[
 def problem_response(
     status: int, code: str, detail: str, headers: Mapping[str, str] | None = None, **extra: Any
 ) -> JSONResponse:
-    """A response whose body is a problem document."""
+    """A response whose body is a problem document; a refusal is logged with the request's id."""
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.info("request %s is refused: %d %s", request_id.get(), status, code)
     return JSONResponse(
         problem_document(status, code, detail, **extra),
         status,

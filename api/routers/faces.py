@@ -5,24 +5,25 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth.authorization import Enroller, Reader
+from api.auth.authorization import Enroller, Reader, require_scope
 from api.http.dependencies import MainDb, ServicesDep
 from api.http.prefer_header import Prefer, Preferences
 from api.http.problems import ApiProblem
 from api.http.request_context import address
+from api.http.stored_pictures import picture_response, picture_responses
 from api.listings.named_matches import candidate_of
 from api.schemas.faces import FaceResponse, FaceUploadRequest, FaceUploadResponse
 from api.uploads.enrolment_answers import enrolment_response, publish_photos
 from api.uploads.photo_forms import FormLimits, require_pictures, taken_in
+from domain.events import MatchKind
 from services.face_erasure import erase_face
 from sinks.main.schema import Face
-from sinks.store_errors import StoreRejected
 
 # Only what looks like an id is one: GET of "search" is no face that is missing.
 router = APIRouter(prefix="/api/v1/faces", tags=["faces"])
 
-#: Crops never change; but a person may be erased, so they are cached only for a short time.
-_CROP_HEADERS = {"Cache-Control": "private, max-age=60"}
+#: What was enrolled; other faces are sightings.
+_PHOTOS = frozenset({MatchKind.ENROLLED, MatchKind.REMOVED})
 
 
 @router.post(
@@ -112,26 +113,28 @@ async def read_face(
 @router.get(
     "/{face_id:uuid}/crop",
     response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}, "description": "The crop"}, 404: {}},
+    responses=picture_responses("The crop"),
 )
-async def read_crop(face_id: UUID, _caller: Reader, db: MainDb, services: ServicesDep) -> Response:
+async def read_crop(
+    face_id: UUID, _caller: Reader, db: MainDb, services: ServicesDep, request: Request
+) -> Response:
     """The face with some surroundings, as JPEG."""
     key = (await _existing(db, face_id)).shown_crop_key
     await db.rollback()
-    try:
-        crop = await services.stores.crops.get(key) if key else None
-    except StoreRejected:
-        crop = None
-    if crop is None:
-        raise ApiProblem(404, "crop_not_found", "there is no crop of this face")
-    return Response(crop, media_type="image/jpeg", headers=_CROP_HEADERS)
+    missing = ApiProblem(404, "crop_not_found", "there is no crop of this face")
+    return await picture_response(request, services.stores.crops, key, missing)
 
 
 @router.delete("/{face_id:uuid}", status_code=204, responses={404: {}})
 async def delete_face(face_id: UUID, caller: Enroller, db: MainDb, services: ServicesDep) -> None:
-    """Delete a face. Of an enrolled one, the person's template is made again from the others."""
+    """Delete a face. Of an enrolled one, the person's template is made again from the others.
+
+    A sighting is evidence of who was where: only the scope `admin` may delete it.
+    """
     face = await _existing(db, face_id)
     await db.rollback()
+    if face.kind not in _PHOTOS:
+        require_scope(caller, "admin")
     await erase_face(services.stores, services.databases.main, face, caller.actor)
 
 

@@ -10,6 +10,7 @@ from api.auth.authorization import Reader
 from api.http.dependencies import MainDb, Services, ServicesDep
 from api.http.pagination import PageDep
 from api.http.problems import ApiProblem
+from api.http.stored_pictures import picture_response, picture_responses
 from api.listings.csv_rows import wants_csv
 from api.listings.named_matches import named_matches
 from api.listings.named_visits import with_names
@@ -28,7 +29,6 @@ from api.live.visit_stream import VisitStream
 from api.schemas.visits import VisitDetailResponse, VisitListResponse
 from domain.visit_events import Visit
 from services.stored_visits import VisitFilter, faces_of_visit, find_visit, list_visits
-from sinks.store_errors import StoreRejected
 
 router = APIRouter(prefix="/api/v1/visits", tags=["visits"])
 
@@ -36,9 +36,6 @@ OpenFilter = Annotated[
     bool | None, Query(alias="open", description="only people who are there, or who have left")
 ]
 UnknownFilter = Annotated[UUID | None, Query(description="only of this unknown")]
-
-#: As of crops: a person may be erased, so they are cached only for a short time.
-_SNAPSHOT_HEADERS = {"Cache-Control": "private, max-age=60"}
 
 _CSV: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/csv": {"schema": {"type": "string"}}}}
@@ -143,22 +140,17 @@ async def read_visit(
 @router.get(
     "/{visit_id:uuid}/snapshot",
     response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}, "description": "The frame"}, 404: {}},
+    responses=picture_responses("The frame"),
 )
 async def read_snapshot(
-    visit_id: UUID, _caller: Reader, db: MainDb, services: ServicesDep
+    visit_id: UUID, _caller: Reader, db: MainDb, services: ServicesDep, request: Request
 ) -> Response:
     """The whole frame of the visit's best face, as JPEG, with all people in it."""
     visit = await find_visit(db, visit_id)
     await db.rollback()
     key = await _snapshot_of(services, visit) if visit is not None else None
-    try:
-        snapshot = await services.stores.crops.get(key) if key else None
-    except StoreRejected:
-        snapshot = None
-    if snapshot is None:
-        raise ApiProblem(404, "snapshot_not_found", "there is no snapshot of this visit")
-    return Response(snapshot, media_type="image/jpeg", headers=_SNAPSHOT_HEADERS)
+    missing = ApiProblem(404, "snapshot_not_found", "there is no snapshot of this visit")
+    return await picture_response(request, services.stores.crops, key, missing)
 
 
 async def _snapshot_of(services: Services, visit: Visit) -> str | None:

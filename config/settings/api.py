@@ -54,6 +54,8 @@ class ApiSettings(Group):
     """Require API keys; turn this off only where no other machine can connect."""
     requests_per_minute: Count = 600
     """Maximum requests per minute of each API key; without Redis, in each process."""
+    wrong_keys_per_minute: Count = 60
+    """Maximum wrong keys per minute from one address; further ones are not answered as wrong."""
     max_photos: Count = 10
     """Maximum number of photos in one enrolment."""
     max_photo_bytes: Count = 16 * 1024 * 1024

@@ -46,7 +46,10 @@ async def gateway(workers, environment, tmp_path_factory) -> AsyncIterator[Gatew
         "FECAPASS_API__PUBLISH_TIMEOUT": "60",
         "FECAPASS_API__REQUESTS_PER_MINUTE": "100000",
         "FECAPASS_API__STREAM_HEARTBEAT": "0.5",
+        "FECAPASS_API__WRONG_KEYS_PER_MINUTE": "100000",
         "FECAPASS_MAIN_DB__POOL_MAX": "8",
+        "FECAPASS_MAIN_DB__CONNECT_TIMEOUT": "30",
+        "FECAPASS_VECTOR_DB__CONNECT_TIMEOUT": "30",
     }
     process = Gateway(environment | patient, tmp_path_factory.mktemp("api"), usual=0)
     try:
@@ -69,8 +72,17 @@ async def http(gateway, prepared) -> AsyncIterator[httpx.AsyncClient]:
 
 @asynccontextmanager
 async def running_app(settings: Settings, **api: object) -> AsyncIterator[httpx.AsyncClient]:
-    """The application in this process, with settings of the test's own; no stream works here."""
-    app = create_app(settings.model_copy(update={"api": settings.api.model_copy(update=api)}))
+    """The application in this process, with settings of the test's own; no stream works here.
+
+    It is patient enough for a busy machine, too.
+    """
+    patient = {"connect_timeout": 30.0}
+    changes = {
+        "api": settings.api.model_copy(update=api),
+        "main_db": settings.main_db.model_copy(update=patient),
+        "vector_db": settings.vector_db.model_copy(update=patient),
+    }
+    app = create_app(settings.model_copy(update=changes))
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -124,6 +136,20 @@ async def until(condition, seconds: float = 60.0):
         while not (found := await condition()):  # noqa: ASYNC110 - a server has no event to wait for
             await asyncio.sleep(0.1)
     return found
+
+
+async def assert_known_by_its_tag(http: httpx.AsyncClient, address: str) -> None:
+    """A picture is not sent to a client that has it."""
+    first = await http.get(address)
+    tag = first.headers["etag"]
+    for known in (tag, f"W/{tag}", f'"another", {tag}'):
+        again = await http.get(address, headers={"If-None-Match": known})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["etag"] == tag
+        assert again.headers["cache-control"] == "private, max-age=60"
+    for unknown in ('"another"', tag.strip('"')):
+        again = await http.get(address, headers={"If-None-Match": unknown})
+        assert (again.status_code, again.content) == (200, first.content)
 
 
 def assert_problem(answer: httpx.Response, status: int, code: str) -> dict:

@@ -15,6 +15,7 @@ from tests.end_to_end.api.conftest import (
     FACES,
     SEARCH,
     USERS,
+    assert_known_by_its_tag,
     assert_problem,
     new_key,
     running_app,
@@ -40,6 +41,7 @@ async def test_enrolment_stores_the_face_and_says_where(http, new_user, enrol):
     crop = await http.get(face["crop_url"])
     assert crop.headers["content-type"] == "image/jpeg"
     assert crop.content.startswith(b"\xff\xd8\xff")
+    await assert_known_by_its_tag(http, face["crop_url"])
     status = (await http.get(upload["status_url"])).json()
     assert status["status"] == "enrolled"
     assert status["face"] == face

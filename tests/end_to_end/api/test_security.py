@@ -1,6 +1,7 @@
 """Keys, scopes, limits, the audit trail, and what a server says of itself."""
 
 import json
+import logging
 import subprocess
 import sys
 from uuid import uuid4
@@ -228,6 +229,41 @@ async def test_a_key_has_so_many_requests_a_minute(prepared):
         assert_problem(refused, 429, "too_many_requests")
         assert int(refused.headers["retry-after"]) > 0
         assert (await client.get(USERS, headers=bearer(idle))).status_code == 200
+
+
+async def test_wrong_keys_are_limited_by_address_and_right_ones_are_not(prepared):
+    away = prepared.redis.model_copy(update={"port": 1})  # where addresses of other tests count
+    settings = prepared.model_copy(update={"redis": away})
+    right = bearer(await new_key(prepared, "read"))
+    async with running_app(settings, wrong_keys_per_minute=3) as client:
+        for number in range(5):
+            answer = await client.get(USERS, headers=bearer(f"fp_{number:012}_{'A' * 43}"))
+            if number < 3:
+                assert_problem(answer, 401, "key_invalid")
+            else:
+                assert_problem(answer, 429, "too_many_requests")
+                assert int(answer.headers["retry-after"]) > 0
+        assert (await client.get(USERS, headers=right)).status_code == 200
+
+
+async def test_every_refusal_is_in_the_log_with_the_id_of_its_request(prepared, caplog):
+    headers = bearer(await new_key(prepared, "read"))
+    async with running_app(prepared) as client:
+        with caplog.at_level(logging.INFO, "api.http.problems"):
+            answers = [
+                await client.get(USERS),
+                await client.post(USERS, headers=headers, json={}),
+                await client.get(f"{USERS}/{uuid4()}", headers=headers),
+                await client.get(f"{USERS}/x", headers=headers),
+                await client.get("/nowhere"),
+                await client.put(USERS),
+                await client.post(USERS, content=b"x" * 100_000),
+            ]
+    assert [one.status_code for one in answers] == [401, 403, 404, 422, 404, 405, 413]
+    for one in answers:
+        body = one.json()
+        line = f"request {body['request_id']} is refused: {one.status_code} {body['code']}"
+        assert caplog.messages.count(line) == 1
 
 
 async def test_without_redis_each_process_counts_by_itself(prepared):

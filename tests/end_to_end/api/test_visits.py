@@ -24,6 +24,7 @@ from tests.contract.builders import a_result, an_event, unique
 from tests.end_to_end.api.conftest import (
     PRESENCE,
     VISITS,
+    assert_known_by_its_tag,
     assert_problem,
     bearer,
     new_key,
@@ -131,7 +132,7 @@ async def test_the_liveness_of_a_visit_is_listed(http, databases, camera):
 
 
 async def test_a_visit_has_the_whole_frame_of_its_best_face(
-    http, databases, records, crops, camera
+    http, databases, records, crops, camera, prepared
 ):
     shown, without = a_visit(camera), a_visit(camera, minutes=1)
     await plant(databases, [shown, without])
@@ -153,9 +154,15 @@ async def test_a_visit_has_the_whole_frame_of_its_best_face(
     assert picture.content == b"\xff\xd8\xff frame"
     assert picture.headers["content-type"] == "image/jpeg"
     assert picture.headers["cache-control"] == "private, max-age=60"
+    await assert_known_by_its_tag(http, address)
     missing = [f"{VISITS}/{one}/snapshot" for one in (without.visit_id, uuid4())]
     for one in missing:
         assert_problem(await http.get(one), 404, "snapshot_not_found")
+    async with httpx.AsyncClient(base_url=http.base_url) as client:
+        # Evidence of who was where.
+        headers = bearer(await new_key(prepared, "read", "enrol", "search"))
+        answer = await client.delete(f"/api/v1/faces/{best}", headers=headers)
+        assert_problem(answer, 403, "scope_missing")
     assert (await http.delete(f"/api/v1/faces/{best}")).status_code == 204
     assert_problem(await http.get(address), 404, "snapshot_not_found")
     assert not await crops.exists(key)
