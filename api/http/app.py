@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="Fecapass",
         version=API_VERSION,
         lifespan=lifespan,
-        # The interactive pages load scripts from elsewhere.
+        # The framework's own pages load scripts from elsewhere; `_add_console` has one.
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -122,6 +122,11 @@ def _add_console(app: FastAPI) -> None:
             return RedirectResponse(address("/"), 308)
         return await files.get_response("index.html", request.scope)
 
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        return await files.get_response("docs.html", request.scope)
+
+    app.mount("/docs", _ConsoleFiles(packages=[("fastapi_offline", "static")]), name="docs")
     app.mount("/console", files, name="console")
 
 
