@@ -4,16 +4,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Header, Response
+from fastapi import Depends, Header, Request, Response
 
-#: The header, as a parameter of an operation.
-Prefer = Annotated[
-    Sequence[str],
-    Header(
-        description="`respond-async`: do not wait for the pipeline's answer; `wait=N`: at most N "
-        "seconds; both: wait N seconds, then go on without it"
-    ),
-]
+
+def _all_of_it(
+    request: Request,
+    prefer: Annotated[  # noqa: ARG001 - described here; a header may come several times
+        str | None,
+        Header(
+            description="`respond-async`: do not wait for the pipeline's answer; `wait=N`: at most "
+            "N seconds; `respond-async, wait=N`: wait N seconds, then go on without it"
+        ),
+    ] = None,
+) -> Sequence[str]:
+    return request.headers.getlist("prefer")
+
+
+#: The headers of that name, as a parameter of an operation.
+Prefer = Annotated[Sequence[str], Depends(_all_of_it)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ async def enrol_face(
     response: Response,
     caller: Enroller,
     services: ServicesDep,
-    prefer: Prefer = (),
+    prefer: Prefer,
 ) -> FaceUploadResponse:
     """Enrol a user from photos of this person.
 

@@ -44,7 +44,7 @@ async def search_faces(
     response: Response,
     _caller: Searcher,
     services: ServicesDep,
-    prefer: Prefer = (),
+    prefer: Prefer,
 ) -> FaceSearchResponse | Response:
     """Find out who is in a photo, for every face in it. The probe is not stored as a face.
 

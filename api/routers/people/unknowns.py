@@ -129,7 +129,7 @@ async def promote_unknown(  # noqa: PLR0913, PLR0917 - given by name
     response: Response,
     caller: Enroller,
     services: ServicesDep,
-    prefer: Prefer = (),
+    prefer: Prefer,
 ) -> UnknownPromoteResponse:
     """Give an unknown a name: its past visits and their faces are this user's from now on.
 
