@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -41,6 +42,9 @@ CONSOLE = Path(__file__).parents[1] / "console"
 
 #: Of the interface, not of the program: what is added keeps it, what breaks callers raises it.
 API_VERSION = "1.0"
+
+#: Bytes from which on a response is compressed: it fits into one packet below.
+_LEAST_COMPRESSED = 1400
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -98,13 +102,21 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
             f"{search.router.prefix}/search": api.max_photo_bytes + FORM_OVERHEAD,
         },
     )
+    # Pictures and streams of events are left as they are.
+    app.add_middleware(GZipMiddleware, minimum_size=_LEAST_COMPRESSED, compresslevel=5)
     if api.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(api.cors_origins),
             allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
             allow_headers=["Authorization", "X-API-Key", "X-Request-ID", "Prefer", "Last-Event-ID"],
-            expose_headers=["X-Request-ID", "Location", "Retry-After", "Preference-Applied"],
+            expose_headers=[
+                "X-Request-ID",
+                "Location",
+                "Retry-After",
+                "Preference-Applied",
+                "ETag",
+            ],
         )
     app.add_middleware(Gateway)
     app.add_middleware(Forwarding, root_path=api.root_path, trusted=api.trusted_proxies)

@@ -39,6 +39,39 @@ def assert_without_body(answer: httpx.Response, status: int) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    ("accepted", "path", "compressed"),
+    [
+        ("gzip", "/metrics", True),
+        ("br, gzip", "/console/js/main.js", True),
+        ("gzip", "/health/live", False),  # small
+        ("identity", "/metrics", False),
+    ],
+)
+async def test_large_responses_are_compressed_for_those_who_can_read_them(
+    gateway, accepted, path, compressed
+):
+    async with (
+        httpx.AsyncClient(base_url=gateway.address) as client,
+        client.stream("GET", path, headers={"Accept-Encoding": accepted}) as answer,
+    ):
+        raw = b"".join([part async for part in answer.aiter_raw()])
+    assert (answer.headers.get("content-encoding") == "gzip") is compressed
+    assert raw.startswith(b"\x1f\x8b") is compressed
+    assert "Accept-Encoding" in answer.headers.get("vary", "") or not compressed
+
+
+async def test_streams_are_not_compressed(gateway, prepared):
+    headers = bearer(await new_key(prepared, "read")) | {"Accept-Encoding": "gzip"}
+    async with (
+        httpx.AsyncClient(base_url=gateway.address) as client,
+        client.stream("GET", f"{MATCHES}/stream", headers=headers) as answer,
+    ):
+        first = await anext(answer.aiter_raw())
+    assert first.startswith(b"retry: ")
+    assert "content-encoding" not in answer.headers
+
+
 @pytest.mark.parametrize("path", ["/", "/console/js/main.js", "/console/css/base.css"])
 async def test_browsers_keep_the_console_and_ask_whether_it_has_changed(gateway, path):
     async with httpx.AsyncClient(base_url=gateway.address) as client:
