@@ -10,6 +10,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 
 from api.http.dependencies import ServicesDep
 from api.http.problems import ApiProblem
+from api.http.request_context import rate_headers
 from config.observability import metrics
 from services.api_keys import ANONYMOUS, Caller, Scope
 
@@ -41,7 +42,8 @@ async def authenticate(
         # A key that is right is let in from any address: others behind a proxy have the same one.
         await services.wrong_keys.count(f"address {request.client.host if request.client else ''}")
         raise _unknown("key_invalid", "the API key is unknown or revoked")
-    await services.limit.count(caller.id or "")
+    left = await services.limit.count(caller.id or "")
+    rate_headers.set(services.limit.headers(left))
     return caller
 
 

@@ -1,6 +1,7 @@
 """How often a key, or an address, may call: counted for all processes in Redis, else for each."""
 
 import logging
+import math
 from collections.abc import Callable
 from functools import partial
 from time import time
@@ -51,34 +52,51 @@ class RequestLimit:
     process counts by itself, so that the limit of a key applies to each process.
     """
 
-    def __init__(self, rates: Rates, per_minute: int, refusal: str) -> None:
+    def __init__(self, rates: Rates, per_minute: int, name: str, refusal: str) -> None:
         """Count in ``rates``.
 
         Args:
             rates: for all processes together.
             per_minute: calls that each caller has.
+            name: of the limit.
             refusal: a sentence for callers who have made more.
         """
         self._rates = rates
         self._local = LocalRates()
         self._limit = per_minute
+        self._name = name
         self._refusal = refusal
         self._cache = CircuitBreaker(_CACHE_PAUSE)
 
-    async def count(self, caller: str) -> None:
-        """Note a call.
+    async def count(self, caller: str) -> int:
+        """Note a call; returns how many are left.
 
         Raises:
             ApiProblem: ``too_many_requests``.
         """
-        if await self._calls(caller) > self._limit:
+        left = math.floor(self._limit - await self._calls(caller))
+        if left < 0:
             metrics.HTTP_REFUSED.labels(reason="rate").inc()
             raise ApiProblem(
                 429,
                 "too_many_requests",
                 self._refusal,
-                headers={"Retry-After": _RETRY_AFTER},
+                headers={"Retry-After": _RETRY_AFTER} | self.headers(0),
             )
+        return left
+
+    def headers(self, left: int) -> dict[str, str]:
+        """What a response says of the limit.
+
+        Source: "RateLimit header fields for HTTP", draft-ietf-httpapi-ratelimit-headers-10.
+
+        Args:
+            left: calls that are left.
+        """
+        return {
+            "RateLimit-Policy": f'"{self._name}";q={self._limit};w={WINDOW}',
+            "RateLimit": f'"{self._name}";r={left}',
+        }
 
     async def _calls(self, caller: str) -> float:
         try:

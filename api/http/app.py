@@ -116,6 +116,8 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
                 "Retry-After",
                 "Preference-Applied",
                 "ETag",
+                "RateLimit",
+                "RateLimit-Policy",
             ],
         )
     app.add_middleware(Gateway)

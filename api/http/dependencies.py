@@ -117,11 +117,13 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             limit=RequestLimit(
                 rates,
                 per_minute := settings.api.requests_per_minute,
+                "key",
                 f"this key may make {per_minute} requests a minute",
             ),
             wrong_keys=RequestLimit(
                 rates,
                 settings.api.wrong_keys_per_minute,
+                "wrong keys",
                 "too many wrong keys came from this address: try again in a minute",
             ),
             intake=Intake(settings.api.max_upload_memory, settings.api.answer_timeout),

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.problems import STREAM, ApiProblem, problem_response
-from api.http.request_context import choose_request_id
+from api.http.request_context import choose_request_id, rate_headers
 from config.observability import metrics
 from config.observability.request_id import request_id
 
@@ -58,6 +58,7 @@ class Gateway:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = rate_headers.set({})
         token = request_id.set(choose_request_id(Headers(scope=scope).get("x-request-id")))
         dressed = _WithHeaders(send)
         served = as_get(scope)
@@ -67,6 +68,7 @@ class Gateway:
         finally:
             observe(served, scope["method"], dressed.status, perf_counter() - began)
             request_id.reset(token)
+            rate_headers.reset(limit)
 
 
 class _WithHeaders:
@@ -81,7 +83,7 @@ class _WithHeaders:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = request_id.get()
-            for name, value in _HEADERS.items():
+            for name, value in {**_HEADERS, **rate_headers.get()}.items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
         await self._send(message)

@@ -2,7 +2,9 @@
 
 import re
 import secrets
+from collections.abc import Mapping
 from contextvars import ContextVar
+from types import MappingProxyType
 
 _CALLERS_OWN = re.compile(r"[A-Za-z0-9._\-]{8,64}")
 
@@ -11,6 +13,11 @@ prefix: ContextVar[str] = ContextVar("prefix", default="")
 
 #: Scheme and host as callers see them, as "https://intra.example.com"; only from a trusted proxy.
 origin: ContextVar[str] = ContextVar("origin", default="")
+
+#: What the response says of the caller's limit of requests; empty before a key is known.
+rate_headers: ContextVar[Mapping[str, str]] = ContextVar(
+    "rate_headers", default=MappingProxyType({})
+)
 
 
 def address(path: str) -> str:

@@ -223,11 +223,18 @@ async def test_every_change_is_in_the_audit_trail_which_cannot_be_changed(
 async def test_a_key_has_so_many_requests_a_minute(prepared):
     busy, idle = [await new_key(prepared, "read") for _ in range(2)]
     async with running_app(prepared, requests_per_minute=3) as client:
-        for _ in range(3):
-            assert (await client.get(USERS, headers=bearer(busy))).status_code == 200
+        for left in (2, 1, 0):
+            answer = await client.get(USERS, headers=bearer(busy))
+            assert answer.status_code == 200
+            assert answer.headers["ratelimit-policy"] == '"key";q=3;w=60'
+            assert answer.headers["ratelimit"] == f'"key";r={left}'
         refused = await client.get(USERS, headers=bearer(busy))
         assert_problem(refused, 429, "too_many_requests")
         assert int(refused.headers["retry-after"]) > 0
+        assert refused.headers["ratelimit"] == '"key";r=0'
+        missing = await client.get(USERS)
+        assert_problem(missing, 401, "key_missing")
+        assert "ratelimit" not in missing.headers
         assert (await client.get(USERS, headers=bearer(idle))).status_code == 200
 
 

@@ -68,7 +68,7 @@ class UnavailableRates:
 
 async def test_without_redis_the_limit_holds_and_redis_is_called_once():
     rates = UnavailableRates()
-    limit = RequestLimit(rates, per_minute=2, refusal="this key may make 2 requests a minute")
+    limit = RequestLimit(rates, 2, "key", "this key may make 2 requests a minute")
     counters = (metrics.CACHE_ERRORS, metrics.RATE_FALLBACKS)
     before = [one._value.get() for one in counters]
     for _ in range(2):
