@@ -28,6 +28,10 @@ SELECT pg_backend_pid() AS process,
        set_config('client_connection_check_interval', $2, false)
 """
 
+#: A notification on it shows whether a connection has a session of its own.
+_CHANNEL = "fecapass_own_session"
+_NOTIFIED_SECONDS = 1.0
+
 
 class Connector:
     """Opens connections to one database. Belongs to one event loop.
@@ -157,31 +161,34 @@ class Connector:
             StoreUnavailable: the pooler has no second session to give.
         """
         timeout = self._settings.connect_timeout
-        channel = f"fecapass_{uuid4().hex}"
-        notified = asyncio.Event()
+        notified, name = asyncio.Event(), uuid4().hex
 
-        def listener(*_message: object) -> None:
-            notified.set()
+        def listener(_connection: object, _process: int, _channel: str, payload: object) -> None:
+            if payload == name:
+                notified.set()
 
         async with asyncio.timeout(timeout):
-            await connection.add_listener(channel, listener)
+            await connection.add_listener(_CHANNEL, listener)
         other = await self._connect(host, port, {})
         try:
-            await other.execute(f"NOTIFY {channel}", timeout=timeout)
+            await other.execute(f"NOTIFY {_CHANNEL}, '{name}'", timeout=timeout)
         except TimeoutError as error:
             detail = "the pooler has no second session to give; it needs one a connection"
             raise StoreUnavailable(self._store, "connect", detail) from error
         finally:
             other.terminate()
         try:
-            async with asyncio.timeout(timeout):
+            # A part of the time that all of it may take: the reason has to reach the caller.
+            async with asyncio.timeout(min(_NOTIFIED_SECONDS, timeout / 4)):
                 await notified.wait()
         except TimeoutError:
-            # After an outage there is no answer for us either, and that says nothing of sessions.
+            # A session of ours would deliver what is left before its answer. And after an outage
+            # there is no answer, which says nothing of sessions.
             await connection.fetchval("SELECT 1", timeout=timeout)
-            return False
-        await connection.remove_listener(channel, listener)
-        return True
+        if notified.is_set():
+            async with asyncio.timeout(timeout):
+                await connection.remove_listener(_CHANNEL, listener)
+        return notified.is_set()
 
 
 async def keep_session(_connection: object) -> None:

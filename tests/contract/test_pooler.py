@@ -96,6 +96,16 @@ async def test_field_05_other_pool_modes_are_refused_with_the_reason(prepared, m
             await Records(behind).connect()
 
 
+async def test_field_05_a_pool_that_connects_when_first_used_says_the_reason_too(prepared):
+    """Within the time that all of it may take: the API's pools are such."""
+    async with (
+        pooler(prepared.main_db, "transaction") as behind,
+        Records(behind.model_copy(update={"pool_min": 0})) as records,
+    ):
+        with pytest.raises(SessionsNotKept, match="only session pooling is supported"):
+            await records.user(uuid4())
+
+
 @pytest.mark.parametrize(("clients", "pause"), [(1, 0.001), (6, 0)], ids=["one", "six"])
 async def test_field_05_a_busy_transaction_pooler_is_refused_too(prepared, clients, pause):
     """Other clients use its sessions, so that a client gets now the same one and now another."""
