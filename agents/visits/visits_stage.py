@@ -321,10 +321,10 @@ class Visits(Stage):
     async def _add_late(self, faces: Iterable[tuple[str, VisitFace]]) -> None:
         """Add late faces to visits that are over."""
         for camera_id, face in faces:
-            camera = await self._camera(camera_id)
             visit_id = await self._visits.late_visit(camera_id, face)
+            camera = self._cameras.get(camera_id)  # of one that is forgotten, all visits are over
             outcome = "dropped"
-            if visit_id is not None and not camera.state.is_undecided(visit_id):
+            if visit_id is not None and (camera is None or camera.state.may_join(face, visit_id)):
                 await self._visits.add_late([(face.face_id, visit_id)])
                 outcome = "joined"
             metrics.VISIT_FACES_LATE.labels(outcome=outcome).inc()

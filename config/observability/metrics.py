@@ -126,7 +126,7 @@ VISITS_STARTED = Counter(
 )
 VISITS_ENDED = Counter(
     "fecapass_visits_ended_total",
-    "Visits announced as ended, by reason (left, silent, maximum, merged, clock) and by whether "
+    "Visits announced as ended, by reason (left, silent, maximum, merged) and by whether "
     "the user is known.",
     ["reason", "known"],
 )

@@ -53,10 +53,19 @@ class CameraState(msgspec.Struct, frozen=True, kw_only=True):
         scenes = [self.settled, *(one.scene for one in self.steps)]
         return {self.visit_id(stay.id) for scene in scenes for stay in scene.stays}
 
-    def is_undecided(self, visit_id: UUID) -> bool:
-        """Whether all faces of a visit that is remembered may yet belong to another one."""
-        settled = {self.visit_id(stay.id) for stay in self.settled.stays}
-        return visit_id in self.visits and visit_id not in settled
+    def may_join(self, face: VisitFace, visit_id: UUID) -> bool:
+        """Whether a late face may be added to a visit that is over, or is remembered.
+
+        Of one that is remembered, some faces may yet belong to another visit, and no frame would
+        take the late face along: it has to be of the visit by what is settled.
+        """
+        visit = self.visits.get(visit_id)
+        if visit is None:
+            return True
+        settled = [stay for stay in self.settled.stays if self.visit_id(stay.id) == visit_id]
+        by_track = any(face.track_id in stay.tracks for stay in settled)
+        by_user = face.user_id is not None and face.user_id == visit.user_id
+        return by_track or (by_user and bool(settled))
 
     def kept_names(self) -> dict[UUID, UUID]:
         """The names of stays that have faces, or had until another one took them."""

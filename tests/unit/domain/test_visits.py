@@ -333,6 +333,22 @@ def test_a_late_face_joins_no_visit_whose_faces_may_yet_belong_to_another_one(
     assert late.face_id not in camera.faces
 
 
+def test_a_late_face_may_join_what_is_over_or_what_is_settled() -> None:
+    """A track that the visit has had for less than the grace may yet turn out to be another's."""
+    world = World(noise=0.2)
+    camera = Camera(world).see(world.stay(0, 0, 20, 5, track=1))
+    camera.see([world.face(0, 20.4, track=2)])
+    (visit,) = camera.visits
+    by_track, by_user = world.face(3, 15.1, track=1), world.face(0, 15.2)
+    newer, nothing = world.face(3, 15.3, track=2), world.face(3, 15.4)
+    state = camera.state
+    assert [state.may_join(one, visit.visit_id) for one in (by_track, by_user)] == [True, True]
+    assert [state.may_join(one, visit.visit_id) for one in (newer, nothing)] == [False, False]
+    assert state.may_join(newer, first_visit_id(newer.face_id))
+    recent = Camera(world).see([world.face(0, 36, track=1)])
+    assert not recent.state.may_join(world.face(0, 30.5, track=1), recent.visits[0].visit_id)
+
+
 def test_a_visit_that_an_earlier_face_brings_back_is_not_merged_any_more() -> None:
     """Poor faces are those of the only one who is there, until it turns out that two are."""
     world = World(noise=0.2, enrolled=(0, 1))
