@@ -95,7 +95,7 @@ lint: $(LINT_READY) ## Check style, formatting, types, known holes and forgotten
 	$(BIN)/python -m infra.checks.known_vulnerabilities
 
 docs: $(DOCS_READY) ## Build the documentation site into out/site; fails on a dead link
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 format: $(LINT_READY) ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff check --fix

@@ -49,7 +49,8 @@ def _topics(document: dict[str, Any]) -> Iterator[str]:
             if "payload" in message:
                 payloads[message["payload"]["$ref"]] = None
         for payload in payloads:
-            yield f"**Fields** ([JSON Schema](schemas/{topic}.json))\n"
+            schema = "" if internal else f" ([JSON Schema](schemas/{topic}.json))"
+            yield f"**Fields**{schema}\n"
             yield from _table("field", _rows(document, _resolved(document, {"$ref": payload})))
 
 

@@ -1,7 +1,8 @@
 """Writes ``docs/asyncapi.json`` and ``docs/schemas/``: ``python -m infra.asyncapi``.
 
 With ``--released`` it also notes what programs rely on from this release on
-(``released_contract.json``): do that once, when a release is made.
+(``released_contract.json``): do that once, when a release is made. 0.1.0 had no such file: until
+the next release it has what was there when the file was made.
 """
 
 import json

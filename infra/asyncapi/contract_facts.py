@@ -21,8 +21,9 @@ class Fact(NamedTuple):
 
     Attributes:
         topic: where.
-        message: the kind of message; empty: the topic itself, or all messages on it.
-        part: ``header NAME``, ``field NAME`` or ``content type``; empty: the message itself.
+        message: the kind of message; empty: the topic itself.
+        part: ``header NAME``, ``field NAME``, ``content type``, ``address`` or ``key``; empty: the
+            message or the topic itself.
         required: whether it is in every message.
         values: which values it has: a schema as JSON.
     """
@@ -39,8 +40,10 @@ class Fact(NamedTuple):
         return self.topic, self.message, self.part
 
     def __str__(self) -> str:
-        """As the changelog has to name it."""
-        return " ".join(f"`{one.rpartition(' ')[2]}`" for one in self.place if one)
+        """As the changelog has to name it: a field by the topic, whose messages share it."""
+        message = "" if self.part.startswith("field ") else self.message
+        parts = (self.topic, message, self.part.rpartition(" ")[2])
+        return " ".join(f"`{one}`" for one in parts if one)
 
 
 def facts(document: Document) -> list[Fact]:
@@ -78,6 +81,8 @@ def _facts(document: Document) -> Iterator[Fact]:
         if channel.get("x-internal"):
             continue
         yield Fact(topic)
+        yield Fact(topic, "", "address", values=channel["address"])
+        yield Fact(topic, "", "key", values=channel["x-key"])
         for reference in channel["messages"].values():
             message = _resolved(document, reference)
             name = message["title"]
@@ -85,9 +90,8 @@ def _facts(document: Document) -> Iterator[Fact]:
             yield Fact(topic, name, "content type", values=message["contentType"])
             for part, required, values in _properties(document, _headers(document, message)):
                 yield Fact(topic, name, f"header {part}", required, values)
-            # One type for all messages on a topic.
             for part, required, values in _properties(document, message.get("payload", {})):
-                yield Fact(topic, "", f"field {part}", required, values)
+                yield Fact(topic, name, f"field {part}", required, values)
 
 
 def _headers(document: Document, message: Document) -> Schema:
@@ -117,7 +121,9 @@ def _properties(
 def _without_prose(document: Document, schema: Any) -> Any:
     """A schema without prose; an object in it is described by its properties."""
     if isinstance(schema, list):
-        return [_without_prose(document, one) for one in schema]
+        # Lists in a schema are sets: of types, values or names.
+        parts = (_without_prose(document, one) for one in schema)
+        return sorted(parts, key=lambda one: json.dumps(one, sort_keys=True))
     if not isinstance(schema, dict):
         return schema
     schema = _resolved(document, schema)

