@@ -187,6 +187,10 @@ class MatchKind(StrEnum):
     REMOVED = "removed"
 
 
+#: The kinds of faces that were enrolled; others are sightings, or probes.
+PHOTO_KINDS = frozenset({MatchKind.ENROLLED, MatchKind.REMOVED})
+
+
 class FaceMatch(msgspec.Struct, frozen=True, kw_only=True):
     """One message of ``faces.matches``: a face, and who it is.
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from domain.events import MatchKind
+from domain.events import PHOTO_KINDS
 from services.audit import record
 from sinks.main.schema import Face
 from sinks.main.snapshots.snapshot_schema import SnapshotRow
@@ -30,7 +30,7 @@ async def erase_face(stores: Stores, sessions: Sessions, face: Face, actor: str)
     Raises:
         StoreUnavailable: a store is unavailable; the face's row is still there.
     """
-    enrolled = face.kind in {MatchKind.ENROLLED, MatchKind.REMOVED}
+    enrolled = face.kind in PHOTO_KINDS
     if enrolled:
         await stores.vectors.remove_template(face.id)
     else:

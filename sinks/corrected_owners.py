@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from domain.events import MatchKind, standing_decision
+from domain.events import PHOTO_KINDS, MatchKind, standing_decision
 from sinks.cache.recent_matches import Recents
 from sinks.store_errors import StoreUnavailable
 from sinks.vector.deactivation import align_suspension
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from sinks.main.people.correction_work import HeldCorrection, Owner
 
 logger = logging.getLogger(__name__)
-
-_PHOTOS = {MatchKind.ENROLLED, MatchKind.REMOVED}
 
 
 async def follow_correction(held: "HeldCorrection", vectors: Vectors, recents: Recents) -> None:
@@ -41,7 +39,7 @@ async def follow_correction(held: "HeldCorrection", vectors: Vectors, recents: R
             [
                 OwnedTemplate(one.face_id, one.user_id, one.kind == MatchKind.REMOVED)
                 for one in owners
-                if one.kind in _PHOTOS and one.user_id is not None
+                if one.kind in PHOTO_KINDS and one.user_id is not None
             ]
         )
         seen: list[tuple[UUID, UUID | None]] = [

@@ -1,7 +1,7 @@
 """Who may do what: API keys with scopes, and a limit on each key's requests."""
 
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -13,6 +13,10 @@ from api.http.problems import ApiProblem
 from api.http.request_context import rate_headers
 from config.observability import metrics
 from services.api_keys import ANONYMOUS, Caller, Scope
+
+_IPV4 = 4
+#: Of an IPv6 address, the bits that are its client's network (RFC 4291, 2.5.1).
+_IPV6_CLIENT = 64
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -40,8 +44,9 @@ async def authenticate(
     caller = await services.keyring.find(key)
     if caller is None:
         # A key that is right is let in from any address: others behind a proxy have the same one.
-        await services.wrong_keys.count(f"address {request.client.host if request.client else ''}")
-        raise _unknown("key_invalid", "the API key is unknown or revoked")
+        problem = _unknown("key_invalid", "the API key is unknown or revoked")
+        await services.wrong_keys.count(_network(request))
+        raise problem
     left = await services.limit.count(caller.id or "")
     rate_headers.set(services.limit.headers(left))
     return caller
@@ -78,6 +83,17 @@ Enroller = Annotated[Caller, Depends(require("enrol"))]
 Searcher = Annotated[Caller, Depends(require("search"))]
 Administrator = Annotated[Caller, Depends(require("admin"))]
 Uploader = Annotated[Caller, Depends(require("read", "enrol", "search"))]
+
+
+def _network(request: Request) -> str:
+    """Where a request comes from: an address; of IPv6 the network that a client may choose from."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return f"address {host}"
+    length = address.max_prefixlen if address.version == _IPV4 else _IPV6_CLIENT
+    return f"address {ip_network((address.packed, length), strict=False)}"
 
 
 def _unknown(code: str, detail: str) -> ApiProblem:

@@ -109,7 +109,14 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
             CORSMiddleware,
             allow_origins=list(api.cors_origins),
             allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "X-API-Key", "X-Request-ID", "Prefer", "Last-Event-ID"],
+            allow_headers=[
+                "Authorization",
+                "X-API-Key",
+                "X-Request-ID",
+                "Prefer",
+                "Last-Event-ID",
+                "If-None-Match",
+            ],
             expose_headers=[
                 "X-Request-ID",
                 "Location",

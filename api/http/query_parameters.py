@@ -31,7 +31,7 @@ async def require_known_parameters(request: Request, _caller: CallerDep) -> None
 def _parameters(request: Request) -> Collection[str]:
     """The query parameters of the request's operation, as the OpenAPI document has them."""
     operations = request.app.openapi()["paths"][request.scope["route"].path_format]
-    operation = operations["get" if request.method == "HEAD" else request.method.lower()]
+    operation = operations[request.method.lower()]
     return [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"]
 
 

@@ -42,7 +42,7 @@ async def picture_response(
         raise missing
     tag = f'"{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}"'
     headers = {"Cache-Control": _CACHE, "ETag": tag}
-    known = request.headers.get("if-none-match", "").split(",")
+    known = ",".join(request.headers.getlist("if-none-match")).split(",")
     if tag in {one.strip().removeprefix("W/") for one in known}:
         return Response(status_code=304, headers=headers)
     try:

@@ -80,7 +80,10 @@ async def event_stream(
     """
     heartbeat = services.settings.api.stream_heartbeat
     checked = monotonic()
-    with services.places.taken(caller.id), listening as listener:
+    places = services.places
+    if places.full or places.all_taken_by(caller.id):
+        return  # taken by others since `require_place`; the client asks again, and is refused
+    with places.taken(caller.id), listening as listener:
         yield b"retry: 2000\n: listening\n\n"
         if missed is not None:
             async for event in missed:

@@ -15,15 +15,12 @@ from api.listings.named_matches import candidate_of
 from api.schemas.faces import FaceResponse, FaceUploadRequest, FaceUploadResponse
 from api.uploads.enrolment_answers import enrolment_response, publish_photos
 from api.uploads.photo_forms import FormLimits, require_pictures, taken_in
-from domain.events import MatchKind
+from domain.events import PHOTO_KINDS
 from services.face_erasure import erase_face
 from sinks.main.schema import Face
 
 # Only what looks like an id is one: GET of "search" is no face that is missing.
 router = APIRouter(prefix="/api/v1/faces", tags=["faces"])
-
-#: What was enrolled; other faces are sightings.
-_PHOTOS = frozenset({MatchKind.ENROLLED, MatchKind.REMOVED})
 
 
 @router.post(
@@ -133,7 +130,7 @@ async def delete_face(face_id: UUID, caller: Enroller, db: MainDb, services: Ser
     """
     face = await _existing(db, face_id)
     await db.rollback()
-    if face.kind not in _PHOTOS:
+    if face.kind not in PHOTO_KINDS:
         require_scope(caller, "admin")
     await erase_face(services.stores, services.databases.main, face, caller.actor)
 

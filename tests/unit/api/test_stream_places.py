@@ -1,11 +1,14 @@
 """The places for open streams: a number in all, and for each key."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
+from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.live.listener import Places
+from api.live.event_stream import event_stream
+from api.live.listener import Listener, Places
+from services.api_keys import Caller
 
 
 def test_places_are_limited_and_come_free():
@@ -47,3 +50,20 @@ def test_whoever_comes_and_goes_the_places_are_those_that_are_open(steps):
         assert places.full == (len(open_ones) >= 5)
         for one in ("a", "b"):
             assert places.all_taken_by(one) == (sum(one == name for name, _ in open_ones) >= 3)
+
+
+async def test_a_stream_that_others_were_faster_than_ends_at_once():
+    """The place is taken when the stream begins, some time after the request was let in."""
+    api = SimpleNamespace(stream_heartbeat=60.0)
+    services = SimpleNamespace(places=Places(10, 1), settings=SimpleNamespace(api=api))
+    caller = Caller("one", "key", frozenset({"read"}))
+
+    def stream():
+        listener = nullcontext(Listener(10, lambda _event: True))
+        return event_stream(services, caller, listener, encode=None)
+
+    first, second = stream(), stream()
+    assert (await anext(first)).startswith(b"retry: ")
+    assert [part async for part in second] == []
+    await first.aclose()
+    assert (await anext(stream())).startswith(b"retry: ")
