@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.decisions.model_change import ModelsNow
-from domain.events import EventKind, FaceMatch, MatchType, ProcessedFrame
+from domain.events import EventKind, FaceMatch, ProcessedFrame
 from domain.people.people_changes import PeopleChange, PeopleChangeType
 from domain.visit_events import Visit, VisitType
 from infra.asyncapi import example_values as values
@@ -131,59 +131,66 @@ DETECTED = MessageKind(
 )
 
 
-def _match(
-    name: str, summary: str, kind: MatchType, matches: Mapping[str, FaceMatch]
+def _json_event(
+    name: str,
+    summary: str,
+    value: type,
+    headers: Texts,
+    examples: Mapping[str, tuple[envelope.Headers, bytes]],
+    **more: Any,
 ) -> MessageKind:
+    """A CloudEvent with JSON; its type is that of its examples, which are headers and value."""
+    shown = {
+        what: (text_headers(sent), json.loads(text)) for what, (sent, text) in examples.items()
+    }
+    (ce_type,) = {sent["ce_type"] for sent, _ in shown.values()}
     return MessageKind(
         name=name,
         summary=summary,
-        ce_type=kind.value,
-        source=envelope.MATCH_SOURCE,
-        headers={
+        ce_type=ce_type,
+        headers=headers,
+        value=value,
+        examples=tuple(Example(what, sent, payload) for what, (sent, payload) in shown.items()),
+        **more,
+    )
+
+
+def _match(name: str, summary: str, matches: Mapping[str, FaceMatch]) -> MessageKind:
+    return _json_event(
+        name,
+        summary,
+        FaceMatch,
+        {
             "ce_id": "`face_id`; of a corrected face `{face_id}/{correction_id}`.",
             "ce_time": "When the picture was taken.",
             "ce_subject": _SUBJECT,
         },
-        value=FaceMatch,
+        {what: (envelope.match_headers(one), match_to_json(one)) for what, one in matches.items()},
+        source=envelope.MATCH_SOURCE,
         traits=("cloudEvent", "replayed"),
-        examples=tuple(
-            Example(
-                summary,
-                text_headers(envelope.match_headers(match)),
-                json.loads(match_to_json(match)),
-            )
-            for summary, match in matches.items()
-        ),
     )
 
 
 MATCHES = (
-    _match("faceMatched", "A face, and the user that it is.", MatchType.MATCHED, values.MATCHED),
-    _match("faceUnknown", "A face that is no user's.", MatchType.UNKNOWN, values.UNKNOWN),
+    _match("faceMatched", "A face, and the user that it is.", values.MATCHED),
+    _match("faceUnknown", "A face that is no user's.", values.UNKNOWN),
 )
 
 
 def _visit(name: str, summary: str, kind: VisitType) -> MessageKind:
     message = values.VISITS[kind]
-    return MessageKind(
-        name=name,
-        summary=summary,
-        ce_type=kind.value,
-        source=envelope.VISIT_SOURCE,
-        headers={
+    return _json_event(
+        name,
+        summary,
+        Visit,
+        {
             "ce_id": "`{visit_id}/{revision}`.",
             "ce_time": "`last_seen_at`.",
             "ce_subject": _SUBJECT,
         },
-        value=Visit,
+        {summary: (envelope.visit_headers(message), visit_to_json(message.visit))},
+        source=envelope.VISIT_SOURCE,
         traits=("cloudEvent", "replayed"),
-        examples=(
-            Example(
-                summary,
-                text_headers(envelope.visit_headers(message)),
-                json.loads(visit_to_json(message.visit)),
-            ),
-        ),
     )
 
 
@@ -196,18 +203,13 @@ VISITS = (
 
 def _change(name: str, summary: str, kind: PeopleChangeType) -> MessageKind:
     change = values.CHANGES[kind]
-    return MessageKind(
-        name=name,
-        summary=summary,
-        ce_type=kind.value,
+    return _json_event(
+        name,
+        summary,
+        PeopleChange,
+        {"ce_id": "`change_id`.", "ce_time": "`at`.", "ce_subject": "The key."},
+        {summary: (change_headers(change), change_to_json(change))},
         source=PEOPLE_SOURCE,
-        headers={"ce_id": "`change_id`.", "ce_time": "`at`.", "ce_subject": "The key."},
-        value=PeopleChange,
-        examples=(
-            Example(
-                summary, text_headers(change_headers(change)), json.loads(change_to_json(change))
-            ),
-        ),
     )
 
 
@@ -225,23 +227,21 @@ CHANGES = (
     ),
 )
 
-PROCESSED = MessageKind(
-    name="frameProcessed",
-    summary="The result of a frame is stored, also of one without a face.",
-    ce_type=envelope.PROCESSED_TYPE,
-    headers={
+PROCESSED = _json_event(
+    "frameProcessed",
+    "The result of a frame is stored, also of one without a face.",
+    ProcessedFrame,
+    {
         "ce_id": "That of the frame.",
         "ce_source": "That of the frame.",
         "ce_time": "When the picture was taken.",
     },
-    value=ProcessedFrame,
-    examples=(
-        Example(
-            "a frame with one face",
-            text_headers(envelope.processed_headers("camera/lobby", values.PROCESSED)),
-            json.loads(processed_to_json(values.PROCESSED)),
-        ),
-    ),
+    {
+        "a frame with one face": (
+            envelope.processed_headers("camera/lobby", values.PROCESSED),
+            processed_to_json(values.PROCESSED),
+        )
+    },
 )
 
 HEARTBEAT = MessageKind(

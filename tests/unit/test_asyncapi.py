@@ -108,43 +108,34 @@ maybe_id = st.none() | st.uuids()
 livenesses = st.builds(
     Liveness, model=st.none() | st.text(), score=st.none() | st.floats(0, 1), status=st.text()
 )
-matches = st.builds(
-    FaceMatch,
-    face_id=st.uuids(),
-    event_id=st.text(),
-    camera_id=st.text(),
-    captured_at=times,
-    box=st.tuples(*[st.floats(-1e5, 1e5)] * 4),
-    score=st.floats(0, 1),
-    quality=st.floats(0, 1),
-    user_id=maybe_id,
-    similarity=st.none() | cosines,
-    runner_up_similarity=st.none() | cosines,
-    model=st.text(),
-    crop_key=st.none() | st.text(),
-    seen_at=st.none() | times,
-    kind=st.none() | st.text(),
-    decision=st.none() | st.text(),
-    track_id=maybe_id,
-    fresh=st.booleans(),
-    candidate_id=maybe_id,
-) | st.builds(
-    FaceMatch,
-    face_id=st.uuids(),
-    event_id=st.text(),
-    camera_id=st.text(),
-    captured_at=times,
-    box=st.tuples(*[st.floats(-1e5, 1e5)] * 4),
-    score=st.floats(0, 1),
-    quality=st.floats(0, 1),
-    user_id=maybe_id,
-    similarity=st.none(),
-    runner_up_similarity=st.none(),
-    model=st.text(),
-    crop_key=st.none(),
-    liveness=livenesses,
-    correction_id=st.uuids(),
-    supersedes=st.text(),
+maybe_text = st.none() | st.text()
+sent_always = {
+    "face_id": st.uuids(),
+    "event_id": st.text(),
+    "camera_id": st.text(),
+    "captured_at": times,
+    "box": st.tuples(*[st.floats(-1e5, 1e5)] * 4),
+    "score": st.floats(0, 1),
+    "quality": st.floats(0, 1),
+    "user_id": maybe_id,
+    "similarity": st.none() | cosines,
+    "runner_up_similarity": st.none() | cosines,
+    "model": st.text(),
+    "crop_key": maybe_text,
+    "seen_at": st.none() | times,
+    "kind": maybe_text,
+    "decision": maybe_text,
+    "track_id": maybe_id,
+    "fresh": st.booleans(),
+    "candidate_id": maybe_id,
+}
+sent_at_times = {
+    "liveness": livenesses,
+    "correction_id": st.uuids(),
+    "supersedes": st.text(),
+}
+matches = st.fixed_dictionaries(sent_always, optional=sent_at_times).map(
+    lambda fields: FaceMatch(**fields)
 )
 visits = st.builds(
     Visit,
