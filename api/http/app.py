@@ -115,6 +115,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
                 "X-Request-ID",
                 "Prefer",
                 "Last-Event-ID",
+                "If-Match",
                 "If-None-Match",
             ],
             expose_headers=[

@@ -50,6 +50,7 @@ _MEANINGS = {
     "404": "There is none",
     "408": "The photos did not arrive in time",
     "409": "It does not fit what is there",
+    "412": "Changed in the meantime",
     "413": "Larger than is taken",
     "415": "Not a form with photos",
     "500": "The pipeline gave the upload up",

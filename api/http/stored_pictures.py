@@ -1,10 +1,10 @@
 """Crops and snapshots as responses; a stored picture never changes, so its key names it."""
 
-import hashlib
 from typing import Any
 
 from fastapi import Request, Response
 
+from api.http.entity_tags import TAGGED, entity_tag, is_among
 from api.http.problems import ApiProblem
 from sinks.objects.crops import Crops
 from sinks.store_errors import StoreRejected
@@ -15,10 +15,9 @@ _CACHE = "private, max-age=60"
 
 def picture_responses(description: str) -> dict[int | str, dict[str, Any]]:
     """What OpenAPI says of the responses."""
-    tag = {"ETag": {"description": "names the picture", "schema": {"type": "string"}}}
     return {
-        200: {"content": {"image/jpeg": {}}, "description": description, "headers": tag},
-        304: {"description": "The picture that If-None-Match names", "headers": tag},
+        200: {"content": {"image/jpeg": {}}, "description": description, **TAGGED},
+        304: {"description": "The picture that If-None-Match names", **TAGGED},
         404: {},
     }
 
@@ -40,10 +39,9 @@ async def picture_response(
     """
     if key is None:
         raise missing
-    tag = f'"{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}"'
+    tag = entity_tag(key)
     headers = {"Cache-Control": _CACHE, "ETag": tag}
-    known = ",".join(request.headers.getlist("if-none-match")).split(",")
-    if tag in {one.strip().removeprefix("W/") for one in known}:
+    if is_among(tag, ",".join(request.headers.getlist("if-none-match"))):
         return Response(status_code=304, headers=headers)
     try:
         picture = await crops.get(key)

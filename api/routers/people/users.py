@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.authorization import Administrator, Enroller, Reader
 from api.http.dependencies import MainDb, Services, ServicesDep
+from api.http.entity_tags import TAGGED, IfMatch, entity_tag, require_match
 from api.http.pagination import PageDep
 from api.http.problems import ApiProblem
 from api.http.request_context import address
@@ -41,7 +42,7 @@ logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/api/v1/users", tags=["users"])
 
 
-@router.post("", status_code=201, responses={400: {}, 409: {}, 413: {}})
+@router.post("", status_code=201, responses={201: TAGGED, 400: {}, 409: {}, 413: {}})
 async def create_user(
     body: UserCreateRequest, response: Response, caller: Enroller, db: MainDb
 ) -> UserResponse:
@@ -58,8 +59,10 @@ async def create_user(
             external_id=body.external_id,
             metadata=body.metadata,
         )
+    made = UserResponse.of(user)
     response.headers["Location"] = address(f"/api/v1/users/{user.id}")
-    return UserResponse.of(user)
+    response.headers["ETag"] = _tag(made)
+    return made
 
 
 @router.get("")
@@ -104,8 +107,10 @@ async def list_users(
     )
 
 
-@router.get("/{user_id}", responses={404: {}})
-async def read_user(user_id: UUID, _caller: Reader, db: MainDb) -> UserDetailResponse:
+@router.get("/{user_id}", responses={200: TAGGED, 404: {}})
+async def read_user(
+    user_id: UUID, response: Response, _caller: Reader, db: MainDb
+) -> UserDetailResponse:
     """A user, how many photos are enrolled, and where a camera last saw the person."""
     user = await _existing(db, user_id)
     photos = await db.scalar(
@@ -121,6 +126,7 @@ async def read_user(user_id: UUID, _caller: Reader, db: MainDb) -> UserDetailRes
             .limit(1)
         )
     ).first()
+    response.headers["ETag"] = _tag(UserResponse.of(user))
     return UserDetailResponse.with_detail(
         user,
         photos or 0,
@@ -153,9 +159,15 @@ async def list_enrolled_faces(
     )
 
 
-@router.patch("/{user_id}", responses={400: {}, 404: {}, 409: {}, 413: {}})
-async def update_user(
-    user_id: UUID, body: UserUpdateRequest, caller: Enroller, db: MainDb, services: ServicesDep
+@router.patch("/{user_id}", responses={200: TAGGED, 400: {}, 404: {}, 409: {}, 412: {}, 413: {}})
+async def update_user(  # noqa: PLR0913, PLR0917 - a request and its parameters
+    user_id: UUID,
+    body: UserUpdateRequest,
+    response: Response,
+    caller: Enroller,
+    db: MainDb,
+    services: ServicesDep,
+    if_match: IfMatch = None,
 ) -> UserResponse:
     """Change a user; null takes an address, a name or an external id away, but not the last one.
 
@@ -165,7 +177,9 @@ async def update_user(
     changes = body.model_dump(exclude_unset=True)
     try:
         async with db.begin():
-            changed = await _change(db, services, user_id, changes, caller.actor)
+            user = await _locked(db, user_id)
+            require_match(_tag(UserResponse.of(user)), if_match)
+            changed = await _change(db, services, user, changes, caller.actor)
     except (DBAPIError, StoreUnavailable, OSError):
         if changes.get("is_active") is False:
             await _undo_suspension(services, user_id)
@@ -174,17 +188,23 @@ async def update_user(
         # After the commit, for the same reason; unless another client deactivated in the meantime.
         await _align(services, user_id)
     services.people.forget(user_id)
+    response.headers["ETag"] = _tag(changed)
     return changed
 
 
+def _tag(user: UserResponse) -> str:
+    """Names what a change can change, and no other client's count of photos or last sighting."""
+    return entity_tag(user.model_dump_json(include={*UserResponse.model_fields}))
+
+
 async def _change(
-    db: AsyncSession, services: Services, user_id: UUID, changes: dict[str, Any], actor: str
+    db: AsyncSession, services: Services, user: User, changes: dict[str, Any], actor: str
 ) -> UserResponse:
-    """Change a user in the session's transaction, and remove the user from the galleries if needed.
+    """Change a locked user in its transaction, and remove the user from the galleries if needed.
 
     This happens before the commit: if the commit fails, no deactivated user is recognised.
     """
-    user = await _locked(db, user_id)
+    user_id = user.id
     if user.merged_into is not None and changes.get("is_active"):
         raise ApiProblem(409, "user_merged", "the user was merged into another one; undo that")
     for name, value in changes.items():

@@ -255,6 +255,38 @@ async def test_a_change_changes_something(http, new_user, body):
     assert_problem(answer, 422, "invalid_request")
 
 
+async def test_a_change_of_what_another_client_has_changed_is_refused(http):
+    made = await http.post(USERS, json={"full_name": f"Tag {uuid4().hex}"})
+    user, first = f"{USERS}/{made.json()['id']}", made.headers["etag"]
+    assert (await http.get(user)).headers["etag"] == first
+    changed = await http.patch(user, json={"full_name": "One"}, headers={"If-Match": first})
+    second = changed.headers["etag"]
+    assert second != first
+    for stale in (first, f"W/{second}", f'"x", {first}'):
+        answer = await http.patch(user, json={"full_name": "Two"}, headers={"If-Match": stale})
+        assert_problem(answer, 412, "changed_meanwhile")
+    read = await http.get(user)
+    assert (read.json()["full_name"], read.headers["etag"]) == ("One", second)
+    listed = {"If-Match": f'"x", {second}'}
+    assert (await http.patch(user, json={"full_name": "Two"}, headers=listed)).status_code == 200
+    whatever = {"If-Match": "*"}
+    assert (
+        await http.patch(user, json={"full_name": "Three"}, headers=whatever)
+    ).status_code == 200
+
+
+async def test_of_changes_at_once_with_one_tag_one_is_made(http):
+    made = await http.post(USERS, json={"full_name": f"Tag {uuid4().hex}"})
+    user, headers = f"{USERS}/{made.json()['id']}", {"If-Match": made.headers["etag"]}
+    answers = await asyncio.gather(
+        *(
+            http.patch(user, json={"metadata": {"by": number}}, headers=headers)
+            for number in range(6)
+        )
+    )
+    assert sorted(one.status_code for one in answers) == [200] + [412] * 5
+
+
 @asynccontextmanager
 async def uncommittable(records, user):
     """While this lasts no transaction that changes the user can be committed."""
