@@ -112,7 +112,7 @@ async def test_all_galleries_are_loaded_at_the_start(vectors):
 async def test_a_copy_that_cannot_follow_says_so(prepared, vectors):
     model = f"cut-{uuid4().hex[:8]}"
     async with Vectors(prepared.vector_db) as own:
-        galleries = Galleries(own, poll=0.05, max_age=0.3)
+        galleries = Galleries(own, poll=0.05, max_age=3.0)
         await galleries.get(model, DIMENSION)
         task = asyncio.create_task(galleries.follow())
         try:

@@ -27,6 +27,7 @@ from infra.cameras.publish_cameras import PublishOptions, PublishReport, publish
 from infra.cameras.sources import PictureSource, VideoSource
 from infra.cameras.storage import image_store
 from infra.database.create_topics import ensure_topics
+from streams.clients import image_producer
 from streams.clients.image_producer import ImageProducer, PublishError
 
 CAMERA = "site/Tür 1"
@@ -304,7 +305,10 @@ async def test_before_init_db_nothing_is_published_and_no_topic_made(settings: S
         await admin.close()
 
 
-async def test_a_topic_that_the_broker_only_learns_of_is_waited_for(settings: Settings):
+async def test_a_topic_that_the_broker_only_learns_of_is_waited_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(image_producer, "_TOPIC_PATIENCE", 60.0)  # a busy machine makes topics late
     kafka = settings.kafka.model_copy(
         update={"topic_prefix": f"p{secrets.token_hex(4)}.", "claim_check": False}
     )
