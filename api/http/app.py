@@ -17,9 +17,9 @@ from api.http import problems
 from api.http.dependencies import open_services
 from api.http.middleware import Gateway, Guard
 from api.http.openapi_document import add_document, describe, operation_id
-from api.http.query_parameters import require_known_parameters
 from api.http.request_context import address
 from api.http.reverse_proxy import BARE, Forwarding
+from api.listings.query_parameters import require_known_parameters
 from api.routers import (
     cameras,
     faces,
